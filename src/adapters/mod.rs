@@ -1,0 +1,8 @@
+//! The layer that does the talking: the resolver's traits on well-kept libraries.
+
+#[cfg(feature = "hickory")]
+pub(crate) mod hickory;
+#[cfg(feature = "hyper")]
+pub(crate) mod hyper;
+#[cfg(feature = "tokio")]
+pub(crate) mod tokio;

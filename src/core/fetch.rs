@@ -1,0 +1,182 @@
+//! What is asked of HTTPS and what it may answer.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustls_pki_types::ServerName as TlsName;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// One HTTPS exchange, ready to be made: no look-up and no decision is left to whoever makes it.
+///
+/// The exchange connects to `addresses` in order and to nothing else, presents and verifies
+/// `tls_name`, speaks HTTP/1.1, follows no redirect and undoes no content coding.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fetch {
+    /// The request: an absolute `https` URI and every header to send, `Host` among them.
+    pub request: http::Request<()>,
+    /// Where to connect, vetted by the address policy, in the order to try. Empty where the
+    /// configuration leaves addresses to a proxy ([`crate::AddressFamilies::Leave`]).
+    pub addresses: Vec<SocketAddr>,
+    /// The name for SNI and for the certificate check.
+    pub tls_name: TlsName<'static>,
+    /// How long each phase may take and how much may be read.
+    pub limits: FetchLimits,
+}
+
+impl Fetch {
+    /// A GET or other bodiless request to these addresses, under the default limits.
+    pub fn new(
+        request: http::Request<()>,
+        addresses: Vec<SocketAddr>,
+        tls_name: TlsName<'static>,
+    ) -> Self {
+        Self { request, addresses, tls_name, limits: FetchLimits::default() }
+    }
+
+    /// The same under other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: FetchLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// Limits of one exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FetchLimits {
+    /// Connecting to one address. Default 5 s.
+    pub connect: Duration,
+    /// The TLS handshake with one address. Default 5 s.
+    pub tls: Duration,
+    /// From the first byte of the request to the last of the response. Default 10 s.
+    pub exchange: Duration,
+    /// All of it, every address included. Default 15 s.
+    pub total: Duration,
+    /// Status line and headers, in bytes. Default 16 KiB.
+    pub head_bytes: usize,
+    /// The body, in bytes. Default 51,200, as in Synapse and gomatrixserverlib.
+    pub body_bytes: usize,
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            tls: Duration::from_secs(5),
+            exchange: Duration::from_secs(10),
+            total: Duration::from_secs(15),
+            head_bytes: 16 * 1024,
+            body_bytes: 51_200,
+        }
+    }
+}
+
+/// A response's body, as far as it was read.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// All of it.
+    Complete(Vec<u8>),
+    /// It went past [`FetchLimits::body_bytes`]; reading stopped there and nothing was kept.
+    TooLarge,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete(bytes) => write!(f, "Complete({} bytes)", bytes.len()),
+            Self::TooLarge => f.write_str("TooLarge"),
+        }
+    }
+}
+
+impl<T: Into<Vec<u8>>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        Self::Complete(bytes.into())
+    }
+}
+
+/// Why an exchange brought no response, with every address that was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[error("{kind}: {detail}")]
+#[non_exhaustive]
+pub struct FetchFailure {
+    /// What went wrong at the address that got furthest.
+    pub kind: FetchFailureKind,
+    /// The words of the library that noticed.
+    pub detail: String,
+    /// Every address tried, in order.
+    pub attempts: Vec<FetchAttempt>,
+}
+
+impl FetchFailure {
+    /// A failure of this kind, with no attempts.
+    pub fn new(kind: FetchFailureKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), attempts: Vec::new() }
+    }
+
+    /// The same with the attempts that led to it.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: Vec<FetchAttempt>) -> Self {
+        self.attempts = attempts;
+        self
+    }
+}
+
+/// One address that was tried in vain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FetchAttempt {
+    /// Where.
+    pub address: SocketAddr,
+    /// What went wrong there.
+    pub kind: FetchFailureKind,
+    /// In the words of the library that noticed.
+    pub detail: String,
+}
+
+/// What can go wrong with an exchange; the later it stands here, the further the exchange got.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FetchFailureKind {
+    /// The adapter itself failed, or has no way to make the exchange.
+    #[error("the fetch could not be made")]
+    Adapter,
+    /// There was no address to connect to.
+    #[error("no address to connect to")]
+    NoAddress,
+    /// No connection: the network or the host is unreachable, or another error of the socket.
+    #[error("could not connect")]
+    Connect,
+    /// Nothing listens on the port.
+    #[error("connection refused")]
+    Refused,
+    /// Connecting took too long.
+    #[error("connecting timed out")]
+    ConnectTimeout,
+    /// The certificate or the handshake was not acceptable.
+    #[error("TLS failed")]
+    Tls,
+    /// The handshake took too long.
+    #[error("the TLS handshake timed out")]
+    TlsTimeout,
+    /// The response took too long.
+    #[error("the response timed out")]
+    ExchangeTimeout,
+    /// What came was not HTTP.
+    #[error("the response was not valid HTTP")]
+    Protocol,
+    /// Status line and headers were over the limit.
+    #[error("the response's header section was too large")]
+    HeadTooLarge,
+    /// The connection ended before the response did.
+    #[error("the response was cut off")]
+    CutOff,
+}

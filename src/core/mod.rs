@@ -1,0 +1,6 @@
+//! The layer that does the thinking: no socket, no task, no clock, no randomness of its own.
+
+pub(crate) mod dns;
+pub(crate) mod dns_name;
+pub(crate) mod fetch;
+pub(crate) mod time;

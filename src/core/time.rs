@@ -1,0 +1,96 @@
+//! Time as an argument. The core owns no clock: whoever drives it says what time it is.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// A point on the caller's monotonic clock: the time since an origin that the caller chose and
+/// keeps (the start of the process, the start of a test).
+///
+/// Points of different origins must not be compared. `std::time::Instant` is not used because it
+/// cannot be made without reading the machine's clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::Monotonic;
+///
+/// let start = Monotonic::ZERO;
+/// let later = start + Duration::from_secs(5);
+/// assert_eq!(later.since(start), Duration::from_secs(5));
+/// assert_eq!(start.since(later), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Monotonic(Duration);
+
+impl Monotonic {
+    /// The origin of the clock.
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    /// The point this long after the origin.
+    pub const fn from_origin(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// How long after the origin this point lies.
+    pub const fn since_origin(self) -> Duration {
+        self.0
+    }
+
+    /// How long after `earlier` this point lies; zero if it does not.
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Monotonic {
+    type Output = Self;
+
+    /// Saturates at the end of representable time.
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(rhs))
+    }
+}
+
+impl fmt::Display for Monotonic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+{:.3} s", self.0.as_secs_f64())
+    }
+}
+
+/// What time it is, on both clocks.
+///
+/// Lifetimes run on the monotonic clock, so that a step of the wall clock neither revives nor
+/// kills an answer. The wall clock is read only where HTTP speaks in dates (`Expires` without
+/// `Date`, `Retry-After` as a date) and to state when something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Now {
+    /// The monotonic clock.
+    pub monotonic: Monotonic,
+    /// The wall clock.
+    pub wall: SystemTime,
+}
+
+impl Now {
+    /// Both clocks at once.
+    pub const fn new(monotonic: Monotonic, wall: SystemTime) -> Self {
+        Self { monotonic, wall }
+    }
+
+    /// A virtual clock's start: origin of the monotonic clock, the Unix epoch on the wall.
+    pub const EPOCH: Self = Self::new(Monotonic::ZERO, SystemTime::UNIX_EPOCH);
+}
+
+impl Add<Duration> for Now {
+    type Output = Self;
+
+    /// Both clocks moved on; the wall clock stays where it is if it cannot represent the sum.
+    fn add(self, rhs: Duration) -> Self {
+        Self {
+            monotonic: self.monotonic + rhs,
+            wall: self.wall.checked_add(rhs).unwrap_or(self.wall),
+        }
+    }
+}

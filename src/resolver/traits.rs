@@ -1,0 +1,46 @@
+//! The seams between the resolver and the world.
+//!
+//! All three are object-safe and held as `Arc<dyn _>`, so that [`crate::Resolver`] has no type
+//! parameter. Nothing else in the crate opens a socket, sets a timer or starts a task.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::core::dns::{DnsAnswer, DnsQuestion};
+use crate::core::fetch::{Body, Fetch, FetchFailure};
+use crate::core::time::{Monotonic, Now};
+
+/// A boxed future that can move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Asks DNS.
+///
+/// An implementation keeps no memory of its own, asks absolute names only, bounds its own retries
+/// and says which of [`DnsAnswer`]'s kinds it saw. It may be dropped at any await.
+pub trait Dns: Send + Sync + fmt::Debug {
+    /// Answers one question.
+    fn lookup(&self, question: DnsQuestion) -> BoxFuture<'_, DnsAnswer>;
+}
+
+/// Makes one HTTPS exchange.
+///
+/// An implementation looks nothing up and decides nothing: it connects to the addresses it is
+/// handed, verifies the name it is handed, follows no redirect and keeps within the limits. It may
+/// be dropped at any await.
+pub trait WellKnownFetch: Send + Sync + fmt::Debug {
+    /// Makes the exchange.
+    fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<http::Response<Body>, FetchFailure>>;
+}
+
+/// The clock, the timer and the tasks.
+pub trait Runtime: Send + Sync + fmt::Debug {
+    /// What time it is.
+    fn now(&self) -> Now;
+
+    /// Completes once the monotonic clock has reached this point.
+    fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()>;
+
+    /// Runs the task to its end, whoever waits for it or not.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+}
