@@ -3,4 +3,5 @@
 pub(crate) mod dns;
 pub(crate) mod dns_name;
 pub(crate) mod fetch;
+pub(crate) mod host;
 pub(crate) mod time;
