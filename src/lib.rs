@@ -3,9 +3,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod core;
-pub use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord};
+pub use crate::core::dns::{
+    DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,
+};
 pub use crate::core::dns_name::{DnsName, NotAHostName};
-pub use crate::core::fetch::{Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits};
+pub use crate::core::fetch::{
+    Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
+};
 pub use crate::core::host::Host;
 pub use crate::core::time::{Monotonic, Now};
 

@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(later.since(start), Duration::from_secs(5));
 /// assert_eq!(start.since(later), Duration::ZERO);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Monotonic(Duration);
 

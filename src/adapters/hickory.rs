@@ -1,0 +1,1 @@
+//! `Dns` on hickory-resolver.

@@ -1,0 +1,1 @@
+//! `WellKnownFetch` on hyper and tokio-rustls.
