@@ -1,0 +1,458 @@
+//! Every choice and every limit in one place, each with its default and where it comes from.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde::{Deserialize, Serialize};
+
+use super::address_policy::AddressPolicy;
+use super::dns::{DnsAnswer, Family, NoRecord};
+use super::fetch::FetchLimits;
+use super::lifetime::Freshness;
+use super::srv::SplitMix64;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// How names are resolved where the specification leaves a choice.
+///
+/// Three presets: [`Config::default`] is lenient where that is safe, [`Config::strict`] is the
+/// letter of the specification, [`Config::synapse`] does as Synapse does. Each field can be set.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::{AddressFamilies, Config};
+///
+/// let config = Config::default().with_addresses(AddressFamilies::V4);
+/// assert_eq!(config.time.well_known, Duration::from_secs(15));
+/// assert_eq!(config.limits.srv_records, 20);
+/// assert_eq!(Config::strict().well_known.least, Duration::ZERO);
+/// assert_eq!(Config::synapse().well_known.least, Duration::from_secs(300));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Whether questions are asked before it is known that they are needed. Default
+    /// [`Speculation::Full`].
+    pub speculation: Speculation,
+    /// Which addresses are looked up. Default [`AddressFamilies::Both`].
+    pub addresses: AddressFamilies,
+    /// Which addresses may be connected to. Default: the public internet only.
+    pub address_policy: AddressPolicy,
+    /// What a failed look-up does. Default [`DnsFailurePolicy::GoOn`]; `strict` and Synapse fail.
+    pub dns_failure: DnsFailurePolicy,
+    /// What an alias as SRV target does. Default [`SrvAliasPolicy::Follow`]; `strict` drops.
+    pub srv_alias: SrvAliasPolicy,
+    /// How long well-known answers are kept.
+    pub well_known: WellKnownLifetimes,
+    /// How long DNS answers are kept.
+    pub dns: DnsLifetimes,
+    /// How much is asked and read.
+    pub limits: Limits,
+    /// How long each thing may take.
+    pub time: TimeLimits,
+    /// What the well-known fetch calls itself. Default: this crate's name and version.
+    pub user_agent: UserAgent,
+}
+
+/// Whether questions are asked before it is known that they are needed.
+///
+/// Questions asked for a name without a port, with both address families, by the deciding step
+/// (the well-known fetch counts as one; *n* is the number of SRV targets):
+///
+/// | step | `Full` | `Off` |
+/// | --- | --- | --- |
+/// | 1 | 0 | 0 |
+/// | 2 | 2 | 2 |
+/// | 3.1 | 5 | 3 |
+/// | 3.2 | 7 | 5 |
+/// | 3.3 | 9 + 2*n* | 4 + 2*n* |
+/// | 3.4 | 9 + 2*n* | 5 + 2*n* |
+/// | 3.5 | 9 | 7 |
+/// | 4 | 5 + 2*n* | 4 + 2*n* |
+/// | 5 | 5 + 2*n* | 5 + 2*n* |
+/// | 6 | 5 | 5 |
+///
+/// Where the server name's own SRV records exist although a well-known delegates elsewhere, `Full`
+/// asks two more: the addresses of the first target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speculation {
+    /// Whatever can be asked early is asked early, so that the answer is ready after the longest
+    /// chain of questions that truly depend on each other.
+    #[default]
+    Full,
+    /// One thing after the other: fewer questions, more round trips.
+    Off,
+}
+
+/// Which addresses are looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressFamilies {
+    /// IPv4 and IPv6.
+    #[default]
+    Both,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+    /// None: hosts and ports only, and a proxy (SOCKS, Tor) looks names up. The address policy
+    /// then judges IP literals alone.
+    Leave,
+}
+
+impl AddressFamilies {
+    /// The families that are asked for.
+    pub const fn families(self) -> &'static [Family] {
+        match self {
+            Self::Both => &[Family::V4, Family::V6],
+            Self::V4 => &[Family::V4],
+            Self::V6 => &[Family::V6],
+            Self::Leave => &[],
+        }
+    }
+}
+
+/// What a failed DNS look-up (SERVFAIL, REFUSED, silence, ...) does. "There is none" is no failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DnsFailurePolicy {
+    /// A failed SRV look-up is passed over, with a warning, and the answer is marked degraded. TLS
+    /// still guards the name.
+    #[default]
+    GoOn,
+    /// A failed SRV look-up, or a failed look-up of the only addresses, is an error.
+    Fail,
+}
+
+/// What an SRV target that is an alias does; RFC 2782 forbids it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SrvAliasPolicy {
+    /// The alias is followed, with a warning.
+    #[default]
+    Follow,
+    /// The record is dropped.
+    Drop,
+}
+
+/// How long well-known answers are kept, good or bad.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct WellKnownLifetimes {
+    /// The least a good answer is kept, whatever its headers say: a floor against floods. Default
+    /// 1 min; `strict` 0; Synapse 5 min.
+    pub least: Duration,
+    /// The most a good answer is kept. Default 48 h, as the specification recommends.
+    pub most: Duration,
+    /// How long a good answer is kept whose headers say nothing. Default 24 h, as the
+    /// specification recommends, shortened by up to `jitter_percent`.
+    pub unstated: Duration,
+    /// By how much, in percent, lifetimes that the peer did not state are shortened at random, so
+    /// that what was fetched together is not fetched together again. Default 10.
+    pub jitter_percent: u8,
+    /// How long the first temporary failure is kept; each further one in a row doubles it. Default
+    /// 2 min.
+    pub temporary: Duration,
+    /// The most a temporary failure is kept. Default 1 h, as the specification recommends.
+    pub temporary_most: Duration,
+    /// How long a permanent failure is kept. Default 1 h, as the specification recommends.
+    pub permanent: Duration,
+    /// The least that `Retry-After` of a 429 is heeded. Default 1 min.
+    pub retry_after_least: Duration,
+    /// The most that `Retry-After` of a 429 is heeded. Default 24 h.
+    pub retry_after_most: Duration,
+    /// How long after its fetch a good answer stands in for temporary failures. Default 48 h.
+    pub stale: Duration,
+    /// How long after its fetch a good answer is remembered at all, so that failures are retried
+    /// soon and what is found meanwhile is marked degraded. Default 50 h.
+    pub remembered: Duration,
+}
+
+impl Default for WellKnownLifetimes {
+    fn default() -> Self {
+        Self {
+            least: MINUTE,
+            most: 2 * DAY,
+            unstated: DAY,
+            jitter_percent: 10,
+            temporary: 2 * MINUTE,
+            temporary_most: HOUR,
+            permanent: HOUR,
+            retry_after_least: MINUTE,
+            retry_after_most: DAY,
+            stale: 2 * DAY,
+            remembered: 50 * HOUR,
+        }
+    }
+}
+
+impl WellKnownLifetimes {
+    /// How long a good answer with these headers is kept.
+    pub(crate) fn good(&self, freshness: Freshness, random: &mut SplitMix64) -> Duration {
+        let stated = match freshness {
+            Freshness::For(lifetime) => lifetime,
+            Freshness::Unstated => self.jittered(self.unstated, random),
+        };
+        stated.min(self.most).max(self.least)
+    }
+
+    /// `lifetime` doubled for each failure in a row before this one, up to the most.
+    pub(crate) fn backed_off(&self, earlier: u32, random: &mut SplitMix64) -> Duration {
+        let doubled = 2_u32
+            .checked_pow(earlier)
+            .and_then(|factor| self.temporary.checked_mul(factor))
+            .unwrap_or(Duration::MAX);
+        self.jittered(doubled.min(self.temporary_most), random)
+    }
+
+    /// `lifetime` less a random part of up to `jitter_percent`.
+    pub(crate) fn jittered(&self, lifetime: Duration, random: &mut SplitMix64) -> Duration {
+        let most = lifetime.mul_f64(f64::from(self.jitter_percent.min(100)) / 100.0);
+        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        lifetime.saturating_sub(Duration::from_nanos(random.up_to(most)))
+    }
+}
+
+/// How long DNS answers are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DnsLifetimes {
+    /// The least that records are kept, whatever their TTL. Default 5 s.
+    pub least: Duration,
+    /// The most that records are kept. Default 1 day.
+    pub most: Duration,
+    /// The most that "there is none" is kept (RFC 2308 section 5). Default 1 h.
+    pub negative_most: Duration,
+    /// How long "there is none" is kept where the answer carried no SOA record, or the server does
+    /// not implement the question. Default 1 min.
+    pub negative_unstated: Duration,
+    /// How long a first failure is kept. Default 30 s.
+    pub failed: Duration,
+    /// The most a failure is kept. Default 10 min.
+    pub failed_most: Duration,
+    /// After how long an address family, or an SRV target, is asked again that failed or came late
+    /// beside another that answered. Default 2 min.
+    pub incomplete: Duration,
+}
+
+impl Default for DnsLifetimes {
+    fn default() -> Self {
+        Self {
+            least: Duration::from_secs(5),
+            most: DAY,
+            negative_most: HOUR,
+            negative_unstated: MINUTE,
+            failed: Duration::from_secs(30),
+            failed_most: 10 * MINUTE,
+            incomplete: 2 * MINUTE,
+        }
+    }
+}
+
+impl DnsLifetimes {
+    /// How long this answer is kept.
+    pub(crate) fn of(&self, answer: &DnsAnswer) -> Duration {
+        match answer {
+            DnsAnswer::Found { ttl, .. } => (*ttl).min(self.most).max(self.least),
+            DnsAnswer::None { kind: NoRecord::NotImplemented, .. }
+            | DnsAnswer::None { ttl: None, .. } => self.negative_unstated,
+            DnsAnswer::None { ttl: Some(ttl), .. } => {
+                (*ttl).min(self.negative_most).max(self.least)
+            }
+            DnsAnswer::Failed(_) => self.failed,
+        }
+    }
+}
+
+/// How much is asked and read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Limits {
+    /// SRV records used of a set; those that would be tried first are kept. Default 20, at most 64.
+    pub srv_records: usize,
+    /// Addresses used of each family of a host. Default 8.
+    pub addresses_per_family: usize,
+    /// Redirects followed. Default 10; Synapse 20.
+    pub redirects: usize,
+    /// Status line and headers of a response, in bytes. Default 16 KiB.
+    pub head_bytes: usize,
+    /// Body of a well-known, in bytes. Default 51,200, as in Synapse and gomatrixserverlib; more
+    /// than that is never parsed.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let fetch = FetchLimits::default();
+        Self {
+            srv_records: 20,
+            addresses_per_family: 8,
+            redirects: 10,
+            head_bytes: fetch.head_bytes,
+            body_bytes: fetch.body_bytes,
+        }
+    }
+}
+
+/// How long each thing may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TimeLimits {
+    /// One DNS question, retries included. Default 5 s.
+    pub dns: Duration,
+    /// Connecting to one address. Default 5 s.
+    pub connect: Duration,
+    /// The TLS handshake with one address. Default 5 s.
+    pub tls: Duration,
+    /// One HTTP exchange. Default 10 s.
+    pub exchange: Duration,
+    /// All of the well-known: its DNS, every hop, every retry. Default 15 s; then it counts as a
+    /// temporary failure and step 4 begins.
+    pub well_known: Duration,
+    /// The whole discovery. Default 30 s.
+    pub discovery: Duration,
+    /// How long the fetch waits for the other address family once one is there (RFC 8305
+    /// section 3). Default 50 ms.
+    pub fetch_grace: Duration,
+    /// How long the answer waits for the other address family. Default 250 ms.
+    pub family_grace: Duration,
+    /// How long the answer waits for other SRV targets once one has an address. Default 1 s.
+    pub target_grace: Duration,
+    /// How long a degraded answer is held at most. Default 2 min.
+    pub degraded: Duration,
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        let fetch = FetchLimits::default();
+        Self {
+            dns: Duration::from_secs(5),
+            connect: fetch.connect,
+            tls: fetch.tls,
+            exchange: fetch.exchange,
+            well_known: fetch.total,
+            discovery: Duration::from_secs(30),
+            fetch_grace: Duration::from_millis(50),
+            family_grace: Duration::from_millis(250),
+            target_grace: Duration::from_secs(1),
+            degraded: 2 * MINUTE,
+        }
+    }
+}
+
+/// A value for the `User-Agent` header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserAgent(HeaderValue);
+
+impl UserAgent {
+    /// The header's value.
+    pub const fn as_header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+impl Default for UserAgent {
+    fn default() -> Self {
+        Self(HeaderValue::from_static(concat!(
+            env!("CARGO_PKG_NAME"),
+            "/",
+            env!("CARGO_PKG_VERSION")
+        )))
+    }
+}
+
+impl TryFrom<String> for UserAgent {
+    type Error = http::header::InvalidHeaderValue;
+
+    /// Visible ASCII and spaces only, as RFC 9110 section 5.5 asks of what one sends.
+    fn try_from(value: String) -> Result<Self, Self::Error> {
+        HeaderValue::from_str(&value).map(Self)
+    }
+}
+
+impl From<UserAgent> for String {
+    fn from(value: UserAgent) -> Self {
+        value.0.to_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Config {
+    /// The letter of the specification: lifetimes as the peer states them, down to zero; an SRV
+    /// look-up that fails is an error; an SRV target that is an alias is dropped.
+    pub fn strict() -> Self {
+        Self {
+            dns_failure: DnsFailurePolicy::Fail,
+            srv_alias: SrvAliasPolicy::Drop,
+            well_known: WellKnownLifetimes { least: Duration::ZERO, ..Default::default() },
+            ..Self::default()
+        }
+    }
+
+    /// As Synapse does: nothing is asked before it is needed, an SRV look-up that fails is an
+    /// error, good answers are kept for 5 minutes at least, up to 20 redirects are followed.
+    pub fn synapse() -> Self {
+        Self {
+            speculation: Speculation::Off,
+            dns_failure: DnsFailurePolicy::Fail,
+            well_known: WellKnownLifetimes { least: 5 * MINUTE, ..Default::default() },
+            limits: Limits { redirects: 20, ..Default::default() },
+            ..Self::default()
+        }
+    }
+
+    /// With this speculation.
+    #[must_use]
+    pub fn with_speculation(mut self, speculation: Speculation) -> Self {
+        self.speculation = speculation;
+        self
+    }
+
+    /// With these address families.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: AddressFamilies) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
+    /// With this address policy.
+    #[must_use]
+    pub fn with_address_policy(mut self, policy: AddressPolicy) -> Self {
+        self.address_policy = policy;
+        self
+    }
+
+    /// With these time limits.
+    #[must_use]
+    pub fn with_time(mut self, time: TimeLimits) -> Self {
+        self.time = time;
+        self
+    }
+
+    /// With this `User-Agent`.
+    #[must_use]
+    pub fn with_user_agent(mut self, user_agent: UserAgent) -> Self {
+        self.user_agent = user_agent;
+        self
+    }
+
+    /// The limits of one exchange that may take `total` in all.
+    pub(crate) fn fetch_limits(&self, total: Duration) -> FetchLimits {
+        FetchLimits {
+            connect: self.time.connect,
+            tls: self.time.tls,
+            exchange: self.time.exchange,
+            total,
+            head_bytes: self.limits.head_bytes,
+            body_bytes: self.limits.body_bytes,
+        }
+    }
+}

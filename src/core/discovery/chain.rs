@@ -1,0 +1,308 @@
+//! The well-known document: its host's addresses, the fetch, each redirect.
+
+use std::net::SocketAddr;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, USER_AGENT};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+
+use super::gather::{Gathered, gather};
+use super::ledger::Ledger;
+use super::{FetchToken, Question};
+use crate::core::config::AddressFamilies;
+use crate::core::dns::NoRecord;
+use crate::core::dns_name::DnsName;
+use crate::core::error::FamilyOutcome;
+use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
+use crate::core::host::Host;
+use crate::core::lifetime::{Freshness, retry_after};
+use crate::core::redirect::{RedirectError, WellKnownUrl, is_redirect};
+use crate::core::report::{Hop, HopOutcome, Source, WellKnownReport};
+use crate::core::target::interleaved;
+use crate::core::time::{Monotonic, Now};
+use crate::core::well_known::{MAX_BODY_BYTES, WellKnown};
+use crate::core::well_known_answer::{WellKnownAnswer, WellKnownFailure};
+
+type FetchResult = Result<Response<Body>, FetchFailure>;
+
+/// The look-up of one host's document.
+#[derive(Debug)]
+pub(super) struct Chain {
+    host: DnsName,
+    started: Option<Monotonic>,
+    /// The exchanges so far; the last one is under way.
+    hops: Vec<Hop>,
+    /// The response that has come for the last hop.
+    arrived: Option<FetchResult>,
+    before: Option<WellKnownAnswer>,
+    answer: Option<WellKnownAnswer>,
+}
+
+impl Chain {
+    pub(super) fn new(host: DnsName) -> Self {
+        Self {
+            host,
+            started: None,
+            hops: Vec::new(),
+            arrived: None,
+            before: None,
+            answer: None,
+        }
+    }
+
+    /// Tells what was known of the document before.
+    pub(super) fn set_before(&mut self, before: WellKnownAnswer) {
+        self.before = Some(before);
+    }
+
+    pub(super) fn answer(&self) -> Option<&WellKnownAnswer> {
+        self.answer.as_ref()
+    }
+
+    /// Takes in a response; a second one, or one to a hop that is over, does nothing.
+    pub(super) fn handle(&mut self, token: FetchToken, result: FetchResult, at: Duration) {
+        let last = self.hops.len().checked_sub(1);
+        if self.answer.is_some() || self.arrived.is_some() || last != Some(token.0) {
+            return;
+        }
+        if let Some(hop) = self.hops.last_mut().filter(|hop| hop.asked.is_some()) {
+            hop.answered = Some(at);
+            hop.outcome = Some(match &result {
+                Ok(response) => HopOutcome::Response { status: response.status().as_u16() },
+                Err(failure) => HopOutcome::Failed(failure.clone()),
+            });
+            self.arrived = Some(result);
+        }
+    }
+
+    /// The answer, once it is there. A look-up that takes too long is a temporary failure.
+    pub(super) fn poll(&mut self, ledger: &mut Ledger, now: Now) -> Poll<&WellKnownAnswer> {
+        if self.answer.is_none() {
+            let limit = ledger.config.time.well_known;
+            let due = *self.started.get_or_insert(now.monotonic) + limit;
+            let result = match self.advance(ledger, now, due) {
+                Poll::Ready(result) => result,
+                Poll::Pending if now.monotonic >= due => Err(WellKnownFailure::TimedOut { limit }),
+                Poll::Pending => {
+                    ledger.wake_at(due);
+                    return Poll::Pending;
+                }
+            };
+            let lifetimes = &ledger.config.well_known;
+            let before = self.before.as_ref();
+            self.answer =
+                Some(WellKnownAnswer::new(result, now, before, lifetimes, &mut ledger.random));
+        }
+        match &self.answer {
+            Some(answer) => Poll::Ready(answer),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Goes on from hop to hop until something is missing.
+    fn advance(
+        &mut self,
+        ledger: &mut Ledger,
+        now: Now,
+        due: Monotonic,
+    ) -> Poll<Result<(WellKnown, Freshness), WellKnownFailure>> {
+        // Each turn ends a hop, and the hops are bounded by the limit on redirects.
+        loop {
+            let first = || fresh_hop(WellKnownUrl::of_host(&self.host));
+            if self.hops.is_empty() {
+                let hop = first();
+                self.hops.push(hop);
+            }
+            let index = self.hops.len() - 1;
+            let Some(hop) = self.hops.last_mut() else { return Poll::Pending };
+            if hop.asked.is_none() {
+                match ready!(addresses(ledger, &hop.url, now.monotonic)) {
+                    Ok(addresses) => hop.addresses = addresses,
+                    Err(failure) => return Poll::Ready(Err(failure)),
+                }
+                if now.monotonic >= due {
+                    return Poll::Pending;
+                }
+                hop.asked = Some(ledger.since_start(now.monotonic));
+                let left = due.since(now.monotonic);
+                match request(ledger, hop, left) {
+                    Ok(fetch) => {
+                        ledger.ask(Question::Fetch { token: FetchToken(index), fetch });
+                    }
+                    Err(failure) => return Poll::Ready(Err(WellKnownFailure::Fetch(failure))),
+                }
+            }
+            let response = match self.arrived.take() {
+                None => return Poll::Pending,
+                Some(Err(failure)) => return Poll::Ready(Err(WellKnownFailure::Fetch(failure))),
+                Some(Ok(response)) => response,
+            };
+            let (parts, body) = response.into_parts();
+            if !is_redirect(parts.status) {
+                let limit = ledger.config.limits.body_bytes;
+                return Poll::Ready(read(parts.status, &parts.headers, body, limit, now));
+            }
+            match self.next_url(parts.status, &parts.headers, ledger.config.limits.redirects) {
+                Ok(url) => self.hops.push(fresh_hop(url)),
+                Err(error) => return Poll::Ready(Err(WellKnownFailure::Redirect(error))),
+            }
+        }
+    }
+
+    fn next_url(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        limit: usize,
+    ) -> Result<WellKnownUrl, RedirectError> {
+        let Some(hop) = self.hops.last() else { return Err(RedirectError::TooMany { limit }) };
+        let next = hop.url.redirect(status, headers)?;
+        if self.hops.iter().any(|hop| hop.url == next) {
+            return Err(RedirectError::Loop { url: next.to_string() });
+        }
+        // The first hop is no redirect.
+        if self.hops.len() > limit {
+            return Err(RedirectError::TooMany { limit });
+        }
+        Ok(next)
+    }
+
+    pub(super) fn report(&self) -> Option<WellKnownReport> {
+        self.started?;
+        let answer = self.answer.as_ref();
+        Some(WellKnownReport {
+            host: self.host.clone(),
+            source: Source::Asked,
+            hops: self.hops.clone(),
+            result: answer.map(result_of),
+            lifetime: answer.map(WellKnownAnswer::lifetime),
+            failures: answer.map_or(0, WellKnownAnswer::failures),
+        })
+    }
+
+    pub(super) fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    /// The URL that is being fetched.
+    pub(super) fn open(&self) -> Option<&WellKnownUrl> {
+        match self.hops.last() {
+            Some(hop) if self.answer.is_none() && hop.asked.is_some() => Some(&hop.url),
+            _ => None,
+        }
+    }
+}
+
+/// What a report says of an answer.
+pub(super) fn result_of(
+    answer: &WellKnownAnswer,
+) -> Result<crate::core::server_name::ServerName, WellKnownFailure> {
+    answer.result().as_ref().map(|document| document.server().clone()).map_err(Clone::clone)
+}
+
+fn fresh_hop(url: WellKnownUrl) -> Hop {
+    Hop { url, addresses: Vec::new(), asked: None, answered: None, outcome: None }
+}
+
+/// Where a URL's host may be connected to, in the order to try.
+fn addresses(
+    ledger: &mut Ledger,
+    url: &WellKnownUrl,
+    now: Monotonic,
+) -> Poll<Result<Vec<SocketAddr>, WellKnownFailure>> {
+    let name = match url.host() {
+        Host::Ip(address) => {
+            return Poll::Ready(match ledger.config.address_policy.check(*address) {
+                Ok(()) => Ok(vec![SocketAddr::new(*address, url.port())]),
+                Err(range) => Err(WellKnownFailure::Blocked { host: url.host().clone(), range }),
+            });
+        }
+        Host::Dns(_) if ledger.config.addresses == AddressFamilies::Leave => {
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        Host::Dns(name) => name,
+    };
+    let gathered = gather(ledger, name, now);
+    if !gathered.is_ready(ledger, ledger.config.time.fetch_grace, now) {
+        return Poll::Pending;
+    }
+    Poll::Ready(if gathered.addresses.is_empty() {
+        Err(no_address(&gathered, now))
+    } else {
+        Ok(interleaved(&gathered.addresses)
+            .map(|address| SocketAddr::new(address, url.port()))
+            .collect())
+    })
+}
+
+/// Why a host whose families have all answered has no usable address.
+fn no_address(gathered: &Gathered, now: Monotonic) -> WellKnownFailure {
+    let host = gathered.host.clone();
+    if let Some((_, failure)) = gathered.failure() {
+        return WellKnownFailure::Dns { host, failure };
+    }
+    if let Some((_, range)) = gathered.blocked.first() {
+        return WellKnownFailure::Blocked { host: Host::Dns(host), range: range.clone() };
+    }
+    let kind = gathered
+        .families
+        .iter()
+        .find_map(|(_, outcome)| match outcome {
+            FamilyOutcome::None(kind) => Some(*kind),
+            _ => None,
+        })
+        .unwrap_or(NoRecord::NoData);
+    let lifetime = gathered.until.map_or(Duration::ZERO, |until| until.since(now));
+    WellKnownFailure::NoAddress { host, kind, lifetime }
+}
+
+fn request(ledger: &Ledger, hop: &Hop, left: Duration) -> Result<Fetch, FetchFailure> {
+    let config = &ledger.config;
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(hop.url.uri().clone())
+        .header(HOST, hop.url.host_header())
+        .header(USER_AGENT, config.user_agent.as_header())
+        // Without this, any coding would be acceptable (RFC 9110 section 12.5.3).
+        .header(ACCEPT_ENCODING, "identity")
+        .body(())
+        .map_err(|error| FetchFailure::new(FetchFailureKind::Adapter, error.to_string()))?;
+    let tls_name = hop.url.host().tls_name().to_owned();
+    let fetch = Fetch::new(request, hop.addresses.clone(), tls_name);
+    Ok(fetch.with_limits(config.fetch_limits(left)))
+}
+
+/// Reads a response that is no redirect.
+fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    now: Now,
+) -> Result<(WellKnown, Freshness), WellKnownFailure> {
+    if status != StatusCode::OK {
+        let retry_after = (status == StatusCode::TOO_MANY_REQUESTS)
+            .then(|| retry_after(headers, now.wall))
+            .flatten();
+        return Err(WellKnownFailure::Status { status: status.as_u16(), retry_after });
+    }
+    let coding = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .find(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
+    if let Some(coding) = coding {
+        let shown = coding.as_bytes();
+        let shown = shown.get(..shown.len().min(64)).unwrap_or_default();
+        let coding = String::from_utf8_lossy(shown).into_owned();
+        return Err(WellKnownFailure::ContentCoding { coding });
+    }
+    let limit = limit.min(MAX_BODY_BYTES);
+    match body {
+        Body::Complete(body) if body.len() <= limit => {
+            let document = WellKnown::from_body(&body).map_err(WellKnownFailure::Body)?;
+            Ok((document, Freshness::from_headers(headers, now.wall)))
+        }
+        Body::Complete(_) | Body::TooLarge => Err(WellKnownFailure::TooLarge { limit }),
+    }
+}

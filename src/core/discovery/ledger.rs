@@ -1,0 +1,179 @@
+//! What has been asked, what came back, and when: the facts that the rules go by.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{DnsToken, Question};
+use crate::core::config::Config;
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
+use crate::core::dns_part::DnsPart;
+use crate::core::report::{DnsExchange, Source};
+use crate::core::srv::SplitMix64;
+use crate::core::time::{Monotonic, Now};
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) config: Arc<Config>,
+    pub(super) random: SplitMix64,
+    started: Now,
+    entries: Vec<Entry>,
+    outbox: VecDeque<Question>,
+    /// The earliest time at which something may change without an answer.
+    wake: Option<Monotonic>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    question: DnsQuestion,
+    asked: Monotonic,
+    fact: Option<Fact>,
+}
+
+/// An answer, and when it arrived.
+#[derive(Clone, Debug)]
+pub(super) struct Fact {
+    pub(super) part: Arc<DnsPart>,
+    pub(super) at: Monotonic,
+    source: Source,
+}
+
+impl Ledger {
+    pub(super) fn new(config: Arc<Config>, started: Now, seed: u64) -> Self {
+        Self {
+            config,
+            random: SplitMix64(seed),
+            started,
+            entries: Vec::new(),
+            outbox: VecDeque::new(),
+            wake: None,
+        }
+    }
+
+    pub(super) const fn started(&self) -> Now {
+        self.started
+    }
+
+    /// How long after the start this is.
+    pub(super) fn since_start(&self, at: Monotonic) -> Duration {
+        at.since(self.started.monotonic)
+    }
+
+    /// Puts a question to the driver.
+    pub(super) fn ask(&mut self, question: Question) {
+        self.outbox.push_back(question);
+    }
+
+    pub(super) fn next_question(&mut self) -> Option<Question> {
+        self.outbox.pop_front()
+    }
+
+    /// Forgets what was waited for; the rules say it anew.
+    pub(super) fn begin(&mut self) {
+        self.wake = None;
+    }
+
+    pub(super) fn wake_at(&mut self, at: Monotonic) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    pub(super) const fn wake(&self) -> Option<Monotonic> {
+        self.wake
+    }
+
+    /// The answer to a question, which is asked if it has not been. An answer that is overdue is
+    /// a time-out.
+    pub(super) fn dns(&mut self, question: &DnsQuestion, now: Monotonic) -> Option<Fact> {
+        let index = self.entry(question, now);
+        let limit = self.config.time.dns;
+        let entry = self.entries.get_mut(index)?;
+        let due = entry.asked + limit;
+        if entry.fact.is_none() && now >= due {
+            entry.fact = Some(Fact {
+                part: Arc::new(DnsPart::new(
+                    &entry.question,
+                    DnsAnswer::Failed(DnsFailure::Timeout),
+                    now,
+                    &self.config.dns,
+                )),
+                at: now,
+                source: Source::Asked,
+            });
+        }
+        let fact = entry.fact.clone();
+        if fact.is_none() {
+            self.wake_at(due);
+        }
+        fact
+    }
+
+    /// Asks a question whose answer is not needed yet.
+    pub(super) fn dns_early(&mut self, question: &DnsQuestion, now: Monotonic) {
+        self.entry(question, now);
+    }
+
+    /// The answer to a question, if there is one.
+    pub(super) fn known(&self, question: &DnsQuestion) -> Option<&Fact> {
+        let entry = self.entries.iter().find(|entry| entry.question == *question)?;
+        entry.fact.as_ref()
+    }
+
+    /// The index of a question that is asked once.
+    fn entry(&mut self, question: &DnsQuestion, now: Monotonic) -> usize {
+        if let Some(index) = self.entries.iter().position(|entry| entry.question == *question) {
+            return index;
+        }
+        let index = self.entries.len();
+        let mut entry = Entry { question: question.clone(), asked: now, fact: None };
+        if question.host().is_onion() {
+            // RFC 7686 section 2: such names are not looked up in DNS.
+            let answer = DnsAnswer::None { kind: NoRecord::Onion, ttl: Some(Duration::MAX) };
+            let part = DnsPart::new(question, answer, now, &self.config.dns);
+            entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
+        } else {
+            self.ask(Question::Dns { token: DnsToken(index), question: question.clone() });
+        }
+        self.entries.push(entry);
+        index
+    }
+
+    /// Takes in an answer; a second one, or one to a question never asked, does nothing.
+    pub(super) fn answer(&mut self, token: DnsToken, answer: DnsAnswer, now: Monotonic) {
+        let lifetimes = &self.config.dns;
+        if let Some(entry) = self.entries.get_mut(token.0).filter(|entry| entry.fact.is_none()) {
+            let part = Arc::new(DnsPart::new(&entry.question, answer, now, lifetimes));
+            entry.fact = Some(Fact { part, at: now, source: Source::Asked });
+        }
+    }
+
+    /// The same with an answer that keeps the lifetime it has.
+    pub(super) fn answer_part(
+        &mut self,
+        token: DnsToken,
+        part: Arc<DnsPart>,
+        source: Source,
+        now: Monotonic,
+    ) {
+        if let Some(entry) = self.entries.get_mut(token.0).filter(|entry| entry.fact.is_none()) {
+            entry.fact = Some(Fact { part, at: now, source });
+        }
+    }
+
+    /// The questions that nobody has answered yet.
+    pub(super) fn open(&self) -> impl Iterator<Item = &DnsQuestion> {
+        self.entries.iter().filter(|entry| entry.fact.is_none()).map(|entry| &entry.question)
+    }
+
+    pub(super) fn exchanges(&self) -> Vec<DnsExchange> {
+        self.entries
+            .iter()
+            .map(|entry| DnsExchange {
+                question: entry.question.clone(),
+                asked: self.since_start(entry.asked),
+                answered: entry.fact.as_ref().map(|fact| self.since_start(fact.at)),
+                answer: entry.fact.as_ref().map(|fact| fact.part.answer().clone()),
+                source: entry.fact.as_ref().map_or(Source::Asked, |fact| fact.source),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,491 @@
+//! The machine that finds out where a server name leads.
+//!
+//! `rules` holds every transition; `ledger` the facts they go by; `gather` the addresses of a
+//! host; `chain` the well-known with its redirects.
+
+mod chain;
+mod gather;
+mod ledger;
+mod rules;
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::Response;
+
+use self::chain::Chain;
+use self::ledger::Ledger;
+use self::rules::{Draft, Rules};
+use super::config::Config;
+use super::dns::{DnsAnswer, DnsQuestion};
+use super::dns_name::DnsName;
+use super::dns_part::DnsPart;
+use super::error::ResolveError;
+use super::fetch::{Body, Fetch, FetchFailure};
+use super::report::{Hop, Report, Source, StepOutcome, WellKnownReport};
+use super::server_name::ServerName;
+use super::step::Step;
+use super::target::DelegationTarget;
+use super::time::{Monotonic, Now};
+use super::well_known_answer::{WellKnownAnswer, WellKnownFailure};
+
+/// Finds out where a server name leads, without doing anything itself.
+///
+/// # Driving it
+///
+/// 1. Make one with [`new`](Self::new): name, configuration, the time, a seed for jitter.
+/// 2. Call [`poll_output`](Self::poll_output) with the time, again and again, until it says
+///    [`Output::Wait`] or [`Output::Done`].
+/// 3. For each [`Output::Ask`], set about answering the question. Several may be open at once.
+/// 4. On [`Output::Wait`], wait for the first answer or for the time given, if one is.
+/// 5. Hand each answer to [`handle_dns`](Self::handle_dns) or
+///    [`handle_response`](Self::handle_response) with the token of its question, then go to 2.
+/// 6. On [`Output::Done`], the rest of the open questions may be dropped.
+///
+/// Getters (`report`, `server_name`) may be called at any time and change nothing. Calling
+/// `poll_output` more often than needed is harmless, after the end too: it repeats the outcome. An
+/// answer that comes late, twice, or to a question never asked does nothing. Time must not run
+/// backwards; if it does, it is taken to stand still.
+///
+/// # Guarantees
+///
+/// Whatever is answered, in whatever order: it ends within
+/// [`TimeLimits::discovery`](crate::TimeLimits) of the driver's clock and after a number of
+/// questions bounded by [`Limits`](crate::Limits); an IP literal or a port asks for no well-known
+/// and no SRV; there is one delegation at most; a well-known that fails leads to step 4, never to
+/// an error; no fetch and no endpoint has a blocked address.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use matrix_delegation::{Config, Discovery, DnsAnswer, Now, Output, Question, Records};
+///
+/// let mut discovery =
+///     Discovery::new("a.example:443".parse()?, Arc::new(Config::default()), Now::EPOCH, 0);
+/// let target = loop {
+///     match discovery.poll_output(Now::EPOCH) {
+///         Output::Ask(Question::Dns { token, .. }) => {
+///             let answer = DnsAnswer::Found {
+///                 records: Records::Addresses(vec![[203, 0, 114, 7].into()]),
+///                 ttl: Duration::from_secs(300),
+///                 alias: false,
+///             };
+///             discovery.handle_dns(token, answer, Now::EPOCH);
+///         }
+///         Output::Done(outcome) => break outcome?,
+///         other => panic!("a name with a port needs no more than DNS: {other:?}"),
+///     }
+/// };
+/// assert_eq!(target.step().to_string(), "2");
+/// assert_eq!(target.host_header(), "a.example:443");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Discovery {
+    name: ServerName,
+    ledger: Ledger,
+    well_known: WellKnownSource,
+    now: Now,
+    outcome: Option<Outcome>,
+    decided: Option<Step>,
+    passed: Vec<(Step, StepOutcome)>,
+}
+
+/// How a discovery ends.
+pub type Outcome = Result<Arc<DelegationTarget>, ResolveError>;
+
+/// What a machine wants next.
+#[derive(Debug)]
+#[must_use]
+pub enum Output<T> {
+    /// Set about answering this.
+    Ask(Question),
+    /// Nothing to do until an answer comes, or until this time if one is given.
+    Wait(Option<Monotonic>),
+    /// It is over.
+    Done(T),
+}
+
+/// A question, with the token that its answer hands back.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Question {
+    /// Ask DNS.
+    Dns {
+        /// For [`Discovery::handle_dns`].
+        token: DnsToken,
+        /// What to ask.
+        question: DnsQuestion,
+    },
+    /// Fetch a URL.
+    Fetch {
+        /// For [`Discovery::handle_response`].
+        token: FetchToken,
+        /// What to fetch, where from, and under which limits.
+        fetch: Fetch,
+    },
+    /// Find out about a host's well-known document by a [`WellKnownLookup`]; only asked after
+    /// [`Discovery::with_shared_well_known`].
+    WellKnown {
+        /// For [`Discovery::handle_well_known`].
+        token: WellKnownToken,
+        /// The host.
+        host: DnsName,
+    },
+}
+
+/// Ties a DNS answer to its question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DnsToken(usize);
+
+/// Ties a response to its fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FetchToken(usize);
+
+/// Ties a well-known answer to its question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WellKnownToken(());
+
+/// Where the machine has the well-known from.
+#[derive(Debug)]
+enum WellKnownSource {
+    /// It goes from hop to hop itself.
+    Chain(Option<Chain>, Option<WellKnownAnswer>),
+    /// It asks one question and is told the answer whole.
+    Shared(Option<SharedWellKnown>),
+}
+
+#[derive(Debug)]
+struct SharedWellKnown {
+    host: DnsName,
+    asked: Monotonic,
+    answer: Option<Arc<WellKnownAnswer>>,
+    source: Source,
+    hops: Arc<[Hop]>,
+}
+
+impl WellKnownSource {
+    fn poll(
+        &mut self,
+        ledger: &mut Ledger,
+        host: &DnsName,
+        now: Now,
+    ) -> Poll<Arc<WellKnownAnswer>> {
+        match self {
+            Self::Chain(chain, before) => {
+                let chain = chain.get_or_insert_with(|| {
+                    let mut chain = Chain::new(host.clone());
+                    if let Some(before) = before.take() {
+                        chain.set_before(before);
+                    }
+                    chain
+                });
+                chain.poll(ledger, now).map(|answer| Arc::new(answer.clone()))
+            }
+            Self::Shared(shared) => {
+                let shared = shared.get_or_insert_with(|| {
+                    let token = WellKnownToken(());
+                    ledger.ask(Question::WellKnown { token, host: host.clone() });
+                    SharedWellKnown {
+                        host: host.clone(),
+                        asked: now.monotonic,
+                        answer: None,
+                        source: Source::Asked,
+                        hops: Arc::new([]),
+                    }
+                });
+                if let Some(answer) = &shared.answer {
+                    return Poll::Ready(Arc::clone(answer));
+                }
+                let limit = ledger.config.time.well_known;
+                let due = shared.asked + limit;
+                if now.monotonic < due {
+                    ledger.wake_at(due);
+                    return Poll::Pending;
+                }
+                let failure = WellKnownFailure::TimedOut { limit };
+                let lifetimes = &ledger.config.well_known;
+                let answer =
+                    WellKnownAnswer::new(Err(failure), now, None, lifetimes, &mut ledger.random);
+                Poll::Ready(Arc::clone(shared.answer.insert(Arc::new(answer))))
+            }
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        match self {
+            Self::Chain(chain, _) => chain.as_ref().is_some_and(|chain| chain.answer().is_some()),
+            Self::Shared(shared) => shared.as_ref().is_some_and(|shared| shared.answer.is_some()),
+        }
+    }
+
+    fn report(&self) -> Option<WellKnownReport> {
+        match self {
+            Self::Chain(chain, _) => chain.as_ref()?.report(),
+            Self::Shared(shared) => shared.as_ref().map(|shared| WellKnownReport {
+                host: shared.host.clone(),
+                source: shared.source,
+                hops: shared.hops.to_vec(),
+                result: shared.answer.as_deref().map(chain::result_of),
+                lifetime: shared.answer.as_deref().map(WellKnownAnswer::lifetime),
+                failures: shared.answer.as_deref().map_or(0, WellKnownAnswer::failures),
+            }),
+        }
+    }
+
+    /// What is waited for, in words.
+    fn open(&self) -> Option<String> {
+        match self {
+            Self::Chain(chain, _) => chain.as_ref()?.open().map(|url| format!("GET {url}")),
+            Self::Shared(shared) => shared
+                .as_ref()
+                .filter(|shared| shared.answer.is_none())
+                .map(|shared| format!("the well-known of {}", shared.host)),
+        }
+    }
+}
+
+impl Discovery {
+    /// A discovery that begins now. The seed draws the jitter of lifetimes; any number will do.
+    pub fn new(name: ServerName, config: Arc<Config>, now: Now, seed: u64) -> Self {
+        Self {
+            name,
+            ledger: Ledger::new(config, now, seed),
+            well_known: WellKnownSource::Chain(None, None),
+            now,
+            outcome: None,
+            decided: None,
+            passed: Vec::new(),
+        }
+    }
+
+    /// Tells what was known of the well-known before, so that a good answer stands in for a
+    /// passing failure and failures back off.
+    #[must_use]
+    pub fn with_earlier_well_known(mut self, before: WellKnownAnswer) -> Self {
+        self.well_known = WellKnownSource::Chain(None, Some(before));
+        self
+    }
+
+    /// Asks for the well-known as a whole ([`Question::WellKnown`]), for drivers that share what
+    /// they know of it between discoveries.
+    #[must_use]
+    pub fn with_shared_well_known(mut self) -> Self {
+        self.well_known = WellKnownSource::Shared(None);
+        self
+    }
+
+    /// The name that is resolved.
+    pub const fn server_name(&self) -> &ServerName {
+        &self.name
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self, now: Now) -> Output<Outcome> {
+        self.advance(now);
+        if let Some(outcome) = &self.outcome {
+            return Output::Done(outcome.clone());
+        }
+        match self.ledger.next_question() {
+            Some(question) => Output::Ask(question),
+            None => Output::Wait(self.ledger.wake()),
+        }
+    }
+
+    /// Takes in what DNS said.
+    pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
+        let now = self.clock(now);
+        self.ledger.answer(token, answer, now.monotonic);
+    }
+
+    /// Takes in what DNS said some time ago, with the lifetime that it has left.
+    pub fn handle_remembered_dns(&mut self, token: DnsToken, part: Arc<DnsPart>, now: Now) {
+        let now = self.clock(now);
+        let age = now.monotonic.since(part.obtained());
+        self.ledger.answer_part(token, part, Source::Memory { age }, now.monotonic);
+    }
+
+    /// Takes in what DNS said just now, with the lifetime already settled.
+    pub fn handle_dns_part(&mut self, token: DnsToken, part: Arc<DnsPart>, now: Now) {
+        let now = self.clock(now);
+        self.ledger.answer_part(token, part, Source::Asked, now.monotonic);
+    }
+
+    /// Takes in a response, or why there was none.
+    pub fn handle_response(
+        &mut self,
+        token: FetchToken,
+        result: Result<Response<Body>, FetchFailure>,
+        now: Now,
+    ) {
+        let now = self.clock(now);
+        let at = self.ledger.since_start(now.monotonic);
+        if let WellKnownSource::Chain(Some(chain), _) = &mut self.well_known {
+            chain.handle(token, result, at);
+        }
+    }
+
+    /// Takes in what is known of the well-known: from memory, or by a look-up that went through
+    /// these hops.
+    pub fn handle_well_known(
+        &mut self,
+        _token: WellKnownToken,
+        answer: Arc<WellKnownAnswer>,
+        source: Source,
+        hops: Arc<[Hop]>,
+        now: Now,
+    ) {
+        self.clock(now);
+        if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known {
+            if shared.answer.is_none() {
+                shared.answer = Some(answer);
+                shared.source = source;
+                shared.hops = hops;
+            }
+        }
+    }
+
+    /// Everything asked, got, skipped and noticed so far.
+    pub fn report(&self) -> Report {
+        let target = self.outcome.as_ref().and_then(|outcome| outcome.as_ref().ok());
+        Report {
+            server_name: self.name.clone(),
+            started: self.ledger.started(),
+            took: self.outcome.as_ref().map(|_| self.ledger.since_start(self.now.monotonic)),
+            steps: rules::steps(self.decided, &self.passed, &self.name),
+            dns: self.ledger.exchanges(),
+            well_known: self.well_known.report(),
+            warnings: target.map(|target| target.warnings().to_vec()).unwrap_or_default(),
+            error: self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).cloned(),
+        }
+    }
+
+    fn clock(&mut self, now: Now) -> Now {
+        if now.monotonic >= self.now.monotonic && self.outcome.is_none() {
+            self.now = now;
+        }
+        self.now
+    }
+
+    fn advance(&mut self, now: Now) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let now = self.clock(now);
+        self.ledger.begin();
+        let mut rules = Rules {
+            name: &self.name,
+            ledger: &mut self.ledger,
+            well_known: &mut self.well_known,
+            now,
+            passed: Vec::new(),
+            draft: Draft::default(),
+        };
+        let verdict = rules.read();
+        self.passed = rules.passed;
+        let outcome = match verdict {
+            Poll::Ready(verdict) => verdict.map(Arc::new),
+            Poll::Pending => {
+                let limit = self.ledger.config.time.discovery;
+                let due = self.ledger.started().monotonic + limit;
+                if now.monotonic < due {
+                    self.ledger.wake_at(due);
+                    return;
+                }
+                Err(ResolveError::DeadlineExceeded {
+                    name: self.name.clone(),
+                    limit,
+                    waiting_for: self
+                        .ledger
+                        .open()
+                        .map(ToString::to_string)
+                        .chain(self.well_known.open())
+                        .collect(),
+                })
+            }
+        };
+        self.decided = match &outcome {
+            Ok(target) => Some(target.step()),
+            Err(error) => error.step(),
+        };
+        self.outcome = Some(outcome);
+    }
+}
+
+/// Finds out about one host's well-known document, for drivers that share the answer between
+/// discoveries. It is driven like a [`Discovery`] and ends with a [`WellKnownAnswer`], never with
+/// an error.
+pub struct WellKnownLookup {
+    ledger: Ledger,
+    chain: Chain,
+    now: Now,
+}
+
+impl fmt::Debug for WellKnownLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WellKnownLookup").field("chain", &self.chain).finish_non_exhaustive()
+    }
+}
+
+impl WellKnownLookup {
+    /// A look-up that begins now. The seed draws the jitter of lifetimes; any number will do.
+    pub fn new(host: DnsName, config: Arc<Config>, now: Now, seed: u64) -> Self {
+        Self { ledger: Ledger::new(config, now, seed), chain: Chain::new(host), now }
+    }
+
+    /// Tells what was known before, so that failures back off and a good answer is kept.
+    #[must_use]
+    pub fn with_earlier(mut self, before: WellKnownAnswer) -> Self {
+        self.chain.set_before(before);
+        self
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
+        let now = self.clock(now);
+        self.ledger.begin();
+        if let Poll::Ready(answer) = self.chain.poll(&mut self.ledger, now) {
+            return Output::Done(answer.clone());
+        }
+        match self.ledger.next_question() {
+            Some(question) => Output::Ask(question),
+            None => Output::Wait(self.ledger.wake()),
+        }
+    }
+
+    /// Takes in what DNS said.
+    pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
+        let now = self.clock(now);
+        self.ledger.answer(token, answer, now.monotonic);
+    }
+
+    /// Takes in what DNS said some time ago, or just now, with its lifetime settled.
+    pub fn handle_dns_part(&mut self, token: DnsToken, part: Arc<DnsPart>, now: Now) {
+        let now = self.clock(now);
+        self.ledger.answer_part(token, part, Source::Asked, now.monotonic);
+    }
+
+    /// Takes in a response, or why there was none.
+    pub fn handle_response(
+        &mut self,
+        token: FetchToken,
+        result: Result<Response<Body>, FetchFailure>,
+        now: Now,
+    ) {
+        let now = self.clock(now);
+        self.chain.handle(token, result, self.ledger.since_start(now.monotonic));
+    }
+
+    /// Each exchange so far, redirects included.
+    pub fn hops(&self) -> &[Hop] {
+        self.chain.hops()
+    }
+
+    fn clock(&mut self, now: Now) -> Now {
+        if now.monotonic >= self.now.monotonic {
+            self.now = now;
+        }
+        self.now
+    }
+}

@@ -1,0 +1,157 @@
+//! A DNS answer with its lifetime: what a driver may remember and hand to later discoveries.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::DnsLifetimes;
+use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, SrvRecord};
+use super::time::Monotonic;
+
+/// A DNS answer with its lifetime.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DnsPart {
+    answer: DnsAnswer,
+    obtained: Monotonic,
+    lifetime: Duration,
+}
+
+impl DnsPart {
+    /// More records than this of one answer are not kept.
+    const MOST_RECORDS: usize = 256;
+
+    /// The answer to `question` that came at `now`, kept for as long as `lifetimes` says.
+    ///
+    /// Addresses of another family than asked for are dropped, an empty answer is "no data", and
+    /// an answer to another kind of question is malformed.
+    pub fn new(
+        question: &DnsQuestion,
+        answer: DnsAnswer,
+        now: Monotonic,
+        lifetimes: &DnsLifetimes,
+    ) -> Self {
+        let answer = normalised(question, answer);
+        let lifetime = lifetimes.of(&answer);
+        Self { answer, obtained: now, lifetime }
+    }
+
+    /// The answer.
+    pub const fn answer(&self) -> &DnsAnswer {
+        &self.answer
+    }
+
+    /// When it came.
+    pub const fn obtained(&self) -> Monotonic {
+        self.obtained
+    }
+
+    /// How long it is kept, from then.
+    pub const fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// Until when it is kept.
+    pub fn until(&self) -> Monotonic {
+        self.obtained + self.lifetime
+    }
+
+    pub(crate) fn addresses(&self) -> &[IpAddr] {
+        match &self.answer {
+            DnsAnswer::Found { records: Records::Addresses(addresses), .. } => addresses,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn srv_records(&self) -> &[SrvRecord] {
+        match &self.answer {
+            DnsAnswer::Found { records: Records::Srv(records), .. } => records,
+            _ => &[],
+        }
+    }
+
+    pub(crate) const fn is_alias(&self) -> bool {
+        matches!(self.answer, DnsAnswer::Found { alias: true, .. })
+    }
+}
+
+fn normalised(question: &DnsQuestion, answer: DnsAnswer) -> DnsAnswer {
+    let DnsAnswer::Found { mut records, ttl, alias } = answer else { return answer };
+    let left = match (question, &mut records) {
+        (DnsQuestion::Addresses { family, .. }, Records::Addresses(addresses)) => {
+            addresses.retain(|address| Family::of(*address) == *family);
+            addresses.truncate(DnsPart::MOST_RECORDS);
+            addresses.len()
+        }
+        (DnsQuestion::Srv { .. }, Records::Srv(records)) => {
+            records.truncate(DnsPart::MOST_RECORDS);
+            records.len()
+        }
+        _ => return DnsAnswer::Failed(DnsFailure::Malformed),
+    };
+    match left {
+        0 => DnsAnswer::None { kind: NoRecord::NoData, ttl: None },
+        _ => DnsAnswer::Found { records, ttl, alias },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(answer: DnsAnswer) -> u64 {
+        let question =
+            DnsQuestion::Addresses { host: "a.example".parse().unwrap(), family: Family::V4 };
+        let part = DnsPart::new(&question, answer, Monotonic::ZERO, &DnsLifetimes::default());
+        part.lifetime().as_secs()
+    }
+
+    fn found(ttl: u64) -> DnsAnswer {
+        DnsAnswer::Found {
+            records: Records::Addresses(vec!["192.0.2.1".parse().unwrap()]),
+            ttl: Duration::from_secs(ttl),
+            alias: false,
+        }
+    }
+
+    fn none(kind: NoRecord, ttl: Option<u64>) -> DnsAnswer {
+        DnsAnswer::None { kind, ttl: ttl.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn each_row_of_the_dns_lifetimes() {
+        for (answer, seconds) in [
+            (found(0), 5),
+            (found(5), 5),
+            (found(300), 300),
+            (found(1 << 31), 86_400),
+            (none(NoRecord::NxDomain, Some(0)), 5),
+            (none(NoRecord::NxDomain, Some(900)), 900),
+            (none(NoRecord::NoData, Some(7200)), 3600),
+            (none(NoRecord::NoData, None), 60),
+            (none(NoRecord::NotImplemented, Some(900)), 60),
+            (DnsAnswer::Failed(DnsFailure::ServFail), 30),
+            (DnsAnswer::Failed(DnsFailure::Timeout), 30),
+        ] {
+            assert_eq!(kept(answer.clone()), seconds, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn answers_that_do_not_fit_the_question_are_not_believed() {
+        let host: crate::DnsName = "a.example".parse().unwrap();
+        let v4 = DnsQuestion::Addresses { host: host.clone(), family: Family::V4 };
+        let srv = DnsQuestion::Srv { service: crate::Service::MatrixFed, host };
+        let part = |question: &DnsQuestion, records| {
+            let answer =
+                DnsAnswer::Found { records, ttl: Duration::from_secs(1), alias: false };
+            DnsPart::new(question, answer, Monotonic::ZERO, &DnsLifetimes::default())
+        };
+        let v6 = Records::Addresses(vec!["2001:db8::1".parse().unwrap()]);
+        assert_eq!(part(&v4, v6.clone()).answer(), &none(NoRecord::NoData, None));
+        assert_eq!(part(&srv, v6).answer(), &DnsAnswer::Failed(DnsFailure::Malformed));
+        assert_eq!(part(&srv, Records::Srv(vec![])).answer(), &none(NoRecord::NoData, None));
+        let many = Records::Addresses(vec!["192.0.2.1".parse().unwrap(); 10_000]);
+        assert_eq!(part(&v4, many).addresses().len(), 256);
+    }
+}

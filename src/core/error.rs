@@ -1,0 +1,273 @@
+//! Why a name does not resolve, with the evidence.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::address_policy::BlockedRange;
+use super::dns::{DnsFailure, DnsQuestion, Family, NoRecord, Service};
+use super::dns_name::DnsName;
+use super::host::Host;
+use super::server_name::{ServerName, ServerNameError, UnresolvableName};
+use super::srv::DroppedSrv;
+use super::step::Step;
+
+/// Why a server name does not resolve.
+///
+/// Where several of the kinds that come from DNS hold at once, the error is the first in the order
+/// of the variants, and the others stand in its [`Evidence`].
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The server name is not in the grammar.
+    #[error("{name:?} is not a Matrix server name")]
+    InvalidServerName {
+        /// What was given, cut at 255 bytes.
+        name: String,
+        /// What is wrong, and at which byte.
+        source: ServerNameError,
+    },
+    /// The server name is in the grammar, but no host can be made of it.
+    #[error("{} is a grammatical server name, but it can never be reached", source.name)]
+    UnresolvableName {
+        /// The name, and why.
+        source: UnresolvableName,
+    },
+    /// SRV says that the service is not offered: the only target is `.` (RFC 2782).
+    #[error(
+        "{name} says that it offers no Matrix federation: the only SRV record of {service}.{host} points to \".\" (step {step})"
+    )]
+    ServiceNotAvailable {
+        /// The server name.
+        name: ServerName,
+        /// The step that decided.
+        step: Step,
+        /// The service.
+        service: Service,
+        /// The host that has the record.
+        host: DnsName,
+    },
+    /// Every SRV record was unusable.
+    #[error("no SRV record of {service}.{host} for {name} can be used (step {step}): {}", List(dropped))]
+    NoUsableEndpoint {
+        /// The server name.
+        name: ServerName,
+        /// The step that decided.
+        step: Step,
+        /// The service.
+        service: Service,
+        /// The host that has the records.
+        host: DnsName,
+        /// The records, and why each cannot be used.
+        dropped: Vec<DroppedSrv>,
+    },
+    /// DNS failed, and the configuration asks that this be an error.
+    #[error("looking up {question} for {name} failed (step {step}): {failure}")]
+    DnsFailed {
+        /// The server name.
+        name: ServerName,
+        /// The step that needed the answer.
+        step: Step,
+        /// What was asked.
+        question: DnsQuestion,
+        /// How it failed.
+        failure: DnsFailure,
+        /// What else is known.
+        evidence: Box<Evidence>,
+    },
+    /// An address was blocked by the address policy, and none is left.
+    #[error(
+        "{name} leads to {address} ({host}), which may not be connected to (step {step}): {range}; allow the range in the address policy if it is meant to be reached"
+    )]
+    BlockedAddress {
+        /// The server name.
+        name: ServerName,
+        /// The step that decided.
+        step: Step,
+        /// The host that has the address.
+        host: Host,
+        /// The address.
+        address: IpAddr,
+        /// The range it lies in.
+        range: BlockedRange,
+        /// What else is known.
+        evidence: Box<Evidence>,
+    },
+    /// No endpoint has an address.
+    #[error("no address is known for {name} (step {step}): {}", List(&evidence.hosts))]
+    NoAddresses {
+        /// The server name.
+        name: ServerName,
+        /// The step that decided.
+        step: Step,
+        /// Each host, with what DNS said.
+        evidence: Box<Evidence>,
+    },
+    /// The time for a whole discovery ran out.
+    #[error("resolving {name} took longer than {} s; still waiting for {}", limit.as_secs_f32(), List(waiting_for))]
+    DeadlineExceeded {
+        /// The server name.
+        name: ServerName,
+        /// The limit.
+        limit: Duration,
+        /// The questions that were open.
+        waiting_for: Vec<String>,
+    },
+    /// Too many discoveries are under way. Temporary: try again.
+    #[error("{name} is not resolved now: {limit} discoveries are under way already")]
+    TooBusy {
+        /// The server name.
+        name: ServerName,
+        /// The limit.
+        limit: usize,
+    },
+    /// An adapter (DNS, fetch or runtime) panicked or was shut down.
+    #[error("resolving {name} was broken off: an adapter panicked or its runtime was shut down")]
+    AdapterFailed {
+        /// The server name.
+        name: ServerName,
+    },
+}
+
+/// What is known of the endpoints of a name that does not resolve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Each host that was looked up.
+    pub hosts: Vec<HostEvidence>,
+    /// SRV records that were not used.
+    pub dropped: Vec<DroppedSrv>,
+}
+
+/// What is known of the addresses of one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostEvidence {
+    /// The host.
+    pub host: DnsName,
+    /// What DNS said of each family asked for.
+    pub families: Vec<(Family, FamilyOutcome)>,
+    /// Addresses that the policy blocked.
+    pub blocked: Vec<(IpAddr, BlockedRange)>,
+}
+
+/// What DNS said of one address family of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FamilyOutcome {
+    /// This many addresses let through by the policy.
+    Found(usize),
+    /// None, surely.
+    None(NoRecord),
+    /// Not known.
+    Failed(DnsFailure),
+    /// No answer yet when the resolution ended.
+    Late,
+}
+
+impl fmt::Display for FamilyOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found(count) => write!(f, "{count} found"),
+            Self::None(kind) => kind.fmt(f),
+            Self::Failed(failure) => failure.fmt(f),
+            Self::Late => f.write_str("no answer yet"),
+        }
+    }
+}
+
+impl fmt::Display for HostEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.host)?;
+        for (index, (family, outcome)) in self.families.iter().enumerate() {
+            f.write_str(if index == 0 { " (" } else { ", " })?;
+            write!(f, "{}: {outcome}", family.record_type())?;
+        }
+        f.write_str(if self.families.is_empty() { "" } else { ")" })?;
+        for (address, range) in &self.blocked {
+            write!(f, ", {address} blocked: {range}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Items with commas between them.
+struct List<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            item.fmt(f)?;
+        }
+        if self.0.is_empty() { f.write_str("nothing") } else { Ok(()) }
+    }
+}
+
+impl ResolveError {
+    /// The error of a name that is not in the grammar.
+    pub fn invalid_server_name(name: impl AsRef<[u8]>, source: ServerNameError) -> Self {
+        let name = name.as_ref();
+        let shown = name.get(..name.len().min(255)).unwrap_or_default();
+        Self::InvalidServerName { name: String::from_utf8_lossy(shown).into_owned(), source }
+    }
+
+    /// The error's name in `snake_case`, as in its JSON.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::InvalidServerName { .. } => "invalid_server_name",
+            Self::UnresolvableName { .. } => "unresolvable_name",
+            Self::ServiceNotAvailable { .. } => "service_not_available",
+            Self::NoUsableEndpoint { .. } => "no_usable_endpoint",
+            Self::DnsFailed { .. } => "dns_failed",
+            Self::BlockedAddress { .. } => "blocked_address",
+            Self::NoAddresses { .. } => "no_addresses",
+            Self::DeadlineExceeded { .. } => "deadline_exceeded",
+            Self::TooBusy { .. } => "too_busy",
+            Self::AdapterFailed { .. } => "adapter_failed",
+        }
+    }
+
+    /// The step that decided or needed the missing answer, where one was reached.
+    pub const fn step(&self) -> Option<Step> {
+        match self {
+            Self::ServiceNotAvailable { step, .. }
+            | Self::NoUsableEndpoint { step, .. }
+            | Self::DnsFailed { step, .. }
+            | Self::BlockedAddress { step, .. }
+            | Self::NoAddresses { step, .. } => Some(*step),
+            Self::InvalidServerName { .. }
+            | Self::UnresolvableName { .. }
+            | Self::DeadlineExceeded { .. }
+            | Self::TooBusy { .. }
+            | Self::AdapterFailed { .. } => None,
+        }
+    }
+
+    /// Whether the same name may well resolve a little later, with nothing changed by its
+    /// administrator.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::DnsFailed { .. }
+            | Self::DeadlineExceeded { .. }
+            | Self::TooBusy { .. }
+            | Self::AdapterFailed { .. } => true,
+            Self::NoAddresses { evidence, .. } | Self::BlockedAddress { evidence, .. } => {
+                evidence.hosts.iter().any(|host| {
+                    host.families.iter().any(|(_, outcome)| {
+                        matches!(outcome, FamilyOutcome::Failed(_) | FamilyOutcome::Late)
+                    })
+                })
+            }
+            Self::InvalidServerName { .. }
+            | Self::UnresolvableName { .. }
+            | Self::ServiceNotAvailable { .. }
+            | Self::NoUsableEndpoint { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Everything that a resolution asked, got, skipped and noticed.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, Records};
+use super::dns_name::DnsName;
+use super::error::ResolveError;
+use super::fetch::FetchFailure;
+use super::redirect::WellKnownUrl;
+use super::server_name::ServerName;
+use super::step::Step;
+use super::time::Now;
+use super::warning::Warning;
+use super::well_known_answer::WellKnownFailure;
+
+/// The whole story of one resolution. Times are counted from its start.
+///
+/// `Display` prints it for people, several lines; serde stores it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The server name as asked.
+    pub server_name: ServerName,
+    /// When the resolution began.
+    pub started: Now,
+    /// How long it took; `None` while it runs.
+    pub took: Option<Duration>,
+    /// Every step of the specification in order, with what became of it.
+    pub steps: Vec<StepReport>,
+    /// Every question asked of DNS, in the order asked.
+    pub dns: Vec<DnsExchange>,
+    /// What was found out about the well-known, if it was asked for.
+    pub well_known: Option<WellKnownReport>,
+    /// What an administrator should look at.
+    pub warnings: Vec<Warning>,
+    /// Why it failed, if it did.
+    pub error: Option<ResolveError>,
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The step.
+    pub step: Step,
+    /// What became of it.
+    pub outcome: StepOutcome,
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StepOutcome {
+    /// It decided, for better or worse.
+    Decided,
+    /// It was passed because its SRV records were looked up and do not exist.
+    NoSrvRecord,
+    /// It was passed because its SRV look-up failed.
+    SrvLookupFailed(DnsFailure),
+    /// It was not reached.
+    Skipped(SkipReason),
+}
+
+/// Why a step was not reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// The host is not an IP literal.
+    NotAnIpLiteral,
+    /// The name has no port.
+    NoPort,
+    /// There is no valid well-known document.
+    NoWellKnown,
+    /// The well-known document delegates to another kind of name.
+    OtherDelegation,
+    /// The well-known document delegates.
+    Delegated,
+    /// An earlier step decided.
+    DecidedEarlier,
+    /// The resolution ended before.
+    Ended,
+}
+
+impl fmt::Display for StepOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decided => f.write_str("decided"),
+            Self::NoSrvRecord => f.write_str("passed: looked up, there is no SRV record"),
+            Self::SrvLookupFailed(failure) => write!(f, "passed: {failure}"),
+            Self::Skipped(reason) => write!(f, "skipped: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnIpLiteral => "not an IP literal",
+            Self::NoPort => "the name has no port",
+            Self::NoWellKnown => "there is no valid well-known document",
+            Self::OtherDelegation => "the delegated name is of another kind",
+            Self::Delegated => "the well-known document delegates",
+            Self::DecidedEarlier => "an earlier step decided",
+            Self::Ended => "the resolution ended before",
+        })
+    }
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Source {
+    /// It was asked for by this resolution, or by another at the same time.
+    Asked,
+    /// It was remembered.
+    Memory {
+        /// How old it was.
+        age: Duration,
+    },
+}
+
+/// A question to DNS and its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DnsExchange {
+    /// The question.
+    pub question: DnsQuestion,
+    /// When it was asked.
+    pub asked: Duration,
+    /// When it was answered; `None` if nobody waited for the answer to the end.
+    pub answered: Option<Duration>,
+    /// What was answered; after the time limit, that it timed out.
+    pub answer: Option<DnsAnswer>,
+    /// Where the answer came from.
+    pub source: Source,
+}
+
+/// What was found out about a well-known document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WellKnownReport {
+    /// The host it was asked of.
+    pub host: DnsName,
+    /// Where the answer came from.
+    pub source: Source,
+    /// Each exchange, redirects included; empty where it came from memory. Times are counted from
+    /// the start of the look-up.
+    pub hops: Vec<Hop>,
+    /// What `m.server` says, or why there is no valid document; `None` while it runs.
+    pub result: Option<Result<ServerName, WellKnownFailure>>,
+    /// How long the answer holds.
+    pub lifetime: Option<Duration>,
+    /// How many fetches have failed in a row, this one included.
+    pub failures: u32,
+}
+
+/// One exchange on the way to a well-known document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Hop {
+    /// What was fetched.
+    pub url: WellKnownUrl,
+    /// Where from, in the order to try; empty where it never came to that.
+    pub addresses: Vec<SocketAddr>,
+    /// When the fetch began; `None` if it never did.
+    pub asked: Option<Duration>,
+    /// When it ended.
+    pub answered: Option<Duration>,
+    /// What came.
+    pub outcome: Option<HopOutcome>,
+}
+
+/// What came of an exchange.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HopOutcome {
+    /// A response.
+    Response {
+        /// Its status.
+        status: u16,
+    },
+    /// None.
+    Failed(FetchFailure),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => Ok(()),
+            Self::Memory { age } => write!(f, " (remembered for {} s)", age.as_secs()),
+        }
+    }
+}
+
+/// A time since the start, in milliseconds.
+struct At(Option<Duration>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(at) => write!(f, "{:>5} ms", at.as_millis()),
+            None => f.write_str("        "),
+        }
+    }
+}
+
+struct Answer<'a>(&'a DnsAnswer);
+
+impl fmt::Display for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DnsAnswer::Found { records, ttl, alias } => {
+                match records {
+                    Records::Addresses(addresses) => {
+                        for (index, address) in addresses.iter().enumerate() {
+                            let comma = if index == 0 { "" } else { ", " };
+                            write!(f, "{comma}{address}")?;
+                        }
+                    }
+                    Records::Srv(records) => {
+                        for (index, record) in records.iter().enumerate() {
+                            let comma = if index == 0 { "" } else { ", " };
+                            let crate::SrvRecord { priority, weight, port, target } = record;
+                            write!(f, "{comma}{priority} {weight} {port} {target}")?;
+                        }
+                    }
+                }
+                write!(f, "; TTL {} s", ttl.as_secs())?;
+                if *alias { f.write_str(", through an alias") } else { Ok(()) }
+            }
+            DnsAnswer::None { kind, ttl } => {
+                write!(f, "{kind}")?;
+                match ttl {
+                    Some(ttl) => write!(f, "; TTL {} s", ttl.as_secs()),
+                    None => Ok(()),
+                }
+            }
+            DnsAnswer::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.server_name)?;
+        writeln!(f, "  steps")?;
+        for StepReport { step, outcome } in &self.steps {
+            writeln!(f, "    {:<4}{outcome}", step.number())?;
+        }
+        if !self.dns.is_empty() {
+            writeln!(f, "  asked of DNS (asked, answered)")?;
+        }
+        for exchange in &self.dns {
+            let (asked, answered) = (At(Some(exchange.asked)), At(exchange.answered));
+            write!(f, "    {asked} {answered}  {}: ", exchange.question)?;
+            match &exchange.answer {
+                Some(answer) => writeln!(f, "{}{}", Answer(answer), exchange.source)?,
+                None => writeln!(f, "not waited for")?,
+            }
+        }
+        if let Some(well_known) = &self.well_known {
+            well_known.fmt(f)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  warning: {warning}")?;
+        }
+        if let Some(error) = &self.error {
+            writeln!(f, "  error: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for WellKnownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  well-known of {}{}", self.host, self.source)?;
+        for hop in &self.hops {
+            write!(f, "    {} {}  GET {}", At(hop.asked), At(hop.answered), hop.url)?;
+            for (index, address) in hop.addresses.iter().enumerate() {
+                write!(f, "{}{address}", if index == 0 { " at " } else { ", " })?;
+            }
+            match &hop.outcome {
+                Some(HopOutcome::Response { status }) => writeln!(f, ": {status}")?,
+                Some(HopOutcome::Failed(failure)) => writeln!(f, ": {failure}")?,
+                None if hop.asked.is_some() => writeln!(f, ": not waited for")?,
+                None => writeln!(f, ": not fetched")?,
+            }
+        }
+        match &self.result {
+            Some(Ok(server)) => write!(f, "    delegates to {server}")?,
+            Some(Err(failure)) => write!(f, "    no valid document: {failure}")?,
+            None => write!(f, "    not waited for")?,
+        }
+        match self.lifetime {
+            Some(lifetime) => writeln!(f, "; holds for {} s", lifetime.as_secs()),
+            None => writeln!(f),
+        }
+    }
+}
+
+/// The addresses of a positive answer that belong to the family asked for.
+pub(crate) fn addresses_of(question: &DnsQuestion, answer: &DnsAnswer) -> Vec<IpAddr> {
+    match (question, answer) {
+        (
+            DnsQuestion::Addresses { family, .. },
+            DnsAnswer::Found { records: Records::Addresses(addresses), .. },
+        ) => addresses
+            .iter()
+            .copied()
+            .filter(|address| super::dns::Family::of(*address) == *family)
+            .collect(),
+        _ => Vec::new(),
+    }
+}

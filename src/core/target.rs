@@ -1,0 +1,345 @@
+//! The answer: where to connect, which `Host` to send, which name the certificate must carry.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http::HeaderValue;
+use rustls_pki_types::ServerName as TlsName;
+use serde::{Deserialize, Serialize};
+
+use super::dns::Service;
+use super::host::Host;
+use super::server_name::ServerName;
+use super::srv::WeightedOrder;
+use super::step::{Reasons, Step};
+use super::time::{Monotonic, Now};
+use super::warning::Warning;
+
+/// The port of Matrix federation where none is named (IANA `matrix-fed`).
+pub(crate) const DEFAULT_PORT: u16 = 8448;
+
+/// Where a Matrix server is reached, and why there.
+///
+/// Three things that are easily mixed up are three accessors: [`attempts`](Self::attempts) says
+/// where to connect, [`host_header`](Self::host_header) what goes into `Host` or `:authority`, and
+/// [`tls_name`](Self::tls_name) which name goes into SNI and must stand in the certificate.
+/// Connect to the addresses given here, never to the result of a second look-up: these have been
+/// judged by the address policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct DelegationTarget {
+    parts: Stored,
+    /// Host of the name that is delegated to, or of the server name.
+    host: Host,
+    host_header: HeaderValue,
+}
+
+/// What a target is made of; all else follows from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stored {
+    pub(crate) server_name: ServerName,
+    pub(crate) delegated: Option<ServerName>,
+    pub(crate) step: Step,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) left_to_proxy: bool,
+    pub(crate) degraded: Option<Degraded>,
+    pub(crate) stale: bool,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) decided: Now,
+    pub(crate) lifetimes: Lifetimes,
+}
+
+/// Where an endpoint comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// An IP literal stands in the name.
+    Literal,
+    /// The name has a port.
+    ExplicitPort,
+    /// An SRV record.
+    Srv,
+    /// The default port 8448.
+    DefaultPort,
+}
+
+/// One place to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
+    pub(crate) origin: Origin,
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+impl Endpoint {
+    /// The host. It is for people and for proxies: `Host` and the certificate name are the
+    /// target's.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The SRV priority; 0 without SRV.
+    pub const fn priority(&self) -> u16 {
+        self.priority
+    }
+
+    /// The SRV weight; 0 without SRV.
+    pub const fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    /// Where the endpoint comes from.
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The vetted addresses with the port, the families interleaved, IPv4 first. Empty only where
+    /// look-ups are left to a proxy.
+    ///
+    /// The order does not depend on the order in which DNS answered.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        interleaved(&self.addresses).map(|address| SocketAddr::new(address, self.port))
+    }
+}
+
+/// The addresses with families taking turns, IPv4 first; within a family as they stand.
+pub(crate) fn interleaved(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> + '_ {
+    let mut v4 = addresses.iter().copied().filter(IpAddr::is_ipv4);
+    let mut v6 = addresses.iter().copied().filter(IpAddr::is_ipv6);
+    let mut turn = false;
+    std::iter::from_fn(move || {
+        turn = !turn;
+        if turn { v4.next().or_else(|| v6.next()) } else { v6.next().or_else(|| v4.next()) }
+    })
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Endpoints in an order to try them; see [`DelegationTarget::attempts`].
+#[derive(Clone, Debug)]
+pub struct Attempts<'a> {
+    endpoints: &'a [Endpoint],
+    order: WeightedOrder,
+}
+
+impl<'a> Iterator for Attempts<'a> {
+    type Item = &'a Endpoint;
+
+    fn next(&mut self) -> Option<&'a Endpoint> {
+        let endpoints = self.endpoints;
+        let next = self.order.next(|index| {
+            endpoints.get(index).map_or((u16::MAX, 0), |it| (it.priority, it.weight))
+        })?;
+        endpoints.get(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.order.remaining(), Some(self.order.remaining()))
+    }
+}
+
+impl ExactSizeIterator for Attempts<'_> {}
+
+/// Why an answer is worse than it could be. It is held for 2 minutes at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Degraded {
+    /// The host is known to delegate, but its well-known could not be read this time.
+    WellKnownLost,
+    /// An SRV look-up failed, so that records may have been missed.
+    SrvLookupFailed(Service),
+}
+
+impl fmt::Display for Degraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WellKnownLost => {
+                f.write_str("the server is known to delegate, but its well-known cannot be read")
+            }
+            Self::SrvLookupFailed(service) => write!(f, "the SRV look-up of {service} failed"),
+        }
+    }
+}
+
+/// How long each part of an answer holds, counted from the moment it was decided. `None`: the
+/// answer does not rest on such a part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Lifetimes {
+    /// The well-known answer, good or bad.
+    pub well_known: Option<Duration>,
+    /// The SRV answers that decided.
+    pub srv: Option<Duration>,
+    /// The addresses.
+    pub addresses: Option<Duration>,
+    /// A bound on the whole that no part states: a degraded answer's.
+    pub held: Option<Duration>,
+}
+
+impl Lifetimes {
+    /// The shortest of them; `None` where nothing ends.
+    pub fn least(&self) -> Option<Duration> {
+        [self.well_known, self.srv, self.addresses, self.held].into_iter().flatten().min()
+    }
+}
+
+/// A target that contradicts itself, found when one was deserialised.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a target that a resolution can have: {0}")]
+pub(crate) struct Contradiction(String);
+
+impl TryFrom<Stored> for DelegationTarget {
+    type Error = Contradiction;
+
+    fn try_from(parts: Stored) -> Result<Self, Contradiction> {
+        let contradiction = |why: &str| Contradiction(why.to_owned());
+        if parts.step.is_delegated() != parts.delegated.is_some() {
+            return Err(contradiction("step and delegation disagree"));
+        }
+        if parts.endpoints.is_empty() {
+            return Err(contradiction("there is no endpoint"));
+        }
+        let name = parts.delegated.as_ref().unwrap_or(&parts.server_name);
+        let host = name.to_host().map_err(|error| Contradiction(error.to_string()))?;
+        let host_header = HeaderValue::from_str(name.as_str())
+            .map_err(|_| contradiction("the name does not fit into a header"))?;
+        Ok(Self { parts, host, host_header })
+    }
+}
+
+impl From<DelegationTarget> for Stored {
+    fn from(target: DelegationTarget) -> Self {
+        target.parts
+    }
+}
+
+impl DelegationTarget {
+    /// The server name as asked.
+    pub const fn server_name(&self) -> &ServerName {
+        &self.parts.server_name
+    }
+
+    /// The name that the well-known delegates to, if it does.
+    pub const fn delegated(&self) -> Option<&ServerName> {
+        self.parts.delegated.as_ref()
+    }
+
+    /// The clause of the specification that decided.
+    pub const fn step(&self) -> Step {
+        self.parts.step
+    }
+
+    /// Why endpoints, `Host` and certificate name are what they are.
+    pub const fn reasons(&self) -> Reasons {
+        self.parts.step.reasons()
+    }
+
+    /// Every endpoint in canonical order: by priority, then weight descending, then name and port.
+    /// To connect, use [`attempts`](Self::attempts).
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.parts.endpoints
+    }
+
+    /// An order to try the endpoints in, drawn by `seed`: by priority, and within one priority by
+    /// weight (RFC 2782 selects anew for each contact). It allocates nothing.
+    pub fn attempts(&self, seed: u64) -> Attempts<'_> {
+        let endpoints = self.parts.endpoints.as_slice();
+        Attempts { endpoints, order: WeightedOrder::new(endpoints.len(), seed) }
+    }
+
+    /// Byte for byte what goes into `Host` (HTTP/1.1) or `:authority` (HTTP/2).
+    pub fn host_header(&self) -> HeaderValue {
+        self.host_header.clone()
+    }
+
+    /// The same as text.
+    pub fn authority(&self) -> &str {
+        self.name().as_str()
+    }
+
+    /// The name for SNI and for the certificate check; DNS names in lower case.
+    pub fn tls_name(&self) -> TlsName<'_> {
+        self.host.tls_name()
+    }
+
+    /// The host that [`tls_name`](Self::tls_name) is made of, for people.
+    pub const fn tls_host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Whether the endpoints carry no addresses because a proxy looks their hosts up
+    /// ([`crate::AddressFamilies::Leave`]).
+    pub const fn is_left_to_proxy(&self) -> bool {
+        self.parts.left_to_proxy
+    }
+
+    /// Why the answer is worse than it could be, if it is.
+    pub const fn degraded(&self) -> Option<Degraded> {
+        self.parts.degraded
+    }
+
+    /// Whether the answer rests on something that has outlived its lifetime and could not be
+    /// renewed.
+    pub const fn is_stale(&self) -> bool {
+        self.parts.stale
+    }
+
+    /// What an administrator should look at.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.parts.warnings
+    }
+
+    /// When it was decided.
+    pub const fn decided(&self) -> Now {
+        self.parts.decided
+    }
+
+    /// How long each part holds from then.
+    pub const fn lifetimes(&self) -> Lifetimes {
+        self.parts.lifetimes
+    }
+
+    /// Until when the answer holds; `None` where nothing ends (step 1).
+    pub fn until(&self) -> Option<Monotonic> {
+        self.parts.lifetimes.least().map(|least| self.parts.decided.monotonic + least)
+    }
+
+    /// Whether the answer holds at this time.
+    pub fn is_fresh(&self, now: Monotonic) -> bool {
+        self.until().is_none_or(|until| now < until)
+    }
+
+    fn name(&self) -> &ServerName {
+        self.parts.delegated.as_ref().unwrap_or(&self.parts.server_name)
+    }
+}
+
+impl fmt::Display for DelegationTarget {
+    /// One line for people: `a.example: step 3.3, connect to fed.example:443, Host m.example, ...`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: step {}, connect to ", self.server_name(), self.step())?;
+        for (index, endpoint) in self.endpoints().iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{endpoint}")?;
+        }
+        write!(f, "; Host {}, certificate for {}", self.authority(), self.host)
+    }
+}

@@ -1,0 +1,128 @@
+//! Oddities that do not stop a resolution, in a channel of their own.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::address_policy::BlockedRange;
+use super::dns::{DnsFailure, Family, Service};
+use super::dns_name::DnsName;
+use super::srv::DroppedSrv;
+use super::well_known_answer::WellKnownFailure;
+
+/// Something that an administrator of the resolved server, or of the resolver, should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Warning {
+    /// The well-known exists or should, but is of no use.
+    #[error("the well-known document of {host} is of no use: {failure}")]
+    WellKnownUnusable {
+        /// The host it was asked of.
+        host: DnsName,
+        /// Why.
+        failure: WellKnownFailure,
+    },
+    /// A well-known answer could not be renewed, and an earlier one is used in its place.
+    #[error("the well-known document of {host} could not be renewed, the last good one is used: {failure}")]
+    WellKnownStale {
+        /// The host it was asked of.
+        host: DnsName,
+        /// Why it could not be renewed.
+        failure: WellKnownFailure,
+    },
+    /// The answer rests on the deprecated service name.
+    #[error(
+        "found by _matrix._tcp.{host}, which is deprecated: use a well-known document or _matrix-fed._tcp"
+    )]
+    DeprecatedSrv {
+        /// The host that has the records.
+        host: DnsName,
+    },
+    /// An SRV look-up failed and was passed over.
+    #[error("looking up SRV {service}.{host} failed: {failure}")]
+    SrvLookupFailed {
+        /// The service.
+        service: Service,
+        /// The host.
+        host: DnsName,
+        /// How.
+        failure: DnsFailure,
+    },
+    /// An SRV record is not used.
+    #[error("SRV record of {service}.{host} not used: {record}")]
+    SrvRecordDropped {
+        /// The service.
+        service: Service,
+        /// The host.
+        host: DnsName,
+        /// The record, and why.
+        record: DroppedSrv,
+    },
+    /// An SRV target is an alias; RFC 2782 forbids it, other servers may refuse it.
+    #[error("the SRV target {target} is an alias (CNAME), which RFC 2782 forbids")]
+    SrvTargetAlias {
+        /// The target.
+        target: DnsName,
+    },
+    /// No address of an SRV target is known, so that it is of no use.
+    #[error("the SRV target {target} has no usable address")]
+    SrvTargetWithoutAddress {
+        /// The target.
+        target: DnsName,
+    },
+    /// An SRV target's addresses did not come in time.
+    #[error("the addresses of the SRV target {target} did not come in time")]
+    SrvTargetLate {
+        /// The target.
+        target: DnsName,
+    },
+    /// An address was dropped by the address policy.
+    #[error("{address} of {host} is not connected to: {range}")]
+    AddressBlocked {
+        /// The host.
+        host: DnsName,
+        /// The address.
+        address: IpAddr,
+        /// The range it lies in.
+        range: BlockedRange,
+    },
+    /// One address family failed beside another that answered.
+    #[error("looking up the {family} addresses of {host} failed: {failure}")]
+    AddressFamilyFailed {
+        /// The host.
+        host: DnsName,
+        /// The family.
+        family: Family,
+        /// How.
+        failure: DnsFailure,
+    },
+    /// One address family did not answer in time beside another that did.
+    #[error("the {family} addresses of {host} did not come in time")]
+    AddressFamilyLate {
+        /// The host.
+        host: DnsName,
+        /// The family.
+        family: Family,
+    },
+}
+
+impl Warning {
+    /// The warning's name in `snake_case`, as in its JSON.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::WellKnownUnusable { .. } => "well_known_unusable",
+            Self::WellKnownStale { .. } => "well_known_stale",
+            Self::DeprecatedSrv { .. } => "deprecated_srv",
+            Self::SrvLookupFailed { .. } => "srv_lookup_failed",
+            Self::SrvRecordDropped { .. } => "srv_record_dropped",
+            Self::SrvTargetAlias { .. } => "srv_target_alias",
+            Self::SrvTargetWithoutAddress { .. } => "srv_target_without_address",
+            Self::SrvTargetLate { .. } => "srv_target_late",
+            Self::AddressBlocked { .. } => "address_blocked",
+            Self::AddressFamilyFailed { .. } => "address_family_failed",
+            Self::AddressFamilyLate { .. } => "address_family_late",
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! What is known of a host's well-known document, good or bad, and until when.
+//!
+//! | failure | kind | kept |
+//! | --- | --- | --- |
+//! | DNS failed, no connection, TLS, time, cut off, too large, 408, 5xx | temporary | 2 min, doubling to 1 h |
+//! | 429 | temporary | `Retry-After` within 1 min .. 24 h, else as above |
+//! | no such host, no address | permanent | its negative TTL, at most 1 h |
+//! | addresses blocked, other statuses, redirect refused, bad JSON, bad name | permanent | 1 h |
+//! | any permanent one, where a good answer was known in the last 50 h | permanent | 2 min, doubling to 1 h |
+//!
+//! While a good answer is at most 48 h old it stands in for temporary failures.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::address_policy::BlockedRange;
+use super::config::WellKnownLifetimes;
+use super::dns::{DnsFailure, NoRecord};
+use super::dns_name::DnsName;
+use super::fetch::{FetchFailure, FetchFailureKind};
+use super::host::Host;
+use super::lifetime::Freshness;
+use super::redirect::RedirectError;
+use super::srv::SplitMix64;
+use super::time::{Monotonic, Now};
+use super::well_known::{WellKnown, WellKnownError};
+
+/// Why there is no valid well-known document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WellKnownFailure {
+    /// The host's addresses could not be looked up. Temporary.
+    #[error("looking up {host} failed: {failure}")]
+    Dns {
+        /// The host of the document, or of a redirect.
+        host: DnsName,
+        /// How.
+        failure: DnsFailure,
+    },
+    /// There is no such host, or it has no address.
+    #[error("{host} has no address: {kind}")]
+    NoAddress {
+        /// The host of the document, or of a redirect.
+        host: DnsName,
+        /// In which way.
+        kind: NoRecord,
+        /// How long DNS says that this holds.
+        lifetime: Duration,
+    },
+    /// The address policy lets none of its addresses through.
+    #[error("{host} may not be connected to: {range}")]
+    Blocked {
+        /// The host of the document, or of a redirect.
+        host: Host,
+        /// The range that the first of its addresses lies in.
+        range: BlockedRange,
+    },
+    /// The exchange brought no response. Temporary.
+    #[error(transparent)]
+    Fetch(FetchFailure),
+    /// It took longer than all of the well-known may. Temporary.
+    #[error("it took longer than {} s", limit.as_secs_f32())]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The body is over the limit. Temporary.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// A status other than 200. 408, 429 and 5xx are temporary.
+    #[error("status {status}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// `Retry-After`, of a 429.
+        retry_after: Option<Duration>,
+    },
+    /// A redirect that is not followed.
+    #[error("redirect refused: {0}")]
+    Redirect(RedirectError),
+    /// The body carries a content coding although none was asked for.
+    #[error("the body is encoded as {coding:?}, although no content coding was asked for")]
+    ContentCoding {
+        /// The coding.
+        coding: String,
+    },
+    /// The body is not a valid document.
+    #[error(transparent)]
+    Body(WellKnownError),
+}
+
+impl WellKnownFailure {
+    /// Whether the next try may well succeed, so that a good answer should not give way to this.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Dns { .. } | Self::Fetch(_) | Self::TimedOut { .. } | Self::TooLarge { .. } => {
+                true
+            }
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            Self::NoAddress { .. }
+            | Self::Blocked { .. }
+            | Self::Redirect(_)
+            | Self::ContentCoding { .. }
+            | Self::Body(_) => false,
+        }
+    }
+
+    /// Whether this is how a server looks that simply does not delegate: no such document, nothing
+    /// listening, no address. It deserves no warning.
+    pub fn is_ordinary(&self) -> bool {
+        match self {
+            Self::NoAddress { .. } => true,
+            Self::Status { status, .. } => *status == 404,
+            Self::Fetch(failure) => failure.kind == FetchFailureKind::Refused,
+            _ => false,
+        }
+    }
+}
+
+/// What is known of a host's well-known document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WellKnownAnswer {
+    result: Result<WellKnown, WellKnownFailure>,
+    fetched: Now,
+    lifetime: Duration,
+    failures: u32,
+    last_good: Option<LastGood>,
+}
+
+/// A good answer that a later failure has not made forgotten.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct LastGood {
+    document: WellKnown,
+    fetched: Now,
+}
+
+/// What a resolution goes by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum InUse<'a> {
+    /// The host delegates.
+    Delegates {
+        /// To whom.
+        document: &'a WellKnown,
+        /// The failure that an earlier good answer stands in for, if it does.
+        stale: Option<&'a WellKnownFailure>,
+    },
+    /// There is no valid document: step 4 and on.
+    Nothing {
+        /// Why.
+        failure: &'a WellKnownFailure,
+        /// Whether the host is known to have delegated not long ago.
+        degraded: bool,
+    },
+}
+
+impl WellKnownAnswer {
+    /// The result of a fetch that ended at `now`, and what it means after what was known before.
+    pub(crate) fn new(
+        result: Result<(WellKnown, Freshness), WellKnownFailure>,
+        now: Now,
+        before: Option<&Self>,
+        lifetimes: &WellKnownLifetimes,
+        random: &mut SplitMix64,
+    ) -> Self {
+        let last_good = before.and_then(|before| before.good_since(now, lifetimes.remembered));
+        match result {
+            Ok((document, freshness)) => Self {
+                result: Ok(document),
+                fetched: now,
+                lifetime: lifetimes.good(freshness, random),
+                failures: 0,
+                last_good: None,
+            },
+            Err(failure) => {
+                let earlier = before.map_or(0, |before| before.failures);
+                let lifetime = match &failure {
+                    WellKnownFailure::Status { status: 429, retry_after: Some(after) } => {
+                        (*after).min(lifetimes.retry_after_most).max(lifetimes.retry_after_least)
+                    }
+                    failure if failure.is_temporary() || last_good.is_some() => {
+                        lifetimes.backed_off(earlier, random)
+                    }
+                    WellKnownFailure::NoAddress { lifetime, .. } => {
+                        (*lifetime).min(lifetimes.permanent)
+                    }
+                    _ => lifetimes.jittered(lifetimes.permanent, random),
+                };
+                Self {
+                    result: Err(failure),
+                    fetched: now,
+                    lifetime,
+                    failures: earlier.saturating_add(1),
+                    last_good,
+                }
+            }
+        }
+    }
+
+    /// The good answer known at `now`, if it was fetched at most `within` ago.
+    fn good_since(&self, now: Now, within: Duration) -> Option<LastGood> {
+        match &self.result {
+            Ok(document) => Some(LastGood { document: document.clone(), fetched: self.fetched }),
+            Err(_) => self.last_good.clone(),
+        }
+        .filter(|good| now.monotonic.since(good.fetched.monotonic) <= within)
+    }
+
+    /// What came of the last fetch.
+    pub const fn result(&self) -> &Result<WellKnown, WellKnownFailure> {
+        &self.result
+    }
+
+    /// When the last fetch ended.
+    pub const fn fetched(&self) -> Now {
+        self.fetched
+    }
+
+    /// How long what came of it is kept, from then.
+    pub const fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// Until when it is kept.
+    pub fn until(&self) -> Monotonic {
+        self.fetched.monotonic + self.lifetime
+    }
+
+    /// How many fetches failed in a row.
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// What a resolution goes by at `now`.
+    pub fn in_use(&self, now: Monotonic, lifetimes: &WellKnownLifetimes) -> InUse<'_> {
+        let failure = match &self.result {
+            Ok(document) => return InUse::Delegates { document, stale: None },
+            Err(failure) => failure,
+        };
+        let age = |good: &LastGood| now.since(good.fetched.monotonic);
+        match &self.last_good {
+            Some(good) if failure.is_temporary() && age(good) <= lifetimes.stale => {
+                InUse::Delegates { document: &good.document, stale: Some(failure) }
+            }
+            good => InUse::Nothing {
+                failure,
+                degraded: good.as_ref().is_some_and(|good| age(good) <= lifetimes.remembered),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn plain() -> WellKnownLifetimes {
+        WellKnownLifetimes { jitter_percent: 0, ..WellKnownLifetimes::default() }
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now::EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn document() -> WellKnown {
+        WellKnown::from_body(br#"{"m.server":"m.example"}"#).unwrap()
+    }
+
+    fn answer(
+        result: Result<Freshness, WellKnownFailure>,
+        now: Now,
+        before: Option<&WellKnownAnswer>,
+    ) -> WellKnownAnswer {
+        let result = result.map(|freshness| (document(), freshness));
+        WellKnownAnswer::new(result, now, before, &plain(), &mut SplitMix64(1))
+    }
+
+    fn status(status: u16) -> WellKnownFailure {
+        WellKnownFailure::Status { status, retry_after: None }
+    }
+
+    #[test]
+    fn stated_lifetimes_are_clamped_by_each_preset() {
+        for (lifetimes, stated, kept) in [
+            (WellKnownLifetimes::default(), 0, 60),
+            (WellKnownLifetimes::default(), 61, 61),
+            (WellKnownLifetimes::default(), 1 << 31, 48 * 3600),
+            (crate::Config::strict().well_known, 0, 0),
+            (crate::Config::strict().well_known, 1 << 31, 48 * 3600),
+            (crate::Config::synapse().well_known, 0, 300),
+            (crate::Config::synapse().well_known, 1 << 31, 48 * 3600),
+        ] {
+            let freshness = Freshness::For(Duration::from_secs(stated));
+            assert_eq!(
+                lifetimes.good(freshness, &mut SplitMix64(7)),
+                Duration::from_secs(kept),
+                "{stated}"
+            );
+        }
+    }
+
+    #[test]
+    fn unstated_lifetimes_are_a_day_less_up_to_a_tenth() {
+        let lifetimes = WellKnownLifetimes::default();
+        let mut random = SplitMix64(3);
+        let drawn: Vec<_> =
+            (0..2000).map(|_| lifetimes.good(Freshness::Unstated, &mut random)).collect();
+        assert!(drawn.iter().all(|kept| (HOUR.mul_f64(21.6)..=24 * HOUR).contains(kept)));
+        assert!(drawn.iter().any(|kept| *kept < 22 * HOUR));
+        assert!(drawn.iter().any(|kept| *kept > HOUR.mul_f64(23.8)));
+        assert_eq!(plain().good(Freshness::Unstated, &mut random), 24 * HOUR);
+    }
+
+    #[test]
+    fn temporary_failures_back_off_from_two_minutes_to_an_hour() {
+        let mut before: Option<WellKnownAnswer> = None;
+        let mut kept = Vec::new();
+        for _ in 0..8 {
+            let next = answer(Err(status(503)), at(0), before.as_ref());
+            kept.push(next.lifetime().as_secs() / 60);
+            before = Some(next);
+        }
+        assert_eq!(kept, [2, 4, 8, 16, 32, 60, 60, 60]);
+        let many = WellKnownAnswer { failures: u32::MAX, ..before.unwrap() };
+        let next = answer(Err(status(503)), at(0), Some(&many));
+        assert_eq!((next.lifetime(), next.failures()), (HOUR, u32::MAX));
+    }
+
+    #[test]
+    fn a_success_ends_the_back_off() {
+        let failed = answer(Err(status(503)), at(0), None);
+        let good = answer(Ok(Freshness::For(HOUR)), at(1), Some(&failed));
+        assert_eq!(good.failures(), 0);
+        assert_eq!(answer(Err(status(503)), at(2), Some(&good)).lifetime(), 2 * MINUTE);
+    }
+
+    #[test]
+    fn permanent_failures_are_kept_for_an_hour_and_sooner_where_a_good_answer_was_known() {
+        assert_eq!(answer(Err(status(404)), at(0), None).lifetime(), HOUR);
+        let good = answer(Ok(Freshness::For(HOUR)), at(0), None);
+        let gone = answer(Err(status(404)), at(50 * 3600), Some(&good));
+        assert_eq!(gone.lifetime(), 2 * MINUTE);
+        let still = answer(Err(status(404)), at(50 * 3600), Some(&gone));
+        assert_eq!(still.lifetime(), 4 * MINUTE);
+        let later = answer(Err(status(404)), at(50 * 3600 + 1), Some(&still));
+        assert_eq!(later.lifetime(), HOUR);
+    }
+
+    #[test]
+    fn no_address_is_kept_for_its_negative_ttl_up_to_an_hour() {
+        for (lifetime, kept) in [(MINUTE, MINUTE), (3 * HOUR, HOUR)] {
+            let failure = WellKnownFailure::NoAddress {
+                host: "a.example".parse().unwrap(),
+                kind: NoRecord::NxDomain,
+                lifetime,
+            };
+            assert_eq!(answer(Err(failure), at(0), None).lifetime(), kept);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_heeded_within_bounds() {
+        for (after, kept) in [(0, 60), (7200, 7200), (1 << 31, 24 * 3600)] {
+            let failure = WellKnownFailure::Status {
+                status: 429,
+                retry_after: Some(Duration::from_secs(after)),
+            };
+            assert_eq!(answer(Err(failure), at(0), None).lifetime(), Duration::from_secs(kept));
+        }
+        assert_eq!(answer(Err(status(429)), at(0), None).lifetime(), 2 * MINUTE);
+    }
+
+    #[test]
+    fn jitter_only_shortens() {
+        let lifetimes = WellKnownLifetimes::default();
+        let mut random = SplitMix64(11);
+        for _ in 0..2000 {
+            let kept = lifetimes.backed_off(0, &mut random);
+            assert!((MINUTE.mul_f64(1.8)..=2 * MINUTE).contains(&kept), "{kept:?}");
+        }
+        let all = WellKnownLifetimes { jitter_percent: 255, ..lifetimes };
+        assert!(all.jittered(HOUR, &mut random) <= HOUR);
+    }
+
+    #[test]
+    fn a_good_answer_stands_in_for_temporary_failures_for_48_hours() {
+        let lifetimes = plain();
+        let good = answer(Ok(Freshness::For(HOUR)), at(0), None);
+        let failed = answer(Err(status(503)), at(3600), Some(&good));
+        let in_use = |hours: u64, seconds: u64| {
+            failed.in_use(at(hours * 3600 + seconds).monotonic, &lifetimes)
+        };
+        assert!(matches!(in_use(48, 0), InUse::Delegates { stale: Some(_), .. }));
+        assert!(matches!(in_use(48, 1), InUse::Nothing { degraded: true, .. }));
+        assert!(matches!(in_use(50, 0), InUse::Nothing { degraded: true, .. }));
+        assert!(matches!(in_use(50, 1), InUse::Nothing { degraded: false, .. }));
+    }
+
+    #[test]
+    fn a_permanent_failure_is_believed_but_marked_where_a_good_answer_was_known() {
+        let good = answer(Ok(Freshness::For(HOUR)), at(0), None);
+        let gone = answer(Err(status(404)), at(3600), Some(&good));
+        let in_use = gone.in_use(at(3600).monotonic, &plain());
+        assert!(matches!(in_use, InUse::Nothing { degraded: true, .. }));
+        let never = answer(Err(status(404)), at(0), None);
+        let in_use = never.in_use(at(0).monotonic, &plain());
+        assert!(matches!(in_use, InUse::Nothing { degraded: false, .. }));
+    }
+
+    #[test]
+    fn failures_are_told_apart() {
+        use FetchFailureKind as Kind;
+        let host: DnsName = "a.example".parse().unwrap();
+        for (failure, temporary, ordinary) in [
+            (WellKnownFailure::Dns { host, failure: DnsFailure::ServFail }, true, false),
+            (WellKnownFailure::Fetch(FetchFailure::new(Kind::Refused, "")), true, true),
+            (WellKnownFailure::Fetch(FetchFailure::new(Kind::Tls, "")), true, false),
+            (WellKnownFailure::TimedOut { limit: HOUR }, true, false),
+            (WellKnownFailure::TooLarge { limit: 1 }, true, false),
+            (status(408), true, false),
+            (status(429), true, false),
+            (status(500), true, false),
+            (status(599), true, false),
+            (status(404), false, true),
+            (status(403), false, false),
+            (status(204), false, false),
+            (WellKnownFailure::ContentCoding { coding: String::new() }, false, false),
+        ] {
+            assert_eq!(failure.is_temporary(), temporary, "{failure}");
+            assert_eq!(failure.is_ordinary(), ordinary, "{failure}");
+        }
+    }
+}
