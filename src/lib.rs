@@ -11,7 +11,11 @@ pub use crate::core::fetch::{
     Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
 };
 pub use crate::core::host::Host;
+pub use crate::core::server_name::{
+    HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
+};
 pub use crate::core::time::{Monotonic, Now};
+pub use crate::core::well_known::{MAX_BODY_BYTES, WellKnown, WellKnownError};
 
 #[cfg(feature = "resolver")]
 mod resolver;

@@ -4,4 +4,6 @@ pub(crate) mod dns;
 pub(crate) mod dns_name;
 pub(crate) mod fetch;
 pub(crate) mod host;
+pub(crate) mod server_name;
 pub(crate) mod time;
+pub(crate) mod well_known;

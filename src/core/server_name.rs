@@ -1,0 +1,204 @@
+//! Server names: the appendix "Server Name" of the Matrix specification, by bytes.
+
+mod convert;
+mod error;
+mod parse;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+pub use self::error::{ServerNameError, ServerNameErrorKind, UnresolvableName};
+use super::dns_name::{DnsName, check_host_name};
+use super::host::Host;
+
+/// A Matrix server name: a host, and a port where one is written.
+///
+/// The original spelling is kept and is the identity: `Eq`, `Ord` and `Hash` are those of the
+/// text, letter case and leading zeros included, as the specification asks (appendix "Server
+/// Name"). Cloning is cheap.
+///
+/// The grammar admits names of which no host can be made, such as `a..b` or `127.1`. They parse,
+/// because they can stand in identifiers; [`ServerName::to_host`] refuses them.
+///
+/// ```
+/// use matrix_delegation::{HostRef, ServerName};
+///
+/// let name: ServerName = "Matrix.example:8449".parse()?;
+/// assert_eq!(name.as_str(), "Matrix.example:8449");
+/// assert_eq!(name.host(), HostRef::Dns("Matrix.example"));
+/// assert_eq!(name.port(), Some(8449));
+/// assert_eq!(name.to_host()?.to_string(), "matrix.example");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct ServerName {
+    text: Arc<str>,
+    kind: HostKind,
+    /// How many bytes of `text` are the host, brackets included: at most 255.
+    host_len: u8,
+    port: Option<u16>,
+}
+
+/// What the host of a server name is.
+#[derive(Clone, Copy)]
+enum HostKind {
+    Ipv4(Ipv4Addr),
+    Ipv6(Ipv6Addr),
+    Dns,
+}
+
+/// The host of a [`ServerName`] as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostRef<'a> {
+    /// Four decimal numbers of 0 to 255 without leading zeros.
+    Ipv4(Ipv4Addr),
+    /// An address in brackets.
+    Ipv6(Ipv6Addr),
+    /// Anything else in the grammar, in its original spelling. It need not be a name that DNS can
+    /// be asked for.
+    Dns(&'a str),
+}
+
+impl ServerName {
+    /// Reads a server name by the grammar of the appendix, and nothing more lenient.
+    ///
+    /// Nothing is trimmed, decoded or mapped. Ports are 1 to 65535 in one to five digits. At most
+    /// the first 262 bytes are looked at; nothing is allocated for a name that is refused, and one
+    /// block of memory for one that is not.
+    ///
+    /// # Errors
+    ///
+    /// With what is wrong and at which byte.
+    ///
+    /// ```
+    /// use matrix_delegation::{ServerName, ServerNameErrorKind};
+    ///
+    /// let error = ServerName::parse("a.example:+443").unwrap_err();
+    /// assert_eq!(error.kind(), ServerNameErrorKind::PortCharacter);
+    /// assert_eq!(error.at(), 10);
+    /// assert!(ServerName::parse(b"\xff").is_err());
+    /// ```
+    pub fn parse(name: impl AsRef<[u8]>) -> Result<Self, ServerNameError> {
+        let parsed = parse::parse(name.as_ref())?;
+        Ok(Self {
+            text: Arc::from(parsed.text),
+            kind: parsed.kind,
+            host_len: parsed.host_len,
+            port: parsed.port,
+        })
+    }
+
+    /// The name as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The host, as an address or as it was written.
+    ///
+    /// ```
+    /// use matrix_delegation::{HostRef, ServerName};
+    ///
+    /// let name = ServerName::parse("[2001:DB8::7]:8448")?;
+    /// assert_eq!(name.host(), HostRef::Ipv6("2001:db8::7".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn host(&self) -> HostRef<'_> {
+        match self.kind {
+            HostKind::Ipv4(address) => HostRef::Ipv4(address),
+            HostKind::Ipv6(address) => HostRef::Ipv6(address),
+            HostKind::Dns => HostRef::Dns(self.host_str()),
+        }
+    }
+
+    /// The host as it was written, brackets included, without the port.
+    pub fn host_str(&self) -> &str {
+        self.text.get(..usize::from(self.host_len)).unwrap_or_default()
+    }
+
+    /// The port that is written, if one is; never 0. What applies without one depends on the step
+    /// of the discovery, so that there is no default here.
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Whether the host is an IPv4 or IPv6 address, so that step 1 of the server discovery, or
+    /// step 3.1 for a delegated name, applies.
+    pub const fn is_ip_literal(&self) -> bool {
+        matches!(self.kind, HostKind::Ipv4(_) | HostKind::Ipv6(_))
+    }
+
+    /// The host as DNS, TLS and URLs take it: an address, or a name in lower case.
+    ///
+    /// # Errors
+    ///
+    /// Where the grammar admits the name but DNS cannot be asked for it, or where other programs
+    /// would read an IP address in it.
+    ///
+    /// ```
+    /// use matrix_delegation::{NotAHostName, ServerName};
+    ///
+    /// let name = ServerName::parse("0x7f.1")?;
+    /// assert_eq!(name.to_host().unwrap_err().reason, NotAHostName::LooksLikeAnAddress);
+    /// # Ok::<(), matrix_delegation::ServerNameError>(())
+    /// ```
+    pub fn to_host(&self) -> Result<Host, UnresolvableName> {
+        match self.host() {
+            HostRef::Ipv4(address) => Ok(Host::Ip(IpAddr::V4(address))),
+            HostRef::Ipv6(address) => Ok(Host::Ip(IpAddr::V6(address))),
+            HostRef::Dns(name) => match name.parse::<DnsName>() {
+                Ok(name) => Ok(Host::Dns(name)),
+                Err(reason) => Err(UnresolvableName { name: self.clone(), reason }),
+            },
+        }
+    }
+
+    /// Whether [`Self::to_host`] would succeed, without making the host.
+    fn check_host(&self) -> Result<(), UnresolvableName> {
+        match self.kind {
+            HostKind::Ipv4(_) | HostKind::Ipv6(_) => Ok(()),
+            HostKind::Dns => check_host_name(self.host_str())
+                .map_err(|reason| UnresolvableName { name: self.clone(), reason }),
+        }
+    }
+}
+
+impl PartialEq for ServerName {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for ServerName {}
+
+impl PartialOrd for ServerName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ServerName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl Hash for ServerName {
+    /// As `str` hashes, so that a map keyed by server names can be asked with a `&str`.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerName({})", self.text)
+    }
+}

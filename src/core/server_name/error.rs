@@ -1,0 +1,114 @@
+//! Why a server name was refused.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::ServerName;
+use crate::core::dns_name::NotAHostName;
+
+/// What is not a server name by the grammar, with the place.
+///
+/// ```
+/// use matrix_delegation::ServerName;
+///
+/// let error = ServerName::parse("a b").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "a hostname has only letters, digits, hyphens and dots (byte 1)",
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[error("{kind} (byte {at})")]
+pub struct ServerNameError {
+    kind: ServerNameErrorKind,
+    at: usize,
+}
+
+impl ServerNameError {
+    pub(super) const fn new(kind: ServerNameErrorKind, at: usize) -> Self {
+        Self { kind, at }
+    }
+
+    /// What is wrong.
+    pub const fn kind(&self) -> ServerNameErrorKind {
+        self.kind
+    }
+
+    /// Where, in bytes from 0. Where something is missing, it is the place where it should begin,
+    /// which may be the name's length.
+    pub const fn at(&self) -> usize {
+        self.at
+    }
+}
+
+/// What can be wrong with a server name: the first thing that is, reading from left to right.
+///
+/// Clauses are those of the grammar in the specification's appendix "Server Name".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ServerNameErrorKind {
+    /// There is nothing there; at 0.
+    #[error("the server name is empty")]
+    Empty,
+    /// A port without a hostname; at the colon.
+    #[error("there is no hostname before the port")]
+    MissingHost,
+    /// An IPv6 address that stands without brackets; at 0, where the first is missing.
+    #[error("an IPv6 address stands in brackets")]
+    Ipv6WithoutBrackets,
+    /// A byte outside ASCII, anywhere; at the first. Internationalised names are written in their
+    /// `xn--` form.
+    #[error("a server name has only ASCII characters")]
+    NotAscii,
+    /// An ASCII byte that no `dns-char` is; at that byte.
+    #[error("a hostname has only letters, digits, hyphens and dots")]
+    HostCharacter,
+    /// More than 255 bytes (`dns-name`); at the first that is too many.
+    #[error("the hostname is longer than 255 bytes")]
+    HostTooLong,
+    /// An ASCII byte that no `IPv6char` is, the `%` of a zone among them; at that byte.
+    #[error("an IPv6 address has only hexadecimal digits, colons and dots")]
+    Ipv6Character,
+    /// More than 45 bytes in the brackets (`IPv6address`); at the first that is too many.
+    #[error("the IPv6 address is longer than 45 bytes")]
+    Ipv6TooLong,
+    /// No closing bracket; at the end of the name.
+    #[error("the bracket is not closed")]
+    UnclosedBracket,
+    /// What stands in the brackets is no IPv6 address (RFC 3513 section 2.2); at its start.
+    #[error("there is no IPv6 address in the brackets")]
+    NotIpv6,
+    /// Something other than a colon follows the closing bracket; at that byte.
+    #[error("only a colon and a port may follow the bracket")]
+    AfterBracket,
+    /// Nothing follows the colon; at the end of the name.
+    #[error("there is no port after the colon")]
+    MissingPort,
+    /// An ASCII byte in the port that is no digit; at that byte.
+    #[error("a port has only digits")]
+    PortCharacter,
+    /// More than five digits, leading zeros included; at the sixth.
+    #[error("the port is longer than five digits")]
+    PortTooLong,
+    /// Port 0; at its first digit.
+    #[error("there is no port 0")]
+    PortZero,
+    /// A port over 65535; at its first digit.
+    #[error("the port is larger than 65535")]
+    PortTooLarge,
+}
+
+/// A server name that the grammar admits, but of which no host can be made.
+///
+/// It is never given to DNS or to a URL parser.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[error("no host can be made of the server name {name}")]
+#[non_exhaustive]
+pub struct UnresolvableName {
+    /// The name as it was written.
+    pub name: ServerName,
+    /// Why not.
+    #[source]
+    pub reason: NotAHostName,
+}
