@@ -53,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long each thing may take.
     pub time: TimeLimits,
+    /// How much a resolver remembers and does at once.
+    pub memory: MemoryLimits,
     /// What the well-known fetch calls itself. Default: this crate's name and version.
     pub user_agent: UserAgent,
 }
@@ -344,6 +346,36 @@ impl Default for TimeLimits {
             family_grace: Duration::from_millis(250),
             target_grace: Duration::from_secs(1),
             degraded: 2 * MINUTE,
+        }
+    }
+}
+
+/// How much a resolver remembers and does at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MemoryLimits {
+    /// Targets, by server name. Default 10,000.
+    pub targets: usize,
+    /// Well-known answers, by host. Default 10,000.
+    pub well_known: usize,
+    /// DNS answers, by question. Default 50,000.
+    pub dns: usize,
+    /// Discoveries under way; one more is refused as too busy. Default 1,000.
+    pub discoveries: usize,
+    /// DNS questions under way; a discovery that needs one more is refused as too busy. Default
+    /// 10,000.
+    pub questions: usize,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self {
+            targets: 10_000,
+            well_known: 10_000,
+            dns: 50_000,
+            discoveries: 1_000,
+            questions: 10_000,
         }
     }
 }

@@ -1,3 +1,378 @@
 //! Drives the core over three traits and remembers what they said.
+//!
+//! `traits` holds the seams to the world; `drive` runs a machine of the core; `flights` lets many
+//! callers share one question; `memory` keeps parts and targets; `resolution` is what callers get.
 
+mod drive;
+mod flights;
+mod memory;
+pub(crate) mod resolution;
 pub(crate) mod traits;
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready, select};
+use tracing::{Instrument, debug, debug_span};
+
+use self::drive::{Answer, BrokenOff, drive};
+use self::flights::{Flights, Joined};
+use self::memory::{LookedUp, Memory, Settled};
+use self::resolution::{Explanation, Resolution};
+use self::traits::{BoxFuture, Dns, Runtime, WellKnownFetch};
+use crate::core::config::Config;
+use crate::core::discovery::{Discovery, Question, WellKnownLookup};
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
+use crate::core::dns_name::DnsName;
+use crate::core::dns_part::DnsPart;
+use crate::core::error::ResolveError;
+use crate::core::host::Host;
+use crate::core::report::{Report, Source};
+use crate::core::server_name::ServerName;
+
+/// Resolves Matrix server names and remembers the answers.
+///
+/// Cloning is cheap and shares the memory. Every part of an answer (well-known, SRV, addresses)
+/// lives by its own clock and is shared by all names that need it; the same question is never
+/// under way twice; a caller that goes away cancels nothing for the others.
+///
+/// ```
+/// # #[cfg(all(feature = "hickory", feature = "hyper", feature = "ring"))]
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let resolver = matrix_delegation::Resolver::from_system()?;
+/// let found = resolver.resolve(&"matrix.org".parse()?).await?;
+/// for endpoint in found.attempts(7) {
+///     println!("connect to {endpoint}, send Host: {}", found.authority());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Resolver {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dns: Arc<dyn Dns>,
+    fetch: Arc<dyn WellKnownFetch>,
+    runtime: Arc<dyn Runtime>,
+    config: Arc<Config>,
+    seed: AtomicU64,
+    memory: Memory,
+    discoveries: Arc<Flights<ServerName, Arc<Explained>>>,
+    well_known: Arc<Flights<DnsName, Result<Arc<LookedUp>, BrokenOff>>>,
+    questions: Arc<Flights<DnsQuestion, Arc<DnsPart>>>,
+}
+
+/// How a discovery ended, for all who waited.
+#[derive(Debug)]
+enum Explained {
+    Settled(Arc<Settled>),
+    Failed { error: ResolveError, report: Option<Arc<Report>> },
+}
+
+impl Resolver {
+    /// A resolver that asks these and remembers within the bounds of `config`.
+    pub fn new(
+        dns: Arc<dyn Dns>,
+        fetch: Arc<dyn WellKnownFetch>,
+        runtime: Arc<dyn Runtime>,
+        config: Config,
+    ) -> Self {
+        // The standard library's only source of randomness; it need not be strong here.
+        let seed = RandomState::new().hash_one(0_u8);
+        Self::with_seed(dns, fetch, runtime, config, seed)
+    }
+
+    /// The same with a seed for all random choices, for tests.
+    pub fn with_seed(
+        dns: Arc<dyn Dns>,
+        fetch: Arc<dyn WellKnownFetch>,
+        runtime: Arc<dyn Runtime>,
+        config: Config,
+        seed: u64,
+    ) -> Self {
+        let limits = &config.memory;
+        Self {
+            inner: Arc::new(Inner {
+                dns,
+                fetch,
+                runtime,
+                seed: AtomicU64::new(seed),
+                memory: Memory::new(limits),
+                discoveries: Arc::new(Flights::new(limits.discoveries)),
+                well_known: Arc::new(Flights::new(limits.discoveries)),
+                questions: Arc::new(Flights::new(limits.questions)),
+                config: Arc::new(config),
+            }),
+        }
+    }
+
+    /// A resolver with the system's DNS configuration, the platform's trusted roots, the tokio
+    /// runtime it is called from, and the default configuration.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[cfg(all(feature = "hickory", feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+    pub fn from_system() -> Result<Self, crate::adapters::SystemError> {
+        crate::adapters::from_system()
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The remembered answer, while it holds: one look-up, no waiting, no allocation.
+    pub fn cached(&self, name: &ServerName) -> Option<Resolution> {
+        let now = self.inner.runtime.now().monotonic;
+        let settled = self.inner.memory.target(name, now)?;
+        Some(Resolution::new(settled, true, now))
+    }
+
+    /// Where this server is reached.
+    ///
+    /// The future may be dropped at any time; the discovery goes on and is remembered.
+    pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
+        match self.cached(name) {
+            Some(resolution) => Ok(resolution),
+            None => self.discover(name).await.result,
+        }
+    }
+
+    /// The same with the report of how it was found, which errors have, too.
+    pub async fn explain(&self, name: &ServerName) -> Explanation {
+        match self.cached(name) {
+            Some(resolution) => {
+                let report = Some(Arc::clone(resolution.report()));
+                Explanation { result: Ok(resolution), report }
+            }
+            None => self.discover(name).await,
+        }
+    }
+
+    /// Forgets what is remembered of this name: its target, and the well-known and DNS answers of
+    /// its host and of the host that it delegates to.
+    pub fn invalidate(&self, name: &ServerName) {
+        let memory = &self.inner.memory;
+        if let Ok(Host::Dns(host)) = name.to_host() {
+            if let Some(known) = memory.earlier_well_known(&host) {
+                let delegated = known.answer.result().as_ref().ok().map(|it| it.host().clone());
+                if let Some(Host::Dns(delegated)) = delegated {
+                    memory.forget_host(&delegated);
+                }
+            }
+            memory.forget_host(&host);
+        }
+        memory.forget_target(name);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.inner.memory.clear();
+    }
+
+    async fn discover(&self, name: &ServerName) -> Explanation {
+        let inner = &self.inner;
+        let joined = inner.discoveries.join(
+            name,
+            || {
+                let settled = inner.memory.target(name, inner.runtime.now().monotonic)?;
+                Some(Arc::new(Explained::Settled(settled)))
+            },
+            |pilot| {
+                let (inner, name) = (Arc::clone(inner), name.clone());
+                let span = debug_span!("discovery", server_name = %name);
+                let task = async move {
+                    let explained = Arc::new(inner.run(name).await);
+                    if let Explained::Settled(settled) = &*explained {
+                        inner.memory.keep_target(Arc::clone(settled));
+                    }
+                    pilot.land(explained);
+                };
+                self.inner.runtime.spawn(Box::pin(task.instrument(span)));
+            },
+        );
+        let (explained, remembered) = match joined {
+            Ok(Joined::Known(explained)) => (Ok(explained), true),
+            Ok(Joined::Landing(landed)) => {
+                let broken_off = |_| ResolveError::AdapterFailed { name: name.clone() };
+                (landed.await.map_err(broken_off), false)
+            }
+            Err(too_many) => {
+                (Err(ResolveError::TooBusy { name: name.clone(), limit: too_many.limit }), false)
+            }
+        };
+        let now = inner.runtime.now().monotonic;
+        match explained.as_deref() {
+            Ok(Explained::Settled(settled)) => Explanation {
+                report: Some(Arc::clone(&settled.report)),
+                result: Ok(Resolution::new(Arc::clone(settled), remembered, now)),
+            },
+            Ok(Explained::Failed { error, report }) => {
+                Explanation { result: Err(error.clone()), report: report.clone() }
+            }
+            Err(error) => Explanation { result: Err(error.clone()), report: None },
+        }
+    }
+}
+
+impl Inner {
+    /// Runs one discovery to its end.
+    async fn run(self: &Arc<Self>, name: ServerName) -> Explained {
+        let config = Arc::clone(&self.config);
+        let (now, seed) = (self.runtime.now(), self.next_seed());
+        let mut machine =
+            Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
+        let driven = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await;
+        let report = Arc::new(machine.report());
+        let error = match driven {
+            Ok(Ok(target)) => {
+                debug!(%target, "resolved");
+                return Explained::Settled(Arc::new(Settled { target, report }));
+            }
+            Ok(Err(error)) => error,
+            Err(BrokenOff::Adapter) => ResolveError::AdapterFailed { name },
+            Err(BrokenOff::Busy { limit }) => ResolveError::TooBusy { name, limit },
+        };
+        debug!(%error, "not resolved");
+        Explained::Failed { error, report: Some(report) }
+    }
+
+    /// Sets about answering a question of a machine.
+    fn ask(self: &Arc<Self>, question: Question) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
+        match question {
+            Question::Dns { token, question } => Box::pin(
+                self.dns(&question)
+                    .map(move |found| found.map(|(part, source)| Answer::Dns { token, part, source })),
+            ),
+            Question::Fetch { token, fetch } => {
+                let fetcher = Arc::clone(&self.fetch);
+                Box::pin(async move {
+                    Ok(Answer::Fetch { token, result: fetcher.fetch(fetch).await })
+                })
+            }
+            Question::WellKnown { token, host } => {
+                Box::pin(self.well_known(&host).map(move |found| {
+                    found.map(|(known, source)| Answer::WellKnown { token, known, source })
+                }))
+            }
+        }
+    }
+
+    /// The answer of DNS: remembered, under way, or asked for now.
+    fn dns(
+        self: &Arc<Self>,
+        question: &DnsQuestion,
+    ) -> BoxFuture<'static, Result<(Arc<DnsPart>, Source), BrokenOff>> {
+        let now = self.runtime.now().monotonic;
+        let joined = self.questions.join(
+            question,
+            || self.memory.dns(question, now),
+            |pilot| {
+                let (inner, question) = (Arc::clone(self), question.clone());
+                self.runtime.spawn(Box::pin(async move {
+                    let part = Arc::new(inner.look_up(&question).await);
+                    inner.memory.keep_dns(&question, Arc::clone(&part));
+                    pilot.land(part);
+                }));
+            },
+        );
+        match joined {
+            Ok(Joined::Known(part)) => {
+                let age = now.since(part.obtained());
+                Box::pin(ready(Ok((part, Source::Memory { age }))))
+            }
+            Ok(Joined::Landing(landed)) => Box::pin(landed.map(|part| match part {
+                Ok(part) => Ok((part, Source::Asked)),
+                Err(_) => Err(BrokenOff::Adapter),
+            })),
+            Err(too_many) => Box::pin(ready(Err(too_many.into()))),
+        }
+    }
+
+    /// Asks DNS. An adapter that overruns the limit on a question has timed out.
+    async fn look_up(&self, question: &DnsQuestion) -> DnsPart {
+        let due = self.runtime.now().monotonic + self.config.time.dns;
+        let lookup = self.dns.lookup(question.clone());
+        let answer = match select(lookup, pin!(self.runtime.sleep_until(due))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => DnsAnswer::Failed(DnsFailure::Timeout),
+        };
+        DnsPart::new(question, answer, self.runtime.now().monotonic, &self.config.dns)
+    }
+
+    /// What is known of a host's well-known: remembered, under way, or looked up now.
+    fn well_known(
+        self: &Arc<Self>,
+        host: &DnsName,
+    ) -> BoxFuture<'static, Result<(Arc<LookedUp>, Source), BrokenOff>> {
+        let now = self.runtime.now().monotonic;
+        let joined = self.well_known.join(
+            host,
+            || self.memory.well_known(host, now).map(Ok),
+            |pilot| {
+                let (inner, host) = (Arc::clone(self), host.clone());
+                let span = debug_span!("well_known", %host);
+                let task = async move {
+                    let known = inner.look_up_well_known(&host).await.map(Arc::new);
+                    if let Ok(known) = &known {
+                        inner.memory.keep_well_known(&host, Arc::clone(known));
+                    }
+                    pilot.land(known);
+                };
+                self.runtime.spawn(Box::pin(task.instrument(span)));
+            },
+        );
+        match joined {
+            Ok(Joined::Known(known)) => {
+                let found = known.map(|known| {
+                    let age = now.since(known.answer.fetched().monotonic);
+                    (known, Source::Memory { age })
+                });
+                Box::pin(ready(found))
+            }
+            Ok(Joined::Landing(landed)) => Box::pin(landed.map(|known| match known {
+                Ok(known) => known.map(|known| (known, Source::Asked)),
+                Err(_) => Err(BrokenOff::Adapter),
+            })),
+            Err(too_many) => Box::pin(ready(Err(too_many.into()))),
+        }
+    }
+
+    async fn look_up_well_known(self: &Arc<Self>, host: &DnsName) -> Result<LookedUp, BrokenOff> {
+        let config = Arc::clone(&self.config);
+        let (now, seed) = (self.runtime.now(), self.next_seed());
+        let mut machine = WellKnownLookup::new(host.clone(), config, now, seed);
+        if let Some(earlier) = self.memory.earlier_well_known(host) {
+            machine = machine.with_earlier((*earlier.answer).clone());
+        }
+        let answer = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await?;
+        match answer.result() {
+            Ok(document) => debug!(server = %document.server(), "delegates"),
+            Err(failure) => debug!(%failure, "no valid well-known"),
+        }
+        Ok(LookedUp { answer: Arc::new(answer), hops: machine.hops().into() })
+    }
+
+    fn next_seed(&self) -> u64 {
+        // An odd step visits every number before it repeats one.
+        self.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver")
+            .field("dns", &self.inner.dns)
+            .field("fetch", &self.inner.fetch)
+            .field("runtime", &self.inner.runtime)
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! Drives a machine of the core to its end: its questions become futures, their answers go back.
+
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use http::Response;
+
+use super::flights::TooMany;
+use super::memory::LookedUp;
+use super::traits::{BoxFuture, Runtime};
+use crate::core::discovery::{
+    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownLookup, WellKnownToken,
+};
+use crate::core::dns_part::DnsPart;
+use crate::core::fetch::{Body, FetchFailure};
+use crate::core::report::Source;
+use crate::core::time::Now;
+use crate::core::well_known_answer::WellKnownAnswer;
+
+/// An answer on its way back to a machine.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Dns { token: DnsToken, part: Arc<DnsPart>, source: Source },
+    Fetch { token: FetchToken, result: Result<Response<Body>, FetchFailure> },
+    WellKnown { token: WellKnownToken, known: Arc<LookedUp>, source: Source },
+}
+
+/// Why a machine was not driven to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BrokenOff {
+    /// An adapter panicked, or its runtime was shut down.
+    Adapter,
+    /// Too much is under way.
+    Busy { limit: usize },
+}
+
+impl From<TooMany> for BrokenOff {
+    fn from(TooMany { limit }: TooMany) -> Self {
+        Self::Busy { limit }
+    }
+}
+
+/// A machine of the core.
+pub(super) trait Machine {
+    type Done;
+    fn poll_output(&mut self, now: Now) -> Output<Self::Done>;
+    fn handle(&mut self, answer: Answer, now: Now);
+}
+
+/// Drives `machine`, asking `ask` for what it wants to know.
+pub(super) async fn drive<M: Machine>(
+    machine: &mut M,
+    runtime: &dyn Runtime,
+    ask: impl Fn(Question) -> BoxFuture<'static, Result<Answer, BrokenOff>>,
+) -> Result<M::Done, BrokenOff> {
+    let mut open = FuturesUnordered::new();
+    // The machine bounds its questions and its time, and so this loop.
+    loop {
+        let wait = match machine.poll_output(runtime.now()) {
+            Output::Done(done) => return Ok(done),
+            Output::Ask(question) => {
+                open.push(ask(question));
+                continue;
+            }
+            Output::Wait(until) => until,
+        };
+        let sleep = match wait {
+            Some(at) => runtime.sleep_until(at),
+            None => Box::pin(std::future::pending()),
+        };
+        let answer = if open.is_empty() {
+            sleep.await;
+            continue;
+        } else {
+            match select(open.next(), sleep).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right(((), _)) => continue,
+            }
+        };
+        if let Some(answer) = answer {
+            machine.handle(answer?, runtime.now());
+        }
+    }
+}
+
+impl Machine for Discovery {
+    type Done = Outcome;
+
+    fn poll_output(&mut self, now: Now) -> Output<Outcome> {
+        Self::poll_output(self, now)
+    }
+
+    fn handle(&mut self, answer: Answer, now: Now) {
+        match answer {
+            Answer::Dns { token, part, source: Source::Asked } => {
+                self.handle_dns_part(token, part, now);
+            }
+            Answer::Dns { token, part, source: Source::Memory { .. } } => {
+                self.handle_remembered_dns(token, part, now);
+            }
+            Answer::Fetch { token, result } => self.handle_response(token, result, now),
+            Answer::WellKnown { token, known, source } => {
+                let hops = match source {
+                    Source::Asked => Arc::clone(&known.hops),
+                    Source::Memory { .. } => Arc::new([]),
+                };
+                self.handle_well_known(token, Arc::clone(&known.answer), source, hops, now);
+            }
+        }
+    }
+}
+
+impl Machine for WellKnownLookup {
+    type Done = WellKnownAnswer;
+
+    fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
+        Self::poll_output(self, now)
+    }
+
+    fn handle(&mut self, answer: Answer, now: Now) {
+        match answer {
+            Answer::Dns { token, part, .. } => self.handle_dns_part(token, part, now),
+            Answer::Fetch { token, result } => self.handle_response(token, result, now),
+            // A look-up asks for no other look-up.
+            Answer::WellKnown { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the resolver remembers: three kinds of parts, each by its own clock, and the targets
+//! composed of them.
+//!
+//! Parts are keyed by lower-cased DNS name and shared by all server names that need them; targets
+//! are keyed by server name, so that one name's answer never leaks into another's. Each kind has a
+//! bounded number of entries (S3-FIFO in `quick_cache`: a scan of one-off names does not push out
+//! what is in use). An entry past its lifetime is not served but stays until it is overwritten or
+//! evicted: a well-known answer that ran out still says whether the host delegated.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use crate::core::config::MemoryLimits;
+use crate::core::dns::DnsQuestion;
+use crate::core::dns_name::DnsName;
+use crate::core::dns_part::DnsPart;
+use crate::core::report::{Hop, Report};
+use crate::core::server_name::ServerName;
+use crate::core::target::DelegationTarget;
+use crate::core::time::Monotonic;
+use crate::core::well_known_answer::WellKnownAnswer;
+
+/// A target with the story of how it was found.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) target: Arc<DelegationTarget>,
+    pub(super) report: Arc<Report>,
+}
+
+/// A well-known answer with the exchanges that led to it.
+#[derive(Debug)]
+pub(super) struct LookedUp {
+    pub(super) answer: Arc<WellKnownAnswer>,
+    pub(super) hops: Arc<[Hop]>,
+}
+
+#[derive(Debug)]
+pub(super) struct Memory {
+    targets: Cache<ServerName, Arc<Settled>>,
+    well_known: Cache<DnsName, Arc<LookedUp>>,
+    dns: Cache<DnsQuestion, Arc<DnsPart>>,
+}
+
+impl Memory {
+    pub(super) fn new(limits: &MemoryLimits) -> Self {
+        Self {
+            targets: Cache::new(limits.targets),
+            well_known: Cache::new(limits.well_known),
+            dns: Cache::new(limits.dns),
+        }
+    }
+
+    /// The target of a name, while it holds.
+    pub(super) fn target(&self, name: &ServerName, now: Monotonic) -> Option<Arc<Settled>> {
+        self.targets.get(name).filter(|settled| settled.target.is_fresh(now))
+    }
+
+    pub(super) fn keep_target(&self, settled: Arc<Settled>) {
+        self.targets.insert(settled.target.server_name().clone(), settled);
+    }
+
+    /// What is known of a host's well-known, while it holds.
+    pub(super) fn well_known(&self, host: &DnsName, now: Monotonic) -> Option<Arc<LookedUp>> {
+        self.earlier_well_known(host).filter(|known| now < known.answer.until())
+    }
+
+    /// What is known of it, whether it holds or not.
+    pub(super) fn earlier_well_known(&self, host: &DnsName) -> Option<Arc<LookedUp>> {
+        self.well_known.get(host)
+    }
+
+    pub(super) fn keep_well_known(&self, host: &DnsName, known: Arc<LookedUp>) {
+        self.well_known.insert(host.clone(), known);
+    }
+
+    /// The answer to a question, while it holds.
+    pub(super) fn dns(&self, question: &DnsQuestion, now: Monotonic) -> Option<Arc<DnsPart>> {
+        self.dns.get(question).filter(|part| now < part.until())
+    }
+
+    pub(super) fn keep_dns(&self, question: &DnsQuestion, part: Arc<DnsPart>) {
+        self.dns.insert(question.clone(), part);
+    }
+
+    /// Forgets a target.
+    pub(super) fn forget_target(&self, name: &ServerName) {
+        self.targets.remove(name);
+    }
+
+    /// Forgets the parts that belong to a host.
+    pub(super) fn forget_host(&self, host: &DnsName) {
+        self.well_known.remove(host);
+        self.dns.retain(|question, _| question.host() != host);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.targets.clear();
+        self.well_known.clear();
+        self.dns.clear();
+    }
+}

@@ -1,0 +1,120 @@
+//! What a caller gets: the shared target, and what differs from call to call.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::memory::Settled;
+use crate::core::error::ResolveError;
+use crate::core::report::Report;
+use crate::core::target::DelegationTarget;
+use crate::core::time::Monotonic;
+
+/// An answer as one call got it. It derefs to the [`DelegationTarget`].
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    settled: Arc<Settled>,
+    provenance: Provenance,
+    now: Monotonic,
+}
+
+/// Where an answer comes from: the first that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Provenance {
+    /// It rests on something that has outlived its lifetime and could not be renewed.
+    Stale,
+    /// It is worse than it could be; see [`DelegationTarget::degraded`].
+    Degraded,
+    /// It was remembered.
+    Cached,
+    /// It was found just now.
+    Fresh,
+}
+
+impl Provenance {
+    /// The name in `snake_case`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Degraded => "degraded",
+            Self::Cached => "cached",
+            Self::Fresh => "fresh",
+        }
+    }
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Resolution {
+    pub(super) fn new(settled: Arc<Settled>, remembered: bool, now: Monotonic) -> Self {
+        let provenance = match &settled.target {
+            target if target.is_stale() => Provenance::Stale,
+            target if target.degraded().is_some() => Provenance::Degraded,
+            _ if remembered => Provenance::Cached,
+            _ => Provenance::Fresh,
+        };
+        Self { settled, provenance, now }
+    }
+
+    /// The target, shared by all who asked for this name.
+    pub fn target(&self) -> &Arc<DelegationTarget> {
+        &self.settled.target
+    }
+
+    /// Where the answer comes from.
+    pub const fn provenance(&self) -> Provenance {
+        self.provenance
+    }
+
+    /// How long ago the target was decided, at the time of the call.
+    pub fn age(&self) -> Duration {
+        self.now.since(self.settled.target.decided().monotonic)
+    }
+
+    /// How long the target holds, at the time of the call; `None` where nothing ends (step 1).
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.left(self.settled.target.lifetimes().least())
+    }
+
+    /// How long the well-known answer holds, good or bad, at the time of the call; `None` where
+    /// none was asked for.
+    pub fn well_known_lifetime(&self) -> Option<Duration> {
+        self.left(self.settled.target.lifetimes().well_known)
+    }
+
+    /// How the target was found: every question, answer, hop and skipped step.
+    pub fn report(&self) -> &Arc<Report> {
+        &self.settled.report
+    }
+
+    fn left(&self, lifetime: Option<Duration>) -> Option<Duration> {
+        lifetime.map(|lifetime| lifetime.saturating_sub(self.age()))
+    }
+}
+
+impl Deref for Resolution {
+    type Target = DelegationTarget;
+
+    fn deref(&self) -> &DelegationTarget {
+        &self.settled.target
+    }
+}
+
+/// An answer or an error, with its report in either case.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// What came of it.
+    pub result: Result<Resolution, ResolveError>,
+    /// How it was found; `None` if the discovery broke off before it could say.
+    pub report: Option<Arc<Report>>,
+}
