@@ -20,5 +20,7 @@ pub use crate::resolver::traits::{BoxFuture, Dns, Runtime, WellKnownFetch};
 
 #[cfg(feature = "resolver")]
 mod adapters;
+#[cfg(feature = "hickory")]
+pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
