@@ -570,17 +570,16 @@ async fn a_lost_packet_is_sent_again() {
     assert!(server.questions().len() >= 2);
 }
 
-/// A port where nobody listens.
-async fn closed_port() -> SocketAddr {
-    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    socket.local_addr().unwrap()
+/// A port where nobody listens over UDP. Holding it over TCP keeps the other tests' servers away.
+async fn closed_port() -> (SocketAddr, tokio::net::TcpListener) {
+    let held = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    (held.local_addr().unwrap(), held)
 }
 
 #[tokio::test]
 async fn a_closed_port_is_a_network_failure() {
-    let dns = HickoryDns::with_servers([closed_port().await])
-        .unwrap()
-        .question_limit(Duration::from_secs(60));
+    let (closed, _held) = closed_port().await;
+    let dns = HickoryDns::with_servers([closed]).unwrap().question_limit(Duration::from_secs(60));
     assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::Failed(DnsFailure::Network));
 }
 
@@ -607,7 +606,8 @@ async fn the_next_server_is_asked_where_one_fails() {
 #[tokio::test]
 async fn the_next_server_is_asked_where_one_is_not_there() {
     let good = good_server().await;
-    let dns = HickoryDns::with_servers([closed_port().await, good.address])
+    let (closed, _held) = closed_port().await;
+    let dns = HickoryDns::with_servers([closed, good.address])
         .unwrap()
         .question_limit(Duration::from_secs(60))
         .first_retry(Duration::from_secs(3600));

@@ -1,8 +1,10 @@
 //! `Dns` on hickory.
 //!
 //! hickory reads the system's configuration and its hosts file and speaks the wire format. Its
-//! `Resolver` is not used: it loses an SRV answer that stands behind a CNAME, needs more than four
-//! times its time limit where no server answers, folds response codes together and keeps a cache.
+//! `Resolver` is not used: it loses an SRV answer that stands behind a CNAME, takes far longer than
+//! its time limit where no server answers, and keeps a cache. Nor are its connections: to its UDP
+//! sockets a closed port looks like a silent server, and so does one that reports an error without
+//! repeating the question; over TCP it does not compare the question.
 //!
 //! - here: what is asked, the hosts file, the time limit, and aliases that lead to a new question;
 //! - `servers`: which server is asked when, and which of their failures is reported;
