@@ -59,5 +59,7 @@ pub use crate::resolver::{
 
 #[cfg(feature = "resolver")]
 mod adapters;
+#[cfg(feature = "hickory")]
+pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;

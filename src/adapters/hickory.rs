@@ -1,1 +1,0 @@
-//! `Dns` on hickory-resolver.

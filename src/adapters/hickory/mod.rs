@@ -1,0 +1,355 @@
+//! `Dns` on hickory.
+//!
+//! hickory reads the system's configuration and its hosts file and speaks the wire format. Its
+//! `Resolver` is not used: it loses an SRV answer that stands behind a CNAME, takes far longer than
+//! its time limit where no server answers, and keeps a cache. Nor are its connections: to its UDP
+//! sockets a closed port looks like a silent server, and so does one that reports an error without
+//! repeating the question; over TCP it does not compare the question.
+//!
+//! - here: what is asked, the hosts file, the time limit, and aliases that lead to a new question;
+//! - `servers`: which server is asked when, and which of their failures is reported;
+//! - `exchange`: one question to one server, over UDP and then TCP, with its retransmissions;
+//! - `reply`: what a reply says.
+
+mod exchange;
+mod reply;
+mod servers;
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::Hosts;
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::xfer::Protocol;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use self::exchange::Inquiry;
+use self::reply::{Chain, MAX_RECORDS, Reading};
+use crate::core::dns::{DnsAnswer, DnsQuestion, Family, NoRecord, Records};
+use crate::resolver::traits::{BoxFuture, Dns};
+
+/// How long one question may take in all, retransmissions and aliases included.
+const QUESTION_LIMIT: Duration = Duration::from_secs(5);
+/// How long a silent server is waited for before a question is sent again.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The least that [`HickoryDns::first_retry`] accepts, lest a question become a flood.
+const LEAST_RETRY: Duration = Duration::from_millis(10);
+/// The most that either time may be; later points in time need not be representable.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// What fits into one unfragmented packet nearly everywhere (DNS flag day 2020, RFC 9715).
+const EDNS_PAYLOAD: u16 = 1232;
+/// What every server may send without being told (RFC 1035 section 4.2.1, RFC 6891 section 6.2.3).
+const LEAST_PAYLOAD: u16 = 512;
+/// The TTL of what the hosts file says, which states none.
+const HOSTS_TTL: Duration = Duration::from_secs(60);
+
+/// [`Dns`] on hickory, over UDP and TCP.
+///
+/// Names are absolute: neither search domains nor `ndots` apply. Nothing is remembered: two equal
+/// questions are asked twice. TTLs are passed on as they came. Names under `.onion` are never sent.
+///
+/// **Servers** are asked in their order, the next one as soon as the one before it has failed
+/// (SERVFAIL, REFUSED, NOTIMP, no connection, nonsense) or has been silent for
+/// [`first_retry`](Self::first_retry); a late answer of an earlier server still counts. Silent ones
+/// are asked again, after twice as long each time. Where none gave an answer, the most telling of
+/// their failures is reported: NOTIMP, SERVFAIL, REFUSED, malformed, timeout, network, in this order.
+///
+/// **Aliases** (CNAME, DNAME) are followed for 16 steps. Where a reply ends at an alias without
+/// saying what lies behind it, that is asked for within the same time limit. An alias loop is
+/// [`DnsFailure::Malformed`](crate::DnsFailure::Malformed).
+///
+/// At most 256 records are returned, in the order of the reply. Bytes of an SRV target that no host
+/// name has are spelled `\DDD` (RFC 1035 section 5.1).
+///
+/// A question needs a tokio runtime with its I/O and time drivers enabled. Dropping its future
+/// closes its sockets; no task is started.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::HickoryDns;
+///
+/// let dns = HickoryDns::with_servers(["192.0.2.53:53".parse()?])?
+///     .question_limit(Duration::from_secs(3))
+///     .first_retry(Duration::from_millis(500));
+/// # let _ = dns;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct HickoryDns {
+    servers: Arc<[SocketAddr]>,
+    /// With the system's configuration only.
+    hosts: Option<Arc<Hosts>>,
+    question_limit: Duration,
+    first_retry: Duration,
+    edns_payload: u16,
+}
+
+/// Why a [`HickoryDns`] could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum HickoryDnsError {
+    /// The system does not say which servers to ask, or not in a way that can be read.
+    #[error("the system's DNS configuration could not be read")]
+    SystemConfiguration(#[source] Box<dyn Error + Send + Sync>),
+    /// The hosts file is there, but could not be read.
+    #[error("the hosts file could not be read")]
+    HostsFile(#[source] io::Error),
+    /// There is no server to ask.
+    #[error("there is no DNS server to ask")]
+    NoServers,
+}
+
+impl HickoryDns {
+    /// With the servers of the system's configuration, and with its hosts file for addresses.
+    ///
+    /// Both are read now and not again. Of the configuration only the servers count, not its
+    /// search domains, time limits or other options. A host that the hosts file names is answered
+    /// from there alone, with a TTL of 60 s: a family that it has no address of is
+    /// [`NoRecord::NoData`]. A system without a hosts file has an empty one.
+    ///
+    /// ```no_run
+    /// use matrix_delegation::HickoryDns;
+    ///
+    /// let dns = HickoryDns::from_system()?;
+    /// # let _ = dns;
+    /// # Ok::<(), matrix_delegation::HickoryDnsError>(())
+    /// ```
+    pub fn from_system() -> Result<Self, HickoryDnsError> {
+        let (configuration, _) = read_system_conf()
+            .map_err(|error| HickoryDnsError::SystemConfiguration(Box::new(error)))?;
+        let servers = configuration.name_servers().iter().filter_map(|server| {
+            let over = |protocol| {
+                server.connections.iter().find(|to| to.protocol.to_protocol() == protocol)
+            };
+            // Each is asked over both, at one port; systems configure no other kind.
+            let connection = over(Protocol::Udp).or_else(|| over(Protocol::Tcp))?;
+            Some(SocketAddr::new(server.ip, connection.port))
+        });
+        let hosts = match Hosts::from_system() {
+            Ok(hosts) => hosts,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Hosts::default(),
+            Err(error) => return Err(HickoryDnsError::HostsFile(error)),
+        };
+        Ok(Self { hosts: Some(Arc::new(hosts)), ..Self::with_servers(servers)? })
+    }
+
+    /// With these servers, in this order, and nothing of the system's: no hosts file, no
+    /// configuration.
+    pub fn with_servers(
+        servers: impl IntoIterator<Item = SocketAddr>,
+    ) -> Result<Self, HickoryDnsError> {
+        let servers: Arc<[SocketAddr]> = servers.into_iter().collect();
+        if servers.is_empty() {
+            return Err(HickoryDnsError::NoServers);
+        }
+        Ok(Self {
+            servers,
+            hosts: None,
+            question_limit: QUESTION_LIMIT,
+            first_retry: FIRST_RETRY,
+            edns_payload: EDNS_PAYLOAD,
+        })
+    }
+
+    /// How long one question may take in all, with every retransmission, server, retry over TCP
+    /// and alias. Default: 5 s; at most an hour.
+    pub fn question_limit(self, limit: Duration) -> Self {
+        Self { question_limit: limit.min(LONGEST), ..self }
+    }
+
+    /// How long a silent server is waited for before the next server is asked, or the same one
+    /// again where there is but one. Each further wait for a server is twice as long. Default: 1 s;
+    /// at least 10 ms, at most an hour.
+    pub fn first_retry(self, after: Duration) -> Self {
+        Self { first_retry: after.clamp(LEAST_RETRY, LONGEST), ..self }
+    }
+
+    /// The largest UDP reply to ask for, in bytes (RFC 6891 section 6.2.3). Larger replies are
+    /// fetched over TCP. Default: 1232; at least 512. Above what the network carries in one piece,
+    /// replies may get lost.
+    pub fn edns_payload(self, bytes: u16) -> Self {
+        Self { edns_payload: bytes.max(LEAST_PAYLOAD), ..self }
+    }
+
+    async fn answer(&self, question: DnsQuestion) -> DnsAnswer {
+        if question.host().is_onion() {
+            return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
+        }
+        if let (Some(hosts), DnsQuestion::Addresses { family, .. }) = (&self.hosts, &question)
+            && let Some(answer) = from_hosts(hosts, question.host().as_str(), *family)
+        {
+            return answer;
+        }
+        let Some(name) = absolute(&question.name()) else {
+            // A service's labels can make a host's name longer than any name in DNS.
+            return DnsAnswer::None { kind: NoRecord::NxDomain, ttl: None };
+        };
+        let started = Instant::now();
+        let deadline = started.checked_add(self.question_limit).unwrap_or(started);
+        let mut inquiry = Inquiry {
+            name,
+            record_type: record_type(&question),
+            payload: self.edns_payload,
+            resend_after: self.first_retry.saturating_mul(
+                // Every server gets its turn before the first is asked again.
+                u32::try_from(self.servers.len()).unwrap_or(u32::MAX),
+            ),
+        };
+        let mut chain = Chain::default();
+        // Ends: each round lengthens the chain, whose length is bounded.
+        loop {
+            let asked =
+                servers::ask(&self.servers, &inquiry, chain, self.first_retry, deadline).await;
+            match asked {
+                Ok(Reading::Answer(answer)) => return answer,
+                Ok(Reading::Onward { name, .. }) if is_onion(&name) => {
+                    return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
+                }
+                Ok(Reading::Onward { name, chain: longer }) => {
+                    inquiry.name = name;
+                    chain = longer;
+                }
+                Err(trouble) => return trouble.into(),
+            }
+        }
+    }
+}
+
+impl Dns for HickoryDns {
+    fn lookup(&self, question: DnsQuestion) -> BoxFuture<'_, DnsAnswer> {
+        Box::pin(self.answer(question))
+    }
+}
+
+impl fmt::Debug for HickoryDns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HickoryDns")
+            .field("servers", &self.servers)
+            .field("hosts_file", &self.hosts.is_some())
+            .field("question_limit", &self.question_limit)
+            .field("first_retry", &self.first_retry)
+            .field("edns_payload", &self.edns_payload)
+            .finish()
+    }
+}
+
+const fn record_type(question: &DnsQuestion) -> RecordType {
+    match question {
+        DnsQuestion::Addresses { family, .. } => address_type(*family),
+        DnsQuestion::Srv { .. } => RecordType::SRV,
+    }
+}
+
+const fn address_type(family: Family) -> RecordType {
+    match family {
+        Family::V4 => RecordType::A,
+        Family::V6 => RecordType::AAAA,
+    }
+}
+
+/// The name, absolute, label by label: no escapes, no IDNA, no search domain.
+fn absolute(name: &str) -> Option<Name> {
+    Name::from_labels(name.split('.').map(str::as_bytes)).ok()
+}
+
+fn is_onion(name: &Name) -> bool {
+    name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(b"onion"))
+}
+
+/// What the hosts file says about a host, if it says anything.
+fn from_hosts(hosts: &Hosts, host: &str, family: Family) -> Option<DnsAnswer> {
+    let name = absolute(host)?;
+    let of = |family| hosts.lookup_static_host(&Query::query(name.clone(), address_type(family)));
+    let (v4, v6) = (of(Family::V4), of(Family::V6));
+    if v4.is_none() && v6.is_none() {
+        return None;
+    }
+    let asked = match family {
+        Family::V4 => v4,
+        Family::V6 => v6,
+    };
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for record in asked.iter().flat_map(Lookup::answers) {
+        // Files repeat themselves.
+        if let Some(address) = record.data.ip_addr()
+            && addresses.len() < MAX_RECORDS
+            && !addresses.contains(&address)
+        {
+            addresses.push(address);
+        }
+    }
+    Some(if addresses.is_empty() {
+        DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(HOSTS_TTL) }
+    } else {
+        DnsAnswer::Found { records: Records::Addresses(addresses), ttl: HOSTS_TTL, alias: false }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(text: &str) -> Hosts {
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf(text.as_bytes()).unwrap();
+        hosts
+    }
+
+    fn found(address: &str) -> DnsAnswer {
+        DnsAnswer::Found {
+            records: Records::Addresses(vec![address.parse().unwrap()]),
+            ttl: HOSTS_TTL,
+            alias: false,
+        }
+    }
+
+    #[test]
+    fn the_hosts_file_answers_for_each_host_it_names() {
+        let hosts = hosts(
+            "192.0.2.1 both.example B4.example # a comment\n\
+             2001:db8::1 both.example\n\
+             192.0.2.1 both.example\n",
+        );
+        assert_eq!(from_hosts(&hosts, "both.example", Family::V4), Some(found("192.0.2.1")));
+        assert_eq!(from_hosts(&hosts, "both.example", Family::V6), Some(found("2001:db8::1")));
+        assert_eq!(from_hosts(&hosts, "b4.example", Family::V4), Some(found("192.0.2.1")));
+        assert_eq!(
+            from_hosts(&hosts, "b4.example", Family::V6),
+            Some(DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(HOSTS_TTL) })
+        );
+        assert_eq!(from_hosts(&hosts, "other.example", Family::V4), None);
+        assert_eq!(from_hosts(&hosts, "example", Family::V4), None);
+    }
+
+    #[test]
+    fn names_are_absolute_and_literal() {
+        let name = absolute("_matrix._tcp.xn--bcher-kva.example").unwrap();
+        assert!(name.is_fqdn());
+        assert_eq!(name.to_ascii(), "_matrix._tcp.xn--bcher-kva.example.");
+        assert_eq!(absolute("localhost").unwrap().to_ascii(), "localhost.");
+        assert_eq!(absolute(&"a2345678.".repeat(30)), None);
+    }
+
+    #[test]
+    fn options_are_bounded() {
+        let dns = HickoryDns::with_servers([SocketAddr::from(([192, 0, 2, 53], 53))])
+            .unwrap()
+            .question_limit(Duration::MAX)
+            .first_retry(Duration::ZERO)
+            .edns_payload(0);
+        assert_eq!(
+            format!("{dns:?}"),
+            "HickoryDns { servers: [192.0.2.53:53], hosts_file: false, question_limit: 3600s, \
+             first_retry: 10ms, edns_payload: 512 }"
+        );
+    }
+}
