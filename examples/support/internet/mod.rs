@@ -294,9 +294,10 @@ pub const WELL_KNOWN_PATH: &str = "/.well-known/matrix/server";
 pub const VERSION_PATH: &str = "/_matrix/federation/v1/version";
 
 /// Keeps the DNS server running.
-struct DnsServer(
-    #[allow(dead_code, reason = "held to be dropped")] hickory_server::Server<dns::Answers>,
-);
+struct DnsServer {
+    // Dropping it aborts its tasks.
+    _server: hickory_server::Server<dns::Answers>,
+}
 
 impl std::fmt::Debug for DnsServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -319,7 +320,7 @@ async fn start_dns(table: Table, questions: Log<Question>) -> (DnsServer, Socket
     let mut server = hickory_server::Server::new(dns::Answers::new(table, questions));
     server.register_socket(udp);
     server.register_listener(tcp, dns::TCP_IDLE, dns::TCP_RESPONSES);
-    (DnsServer(server), address)
+    (DnsServer { _server: server }, address)
 }
 
 /// A bounded list that many tasks write to.
