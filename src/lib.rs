@@ -37,9 +37,7 @@ pub use crate::core::report::{
     WellKnownReport,
 };
 pub use crate::core::step::{Reasons, Step};
-pub use crate::core::target::{
-    Attempts, Degraded, DelegationTarget, Endpoint, Lifetimes, Origin,
-};
+pub use crate::core::target::{Attempts, Degraded, DelegationTarget, Endpoint, Lifetimes, Origin};
 pub use crate::core::warning::Warning;
 
 // The parts that the machine is built of, each of use by itself.

@@ -10,7 +10,7 @@ use matrix_delegation::{
     FetchFailureKind, NoRecord, Now, Output, Question, Records, ResolveError, SkipReason,
     Speculation, SrvDropReason, Step, StepOutcome, TimeLimits, Warning, WellKnownFailure,
 };
-use support::{World, documentation, lenient, millis, seconds, strict, synapse};
+use support::{World, documentation, lenient, millis, seconds, strict, synapse, whole};
 
 fn a() -> World {
     World::new().host("a.example", &["192.0.2.1"])
@@ -72,12 +72,8 @@ mod well_known {
 
     #[test]
     fn the_fetch_is_told_all_it_needs() {
-        let mut machine = Discovery::new(
-            "A.Example".parse().unwrap(),
-            Arc::new(lenient()),
-            Now::EPOCH,
-            0,
-        );
+        let mut machine =
+            Discovery::new("A.Example".parse().unwrap(), Arc::new(lenient()), Now::EPOCH, 0);
         let world = World::new().host("a.example", &["192.0.2.1", "192.0.2.9", "2001:db8::1"]);
         loop {
             match machine.poll_output(Now::EPOCH) {
@@ -91,7 +87,9 @@ mod well_known {
                     let headers = fetch.request.headers();
                     assert_eq!(headers["host"], "a.example");
                     assert_eq!(headers["accept-encoding"], "identity");
-                    assert!(headers["user-agent"].to_str().unwrap().starts_with("matrix-delegation/"));
+                    assert!(
+                        headers["user-agent"].to_str().unwrap().starts_with("matrix-delegation/")
+                    );
                     let addresses: Vec<_> =
                         fetch.addresses.iter().map(ToString::to_string).collect();
                     assert_eq!(addresses, ["192.0.2.1:443", "[2001:db8::1]:443", "192.0.2.9:443"]);
@@ -107,9 +105,11 @@ mod well_known {
 
     #[test]
     fn a_content_coding_that_nobody_asked_for_is_refused() {
-        for (coding, step) in
-            [("gzip", Step::DefaultPort), ("Identity", Step::DelegatedPort), ("br, identity", Step::DefaultPort)]
-        {
+        for (coding, step) in [
+            ("gzip", Step::DefaultPort),
+            ("Identity", Step::DelegatedPort),
+            ("br, identity", Step::DefaultPort),
+        ] {
             let world = with_m().page(URL, 200, &[("content-encoding", coding)], delegation());
             let run = world.resolve("a.example", &lenient());
             assert_eq!(run.target().step(), step, "{coding}");
@@ -156,9 +156,8 @@ mod well_known {
 
     #[test]
     fn it_is_asked_in_lower_case_and_once() {
-        let run = with_m()
-            .delegates("a.example", "A.example")
-            .resolve_once("A.Example", &lenient());
+        let run =
+            with_m().delegates("a.example", "A.example").resolve_once("A.Example", &lenient());
         assert_eq!(run.target().step(), Step::DelegatedDefaultPort);
         assert_eq!(run.target().authority(), "A.example");
         let fetches: Vec<_> = run.asked.iter().filter(|it| it.starts_with("GET")).collect();
@@ -167,9 +166,8 @@ mod well_known {
 
     #[test]
     fn there_is_no_second_delegation() {
-        let world = with_m()
-            .delegates("a.example", "m.example")
-            .delegates("m.example", "b.example");
+        let world =
+            with_m().delegates("a.example", "m.example").delegates("m.example", "b.example");
         let run = world.resolve("a.example", &lenient());
         assert_eq!(run.target().step(), Step::DelegatedDefaultPort);
         assert!(!run.asked.iter().any(|it| it.contains("https://m.example")));
@@ -191,13 +189,13 @@ mod well_known {
             page(value).resolve_once("a.example", config).target().lifetimes()
         };
         let lenient = lenient();
-        assert_eq!(lifetimes(&lenient, "max-age=7200").well_known, Some(seconds(7200)));
-        assert_eq!(lifetimes(&lenient, "max-age=7200").least(), Some(seconds(300)));
-        assert_eq!(lifetimes(&lenient, "no-store").well_known, Some(seconds(60)));
-        assert_eq!(lifetimes(&strict(), "no-store").well_known, Some(seconds(0)));
-        assert_eq!(lifetimes(&synapse(), "no-store").well_known, Some(seconds(300)));
-        let most = Some(seconds(48 * 3600));
-        assert_eq!(lifetimes(&lenient, "max-age=99999999").well_known, most);
+        assert_eq!(whole(lifetimes(&lenient, "max-age=7200").well_known), Some(7200);
+        assert_eq!(whole(lifetimes(&lenient, "max-age=7200").least()), Some(300);
+        assert_eq!(whole(lifetimes(&lenient, "no-store").well_known), Some(60);
+        assert_eq!(whole(lifetimes(&strict(), "no-store").well_known), Some(0));
+        assert_eq!(whole(lifetimes(&synapse(), "no-store").well_known), Some(300);
+        let most = Some(48 * 3600);
+        assert_eq!(whole(lifetimes(&lenient, "max-age=99999999").well_known), most);
     }
 
     #[test]
@@ -266,7 +264,7 @@ mod redirects {
             .page(URL, 302, &[("location", "/x"), ("cache-control", "max-age=60")], "")
             .page("https://a.example/x", 200, &[("cache-control", "max-age=900")], delegation());
         let run = world.resolve_once("a.example", &lenient());
-        assert_eq!(run.target().lifetimes().well_known, Some(seconds(900)));
+        assert_eq!(whole(run.target().lifetimes().well_known), Some(900));
     }
 
     #[test]
@@ -293,12 +291,8 @@ mod redirects {
         let mut world = with_m().page(URL, 302, &[("location", "/1")], "");
         for step in 1..length {
             let next = format!("/{}", step + 1);
-            world = world.page(
-                &format!("https://a.example/{step}"),
-                302,
-                &[("location", &next)],
-                "",
-            );
+            world =
+                world.page(&format!("https://a.example/{step}"), 302, &[("location", &next)], "");
         }
         world.page(&format!("https://a.example/{length}"), 200, &[], delegation())
     }
@@ -454,7 +448,7 @@ mod srv {
     fn the_first_twenty_records_are_used() {
         let names: Vec<String> = (0..30).map(|n| format!("h{n:02}.example")).collect();
         let records: Vec<(u16, u16, u16, &str)> =
-            names.iter().zip((0..).rev().skip(0)).map(|(name, _): (&String, u16)| (1, 0, 443, name.as_str())).collect();
+            names.iter().rev().map(|name| (1, 0, 443, name.as_str())).collect();
         let mut world = a().srv("_matrix-fed._tcp.a.example", &records);
         for name in &names {
             world = world.host(name, &["192.0.2.2"]);
@@ -624,7 +618,8 @@ mod addresses {
         assert_eq!(run.error().kind(), "no_addresses");
         assert!(run.error().to_string().contains("RFC 7686"), "{}", run.error());
         let world = World::new().delegates("abc.onion", "def.onion:443");
-        let run = world.resolve_once("abc.onion", &lenient().with_addresses(AddressFamilies::Leave));
+        let run =
+            world.resolve_once("abc.onion", &lenient().with_addresses(AddressFamilies::Leave));
         assert_eq!(run.target().step(), Step::DelegatedPort);
         assert!(run.asked.iter().all(|it| it.starts_with("GET")), "{:?}", run.asked);
     }
@@ -681,9 +676,8 @@ mod time {
 
     #[test]
     fn a_family_without_addresses_does_not_start_the_clock() {
-        let world = World::new()
-            .host("a.example", &["2001:db8::1"])
-            .after("AAAA a.example", millis(900));
+        let world =
+            World::new().host("a.example", &["2001:db8::1"]).after("AAAA a.example", millis(900));
         let run = world.resolve_once("a.example:443", &lenient());
         assert_eq!(run.endpoints(), ["a.example:443@2001:db8::1"]);
         assert_eq!(run.took, millis(900));
@@ -735,9 +729,8 @@ mod time {
     fn the_deadline_names_what_was_waited_for() {
         let mut time = TimeLimits::default();
         time.discovery = seconds(2);
-        let run = a()
-            .never(&format!("GET {URL}"))
-            .resolve_once("a.example", &lenient().with_time(time));
+        let run =
+            a().never(&format!("GET {URL}")).resolve_once("a.example", &lenient().with_time(time));
         let ResolveError::DeadlineExceeded { waiting_for, limit, .. } = run.error() else {
             panic!("{:?}", run.error());
         };
@@ -779,9 +772,7 @@ mod questions {
     #[test]
     fn are_counted_as_documented() {
         let records = &[(0, 0, 443, "b.example."), (1, 0, 443, "c.example.")];
-        let base = || {
-            with_m().host("b.example", &["192.0.2.2"]).host("c.example", &["192.0.2.3"])
-        };
+        let base = || with_m().host("b.example", &["192.0.2.2"]).host("c.example", &["192.0.2.3"]);
         let n = 2;
         for (name, world, full, off) in [
             ("192.0.2.1", base(), 0, 0),
@@ -798,9 +789,7 @@ mod questions {
             ),
             (
                 "a.example",
-                base()
-                    .delegates("a.example", "m.example")
-                    .srv("_matrix._tcp.m.example", records),
+                base().delegates("a.example", "m.example").srv("_matrix._tcp.m.example", records),
                 9 + 2 * n,
                 5 + 2 * n,
             ),
@@ -833,8 +822,7 @@ mod questions {
     fn late_second_and_unknown_answers_do_nothing() {
         let config = Arc::new(lenient());
         let world = a();
-        let mut machine =
-            Discovery::new("a.example:443".parse().unwrap(), config, Now::EPOCH, 0);
+        let mut machine = Discovery::new("a.example:443".parse().unwrap(), config, Now::EPOCH, 0);
         let mut tokens = Vec::new();
         let target = loop {
             match machine.poll_output(Now::EPOCH) {
@@ -930,7 +918,9 @@ mod reports {
         assert_eq!(well_known.hops[1].asked, Some(millis(20)));
         assert_eq!(well_known.hops[1].addresses[0].to_string(), "192.0.2.1:443");
         let text = run.report.to_string();
-        for part in ["3.2", "decided", "skipped", "GET https://a.example/x", "delegates to m.example"] {
+        for part in
+            ["3.2", "decided", "skipped", "GET https://a.example/x", "delegates to m.example"]
+        {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }

@@ -27,10 +27,7 @@ fn rows() -> Vec<Row> {
     };
     let at_a = &["a.example:8448@192.0.2.1,2001:db8::1"];
     let at_m = &["m.example:8448@192.0.2.2,2001:db8::2"];
-    let by_srv = &[
-        "fed1.example:7754@192.0.2.7,2001:db8::7",
-        "fed2.example:443@192.0.2.8",
-    ];
+    let by_srv = &["fed1.example:7754@192.0.2.7,2001:db8::7", "fed2.example:443@192.0.2.8"];
     let records = &[(20, 0, 443, "fed2.example."), (10, 5, 7754, "Fed1.Example.")];
     let row = |name, world, step, endpoints, origin, host, certificate| Row {
         name,
@@ -149,7 +146,15 @@ fn rows() -> Vec<Row> {
             "a.example",
             "a.example",
         ),
-        row("a.example", a(), Step::DefaultPort, at_a, Origin::DefaultPort, "a.example", "a.example"),
+        row(
+            "a.example",
+            a(),
+            Step::DefaultPort,
+            at_a,
+            Origin::DefaultPort,
+            "a.example",
+            "a.example",
+        ),
     ]
 }
 
@@ -184,8 +189,8 @@ fn lifetimes_of_each_row_are_those_of_its_parts() {
         let run = target_of(&row.world);
         let lifetimes = run.target().lifetimes();
         let has_well_known = row.step >= Step::DelegatedIpLiteral;
-        let has_srv = has_well_known
-            && !matches!(row.step, Step::DelegatedIpLiteral | Step::DelegatedPort);
+        let has_srv =
+            has_well_known && !matches!(row.step, Step::DelegatedIpLiteral | Step::DelegatedPort);
         let has_addresses = !matches!(row.step, Step::IpLiteral | Step::DelegatedIpLiteral);
         assert_eq!(lifetimes.well_known.is_some(), has_well_known, "{}", row.step);
         assert_eq!(lifetimes.srv.is_some(), has_srv, "{}", row.step);

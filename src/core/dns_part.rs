@@ -143,8 +143,7 @@ mod tests {
         let v4 = DnsQuestion::Addresses { host: host.clone(), family: Family::V4 };
         let srv = DnsQuestion::Srv { service: crate::Service::MatrixFed, host };
         let part = |question: &DnsQuestion, records| {
-            let answer =
-                DnsAnswer::Found { records, ttl: Duration::from_secs(1), alias: false };
+            let answer = DnsAnswer::Found { records, ttl: Duration::from_secs(1), alias: false };
             DnsPart::new(question, answer, Monotonic::ZERO, &DnsLifetimes::default())
         };
         let v6 = Records::Addresses(vec!["2001:db8::1".parse().unwrap()]);

@@ -52,7 +52,10 @@ pub enum ResolveError {
         host: DnsName,
     },
     /// Every SRV record was unusable.
-    #[error("no SRV record of {service}.{host} for {name} can be used (step {step}): {}", List(dropped))]
+    #[error(
+        "no SRV record of {service}.{host} for {name} can be used (step {step}): {}",
+        List(dropped)
+    )]
     NoUsableEndpoint {
         /// The server name.
         name: ServerName,

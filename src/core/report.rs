@@ -1,7 +1,7 @@
 //! Everything that a resolution asked, got, skipped and noticed.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -302,20 +302,5 @@ impl fmt::Display for WellKnownReport {
             Some(lifetime) => writeln!(f, "; holds for {} s", lifetime.as_secs()),
             None => writeln!(f),
         }
-    }
-}
-
-/// The addresses of a positive answer that belong to the family asked for.
-pub(crate) fn addresses_of(question: &DnsQuestion, answer: &DnsAnswer) -> Vec<IpAddr> {
-    match (question, answer) {
-        (
-            DnsQuestion::Addresses { family, .. },
-            DnsAnswer::Found { records: Records::Addresses(addresses), .. },
-        ) => addresses
-            .iter()
-            .copied()
-            .filter(|address| super::dns::Family::of(*address) == *family)
-            .collect(),
-        _ => Vec::new(),
     }
 }

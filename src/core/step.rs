@@ -118,7 +118,9 @@ impl Step {
             }
             Self::DelegatedDefaultPort => "the delegated name has no SRV record: port 8448",
             Self::Srv => "no valid well-known; SRV records of _matrix-fed._tcp",
-            Self::DeprecatedSrv => "no valid well-known; SRV records of the deprecated _matrix._tcp",
+            Self::DeprecatedSrv => {
+                "no valid well-known; SRV records of the deprecated _matrix._tcp"
+            }
             Self::DefaultPort => "no valid well-known and no SRV record: port 8448",
         };
         let host_header = match self {

@@ -25,7 +25,9 @@ pub enum Warning {
         failure: WellKnownFailure,
     },
     /// A well-known answer could not be renewed, and an earlier one is used in its place.
-    #[error("the well-known document of {host} could not be renewed, the last good one is used: {failure}")]
+    #[error(
+        "the well-known document of {host} could not be renewed, the last good one is used: {failure}"
+    )]
     WellKnownStale {
         /// The host it was asked of.
         host: DnsName,

@@ -99,8 +99,7 @@ impl<K: Eq + Hash, V> Pilot<K, V> {
 
 impl<K: Eq + Hash, V> Drop for Pilot<K, V> {
     fn drop(&mut self) {
-        let mut under_way =
-            self.flights.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.flights.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.remove(&self.key);
     }
 }

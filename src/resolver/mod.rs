@@ -118,7 +118,11 @@ impl Resolver {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    #[cfg(all(feature = "hickory", feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+    #[cfg(all(
+        feature = "hickory",
+        feature = "hyper",
+        any(feature = "ring", feature = "aws-lc-rs")
+    ))]
     pub fn from_system() -> Result<Self, crate::adapters::SystemError> {
         crate::adapters::from_system()
     }
@@ -227,8 +231,7 @@ impl Inner {
     async fn run(self: &Arc<Self>, name: ServerName) -> Explained {
         let config = Arc::clone(&self.config);
         let (now, seed) = (self.runtime.now(), self.next_seed());
-        let mut machine =
-            Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
+        let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
         let driven = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await;
         let report = Arc::new(machine.report());
         let error = match driven {
@@ -247,15 +250,16 @@ impl Inner {
     /// Sets about answering a question of a machine.
     fn ask(self: &Arc<Self>, question: Question) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
         match question {
-            Question::Dns { token, question } => Box::pin(
-                self.dns(&question)
-                    .map(move |found| found.map(|(part, source)| Answer::Dns { token, part, source })),
-            ),
+            Question::Dns { token, question } => {
+                Box::pin(self.dns(&question).map(move |found| {
+                    found.map(|(part, source)| Answer::Dns { token, part, source })
+                }))
+            }
             Question::Fetch { token, fetch } => {
                 let fetcher = Arc::clone(&self.fetch);
-                Box::pin(async move {
-                    Ok(Answer::Fetch { token, result: fetcher.fetch(fetch).await })
-                })
+                Box::pin(
+                    async move { Ok(Answer::Fetch { token, result: fetcher.fetch(fetch).await }) },
+                )
             }
             Question::WellKnown { token, host } => {
                 Box::pin(self.well_known(&host).map(move |found| {

@@ -1,5 +1,5 @@
 //! A small scripted world: it answers a machine's questions after given delays on a virtual clock.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -67,6 +67,11 @@ pub fn endpoints(target: &DelegationTarget) -> Vec<String> {
 
 pub fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
+}
+
+/// A lifetime in whole seconds, rounded up: it ran for some milliseconds before the decision.
+pub fn whole(lifetime: Option<Duration>) -> Option<u64> {
+    lifetime.map(|lifetime| (lifetime + Duration::from_nanos(999_999_999)).as_secs())
 }
 
 pub fn millis(count: u64) -> Duration {
@@ -225,10 +230,10 @@ impl World {
     }
 
     pub fn dns_answer(&self, question: &str) -> DnsAnswer {
-        self.dns.get(question).cloned().unwrap_or(DnsAnswer::None {
-            kind: NoRecord::NxDomain,
-            ttl: Some(seconds(900)),
-        })
+        self.dns
+            .get(question)
+            .cloned()
+            .unwrap_or(DnsAnswer::None { kind: NoRecord::NxDomain, ttl: Some(seconds(900)) })
     }
 
     pub fn response(&self, url: &str) -> Fetched {
@@ -271,8 +276,7 @@ impl World {
     pub fn resolve_once(&self, name: &str, config: &Config) -> Run {
         let mut clock = Now::EPOCH;
         let config = Arc::new(config.clone());
-        let mut machine =
-            Discovery::new(name.parse().unwrap(), Arc::clone(&config), clock, 42);
+        let mut machine = Discovery::new(name.parse().unwrap(), Arc::clone(&config), clock, 42);
         if self.shared {
             machine = machine.with_shared_well_known();
         } else if let Some(earlier) = self.earlier.clone() {
@@ -291,7 +295,10 @@ impl World {
                     let question = question.to_string();
                     let answer = self.dns_answer(&question);
                     if let Some(due) = self.due(&question, clock) {
-                        coming.push((due, Box::new(move |it, now| it.handle_dns(token, answer, now))));
+                        coming.push((
+                            due,
+                            Box::new(move |it, now| it.handle_dns(token, answer, now)),
+                        ));
                     }
                     asked.push(question);
                     continue;
@@ -360,7 +367,10 @@ impl World {
                     let question = question.to_string();
                     let answer = self.dns_answer(&question);
                     if let Some(due) = self.due(&question, clock) {
-                        coming.push((due, Box::new(move |it, now| it.handle_dns(token, answer, now))));
+                        coming.push((
+                            due,
+                            Box::new(move |it, now| it.handle_dns(token, answer, now)),
+                        ));
                     }
                     continue;
                 }

@@ -41,14 +41,7 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn new(host: DnsName) -> Self {
-        Self {
-            host,
-            started: None,
-            hops: Vec::new(),
-            arrived: None,
-            before: None,
-            answer: None,
-        }
+        Self { host, started: None, hops: Vec::new(), arrived: None, before: None, answer: None }
     }
 
     /// Tells what was known of the document before.

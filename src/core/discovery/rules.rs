@@ -21,7 +21,6 @@
 //! addresses are all missing or blocked is left out; when none is left, the discovery fails.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -29,9 +28,9 @@ use super::WellKnownSource;
 use super::gather::{Gathered, gather};
 use super::ledger::{Fact, Ledger};
 use crate::core::config::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, Service};
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Service};
 use crate::core::dns_name::DnsName;
-use crate::core::error::{Evidence, FamilyOutcome, ResolveError};
+use crate::core::error::{Evidence, ResolveError};
 use crate::core::host::Host;
 use crate::core::report::{SkipReason, StepOutcome, StepReport};
 use crate::core::server_name::ServerName;
@@ -40,7 +39,7 @@ use crate::core::step::Step;
 use crate::core::target::{
     DEFAULT_PORT, Degraded, DelegationTarget, Endpoint, Lifetimes, Origin, Stored,
 };
-use crate::core::time::{Monotonic, Now};
+use crate::core::time::Now;
 use crate::core::warning::Warning;
 use crate::core::well_known_answer::InUse;
 
@@ -82,9 +81,7 @@ impl Rules<'_> {
                 self.speculate(&host);
                 match ready!(self.well_known(&host)) {
                     Some(delegated) => self.delegated(delegated),
-                    None => {
-                        self.by_srv(&host, [Step::Srv, Step::DeprecatedSrv, Step::DefaultPort])
-                    }
+                    None => self.by_srv(&host, [Step::Srv, Step::DeprecatedSrv, Step::DefaultPort]),
                 }
             }
         }
@@ -163,8 +160,7 @@ impl Rules<'_> {
                 }
             }
         }
-        let place =
-            SrvTarget { priority: 0, weight: 0, host: host.clone(), port: DEFAULT_PORT };
+        let place = SrvTarget { priority: 0, weight: 0, host: host.clone(), port: DEFAULT_PORT };
         self.connect_to(by_default, Origin::DefaultPort, &[place], Vec::new())
     }
 
