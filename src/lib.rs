@@ -20,5 +20,9 @@ pub use crate::resolver::traits::{BoxFuture, Dns, Runtime, WellKnownFetch};
 
 #[cfg(feature = "resolver")]
 mod adapters;
+#[cfg(feature = "hyper")]
+pub use crate::adapters::hyper::{Dial, DialStream, HyperFetch, TcpDial};
+#[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+pub use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
