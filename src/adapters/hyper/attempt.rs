@@ -119,12 +119,12 @@ impl Deadline {
         kind: FetchFailureKind,
         future: impl Future<Output = Result<T, Failed>>,
     ) -> Result<T, Failed> {
-        match self.at {
-            Some(at) => {
-                timeout_at(at, future).await.unwrap_or_else(|_| Err(Failed::new(kind, self)))
-            }
-            None => future.await,
+        let Some(at) = self.at else { return future.await };
+        // Not even begun: a timer lets the first poll through.
+        if self.is_over() {
+            return Err(Failed::new(kind, self));
         }
+        timeout_at(at, future).await.unwrap_or_else(|_| Err(Failed::new(kind, self)))
     }
 }
 
