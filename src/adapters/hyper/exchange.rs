@@ -1,5 +1,6 @@
 //! One request and its response over one stream.
 
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -157,10 +158,12 @@ fn failed(error: &hyper::Error) -> Failed {
             rustls::Error::AlertReceived(_) => FetchFailureKind::Tls,
             _ => FetchFailureKind::CutOff,
         }
-    } else if error.is_incomplete_message() {
+    } else if let Some(early) = error.source().and_then(|source| source.downcast_ref()) {
+        // The connection failed before the request was written, and cancelled it.
+        return failed(early);
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_user() {
+        // The last is hyper's word for a connection that is gone, since our body never fails.
         FetchFailureKind::CutOff
-    } else if error.is_user() || error.is_canceled() {
-        FetchFailureKind::Adapter
     } else {
         match cause::<io::Error>(error).map(io::Error::kind) {
             // So hyper says that chunks make no sense.
@@ -169,4 +172,129 @@ fn failed(error: &hyper::Error) -> Failed {
         }
     };
     Failed::because(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+
+    use super::*;
+
+    fn request() -> Request<Empty<Bytes>> {
+        Request::get("/").header("host", "m.example").body(Empty::new()).unwrap()
+    }
+
+    async fn kind(stream: DuplexStream) -> FetchFailureKind {
+        exchange(stream, request(), &FetchLimits::default()).await.unwrap_err().kind
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_before_the_request_is_a_cut_off() {
+        let (ours, theirs) = duplex(1024);
+        drop(theirs);
+        assert_eq!(kind(ours).await, FetchFailureKind::CutOff);
+        // Still read from, no longer written to.
+        let (ours, mut theirs) = duplex(1024);
+        theirs.shutdown().await.unwrap();
+        assert_eq!(kind(ours).await, FetchFailureKind::CutOff);
+    }
+
+    #[tokio::test]
+    async fn an_answer_before_the_request_is_no_http() {
+        let (ours, mut theirs) = duplex(1024);
+        theirs.write_all(b"220 m.example ESMTP\r\n").await.unwrap();
+        assert_eq!(kind(ours).await, FetchFailureKind::Protocol);
+    }
+
+    /// Once something was written, always ready with more of the same.
+    struct Ceaseless {
+        first: &'static [u8],
+        then: &'static [u8],
+        asked: bool,
+    }
+
+    impl AsyncRead for Ceaseless {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if !self.asked {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.first.is_empty() {
+                self.first = self.then;
+            }
+            let (now, later) = self.first.split_at(self.first.len().min(buf.remaining()));
+            buf.put_slice(now);
+            self.first = later;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Ceaseless {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.asked = true;
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    // No timer gets a turn against such a stream, so it must be the bytes that end it.
+    #[tokio::test]
+    async fn a_stream_that_never_blocks_is_stopped_by_the_count_of_its_bytes() {
+        const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let too_large = Ok(Body::TooLarge);
+        for (first, then, expected) in [
+            (&b""[..], &b"HTTP/1.1 100 Continue\r\n\r\n"[..], Err(FetchFailureKind::HeadTooLarge)),
+            (b"", b"\r\n", Err(FetchFailureKind::HeadTooLarge)),
+            (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", Err(FetchFailureKind::HeadTooLarge)),
+            (b"HTTP/1.1 200 OK\r\n\r\n", b"x", too_large.clone()),
+            (CHUNKED, b"1\r\nx\r\n", too_large.clone()),
+            (CHUNKED, b"0", too_large),
+        ] {
+            let stream = Ceaseless { first, then, asked: false };
+            let outcome = exchange(stream, request(), &FetchLimits::default()).await;
+            let outcome = outcome.map(Response::into_body).map_err(|failed| failed.kind);
+            assert_eq!(outcome, expected, "{}", String::from_utf8_lossy(then));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_response_cut_anywhere_and_handed_over_in_any_pieces_is_understood() {
+        let whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+        for piece in [1, 2, 7, whole.len()] {
+            for end in [whole.len() - 1, whole.len()] {
+                let (ours, mut theirs) = duplex(piece);
+                let answer = async {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(theirs.read_u8().await.unwrap());
+                    }
+                    theirs.write_all(&whole[..end]).await.unwrap();
+                    drop(theirs);
+                };
+                let limits = FetchLimits::default();
+                let (response, ()) = tokio::join!(exchange(ours, request(), &limits), answer);
+                let outcome = response.map(Response::into_body).map_err(|failed| failed.kind);
+                let expected = match end {
+                    end if end == whole.len() => Ok(Body::from(*b"{}")),
+                    _ => Err(FetchFailureKind::CutOff),
+                };
+                assert_eq!(outcome, expected, "{end} bytes, {piece} at a time");
+            }
+        }
+    }
 }
