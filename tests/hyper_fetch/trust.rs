@@ -46,9 +46,12 @@ async fn an_ip_address_must_be_in_the_certificate() {
 #[tokio::test]
 async fn roots_come_from_a_pem_file() {
     let authority = Authority::new();
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots.pem");
+    // Another run of the tests may be under way.
+    let file = format!("roots-{}.pem", std::process::id());
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
     std::fs::write(&path, authority.pem()).unwrap();
     let roots = TrustedRoots::platform().with_pem_file(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
     let address = answering(authority.server(), OK).await;
     let response = ask(&HyperFetch::with_roots(roots).unwrap(), question([address])).await;
     assert_eq!(response.unwrap().status(), 200);
