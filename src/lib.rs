@@ -1,4 +1,29 @@
-//! Where to connect to a Matrix homeserver.
+//! Where a Matrix homeserver is reached.
+//!
+//! Given a Matrix server name: where to connect, which `Host` to send, which name the certificate
+//! must carry, how long that holds, and why. It is the server discovery of the Matrix
+//! specification (server-server API, "Server discovery") as a library.
+//!
+//! # Layers
+//!
+//! - The **core** is always there and does the thinking: [`ServerName`], [`WellKnown`],
+//!   [`Freshness`], [`WellKnownUrl`], [`SrvSet`], [`AddressPolicy`], and [`Discovery`], a machine
+//!   that is fed answers and asks questions. It opens no socket and reads no clock.
+//! - Feature **`resolver`**: `Resolver` drives the machine over the traits `Dns`,
+//!   `WellKnownFetch` and `Runtime`, shares questions between callers and remembers answers.
+//! - Features **`hickory`**, **`hyper`** and **`tokio`**: those three traits on well-kept
+//!   libraries. **`full`** turns on all of them, with ring as the crypto provider.
+//!
+//! # The answer
+//!
+//! A [`DelegationTarget`] keeps apart what is easily mixed up:
+//!
+//! - [`attempts`](DelegationTarget::attempts): where to connect, in an order to try;
+//! - [`host_header`](DelegationTarget::host_header): what goes into `Host` or `:authority`;
+//! - [`tls_name`](DelegationTarget::tls_name): the name for SNI and the certificate check.
+//!
+//! Where the specification leaves a choice, [`Config`] names it, with the default and where it
+//! comes from.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
@@ -59,5 +84,16 @@ pub use crate::resolver::{
 mod adapters;
 #[cfg(feature = "hickory")]
 pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
+#[cfg(feature = "hyper")]
+pub use crate::adapters::hyper::{Dial, DialStream, HyperFetch, TcpDial};
+#[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+pub use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
+#[cfg(all(feature = "hickory", feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
+
+/// The README's example is compiled as it stands there.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -43,7 +43,7 @@ use crate::core::server_name::ServerName;
 /// ```
 /// # #[cfg(all(feature = "hickory", feature = "hyper", feature = "ring"))]
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let resolver = matrix_delegation::Resolver::from_system()?;
+/// let resolver = matrix_delegation::Resolver::from_system(Default::default())?;
 /// let found = resolver.resolve(&"matrix.org".parse()?).await?;
 /// for endpoint in found.attempts(7) {
 ///     println!("connect to {endpoint}, send Host: {}", found.authority());
@@ -110,21 +110,6 @@ impl Resolver {
                 config: Arc::new(config),
             }),
         }
-    }
-
-    /// A resolver with the system's DNS configuration, the platform's trusted roots, the tokio
-    /// runtime it is called from, and the default configuration.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
-    #[cfg(all(
-        feature = "hickory",
-        feature = "hyper",
-        any(feature = "ring", feature = "aws-lc-rs")
-    ))]
-    pub fn from_system() -> Result<Self, crate::adapters::SystemError> {
-        crate::adapters::from_system()
     }
 
     /// The configuration.

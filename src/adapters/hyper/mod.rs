@@ -1,1 +1,178 @@
 //! `WellKnownFetch` on hyper and tokio-rustls.
+//!
+//! No connection pool, no proxy, no redirects, no decompression, no name look-up: hyper's
+//! connection is used as it is, driven inside the future that [`HyperFetch`] returns. Nothing here
+//! reads the environment but the look-up of the platform's root certificates.
+
+mod attempt;
+mod dial;
+mod exchange;
+mod meter;
+mod request;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod roots;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use rustls::ClientConfig;
+
+use self::attempt::{Deadline, Failed};
+pub use self::dial::{Dial, DialStream, TcpDial};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use self::roots::{TlsSetupError, TrustedRoots};
+use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
+use crate::resolver::traits::{BoxFuture, WellKnownFetch};
+
+/// [`WellKnownFetch`] on hyper and tokio-rustls, over HTTP/1.1.
+///
+/// # Which addresses
+///
+/// Those it is handed, in order, one at a time; a [`Dial`] can put a proxy or another network
+/// between. The next one is tried
+/// - after any failure to connect or to agree on TLS, when nothing was asked yet;
+/// - after a silence or a cut-off ([`FetchFailureKind::ExchangeTimeout`],
+///   [`FetchFailureKind::CutOff`]) too, if the method is safe: to ask twice does no harm then
+///   (RFC 9110 section 9.2.2), and behind one address of several a dead machine is not rare.
+///
+/// A response that is no HTTP or has too large a head ends it: it came from who holds the
+/// certificate, and the other addresses would hardly say something else. So does the end of
+/// [`FetchLimits::total`](crate::FetchLimits::total), over all addresses. Without any address, as
+/// when names are left to a proxy, the fetch fails with [`FetchFailureKind::NoAddress`].
+///
+/// # What is sent
+///
+/// The request's own headers, `Connection: close` and, if it has none, a `Host` from its URI. A
+/// request that announces a body, has two `Host` headers or no absolute `https` URI fails with
+/// [`FetchFailureKind::Adapter`].
+///
+/// # What is read
+///
+/// All that comes before the body, interim responses (1xx) included, counts towards
+/// [`FetchLimits::head_bytes`](crate::FetchLimits::head_bytes); the limit is exact. A body is
+/// [`Body::TooLarge`] as soon as `Content-Length` says so, or once more of it came than
+/// [`FetchLimits::body_bytes`](crate::FetchLimits::body_bytes), or when it is wrapped in chunks
+/// beyond all proportion; the connection is then closed at once. A body that ends with the
+/// connection must end with TLS's own farewell, else it was cut off (RFC 9112 section 9.8).
+///
+/// # Where it runs
+///
+/// In the future that is returned, on a tokio runtime with I/O and time enabled; it starts no
+/// task, and to drop the future is to close the connection.
+#[derive(Clone, Debug)]
+pub struct HyperFetch {
+    tls: Arc<ClientConfig>,
+    dial: Arc<dyn Dial>,
+}
+
+impl HyperFetch {
+    /// With this TLS configuration, whatever its crypto provider, and [`TcpDial`].
+    ///
+    /// ALPN is set to `http/1.1`; all else is left as it is.
+    pub fn new(tls: ClientConfig) -> Self {
+        Self { tls: tls::for_http_1_1(tls), dial: Arc::new(TcpDial) }
+    }
+
+    /// Trusting the platform's root certificates. Blocks while it reads them.
+    ///
+    /// # Errors
+    ///
+    /// If there are none.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn with_platform_roots() -> Result<Self, TlsSetupError> {
+        Self::with_roots(TrustedRoots::platform())
+    }
+
+    /// Trusting these root certificates. Blocks while it reads the platform's, if they are among
+    /// them.
+    ///
+    /// ```no_run
+    /// use matrix_delegation::{HyperFetch, TrustedRoots};
+    ///
+    /// let roots = TrustedRoots::platform().with_pem_file("ca.pem")?;
+    /// let fetch = HyperFetch::with_roots(roots)?;
+    /// # Ok::<(), matrix_delegation::TlsSetupError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there are none, or one that was added cannot be read.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn with_roots(roots: TrustedRoots) -> Result<Self, TlsSetupError> {
+        roots.client_config().map(Self::new)
+    }
+
+    /// The same over streams that this opens.
+    #[must_use]
+    pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
+        self.dial = dial;
+        self
+    }
+
+    async fn over_addresses(&self, fetch: Fetch) -> Result<Response<Body>, FetchFailure> {
+        let end = Deadline::of_fetch(fetch.limits.total);
+        let request = request::on_the_wire(fetch.request.clone())?;
+        let mut attempts = Vec::new();
+        for &address in &fetch.addresses {
+            match self.at(address, &fetch, &request, end).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => {
+                    let is_last = end.is_over() || !failed.may_go_on(request.method());
+                    attempts.push(failed.at(address));
+                    if is_last {
+                        break;
+                    }
+                }
+            }
+        }
+        // Of those that got equally far, the first: it stood first for a reason.
+        let furthest = attempts.iter().rev().max_by_key(|attempt| attempt.kind);
+        let failure = furthest.map_or_else(
+            || FetchFailure::new(FetchFailureKind::NoAddress, "no address was given"),
+            |furthest| FetchFailure::new(furthest.kind, furthest.detail.clone()),
+        );
+        Err(failure.with_attempts(attempts))
+    }
+
+    async fn at(
+        &self,
+        address: SocketAddr,
+        fetch: &Fetch,
+        request: &Request<Empty<Bytes>>,
+        end: Deadline,
+    ) -> Result<Response<Body>, Failed> {
+        let limits = &fetch.limits;
+        let dialled = async { self.dial.dial(address).await.map_err(|e| not_connected(&e)) };
+        let stream =
+            end.of_phase(limits.connect).bound(FetchFailureKind::ConnectTimeout, dialled).await?;
+
+        let secured = tls::handshake(Arc::clone(&self.tls), fetch.tls_name.clone(), stream);
+        let stream = end.of_phase(limits.tls).bound(FetchFailureKind::TlsTimeout, secured).await?;
+
+        let answered = exchange::exchange(stream, request.clone(), limits);
+        end.of_phase(limits.exchange)
+            .bound(FetchFailureKind::ExchangeTimeout, answered)
+            .await
+            .map_err(Failed::after_asking)
+    }
+}
+
+impl WellKnownFetch for HyperFetch {
+    fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Response<Body>, FetchFailure>> {
+        Box::pin(self.over_addresses(fetch))
+    }
+}
+
+fn not_connected(error: &io::Error) -> Failed {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionRefused => FetchFailureKind::Refused,
+        io::ErrorKind::TimedOut => FetchFailureKind::ConnectTimeout,
+        _ => FetchFailureKind::Connect,
+    };
+    Failed::because(kind, error)
+}

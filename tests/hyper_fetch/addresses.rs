@@ -1,0 +1,133 @@
+//! Which address.
+
+use super::*;
+
+#[tokio::test]
+async fn no_address_is_a_failure() {
+    let failure = ask(&Authority::new().client(), question([])).await.unwrap_err();
+    assert_eq!((failure.kind, &*failure.attempts), (Kind::NoAddress, &[][..]));
+}
+
+#[tokio::test]
+async fn after_a_refusal_the_next_address_is_tried() {
+    let authority = Authority::new();
+    let (_held, refusing) = refusing();
+    let good = answering(authority.server(), OK).await;
+    ask(&authority.client(), question([refusing, good])).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_silence_in_tls_the_next_address_is_tried() {
+    let authority = Authority::new();
+    let good = answering(authority.server(), OK).await;
+    let mut question = question([silent().await, good]);
+    question.limits.tls = SHORT;
+    // The good one has the short limit too, so it may miss it on a loaded machine.
+    match ask(&authority.client(), question).await {
+        Ok(response) => assert_eq!(response.status(), 200),
+        Err(failure) => assert_eq!(kinds(&failure), [Kind::TlsTimeout, Kind::TlsTimeout]),
+    }
+}
+
+#[tokio::test]
+async fn after_a_bad_certificate_the_next_address_is_tried() {
+    let authority = Authority::new();
+    let bad = answering(authority.expired(), OK).await;
+    let good = answering(authority.server(), OK).await;
+    ask(&authority.client(), question([bad, good])).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_cut_off_a_safe_request_goes_to_the_next_address() {
+    let authority = Authority::new();
+    let bad = answering(authority.server(), "HTTP/1.1 200 OK\r\nConte").await;
+    let good = answering(authority.server(), OK).await;
+    ask(&authority.client(), question([bad, good])).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_cut_off_any_other_request_is_not_sent_twice() {
+    let authority = Authority::new();
+    let bad = answering(authority.server(), "HTTP/1.1 200 OK\r\nConte").await;
+    let good = answering(authority.server(), OK).await;
+    let mut question = question([bad, good]);
+    *question.request.method_mut() = http::Method::POST;
+    let failure = ask(&authority.client(), question).await.unwrap_err();
+    assert_eq!(kinds(&failure), [Kind::CutOff]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_the_answer() {
+    let authority = Authority::new();
+    let bad = answering(authority.server(), "what?\r\n\r\n").await;
+    let good = answering(authority.server(), OK).await;
+    let failure = ask(&authority.client(), question([bad, good])).await.unwrap_err();
+    assert_eq!(kinds(&failure), [Kind::Protocol]);
+}
+
+#[tokio::test]
+async fn the_attempt_that_got_furthest_names_the_failure() {
+    let authority = Authority::new();
+    let (_held, first) = refusing();
+    let expired = answering(authority.expired(), OK).await;
+    let (_held, last) = refusing();
+    let failure = ask(&authority.client(), question([first, expired, last])).await.unwrap_err();
+    assert_eq!(kinds(&failure), [Kind::Refused, Kind::Tls, Kind::Refused]);
+    assert_eq!(failure.kind, Kind::Tls);
+    assert_eq!(failure.detail, failure.attempts[1].detail);
+    let tried: Vec<_> = failure.attempts.iter().map(|attempt| attempt.address).collect();
+    assert_eq!(tried, [first, expired, last]);
+}
+
+#[tokio::test]
+async fn ipv6_is_dialled_like_ipv4() {
+    let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else {
+        println!("skipped: this machine has no ::1");
+        return;
+    };
+    let authority = Authority::new();
+    let (address, mut requests) = serve_on(listener, authority.server(), |mut stream| async move {
+        stream.write_all(OK).await.unwrap();
+    });
+    let mut question = question([address]);
+    question.tls_name = TlsName::try_from("::1").unwrap();
+    question.request = Request::get("https://[::1]:8448/").body(()).unwrap();
+    ask(&authority.client(), question).await.unwrap();
+    let seen = requests.recv().await.unwrap();
+    assert_eq!(seen.sni, None);
+    assert!(seen.head.contains("\r\nhost: [::1]:8448\r\n"), "{}", seen.head);
+}
+
+#[tokio::test]
+async fn connecting_has_its_limit() {
+    let dial = DialBy(|_| Box::pin(std::future::pending()) as BoxFuture<'static, Dialled>);
+    let client = Authority::new().client().with_dial(Arc::new(dial));
+    let mut question =
+        question(["192.0.2.1:443".parse().unwrap(), "192.0.2.2:443".parse().unwrap()]);
+    question.limits.connect = SHORT;
+    let failure = ask(&client, question).await.unwrap_err();
+    assert_eq!(failure.kind, Kind::ConnectTimeout);
+    assert_eq!(kinds(&failure), [Kind::ConnectTimeout, Kind::ConnectTimeout]);
+}
+
+#[tokio::test]
+async fn the_dial_is_handed_the_addresses_in_order() {
+    let (asked, mut order) = mpsc::unbounded_channel();
+    let dial = DialBy(move |address: SocketAddr| {
+        asked.send(address).unwrap();
+        let kind = match address.port() {
+            1 => io::ErrorKind::TimedOut,
+            2 => io::ErrorKind::ConnectionRefused,
+            _ => io::ErrorKind::NetworkUnreachable,
+        };
+        Box::pin(async move { Err(kind.into()) }) as BoxFuture<'static, Dialled>
+    });
+    let client = Authority::new().client().with_dial(Arc::new(dial));
+    let addresses: [SocketAddr; 3] =
+        ["192.0.2.1:2", "192.0.2.1:1", "[2001:db8::1]:3"].map(|address| address.parse().unwrap());
+    let failure = ask(&client, question(addresses)).await.unwrap_err();
+    assert_eq!(kinds(&failure), [Kind::Refused, Kind::ConnectTimeout, Kind::Connect]);
+    for address in addresses {
+        assert_eq!(order.recv().await.unwrap(), address);
+    }
+}
