@@ -88,7 +88,11 @@ pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 pub use crate::adapters::hyper::{Dial, DialStream, HyperFetch, TcpDial};
 #[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
 pub use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
-#[cfg(all(feature = "hickory", feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+#[cfg(all(
+    feature = "hickory",
+    feature = "hyper",
+    any(feature = "ring", feature = "aws-lc-rs")
+))]
 pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;

@@ -189,11 +189,11 @@ mod well_known {
             page(value).resolve_once("a.example", config).target().lifetimes()
         };
         let lenient = lenient();
-        assert_eq!(whole(lifetimes(&lenient, "max-age=7200").well_known), Some(7200);
-        assert_eq!(whole(lifetimes(&lenient, "max-age=7200").least()), Some(300);
-        assert_eq!(whole(lifetimes(&lenient, "no-store").well_known), Some(60);
+        assert_eq!(whole(lifetimes(&lenient, "max-age=7200").well_known), Some(7200));
+        assert_eq!(whole(lifetimes(&lenient, "max-age=7200").least()), Some(300));
+        assert_eq!(whole(lifetimes(&lenient, "no-store").well_known), Some(60));
         assert_eq!(whole(lifetimes(&strict(), "no-store").well_known), Some(0));
-        assert_eq!(whole(lifetimes(&synapse(), "no-store").well_known), Some(300);
+        assert_eq!(whole(lifetimes(&synapse(), "no-store").well_known), Some(300));
         let most = Some(48 * 3600);
         assert_eq!(whole(lifetimes(&lenient, "max-age=99999999").well_known), most);
     }

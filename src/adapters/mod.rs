@@ -4,11 +4,7 @@
 pub(crate) mod hickory;
 #[cfg(feature = "hyper")]
 pub(crate) mod hyper;
-#[cfg(all(
-    feature = "hickory",
-    feature = "hyper",
-    any(feature = "ring", feature = "aws-lc-rs")
-))]
+#[cfg(all(feature = "hickory", feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
 pub(crate) mod system;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;

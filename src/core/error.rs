@@ -32,7 +32,7 @@ pub enum ResolveError {
         source: ServerNameError,
     },
     /// The server name is in the grammar, but no host can be made of it.
-    #[error("{} is a grammatical server name, but it can never be reached", source.name)]
+    #[error(transparent)]
     UnresolvableName {
         /// The name, and why.
         source: UnresolvableName,
@@ -197,7 +197,22 @@ impl fmt::Display for HostEvidence {
     }
 }
 
-/// Items with commas between them.
+/// An error with its causes, on one line.
+pub(crate) struct Causes<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// Items with semicolons between them.
 struct List<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, Records};
 use super::dns_name::DnsName;
-use super::error::ResolveError;
+use super::error::{Causes, ResolveError};
 use super::fetch::FetchFailure;
 use super::redirect::WellKnownUrl;
 use super::server_name::ServerName;
@@ -272,7 +272,7 @@ impl fmt::Display for Report {
             writeln!(f, "  warning: {warning}")?;
         }
         if let Some(error) = &self.error {
-            writeln!(f, "  error: {error}")?;
+            writeln!(f, "  error: {}", Causes(error))?;
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ impl fmt::Display for WellKnownReport {
         }
         match &self.result {
             Some(Ok(server)) => write!(f, "    delegates to {server}")?,
-            Some(Err(failure)) => write!(f, "    no valid document: {failure}")?,
+            Some(Err(failure)) => write!(f, "    no valid document: {}", Causes(failure))?,
             None => write!(f, "    not waited for")?,
         }
         match self.lifetime {

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::address_policy::BlockedRange;
 use super::dns::{DnsFailure, Family, Service};
 use super::dns_name::DnsName;
+use super::error::Causes;
 use super::srv::DroppedSrv;
 use super::well_known_answer::WellKnownFailure;
 
@@ -17,7 +18,7 @@ use super::well_known_answer::WellKnownFailure;
 #[non_exhaustive]
 pub enum Warning {
     /// The well-known exists or should, but is of no use.
-    #[error("the well-known document of {host} is of no use: {failure}")]
+    #[error("the well-known document of {host} is of no use: {}", Causes(failure))]
     WellKnownUnusable {
         /// The host it was asked of.
         host: DnsName,
@@ -26,7 +27,8 @@ pub enum Warning {
     },
     /// A well-known answer could not be renewed, and an earlier one is used in its place.
     #[error(
-        "the well-known document of {host} could not be renewed, the last good one is used: {failure}"
+        "the well-known document of {host} could not be renewed, the last good one is used: {}",
+        Causes(failure)
     )]
     WellKnownStale {
         /// The host it was asked of.

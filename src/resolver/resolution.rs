@@ -109,6 +109,12 @@ impl Deref for Resolution {
     }
 }
 
+impl fmt::Display for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.settled.target, self.provenance)
+    }
+}
+
 /// An answer or an error, with its report in either case.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -1,5 +1,11 @@
 //! A small scripted world: it answers a machine's questions after given delays on a virtual clock.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -222,11 +228,13 @@ impl World {
         self
     }
 
+    /// How long the answer takes; `None`: for ever.
+    pub fn delay(&self, question: &str) -> Option<Duration> {
+        self.delays.get(question).copied().unwrap_or(Some(millis(10)))
+    }
+
     fn due(&self, question: &str, now: Now) -> Option<Now> {
-        match self.delays.get(question) {
-            Some(delay) => delay.map(|delay| now + delay),
-            None => Some(now + millis(10)),
-        }
+        self.delay(question).map(|delay| now + delay)
     }
 
     pub fn dns_answer(&self, question: &str) -> DnsAnswer {

@@ -31,6 +31,10 @@
 )]
 
 mod certificates;
+#[cfg(feature = "full")]
+pub mod check;
+#[cfg(feature = "full")]
+mod dial;
 mod dns;
 mod https;
 pub mod scenarios;

@@ -393,10 +393,11 @@ pub static TROUBLE: &[Row] = &[
                 "4",
                 "half-lost.example",
                 "half-lost.example",
-                &[("gone.half-lost.example", 8448), ("here.half-lost.example", 8448)],
+                &[("here.half-lost.example", 8448)],
                 &["203.0.113.58:8448"],
             )
-            .well_known(WELL_KNOWN_NO_HOST),
+            .well_known(WELL_KNOWN_NO_HOST)
+            .warns(&["gone.half-lost.example"]),
         ),
         set_up: |net| {
             let (srv, name) = ("_matrix-fed._tcp.half-lost.example", "half-lost.example");

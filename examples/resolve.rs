@@ -1,0 +1,385 @@
+//! Resolves Matrix server names.
+//!
+//! ```sh
+//! cargo run --example resolve --features full -- matrix.org
+//! cargo run --example resolve --features full -- --json --get /_matrix/federation/v1/version -
+//! ```
+
+#[path = "support/federation.rs"]
+mod federation;
+#[path = "support/present.rs"]
+mod present;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::{self, BufRead, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use ipnet::IpNet;
+use matrix_delegation::{
+    AddressPolicy, Body, Config, Explanation, HickoryDns, Host, HyperFetch, Provenance, Report,
+    Resolution, ResolveError, Resolver, ServerName, Step, TokioRuntime, TrustedRoots,
+    WellKnownFetch,
+};
+use serde::Serialize;
+
+/// Where Matrix servers are reached: endpoints, Host header and certificate name.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 if every name resolved, 1 if one did not, 2 for bad usage."
+)]
+struct Options {
+    /// One JSON object a line, in the order of the names.
+    #[arg(long)]
+    json: bool,
+    /// The DNS server to ask in place of the system's; the hosts file is not read then.
+    #[arg(long, value_name = "IP:PORT")]
+    dns: Option<SocketAddr>,
+    /// Certificates in PEM to trust besides the platform's.
+    #[arg(long, value_name = "FILE")]
+    ca: Vec<PathBuf>,
+    /// A range that may be connected to although it is not the public internet.
+    #[arg(long, value_name = "CIDR")]
+    allow: Vec<IpNet>,
+    /// Draws the order of SRV endpoints and the jitter of lifetimes.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// The letter of the specification where the default is lenient.
+    #[arg(long)]
+    strict: bool,
+    /// Forget everything before each name.
+    #[arg(long)]
+    no_cache: bool,
+    /// How long resolving one name may take.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+    /// Tell every question, answer and skipped step.
+    #[arg(long)]
+    explain: bool,
+    /// Make this federation request to each name and print the response.
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    get: Option<String>,
+    /// Server names, or - to read them from standard input, one a line.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<OsString>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a time above 0 seconds".to_owned()),
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("a path begins with /".to_owned());
+    }
+    text.parse::<http::uri::PathAndQuery>().map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// One line of JSON.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    server_name: &'a str,
+    outcome: &'static str,
+    step: Option<Step>,
+    #[serde(flatten)]
+    found: Option<Found<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Message>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<Answer>,
+    /// On a remembered answer: for how long it has been remembered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remembered_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a Report>,
+}
+
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    host_header: &'a str,
+    tls_name: String,
+    endpoints: Vec<EndpointLine>,
+    lifetime_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    well_known_lifetime_seconds: Option<u64>,
+    provenance: Provenance,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degraded: Option<String>,
+    warnings: Vec<Message>,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointLine {
+    host: String,
+    port: u16,
+    addresses: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Serialize)]
+struct Message {
+    kind: &'static str,
+    message: String,
+}
+
+/// What came of the federation request.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Response { status: u16, body: serde_json::Value },
+    Failed { error: String },
+}
+
+/// A host by itself: IPv6 addresses without brackets.
+fn bare(host: &Host) -> String {
+    match host {
+        Host::Ip(address) => address.to_string(),
+        Host::Dns(name) => name.to_string(),
+    }
+}
+
+impl<'a> Found<'a> {
+    fn new(found: &'a Resolution, seed: u64) -> Self {
+        Self {
+            host_header: found.authority(),
+            tls_name: bare(found.tls_host()),
+            endpoints: found
+                .attempts(seed)
+                .map(|endpoint| EndpointLine {
+                    host: bare(endpoint.host()),
+                    port: endpoint.port(),
+                    addresses: endpoint.addresses().collect(),
+                })
+                .collect(),
+            lifetime_seconds: found.lifetime().map(|it| it.as_secs()),
+            well_known_lifetime_seconds: found.well_known_lifetime().map(|it| it.as_secs()),
+            provenance: found.provenance(),
+            degraded: found.degraded().map(|it| it.to_string()),
+            warnings: found
+                .warnings()
+                .iter()
+                .map(|it| Message { kind: it.kind(), message: it.to_string() })
+                .collect(),
+        }
+    }
+}
+
+/// Resolves one name after the other and prints what comes of it.
+struct Program {
+    options: Options,
+    resolver: Resolver,
+    fetch: Arc<HyperFetch>,
+    seed: u64,
+    all_resolved: bool,
+}
+
+impl Program {
+    fn new(options: Options) -> Result<Self, Box<dyn Error>> {
+        let policy =
+            options.allow.iter().copied().fold(AddressPolicy::default(), AddressPolicy::allow);
+        let preset = if options.strict { Config::strict() } else { Config::default() };
+        let mut config = preset.with_address_policy(policy);
+        if let Some(timeout) = options.timeout {
+            config.time.discovery = timeout;
+        }
+        let dns = match options.dns {
+            Some(server) => HickoryDns::with_servers([server])?,
+            None => HickoryDns::from_system()?,
+        };
+        let mut roots = TrustedRoots::platform();
+        for file in &options.ca {
+            roots = roots.with_pem_file(file)?;
+        }
+        let fetch = Arc::new(HyperFetch::with_roots(roots)?);
+        let runtime = Arc::new(TokioRuntime::current());
+        let seed = options.seed.unwrap_or_else(|| {
+            use std::hash::{BuildHasher, RandomState};
+            RandomState::new().hash_one(0_u8)
+        });
+        let resolver =
+            Resolver::with_seed(Arc::new(dns), Arc::clone(&fetch) as _, runtime, config, seed);
+        Ok(Self { options, resolver, fetch, seed, all_resolved: true })
+    }
+
+    async fn line(&mut self, name: &[u8]) -> io::Result<()> {
+        if self.options.no_cache {
+            self.resolver.clear();
+        }
+        let explanation = match ServerName::parse(name) {
+            Ok(name) => Some(self.resolver.explain(&name).await),
+            Err(error) => {
+                let error = ResolveError::invalid_server_name(name, error);
+                return self.print(&String::from_utf8_lossy(name), &Err(error), None, None);
+            }
+        };
+        let Some(Explanation { result, report, .. }) = explanation else { return Ok(()) };
+        // Each line draws its own order.
+        self.seed = self.seed.wrapping_add(1);
+        let answer = match (&self.options.get, &result) {
+            (Some(path), Ok(found)) => Some(self.get(found, path).await),
+            _ => None,
+        };
+        let report = report.filter(|_| self.options.explain);
+        let name = String::from_utf8_lossy(name);
+        self.print(&name, &result, report.as_deref(), answer)
+    }
+
+    async fn get(&self, found: &Resolution, path: &str) -> Answer {
+        let fetch: &dyn WellKnownFetch = &*self.fetch;
+        match federation::get(fetch, found, self.seed, path).await {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                match response.into_body() {
+                    Body::TooLarge => Answer::Failed {
+                        error: format!("status {status}, but the body is too large to be read"),
+                    },
+                    Body::Complete(body) => Answer::Response {
+                        status,
+                        body: serde_json::from_slice(&body)
+                            .unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into()),
+                    },
+                }
+            }
+            Err(failure) => {
+                let attempts = failure.attempts.iter().map(|attempt| {
+                    format!("; {}: {}: {}", attempt.address, attempt.kind, attempt.detail)
+                });
+                Answer::Failed { error: failure.kind.to_string() + &attempts.collect::<String>() }
+            }
+        }
+    }
+
+    fn print(
+        &mut self,
+        name: &str,
+        result: &Result<Resolution, ResolveError>,
+        report: Option<&Report>,
+        response: Option<Answer>,
+    ) -> io::Result<()> {
+        self.all_resolved &= result.is_ok();
+        let remembered = |found: &Resolution| {
+            (self.options.explain && found.provenance() == Provenance::Cached)
+                .then(|| found.age().as_secs())
+        };
+        let mut out = io::stdout().lock();
+        if self.options.json {
+            let line = Line {
+                server_name: name,
+                outcome: if result.is_ok() { "resolved" } else { "failed" },
+                step: match result {
+                    Ok(found) => Some(found.step()),
+                    Err(error) => error.step(),
+                },
+                found: result.as_ref().ok().map(|found| Found::new(found, self.seed)),
+                error: result.as_ref().err().map(|error| Message {
+                    kind: error.kind(),
+                    message: present::with_causes(error),
+                }),
+                response,
+                remembered_seconds: result.as_ref().ok().and_then(remembered),
+                report,
+            };
+            serde_json::to_writer(&mut out, &line)?;
+            writeln!(out)?;
+            return out.flush();
+        }
+        writeln!(out, "{}", name.escape_debug())?;
+        match result {
+            Ok(found) => {
+                write!(out, "{}", present::Target(found))?;
+                writeln!(out, "    answer        {}", found.provenance())?;
+                if let Some(age) = remembered(found) {
+                    writeln!(out, "    remembered    for {age} s, as found then:")?;
+                }
+            }
+            Err(error) => write!(out, "{}", present::Failure(error))?,
+        }
+        match response {
+            Some(Answer::Response { status, body }) => {
+                writeln!(out, "    response      {status} {body}")?;
+            }
+            Some(Answer::Failed { error }) => writeln!(out, "    no response   {error}")?,
+            None => {}
+        }
+        if let Some(report) = report {
+            for line in report.to_string().lines() {
+                writeln!(out, "    | {line}")?;
+            }
+        }
+        out.flush()
+    }
+
+    async fn run(&mut self) -> io::Result<()> {
+        for name in std::mem::take(&mut self.options.names) {
+            if name == "-" {
+                let mut lines = Lines(io::stdin().lock());
+                while let Some(name) = lines.next()? {
+                    self.line(&name).await?;
+                }
+            } else {
+                self.line(name.as_encoded_bytes()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lines of a reader that are not empty, each cut at a length that no server name has.
+struct Lines<R>(R);
+
+impl<R: BufRead> Lines<R> {
+    const LONGEST: u64 = 4096;
+
+    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            let mut line = Vec::new();
+            if self.0.by_ref().take(Self::LONGEST).read_until(b'\n', &mut line)? == 0 {
+                return Ok(None);
+            }
+            let mut rest = line.clone();
+            while !rest.ends_with(b"\n") {
+                rest.clear();
+                if self.0.by_ref().take(Self::LONGEST).read_until(b'\n', &mut rest)? == 0 {
+                    break;
+                }
+            }
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !line.is_empty() {
+                return Ok(Some(line.to_vec()));
+            }
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let mut program = match Program::new(options) {
+        Ok(program) => program,
+        Err(error) => {
+            eprintln!("resolve: {}", present::with_causes(&*error));
+            return ExitCode::from(2);
+        }
+    };
+    match program.run().await {
+        Ok(()) if program.all_resolved => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(1),
+        // Nobody reads on: `resolve ... | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("resolve: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
