@@ -243,7 +243,7 @@ impl Inner {
             Question::Fetch { token, fetch } => {
                 let fetcher = Arc::clone(&self.fetch);
                 Box::pin(
-                    async move { Ok(Answer::Fetch { token, result: fetcher.fetch(fetch).await }) },
+                    async move { Ok(Answer::Fetch { token, result: fetcher.fetch(*fetch).await }) },
                 )
             }
             Question::WellKnown { token, host } => {
