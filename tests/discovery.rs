@@ -1,5 +1,7 @@
 //! The machine beyond the golden table: redirects, stragglers, limits, failures, reports.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The table of the ten steps, row by row: endpoints, `Host` and certificate name.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use matrix_delegation::{Origin, Step};
