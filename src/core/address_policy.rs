@@ -273,7 +273,7 @@ struct Entry {
 enum Reach {
     /// "True".
     Global,
-    /// "False" or "N/A".
+    /// "False", "N/A" or nothing.
     Local,
 }
 
