@@ -209,7 +209,7 @@ const NAT64: Ipv6Net = v6_net([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 /// The address that is judged: the IPv4 inside, where that is the one connected to in the end.
 fn inside(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V6(v6) if MAPPED.contains(&v6) || NAT64.contains(&v6) => low_half(v6).into(),
+        IpAddr::V6(v6) if MAPPED.contains(&v6) || NAT64.contains(&v6) => last_four(v6).into(),
         other => other,
     }
 }
@@ -219,20 +219,20 @@ fn inside_range(range: IpNet) -> IpNet {
     match range {
         IpNet::V6(v6) if MAPPED.contains(&v6) || NAT64.contains(&v6) => {
             let prefix = v6.prefix_len().saturating_sub(96);
-            Ipv4Net::new(low_half(v6.addr()), prefix).map_or(range, IpNet::V4)
+            Ipv4Net::new(last_four(v6.addr()), prefix).map_or(range, IpNet::V4)
         }
         other => other,
     }
 }
 
 /// The last four bytes.
-fn low_half(address: Ipv6Addr) -> Ipv4Addr {
+fn last_four(address: Ipv6Addr) -> Ipv4Addr {
     let [.., a, b, c, d] = address.octets();
     Ipv4Addr::new(a, b, c, d)
 }
 
-/// What the registries say; the most specific entry decides (note 1 of the IPv6 registry, note 2
-/// of the IPv4 one). What they do not mention is reachable.
+/// What the registries say; the most specific entry decides (their notes on `192.0.0.0/24` and
+/// `2001::/23`). What they do not mention is reachable.
 fn check_public(address: IpAddr) -> Result<(), BlockedRange> {
     if let IpAddr::V6(v6) = address
         && let Some(range) = isatap(v6)
@@ -273,7 +273,7 @@ struct Entry {
 enum Reach {
     /// "True".
     Global,
-    /// "False" or "N/A".
+    /// "False", "N/A" or nothing.
     Local,
 }
 
