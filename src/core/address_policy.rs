@@ -19,8 +19,9 @@ use Reach::{Global, Local};
 /// IPv4 within IPv6:
 /// - IPv4-mapped (`::ffff:0:0/96`) and NAT64 (`64:ff9b::/96`, RFC 6052) addresses are judged as the
 ///   IPv4 address inside, and ranges within these two blocks are read as the IPv4 ranges inside:
-///   `::ffff:10.0.0.0/104` means `10.0.0.0/8` in every form, and `64:ff9b::/96` means all of IPv4,
-///   so that to allow it is to allow loopback too. A shorter prefix, such as `::/0`, covers none.
+///   `::ffff:10.0.0.0/104` means `10.0.0.0/8` in every form. The two blocks as a whole, and
+///   shorter prefixes such as `::/0`, cover none of these addresses: to allow NAT64 is not to allow
+///   loopback, and to block the mapped form is not to block IPv4.
 /// - 6to4, Teredo, IPv4-compatible and ISATAP (RFC 5214) addresses are blocked whole, whatever is
 ///   inside.
 ///
@@ -44,7 +45,7 @@ use Reach::{Global, Local};
 #[serde(from = "Written", into = "Written")]
 pub struct AddressPolicy {
     base: Base,
-    /// In the order given, each once, host bits cleared, none within [`MAPPED`] or [`NAT64`].
+    /// In the order given, each once, host bits cleared, none truly within [`MAPPED`] or [`NAT64`].
     allowed: Vec<IpNet>,
     /// Likewise.
     blocked: Vec<IpNet>,
@@ -214,9 +215,11 @@ fn inside(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The range of the addresses that are judged for those of `range`.
+/// The range of the addresses that are judged for those of `range`. The two blocks themselves stay
+/// what they are, and so cover no address that is judged.
 fn inside_range(range: IpNet) -> IpNet {
     match range {
+        IpNet::V6(v6) if v6 == MAPPED || v6 == NAT64 => range,
         IpNet::V6(v6) if MAPPED.contains(&v6) || NAT64.contains(&v6) => {
             let prefix = v6.prefix_len().saturating_sub(96);
             Ipv4Net::new(last_four(v6.addr()), prefix).map_or(range, IpNet::V4)
