@@ -293,7 +293,8 @@ impl Inner {
             Either::Left((answer, _)) => answer,
             Either::Right(((), _)) => DnsAnswer::Failed(DnsFailure::Timeout),
         };
-        DnsPart::new(question, answer, self.runtime.now().monotonic, &self.config.dns)
+        let (now, before) = (self.runtime.now().monotonic, self.memory.earlier_dns(question));
+        DnsPart::new(question, answer, now, before.as_deref(), &self.config.dns)
     }
 
     /// What is known of a host's well-known: remembered, under way, or looked up now.
