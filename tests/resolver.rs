@@ -7,7 +7,6 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use http::Response;
 use matrix_delegation::{
@@ -258,11 +257,19 @@ async fn memory_is_bounded() {
     let mut config = lenient();
     config.memory.targets = 10;
     config.memory.dns = 10;
-    let (_, resolver) = set_up(World::new(), config);
+    config.memory.well_known = 10;
+    let (scripted, resolver) = set_up(World::new(), config);
     for number in 0..1000 {
         let literal = format!("192.0.2.{}:{}", number % 250, number + 1);
         resolver.resolve(&name(&literal)).await.unwrap();
+        resolver.resolve(&name(&format!("h{number}.example"))).await.unwrap_err();
     }
+    scripted.asked();
+    for number in 0..1000 {
+        resolver.resolve(&name(&format!("h{number}.example"))).await.unwrap_err();
+    }
+    // Few of 4,000 answers can have been remembered.
+    assert!(scripted.asked().len() >= 3_900);
     let kept = (0..1000)
         .filter(|number| {
             let literal = format!("192.0.2.{}:{}", number % 250, number + 1);
@@ -302,6 +309,26 @@ async fn a_good_answer_outlives_a_passing_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_good_answer_outlives_a_slow_well_known() {
+    let (scripted, resolver) = set_up(delegated(), lenient());
+    resolver.resolve(&name("a.example")).await.unwrap();
+    scripted.set(delegated().never(&format!("GET {URL}")));
+    tokio::time::advance(seconds(25 * 3600)).await;
+    let found = resolver.resolve(&name("a.example")).await.unwrap();
+    assert_eq!(found.step(), Step::DelegatedSrv);
+    assert_eq!(found.provenance(), Provenance::Stale);
+    // What stands in does so for 48 hours after its fetch and no longer.
+    tokio::time::advance(seconds(23 * 3600 - 60)).await;
+    let found = resolver.resolve(&name("a.example")).await.unwrap();
+    assert_eq!(found.provenance(), Provenance::Stale);
+    assert!(found.lifetime().unwrap() <= seconds(60), "{:?}", found.lifetime());
+    tokio::time::advance(seconds(61)).await;
+    let found = resolver.resolve(&name("a.example")).await.unwrap();
+    assert_eq!(found.provenance(), Provenance::Degraded);
+    assert_eq!(found.step(), Step::DefaultPort);
+}
+
+#[tokio::test(start_paused = true)]
 async fn forgetting_asks_again() {
     let (scripted, resolver) = set_up(delegated(), lenient());
     resolver.resolve(&name("a.example")).await.unwrap();
@@ -326,6 +353,8 @@ async fn reports_tell_what_was_asked_and_what_was_remembered() {
     let report = first.report.unwrap();
     assert_eq!(report.well_known.as_ref().unwrap().source, Source::Asked);
     assert_eq!(report.well_known.as_ref().unwrap().hops.len(), 1);
+    // What the look-up asked of DNS is there, too.
+    assert_eq!(report.well_known.as_ref().unwrap().dns.len(), 2);
     tokio::time::advance(seconds(60)).await;
     let again = resolver.explain(&name("a.example")).await;
     assert!(Arc::ptr_eq(&report, &again.report.unwrap()));
@@ -396,5 +425,4 @@ async fn a_runtime_that_shuts_down_fails_the_callers() {
     let resolver = Resolver::new(Arc::clone(&scripted) as _, scripted, runtime, lenient());
     let error = resolver.resolve(&name("a.example")).await.unwrap_err();
     assert_eq!(error.kind(), "adapter_failed");
-    let _: Duration = seconds(1);
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::hickory::{HickoryDns, HickoryDnsError};
 use super::hyper::{HyperFetch, TlsSetupError};
 use super::tokio::TokioRuntime;
-use crate::core::config::Config;
+use crate::core::config::{AddressFamilies, Config};
 use crate::resolver::Resolver;
 
 /// Why the system's own set-up is of no use.
@@ -20,11 +20,18 @@ pub enum SystemError {
     /// The platform's trusted roots cannot be read.
     #[error("the platform's trusted certificates cannot be used")]
     Tls(#[from] TlsSetupError),
+    /// The configuration leaves look-ups to a proxy, but none is set up here: make the parts
+    /// yourself, the fetch with a [`Dial`](crate::Dial) that knows the proxy.
+    #[error("look-ups are left to a proxy, but there is none: give the fetch a Dial that knows it")]
+    NoProxy,
 }
 
 impl Resolver {
     /// A resolver with the system's DNS configuration and hosts file, the platform's trusted roots
     /// and the tokio runtime that it is called from.
+    ///
+    /// To change one of the parts, make each and hand them to [`Resolver::new`]; it takes a line
+    /// each.
     ///
     /// # Panics
     ///
@@ -42,7 +49,10 @@ impl Resolver {
     /// # }
     /// ```
     pub fn from_system(config: Config) -> Result<Self, SystemError> {
-        let dns = HickoryDns::from_system()?;
+        if config.addresses == AddressFamilies::Leave {
+            return Err(SystemError::NoProxy);
+        }
+        let dns = HickoryDns::from_system()?.question_limit(config.time.dns);
         let fetch = HyperFetch::with_platform_roots()?;
         let runtime = TokioRuntime::current();
         Ok(Self::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config))

@@ -102,7 +102,8 @@ pub enum AddressFamilies {
     /// IPv6 only.
     V6,
     /// None: hosts and ports only, and a proxy (SOCKS, Tor) looks names up. The address policy
-    /// then judges IP literals alone.
+    /// then judges IP literals alone. The fetch must be able to connect by name
+    /// ([`crate::Fetch::left_to_proxy`]); if it is not, every delegation goes unseen.
     Leave,
 }
 
@@ -314,7 +315,8 @@ impl Default for Limits {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TimeLimits {
-    /// One DNS question, retries included. Default 5 s.
+    /// One DNS question, retries included. Default 5 s; an adapter that has not answered a quarter
+    /// of a second later counts as timed out.
     pub dns: Duration,
     /// Connecting to one address. Default 5 s.
     pub connect: Duration,
@@ -334,7 +336,7 @@ pub struct TimeLimits {
     pub family_grace: Duration,
     /// How long the answer waits for other SRV targets once one has an address. Default 1 s.
     pub target_grace: Duration,
-    /// How long a degraded answer is held at most. Default 2 min.
+    /// How long a degraded answer is held at most, if none of its parts ends sooner. Default 2 min.
     pub degraded: Duration,
 }
 
@@ -414,6 +416,14 @@ impl TryFrom<String> for UserAgent {
     /// Visible ASCII and spaces only, as RFC 9110 section 5.5 asks of what one sends.
     fn try_from(value: String) -> Result<Self, Self::Error> {
         HeaderValue::from_str(&value).map(Self)
+    }
+}
+
+impl std::str::FromStr for UserAgent {
+    type Err = http::header::InvalidHeaderValue;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        HeaderValue::from_str(value).map(Self)
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 /// Longest host name in characters, without the final dot (RFC 1035 section 2.3.4: 255 octets on
@@ -27,8 +28,8 @@ const MAX_LABEL: usize = 63;
 /// assert_eq!("127.1".parse::<DnsName>(), Err(NotAHostName::LooksLikeAnAddress));
 /// # Ok::<(), NotAHostName>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct DnsName(Arc<str>);
 
 /// Why no host can be made of a name.
@@ -161,12 +162,27 @@ impl FromStr for DnsName {
     }
 }
 
+impl TryFrom<&str> for DnsName {
+    type Error = NotAHostName;
+
+    fn try_from(name: &str) -> Result<Self, NotAHostName> {
+        name.parse()
+    }
+}
+
 impl TryFrom<String> for DnsName {
     type Error = NotAHostName;
 
-    /// Reads what [`DnsName`] serialises to, which may be a redirect's host with `_` in it.
     fn try_from(name: String) -> Result<Self, NotAHostName> {
-        Self::checked(&name, Charset::Url)
+        name.parse()
+    }
+}
+
+impl<'de> Deserialize<'de> for DnsName {
+    /// Reads what a name serialises to, which may be a redirect's host with `_` in it.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::checked(&name, Charset::Url).map_err(D::Error::custom)
     }
 }
 

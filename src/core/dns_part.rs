@@ -1,5 +1,6 @@
 //! A DNS answer with its lifetime: what a driver may remember and hand to later discoveries.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,13 +20,14 @@ pub struct DnsPart {
 }
 
 impl DnsPart {
-    /// More records than this of one answer are not kept.
-    const MOST_RECORDS: usize = 256;
+    /// More records than this of one answer are not kept; those are that would be used first.
+    const MOST_RECORDS: usize = 64;
 
     /// The answer to `question` that came at `now`, kept for as long as `lifetimes` says; `before`
     /// is what was known until then, if anything, so that failures in a row back off.
     ///
-    /// Addresses of another family than asked for are dropped, an empty answer is "no data", and
+    /// Records are put into order and each is kept once, 64 at the most. Addresses of another
+    /// family than asked for are dropped, an empty answer is "no data", and
     /// an answer to another kind of question is malformed.
     pub fn new(
         question: &DnsQuestion,
@@ -92,10 +94,18 @@ fn normalised(question: &DnsQuestion, answer: DnsAnswer) -> DnsAnswer {
     let left = match (question, &mut records) {
         (DnsQuestion::Addresses { family, .. }, Records::Addresses(addresses)) => {
             addresses.retain(|address| Family::of(*address) == *family);
+            addresses.sort_unstable();
+            addresses.dedup();
             addresses.truncate(DnsPart::MOST_RECORDS);
             addresses.len()
         }
         (DnsQuestion::Srv { .. }, Records::Srv(records)) => {
+            // As they are used: by priority, then by weight.
+            records.sort_unstable_by(|a, b| {
+                let key = |it: &SrvRecord| (it.priority, Reverse(it.weight));
+                key(a).cmp(&key(b)).then_with(|| a.cmp(b))
+            });
+            records.dedup();
             records.truncate(DnsPart::MOST_RECORDS);
             records.len()
         }
@@ -184,7 +194,33 @@ mod tests {
         assert_eq!(part(&v4, v6.clone()).answer(), &none(NoRecord::NoData, None));
         assert_eq!(part(&srv, v6).answer(), &DnsAnswer::Failed(DnsFailure::Malformed));
         assert_eq!(part(&srv, Records::Srv(vec![])).answer(), &none(NoRecord::NoData, None));
-        let many = Records::Addresses(vec!["192.0.2.1".parse().unwrap(); 10_000]);
-        assert_eq!(part(&v4, many).addresses().len(), 256);
+        let same = Records::Addresses(vec!["192.0.2.1".parse().unwrap(); 10_000]);
+        assert_eq!(part(&v4, same).addresses().len(), 1);
+    }
+
+    #[test]
+    fn of_too_many_records_those_are_kept_that_are_used_first_in_whatever_order_they_came() {
+        let host: crate::DnsName = "a.example".parse().unwrap();
+        let srv = DnsQuestion::Srv { service: crate::Service::MatrixFed, host: host.clone() };
+        let v4 = DnsQuestion::Addresses { host, family: Family::V4 };
+        let part = |question: &DnsQuestion, records| {
+            let answer = DnsAnswer::Found { records, ttl: Duration::from_secs(1), alias: false };
+            DnsPart::new(question, answer, Monotonic::ZERO, None, &DnsLifetimes::default())
+        };
+        let mut records: Vec<SrvRecord> = (0..300)
+            .map(|n| SrvRecord { priority: n, weight: 0, port: 1, target: format!("h{n:03}.") })
+            .collect();
+        let mut addresses: Vec<IpAddr> = (0..300_u32)
+            .map(|n| IpAddr::from(std::net::Ipv4Addr::from_bits(0xC000_0200 + n)))
+            .collect();
+        let sorted = (records.clone(), addresses.clone());
+        for _ in 0..2 {
+            records.reverse();
+            addresses.reverse();
+            let kept = part(&srv, Records::Srv(records.clone()));
+            assert_eq!(kept.srv_records(), &sorted.0[..64]);
+            let kept = part(&v4, Records::Addresses(addresses.clone()));
+            assert_eq!(kept.addresses(), &sorted.1[..64]);
+        }
     }
 }

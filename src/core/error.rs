@@ -14,6 +14,7 @@ use super::host::Host;
 use super::server_name::{ServerName, ServerNameError, UnresolvableName};
 use super::srv::DroppedSrv;
 use super::step::Step;
+use super::text::excerpt_of_bytes;
 
 /// Why a server name does not resolve.
 ///
@@ -121,11 +122,13 @@ pub enum ResolveError {
         waiting_for: Vec<String>,
     },
     /// Too many discoveries are under way. Temporary: try again.
-    #[error("{name} is not resolved now: {limit} discoveries are under way already")]
+    #[error(
+        "{name} is not resolved now: {limit} discoveries or questions are under way, as many as may be"
+    )]
     TooBusy {
         /// The server name.
         name: ServerName,
-        /// The limit.
+        /// The limit that was reached ([`crate::MemoryLimits`]).
         limit: usize,
     },
     /// An adapter (DNS, fetch or runtime) panicked or was shut down.
@@ -197,21 +200,6 @@ impl fmt::Display for HostEvidence {
     }
 }
 
-/// An error with its causes, on one line.
-pub(crate) struct Causes<'a>(pub(crate) &'a dyn std::error::Error);
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
-    }
-}
-
 /// Items with semicolons between them.
 struct List<'a, T>(&'a [T]);
 
@@ -230,9 +218,23 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
 impl ResolveError {
     /// The error of a name that is not in the grammar.
     pub fn invalid_server_name(name: impl AsRef<[u8]>, source: ServerNameError) -> Self {
-        let name = name.as_ref();
-        let shown = name.get(..name.len().min(255)).unwrap_or_default();
-        Self::InvalidServerName { name: String::from_utf8_lossy(shown).into_owned(), source }
+        Self::InvalidServerName { name: excerpt_of_bytes(name.as_ref()), source }
+    }
+
+    /// The server name that does not resolve; `None` if it is none.
+    pub const fn server_name(&self) -> Option<&ServerName> {
+        match self {
+            Self::InvalidServerName { .. } => None,
+            Self::UnresolvableName { source } => Some(&source.name),
+            Self::ServiceNotAvailable { name, .. }
+            | Self::NoUsableEndpoint { name, .. }
+            | Self::DnsFailed { name, .. }
+            | Self::BlockedAddress { name, .. }
+            | Self::NoAddresses { name, .. }
+            | Self::DeadlineExceeded { name, .. }
+            | Self::TooBusy { name, .. }
+            | Self::AdapterFailed { name } => Some(name),
+        }
     }
 
     /// The error's name in `snake_case`, as in its JSON.

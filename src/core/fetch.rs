@@ -17,9 +17,11 @@ use thiserror::Error;
 pub struct Fetch {
     /// The request: an absolute `https` URI and every header to send, `Host` among them.
     pub request: http::Request<()>,
-    /// Where to connect, vetted by the address policy, in the order to try. Empty where the
-    /// configuration leaves addresses to a proxy ([`crate::AddressFamilies::Leave`]).
+    /// Where to connect, vetted by the address policy, in the order to try.
     pub addresses: Vec<SocketAddr>,
+    /// Whether there are no addresses because a proxy is to look up the host of the request's URI
+    /// ([`crate::AddressFamilies::Leave`]). Without this, nothing is ever connected to by name.
+    pub left_to_proxy: bool,
     /// The name for SNI and for the certificate check.
     pub tls_name: TlsName<'static>,
     /// How long each phase may take and how much may be read.
@@ -33,7 +35,13 @@ impl Fetch {
         addresses: Vec<SocketAddr>,
         tls_name: TlsName<'static>,
     ) -> Self {
-        Self { request, addresses, tls_name, limits: FetchLimits::default() }
+        let limits = FetchLimits::default();
+        Self { request, addresses, left_to_proxy: false, tls_name, limits }
+    }
+
+    /// The same where a proxy looks up the host of the request's URI.
+    pub fn by_name(request: http::Request<()>, tls_name: TlsName<'static>) -> Self {
+        Self { left_to_proxy: true, ..Self::new(request, Vec::new(), tls_name) }
     }
 
     /// The same under other limits.

@@ -16,6 +16,7 @@ pub(crate) mod server_name;
 pub(crate) mod srv;
 pub(crate) mod step;
 pub(crate) mod target;
+pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod warning;
 pub(crate) mod well_known;

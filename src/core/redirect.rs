@@ -15,6 +15,7 @@ use url::Url;
 
 use super::dns_name::{DnsName, NotAHostName};
 use super::host::Host;
+use super::text::excerpt;
 
 /// Where a well-known document lies at its first host (RFC 8615; spec, `GET
 /// /.well-known/matrix/server`).
@@ -24,8 +25,6 @@ const HTTPS_PORT: u16 = 443;
 /// Longest `Location`, and longest URL that one may resolve to, in bytes. RFC 9110 section 4.1
 /// asks recipients to support 8,000.
 const MAX_URL: usize = 8_192;
-/// How much of a refused URL is kept as evidence, in bytes.
-const MAX_EXCERPT: usize = 256;
 
 /// An `https` URL that may be fetched for a well-known document.
 ///
@@ -53,7 +52,7 @@ pub struct WellKnownUrl {
 
 /// Why a redirect is not followed, or a URL not fetched.
 ///
-/// URLs are kept as evidence, cut to 256 bytes.
+/// URLs are kept as evidence, cut to 255 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -86,7 +85,7 @@ pub enum RedirectError {
     /// No URL can be made of it.
     #[error("{location:?} is no URL: {reason}")]
     NotAUrl {
-        /// What was to be a URL, at most 256 bytes of it.
+        /// What was to be a URL, at most 255 bytes of it.
         location: String,
         /// In the words of the library that noticed.
         reason: String,
@@ -94,7 +93,7 @@ pub enum RedirectError {
     /// Another scheme than `https`.
     #[error("the URL's scheme is {scheme:?}, not https")]
     NotHttps {
-        /// The scheme, at most 256 bytes of it.
+        /// The scheme, at most 255 bytes of it.
         scheme: String,
     },
     /// A user name, a password, or merely the `@` that sets them off (RFC 9110 section 4.2.4:
@@ -104,7 +103,7 @@ pub enum RedirectError {
     /// Nothing can be connected to under its host.
     #[error("{host:?} is no host to connect to")]
     NotAHost {
-        /// The host as the URL standard reads it, at most 256 bytes of it.
+        /// The host as the URL standard reads it, at most 255 bytes of it.
         host: String,
         /// What is wrong with it.
         #[source]
@@ -116,7 +115,7 @@ pub enum RedirectError {
     /// The URL was fetched before in this chain. Raised by whoever follows the chain.
     #[error("the redirects lead in a circle, back to {url}")]
     Loop {
-        /// The URL, at most 256 bytes of it.
+        /// The URL, at most 255 bytes of it.
         url: String,
     },
     /// The chain is too long. Raised by whoever follows it.
@@ -300,15 +299,6 @@ fn host_name(domain: &str) -> Result<DnsName, RedirectError> {
 
 fn check_length(bytes: usize) -> Result<(), RedirectError> {
     if bytes > MAX_URL { Err(RedirectError::TooLong { bytes }) } else { Ok(()) }
-}
-
-/// The start of a text, cut between characters.
-fn excerpt(text: &str) -> String {
-    let mut end = MAX_EXCERPT.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().to_owned()
 }
 
 impl FromStr for WellKnownUrl {

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, Records};
 use super::dns_name::DnsName;
-use super::error::{Causes, ResolveError};
+use super::error::ResolveError;
 use super::fetch::FetchFailure;
 use super::redirect::WellKnownUrl;
 use super::server_name::ServerName;
 use super::step::Step;
+use super::text::Causes;
 use super::time::Now;
 use super::warning::Warning;
 use super::well_known_answer::WellKnownFailure;
@@ -84,6 +85,8 @@ pub enum SkipReason {
     DecidedEarlier,
     /// The resolution ended before.
     Ended,
+    /// The resolution is still under way.
+    NotYet,
 }
 
 impl fmt::Display for StepOutcome {
@@ -107,6 +110,7 @@ impl fmt::Display for SkipReason {
             Self::Delegated => "the well-known document delegates",
             Self::DecidedEarlier => "an earlier step decided",
             Self::Ended => "the resolution ended before",
+            Self::NotYet => "not reached yet",
         })
     }
 }
@@ -149,8 +153,13 @@ pub struct WellKnownReport {
     pub host: DnsName,
     /// Where the answer came from.
     pub source: Source,
-    /// Each exchange, redirects included; empty where it came from memory. Times are counted from
-    /// the start of the look-up.
+    /// When the look-up began, which other resolutions may share. The times below are counted from
+    /// then.
+    pub started: Now,
+    /// What the look-up asked of DNS; empty where it came from memory, and where the resolution
+    /// asked for itself and has it in its own list.
+    pub dns: Vec<DnsExchange>,
+    /// Each exchange, redirects included; empty where it came from memory.
     pub hops: Vec<Hop>,
     /// What `m.server` says, or why there is no valid document; `None` while it runs.
     pub result: Option<Result<ServerName, WellKnownFailure>>,
@@ -190,11 +199,14 @@ pub enum HopOutcome {
     Failed(FetchFailure),
 }
 
-impl fmt::Display for Source {
+/// How old an answer is, if it was remembered.
+struct Remembered(Source);
+
+impl fmt::Display for Remembered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Asked => Ok(()),
-            Self::Memory { age } => write!(f, " (remembered for {} s)", age.as_secs()),
+        match self.0 {
+            Source::Asked => Ok(()),
+            Source::Memory { age } => write!(f, " (remembered for {} s)", age.as_secs()),
         }
     }
 }
@@ -258,12 +270,7 @@ impl fmt::Display for Report {
             writeln!(f, "  asked of DNS (asked, answered)")?;
         }
         for exchange in &self.dns {
-            let (asked, answered) = (At(Some(exchange.asked)), At(exchange.answered));
-            write!(f, "    {asked} {answered}  {}: ", exchange.question)?;
-            match &exchange.answer {
-                Some(answer) => writeln!(f, "{}{}", Answer(answer), exchange.source)?,
-                None => writeln!(f, "not waited for")?,
-            }
+            exchange.fmt(f)?;
         }
         if let Some(well_known) = &self.well_known {
             well_known.fmt(f)?;
@@ -278,9 +285,23 @@ impl fmt::Display for Report {
     }
 }
 
+impl fmt::Display for DnsExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (asked, answered) = (At(Some(self.asked)), At(self.answered));
+        write!(f, "    {asked} {answered}  {}: ", self.question)?;
+        match &self.answer {
+            Some(answer) => writeln!(f, "{}{}", Answer(answer), Remembered(self.source)),
+            None => writeln!(f, "not waited for"),
+        }
+    }
+}
+
 impl fmt::Display for WellKnownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  well-known of {}{}", self.host, self.source)?;
+        writeln!(f, "  well-known of {}{}", self.host, Remembered(self.source))?;
+        for exchange in &self.dns {
+            exchange.fmt(f)?;
+        }
         for hop in &self.hops {
             write!(f, "    {} {}  GET {}", At(hop.asked), At(hop.answered), hop.url)?;
             for (index, address) in hop.addresses.iter().enumerate() {

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::dns::SrvRecord;
 use super::dns_name::{DnsName, NotAHostName};
+use super::text::excerpt;
 
 /// One place where SRV says that the service is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ pub struct SrvSet {
 }
 
 impl SrvSet {
-    /// How many dropped records are listed at most; more are counted with the usable ones' limit.
+    /// How many dropped records are listed at most.
     const LISTED_DROPS: usize = 32;
 
     /// Sorts the records out: those that cannot be used are dropped with the reason, the rest are
@@ -102,7 +103,7 @@ impl SrvSet {
             match usable(record) {
                 Ok(target) => targets.push(target),
                 Err(reason) => dropped.push(DroppedSrv {
-                    target: clipped(&record.target),
+                    target: excerpt(&record.target),
                     port: record.port,
                     reason,
                 }),
@@ -164,11 +165,6 @@ fn sort(targets: &mut [SrvTarget]) {
             b.port,
         ))
     });
-}
-
-fn clipped(text: &str) -> String {
-    let end = (0..=255.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// RFC 2782's choice among records of one priority: records of weight 0 first, then the others,

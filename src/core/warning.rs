@@ -8,8 +8,8 @@ use thiserror::Error;
 use super::address_policy::BlockedRange;
 use super::dns::{DnsFailure, Family, Service};
 use super::dns_name::DnsName;
-use super::error::Causes;
 use super::srv::DroppedSrv;
+use super::text::Causes;
 use super::well_known_answer::WellKnownFailure;
 
 /// Something that an administrator of the resolved server, or of the resolver, should look at.

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::host::Host;
 use super::server_name::{ServerName, ServerNameError, UnresolvableName};
+use super::text::{Causes, excerpt};
 
 /// Longest document that is read, in bytes. The specification sets no bound; Synapse and
 /// gomatrixserverlib read 50 KiB.
@@ -19,8 +20,6 @@ pub const MAX_BODY_BYTES: usize = 51_200;
 
 /// The one key of the document that matters (`wellknown.yaml`).
 const SERVER_KEY: &str = "m.server";
-/// How much of a name that is none is kept as evidence, in bytes: as much as a host may have.
-const MAX_EVIDENCE: usize = 255;
 /// Longest lifetime that is announced, in seconds: what fits 31 bits, since recipients need not
 /// read more (RFC 9111 section 1.2.2).
 const MAX_MAX_AGE: u64 = 2_147_483_647;
@@ -219,16 +218,7 @@ impl<'de> Deserialize<'de> for WellKnown {
         let document =
             server.and_then(|server| Self::new(server).map_err(WellKnownError::Unresolvable));
         // serde keeps no source, so that the whole chain goes into the words.
-        document.map_err(|error| {
-            let mut words = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                words.push_str(": ");
-                words.push_str(&error.to_string());
-                cause = error.source();
-            }
-            D::Error::custom(words)
-        })
+        document.map_err(|error| D::Error::custom(Causes(&error)))
     }
 }
 
@@ -309,7 +299,7 @@ impl<'de> Deserialize<'de> for Member {
 
             fn visit_str<E>(self, name: &str) -> Result<Member, E> {
                 Ok(Member(ServerName::parse(name).map_err(|source| {
-                    WellKnownError::InvalidServerName { name: evidence(name), source }
+                    WellKnownError::InvalidServerName { name: excerpt(name), source }
                 })))
             }
 
@@ -346,9 +336,4 @@ impl<'de> Deserialize<'de> for Member {
 
         deserializer.deserialize_any(Any)
     }
-}
-
-fn evidence(name: &str) -> String {
-    let end = (0..=MAX_EVIDENCE.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
-    name.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }

@@ -82,8 +82,8 @@ pub enum WellKnownFailure {
         retry_after: Option<Duration>,
     },
     /// A redirect that is not followed.
-    #[error("redirect refused: {0}")]
-    Redirect(RedirectError),
+    #[error("the redirect is not followed")]
+    Redirect(#[source] RedirectError),
     /// The body carries a content coding although none was asked for.
     #[error("the body is encoded as {coding:?}, although no content coding was asked for")]
     ContentCoding {
@@ -130,6 +130,8 @@ pub struct WellKnownAnswer {
     fetched: Now,
     lifetime: Duration,
     failures: u32,
+    /// How many of the failures in a row backed off.
+    backed_off: u32,
     last_good: Option<LastGood>,
 }
 
@@ -148,8 +150,8 @@ pub enum InUse<'a> {
     Delegates {
         /// To whom.
         document: &'a WellKnown,
-        /// The failure that an earlier good answer stands in for, if it does.
-        stale: Option<&'a WellKnownFailure>,
+        /// If an earlier good answer stands in for a failure: which, and until when it may.
+        stale: Option<(&'a WellKnownFailure, Monotonic)>,
     },
     /// There is no valid document: step 4 and on.
     Nothing {
@@ -176,27 +178,30 @@ impl WellKnownAnswer {
                 fetched: now,
                 lifetime: lifetimes.good(freshness, random),
                 failures: 0,
+                backed_off: 0,
                 last_good: None,
             },
             Err(failure) => {
-                let earlier = before.map_or(0, |before| before.failures);
+                let failures = before.map_or(0, |before| before.failures).saturating_add(1);
+                let earlier = before.map_or(0, |before| before.backed_off);
+                let backs_off = failure.is_temporary() || last_good.is_some();
                 let lifetime = match &failure {
                     WellKnownFailure::Status { status: 429, retry_after: Some(after) } => {
                         (*after).min(lifetimes.retry_after_most).max(lifetimes.retry_after_least)
                     }
-                    failure if failure.is_temporary() || last_good.is_some() => {
-                        lifetimes.backed_off(earlier, random)
-                    }
+                    _ if backs_off => lifetimes.backed_off(earlier, random),
                     WellKnownFailure::NoAddress { lifetime, .. } => {
                         (*lifetime).min(lifetimes.permanent)
                     }
                     _ => lifetimes.jittered(lifetimes.permanent, random),
                 };
+                let backed_off = if backs_off { earlier.saturating_add(1) } else { 0 };
                 Self {
                     result: Err(failure),
                     fetched: now,
                     lifetime,
-                    failures: earlier.saturating_add(1),
+                    failures,
+                    backed_off,
                     last_good,
                 }
             }
@@ -215,6 +220,14 @@ impl WellKnownAnswer {
     /// What came of the last fetch.
     pub const fn result(&self) -> &Result<WellKnown, WellKnownFailure> {
         &self.result
+    }
+
+    /// The last good document that is remembered: that of the last fetch, or of an earlier one.
+    pub fn last_document(&self) -> Option<&WellKnown> {
+        match &self.result {
+            Ok(document) => Some(document),
+            Err(_) => self.last_good.as_ref().map(|good| &good.document),
+        }
     }
 
     /// When the last fetch ended.
@@ -246,7 +259,8 @@ impl WellKnownAnswer {
         let age = |good: &LastGood| now.since(good.fetched.monotonic);
         match &self.last_good {
             Some(good) if failure.is_temporary() && age(good) <= lifetimes.stale => {
-                InUse::Delegates { document: &good.document, stale: Some(failure) }
+                let until = good.fetched.monotonic + lifetimes.stale;
+                InUse::Delegates { document: &good.document, stale: Some((failure, until)) }
             }
             good => InUse::Nothing {
                 failure,
@@ -330,7 +344,7 @@ mod tests {
             before = Some(next);
         }
         assert_eq!(kept, [2, 4, 8, 16, 32, 60, 60, 60]);
-        let many = WellKnownAnswer { failures: u32::MAX, ..before.unwrap() };
+        let many = WellKnownAnswer { failures: u32::MAX, backed_off: u32::MAX, ..before.unwrap() };
         let next = answer(Err(status(503)), at(0), Some(&many));
         assert_eq!((next.lifetime(), next.failures()), (HOUR, u32::MAX));
     }
@@ -353,6 +367,19 @@ mod tests {
         assert_eq!(still.lifetime(), 4 * MINUTE);
         let later = answer(Err(status(404)), at(50 * 3600 + 1), Some(&still));
         assert_eq!(later.lifetime(), HOUR);
+    }
+
+    #[test]
+    fn a_permanent_failure_does_not_count_towards_the_back_off() {
+        let mut before = answer(Err(status(404)), at(0), None);
+        for _ in 0..6 {
+            before = answer(Err(status(404)), at(0), Some(&before));
+        }
+        let passing = answer(Err(status(503)), at(0), Some(&before));
+        assert_eq!((passing.lifetime(), passing.failures()), (2 * MINUTE, 8));
+        let again = answer(Err(status(404)), at(0), Some(&passing));
+        let passing = answer(Err(status(503)), at(0), Some(&again));
+        assert_eq!(passing.lifetime(), 2 * MINUTE);
     }
 
     #[test]
@@ -399,7 +426,10 @@ mod tests {
         let in_use = |hours: u64, seconds: u64| {
             failed.in_use(at(hours * 3600 + seconds).monotonic, &lifetimes)
         };
-        assert!(matches!(in_use(48, 0), InUse::Delegates { stale: Some(_), .. }));
+        let end = at(48 * 3600).monotonic;
+        assert!(
+            matches!(in_use(48, 0), InUse::Delegates { stale: Some((_, until)), .. } if until == end)
+        );
         assert!(matches!(in_use(48, 1), InUse::Nothing { degraded: true, .. }));
         assert!(matches!(in_use(50, 0), InUse::Nothing { degraded: true, .. }));
         assert!(matches!(in_use(50, 1), InUse::Nothing { degraded: false, .. }));

@@ -93,19 +93,11 @@ impl Machine for Discovery {
 
     fn handle(&mut self, answer: Answer, now: Now) {
         match answer {
-            Answer::Dns { token, part, source: Source::Asked } => {
-                self.handle_dns_part(token, part, now);
-            }
-            Answer::Dns { token, part, source: Source::Memory { .. } } => {
-                self.handle_remembered_dns(token, part, now);
-            }
+            Answer::Dns { token, part, source } => self.handle_dns_part(token, part, source, now),
             Answer::Fetch { token, result } => self.handle_response(token, result, now),
             Answer::WellKnown { token, known, source } => {
-                let hops = match source {
-                    Source::Asked => Arc::clone(&known.hops),
-                    Source::Memory { .. } => Arc::new([]),
-                };
-                self.handle_well_known(token, Arc::clone(&known.answer), source, hops, now);
+                let lookup = (source == Source::Asked).then(|| Arc::clone(&known.lookup));
+                self.handle_well_known(token, Arc::clone(&known.answer), source, lookup, now);
             }
         }
     }
@@ -120,7 +112,7 @@ impl Machine for WellKnownLookup {
 
     fn handle(&mut self, answer: Answer, now: Now) {
         match answer {
-            Answer::Dns { token, part, .. } => self.handle_dns_part(token, part, now),
+            Answer::Dns { token, part, source } => self.handle_dns_part(token, part, source, now),
             Answer::Fetch { token, result } => self.handle_response(token, result, now),
             // A look-up asks for no other look-up.
             Answer::WellKnown { .. } => {}

@@ -15,7 +15,7 @@ use crate::core::config::MemoryLimits;
 use crate::core::dns::DnsQuestion;
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
-use crate::core::report::{Hop, Report};
+use crate::core::report::{Report, WellKnownReport};
 use crate::core::server_name::ServerName;
 use crate::core::target::DelegationTarget;
 use crate::core::time::Monotonic;
@@ -28,11 +28,11 @@ pub(super) struct Settled {
     pub(super) report: Arc<Report>,
 }
 
-/// A well-known answer with the exchanges that led to it.
+/// A well-known answer with the story of how it was found.
 #[derive(Debug)]
 pub(super) struct LookedUp {
     pub(super) answer: Arc<WellKnownAnswer>,
-    pub(super) hops: Arc<[Hop]>,
+    pub(super) lookup: Arc<WellKnownReport>,
 }
 
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, ready, select};
@@ -33,6 +34,11 @@ use crate::core::error::ResolveError;
 use crate::core::host::Host;
 use crate::core::report::{Report, Source};
 use crate::core::server_name::ServerName;
+use crate::core::well_known::WellKnown;
+
+/// How much longer than the limit on a DNS question an adapter is waited for. The machine waits
+/// longer still.
+const ANSWER_MARGIN: Duration = Duration::from_millis(125);
 
 /// Resolves Matrix server names and remembers the answers.
 ///
@@ -146,14 +152,16 @@ impl Resolver {
     }
 
     /// Forgets what is remembered of this name: its target, and the well-known and DNS answers of
-    /// its host and of the host that it delegates to.
+    /// its host and of the host that it delegates to, the last good well-known and the back-off
+    /// included. A discovery that is under way ends and is remembered.
     pub fn invalidate(&self, name: &ServerName) {
         let memory = &self.inner.memory;
         if let Ok(Host::Dns(host)) = name.to_host() {
             if let Some(known) = memory.earlier_well_known(&host) {
-                let delegated = known.answer.result().as_ref().ok().map(|it| it.host().clone());
-                if let Some(Host::Dns(delegated)) = delegated {
-                    memory.forget_host(&delegated);
+                if let Some(Host::Dns(delegated)) =
+                    known.answer.last_document().map(WellKnown::host)
+                {
+                    memory.forget_host(delegated);
                 }
             }
             memory.forget_host(&host);
@@ -218,10 +226,11 @@ impl Inner {
         let (now, seed) = (self.runtime.now(), self.next_seed());
         let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
         let driven = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await;
-        let report = Arc::new(machine.report());
+        let mut report = machine.report();
         let error = match driven {
             Ok(Ok(target)) => {
                 debug!(%target, "resolved");
+                let report = Arc::new(report);
                 return Explained::Settled(Arc::new(Settled { target, report }));
             }
             Ok(Err(error)) => error,
@@ -229,7 +238,8 @@ impl Inner {
             Err(BrokenOff::Busy { limit }) => ResolveError::TooBusy { name, limit },
         };
         debug!(%error, "not resolved");
-        Explained::Failed { error, report: Some(report) }
+        report.error = Some(error.clone());
+        Explained::Failed { error, report: Some(Arc::new(report)) }
     }
 
     /// Sets about answering a question of a machine.
@@ -287,7 +297,7 @@ impl Inner {
 
     /// Asks DNS. An adapter that overruns the limit on a question has timed out.
     async fn look_up(&self, question: &DnsQuestion) -> DnsPart {
-        let due = self.runtime.now().monotonic + self.config.time.dns;
+        let due = self.runtime.now().monotonic + self.config.time.dns + ANSWER_MARGIN;
         let lookup = self.dns.lookup(question.clone());
         let answer = match select(lookup, pin!(self.runtime.sleep_until(due))).await {
             Either::Left((answer, _)) => answer,
@@ -347,7 +357,7 @@ impl Inner {
             Ok(document) => debug!(server = %document.server(), "delegates"),
             Err(failure) => debug!(%failure, "no valid well-known"),
         }
-        Ok(LookedUp { answer: Arc::new(answer), hops: machine.hops().into() })
+        Ok(LookedUp { answer: Arc::new(answer), lookup: Arc::new(machine.report()) })
     }
 
     fn next_seed(&self) -> u64 {

@@ -14,9 +14,9 @@ use std::time::Duration;
 use http::Response;
 use matrix_delegation::{
     AddressPolicy, Body, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailure, DnsToken,
-    FetchFailure, FetchFailureKind, FetchToken, Hop, NoRecord, Now, Outcome, Output, Question,
-    Records, Report, ResolveError, Source, Speculation, SrvRecord, Warning, WellKnownAnswer,
-    WellKnownLookup, WellKnownToken,
+    FetchFailure, FetchFailureKind, FetchToken, NoRecord, Now, Outcome, Output, Question, Records,
+    Report, ResolveError, Source, Speculation, SrvRecord, Warning, WellKnownAnswer,
+    WellKnownLookup, WellKnownReport, WellKnownToken,
 };
 
 type Fetched = Result<Response<Body>, FetchFailure>;
@@ -362,9 +362,8 @@ impl World {
                 let (answer, due) = self.drive(&mut machine, config, clock, &mut within);
                 log.connected.append(&mut within.connected);
                 log.asked.push(format!("WELL-KNOWN {host}"));
-                let hops = Arc::from(machine.hops());
-                let answer = Arc::new(answer);
-                Some((due, Box::new(move |it, now| it.well_known(token, answer, hops, now))))
+                let (answer, lookup) = (Arc::new(answer), Arc::new(machine.report()));
+                Some((due, Box::new(move |it, now| it.well_known(token, answer, lookup, now))))
             }
             other => panic!("unknown question {other:?}"),
         }
@@ -389,7 +388,7 @@ trait Machine {
         &mut self,
         token: WellKnownToken,
         answer: Arc<WellKnownAnswer>,
-        hops: Arc<[Hop]>,
+        lookup: Arc<WellKnownReport>,
         now: Now,
     );
 }
@@ -413,10 +412,10 @@ impl Machine for Discovery {
         &mut self,
         token: WellKnownToken,
         answer: Arc<WellKnownAnswer>,
-        hops: Arc<[Hop]>,
+        lookup: Arc<WellKnownReport>,
         now: Now,
     ) {
-        self.handle_well_known(token, answer, Source::Asked, hops, now);
+        self.handle_well_known(token, answer, Source::Asked, Some(lookup), now);
     }
 }
 
@@ -435,7 +434,13 @@ impl Machine for WellKnownLookup {
         self.handle_response(token, response, now);
     }
 
-    fn well_known(&mut self, _: WellKnownToken, _: Arc<WellKnownAnswer>, _: Arc<[Hop]>, _: Now) {
+    fn well_known(
+        &mut self,
+        _: WellKnownToken,
+        _: Arc<WellKnownAnswer>,
+        _: Arc<WellKnownReport>,
+        _: Now,
+    ) {
         panic!("a look-up asks for no other look-up");
     }
 }

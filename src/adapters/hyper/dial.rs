@@ -44,6 +44,21 @@ use crate::resolver::traits::BoxFuture;
 pub trait Dial: Send + Sync + fmt::Debug {
     /// Opens a stream to this address.
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>>;
+
+    /// Opens a stream to a host that a proxy looks up, where look-ups are left to one
+    /// ([`AddressFamilies::Leave`](crate::AddressFamilies::Leave)); never called otherwise. The
+    /// address policy has not judged what the name leads to.
+    ///
+    /// By default an error of kind [`io::ErrorKind::Unsupported`], which is reported as
+    /// [`FetchFailureKind::Adapter`](crate::FetchFailureKind::Adapter).
+    fn dial_name<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Box<dyn DialStream>>> {
+        let why = format!("no proxy to look up {host}:{port} is set up");
+        Box::pin(async { Err(io::Error::new(io::ErrorKind::Unsupported, why)) })
+    }
 }
 
 /// A byte stream as [`Dial`] opens it; whatever can be read and written is one.

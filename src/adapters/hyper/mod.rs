@@ -14,7 +14,6 @@ mod roots;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -42,8 +41,9 @@ use crate::resolver::traits::{BoxFuture, WellKnownFetch};
 ///
 /// A response that is no HTTP or has too large a head ends it: it came from who holds the
 /// certificate, and the other addresses would hardly say something else. So does the end of
-/// [`FetchLimits::total`](crate::FetchLimits::total), over all addresses. Without any address, as
-/// when names are left to a proxy, the fetch fails with [`FetchFailureKind::NoAddress`].
+/// [`FetchLimits::total`](crate::FetchLimits::total), over all addresses. Without any address the
+/// fetch fails with [`FetchFailureKind::NoAddress`]; where names are left to a proxy, the [`Dial`]
+/// must know one ([`Dial::dial_name`]).
 ///
 /// # What is sent
 ///
@@ -117,9 +117,15 @@ impl HyperFetch {
     async fn over_addresses(&self, fetch: Fetch) -> Result<Response<Body>, FetchFailure> {
         let end = Deadline::of_fetch(fetch.limits.total);
         let request = request::on_the_wire(fetch.request.clone())?;
+        if fetch.left_to_proxy {
+            let uri = fetch.request.uri();
+            let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));
+            let dialled = self.dial.dial_name(host, port);
+            return self.over(dialled, &fetch, &request, end).await.map_err(FetchFailure::from);
+        }
         let mut attempts = Vec::new();
         for &address in &fetch.addresses {
-            match self.at(address, &fetch, &request, end).await {
+            match self.over(self.dial.dial(address), &fetch, &request, end).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => {
                     let is_last = end.is_over() || !failed.may_go_on(request.method());
@@ -139,15 +145,16 @@ impl HyperFetch {
         Err(failure.with_attempts(attempts))
     }
 
-    async fn at(
+    /// Makes the exchange over the stream that this opens.
+    async fn over(
         &self,
-        address: SocketAddr,
+        dialled: BoxFuture<'_, io::Result<Box<dyn DialStream>>>,
         fetch: &Fetch,
         request: &Request<Empty<Bytes>>,
         end: Deadline,
     ) -> Result<Response<Body>, Failed> {
         let limits = &fetch.limits;
-        let dialled = async { self.dial.dial(address).await.map_err(|e| not_connected(&e)) };
+        let dialled = async { dialled.await.map_err(|e| not_connected(&e)) };
         let stream =
             end.of_phase(limits.connect).bound(FetchFailureKind::ConnectTimeout, dialled).await?;
 
@@ -172,6 +179,7 @@ fn not_connected(error: &io::Error) -> Failed {
     let kind = match error.kind() {
         io::ErrorKind::ConnectionRefused => FetchFailureKind::Refused,
         io::ErrorKind::TimedOut => FetchFailureKind::ConnectTimeout,
+        io::ErrorKind::Unsupported => FetchFailureKind::Adapter,
         _ => FetchFailureKind::Connect,
     };
     Failed::because(kind, error)

@@ -20,9 +20,13 @@ use crate::core::lifetime::{Freshness, retry_after};
 use crate::core::redirect::{RedirectError, WellKnownUrl, is_redirect};
 use crate::core::report::{Hop, HopOutcome, Source, WellKnownReport};
 use crate::core::target::interleaved;
+use crate::core::text::excerpt_of_bytes;
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{MAX_BODY_BYTES, WellKnown};
 use crate::core::well_known_answer::{WellKnownAnswer, WellKnownFailure};
+
+/// How much earlier than all of the well-known a fetch is to end.
+const FETCH_MARGIN: Duration = Duration::from_millis(100);
 
 type FetchResult = Result<Response<Body>, FetchFailure>;
 
@@ -118,7 +122,9 @@ impl Chain {
                     return Poll::Pending;
                 }
                 hop.asked = Some(ledger.since_start(now.monotonic));
+                // The adapter has a little less, so that its own account of a time-out is heard.
                 let left = due.since(now.monotonic);
+                let left = left.saturating_sub((left / 10).min(FETCH_MARGIN));
                 match request(ledger, hop, left) {
                     Ok(fetch) => {
                         let (token, fetch) = (FetchToken(index), Box::new(fetch));
@@ -162,21 +168,19 @@ impl Chain {
         Ok(next)
     }
 
-    pub(super) fn report(&self) -> Option<WellKnownReport> {
-        self.started?;
+    /// All but what was asked of DNS.
+    pub(super) fn report(&self, started: Now) -> WellKnownReport {
         let answer = self.answer.as_ref();
-        Some(WellKnownReport {
+        WellKnownReport {
             host: self.host.clone(),
             source: Source::Asked,
+            started,
+            dns: Vec::new(),
             hops: self.hops.clone(),
             result: answer.map(result_of),
             lifetime: answer.map(WellKnownAnswer::lifetime),
             failures: answer.map_or(0, WellKnownAnswer::failures),
-        })
-    }
-
-    pub(super) fn hops(&self) -> &[Hop] {
-        &self.hops
+        }
     }
 
     /// The URL that is being fetched.
@@ -263,7 +267,13 @@ fn request(ledger: &Ledger, hop: &Hop, left: Duration) -> Result<Fetch, FetchFai
         .body(())
         .map_err(|error| FetchFailure::new(FetchFailureKind::Adapter, error.to_string()))?;
     let tls_name = hop.url.host().tls_name().to_owned();
-    let fetch = Fetch::new(request, hop.addresses.clone(), tls_name);
+    let left_to_proxy =
+        config.addresses == AddressFamilies::Leave && hop.url.host().as_dns().is_some();
+    let fetch = if left_to_proxy {
+        Fetch::by_name(request, tls_name)
+    } else {
+        Fetch::new(request, hop.addresses.clone(), tls_name)
+    };
     Ok(fetch.with_limits(config.fetch_limits(left)))
 }
 
@@ -286,9 +296,7 @@ fn read(
         .iter()
         .find(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
     if let Some(coding) = coding {
-        let shown = coding.as_bytes();
-        let shown = shown.get(..shown.len().min(64)).unwrap_or_default();
-        let coding = String::from_utf8_lossy(shown).into_owned();
+        let coding = excerpt_of_bytes(coding.as_bytes());
         return Err(WellKnownFailure::ContentCoding { coding });
     }
     let limit = limit.min(MAX_BODY_BYTES);

@@ -12,6 +12,10 @@ use crate::core::report::{DnsExchange, Source};
 use crate::core::srv::SplitMix64;
 use crate::core::time::{Monotonic, Now};
 
+/// How much longer than the limit on a question its answer is waited for, so that an adapter which
+/// keeps the limit is heard, whatever it has to say.
+const ANSWER_MARGIN: Duration = Duration::from_millis(250);
+
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) config: Arc<Config>,
@@ -85,7 +89,7 @@ impl Ledger {
     /// a time-out.
     pub(super) fn dns(&mut self, question: &DnsQuestion, now: Monotonic) -> Option<Fact> {
         let index = self.entry(question, now);
-        let limit = self.config.time.dns;
+        let limit = self.config.time.dns + ANSWER_MARGIN;
         let entry = self.entries.get_mut(index)?;
         let due = entry.asked + limit;
         if entry.fact.is_none() && now >= due {

@@ -11,6 +11,7 @@ mod rules;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::Response;
 
@@ -23,11 +24,12 @@ use super::dns_name::DnsName;
 use super::dns_part::DnsPart;
 use super::error::ResolveError;
 use super::fetch::{Body, Fetch, FetchFailure};
-use super::report::{Hop, Report, Source, StepOutcome, WellKnownReport};
+use super::report::{Report, Source, StepOutcome, WellKnownReport};
 use super::server_name::ServerName;
 use super::step::Step;
 use super::target::DelegationTarget;
 use super::time::{Monotonic, Now};
+use super::warning::Warning;
 use super::well_known_answer::{WellKnownAnswer, WellKnownFailure};
 
 /// Finds out where a server name leads, without doing anything itself.
@@ -45,8 +47,9 @@ use super::well_known_answer::{WellKnownAnswer, WellKnownFailure};
 ///
 /// Getters (`report`, `server_name`) may be called at any time and change nothing. Calling
 /// `poll_output` more often than needed is harmless, after the end too: it repeats the outcome. An
-/// answer that comes late, twice, or to a question never asked does nothing. Time must not run
-/// backwards; if it does, it is taken to stand still.
+/// answer that comes late or twice does nothing. A token belongs to the machine that gave it; the
+/// others do not know it from their own. Time must not run backwards; if it does, it is taken to
+/// stand still.
 ///
 /// # Guarantees
 ///
@@ -90,6 +93,7 @@ pub struct Discovery {
     outcome: Option<Outcome>,
     decided: Option<Step>,
     passed: Vec<(Step, StepOutcome)>,
+    warnings: Vec<Warning>,
 }
 
 /// How a discovery ends.
@@ -162,7 +166,15 @@ struct SharedWellKnown {
     asked: Monotonic,
     answer: Option<Arc<WellKnownAnswer>>,
     source: Source,
-    hops: Arc<[Hop]>,
+    /// How it was looked up just now.
+    lookup: Option<Arc<WellKnownReport>>,
+}
+
+impl SharedWellKnown {
+    /// How much longer than the limit on a well-known its answer is waited for. Whoever looks it
+    /// up keeps that limit and knows what to make of a time-out, which may be that an earlier
+    /// answer stands in; this is for those who do not keep it.
+    const BACKSTOP: Duration = Duration::from_secs(1);
 }
 
 impl WellKnownSource {
@@ -192,14 +204,14 @@ impl WellKnownSource {
                         asked: now.monotonic,
                         answer: None,
                         source: Source::Asked,
-                        hops: Arc::new([]),
+                        lookup: None,
                     }
                 });
                 if let Some(answer) = &shared.answer {
                     return Poll::Ready(Arc::clone(answer));
                 }
                 let limit = ledger.config.time.well_known;
-                let due = shared.asked + limit;
+                let due = shared.asked + limit + SharedWellKnown::BACKSTOP;
                 if now.monotonic < due {
                     ledger.wake_at(due);
                     return Poll::Pending;
@@ -222,16 +234,21 @@ impl WellKnownSource {
         }
     }
 
-    fn report(&self) -> Option<WellKnownReport> {
+    fn report(&self, started: Now) -> Option<WellKnownReport> {
         match self {
-            Self::Chain { chain, .. } => chain.as_ref()?.report(),
-            Self::Shared(shared) => shared.as_ref().map(|shared| WellKnownReport {
-                host: shared.host.clone(),
-                source: shared.source,
-                hops: shared.hops.to_vec(),
-                result: shared.answer.as_deref().map(chain::result_of),
-                lifetime: shared.answer.as_deref().map(WellKnownAnswer::lifetime),
-                failures: shared.answer.as_deref().map_or(0, WellKnownAnswer::failures),
+            Self::Chain { chain, .. } => Some(chain.as_ref()?.report(started)),
+            Self::Shared(shared) => shared.as_ref().map(|shared| {
+                let lookup = shared.lookup.as_deref();
+                WellKnownReport {
+                    host: shared.host.clone(),
+                    source: shared.source,
+                    started: lookup.map_or(started, |lookup| lookup.started),
+                    dns: lookup.map(|lookup| lookup.dns.clone()).unwrap_or_default(),
+                    hops: lookup.map(|lookup| lookup.hops.clone()).unwrap_or_default(),
+                    result: shared.answer.as_deref().map(chain::result_of),
+                    lifetime: shared.answer.as_deref().map(WellKnownAnswer::lifetime),
+                    failures: shared.answer.as_deref().map_or(0, WellKnownAnswer::failures),
+                }
             }),
         }
     }
@@ -259,6 +276,7 @@ impl Discovery {
             outcome: None,
             decided: None,
             passed: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -301,17 +319,16 @@ impl Discovery {
         self.ledger.answer(token, answer, now.monotonic);
     }
 
-    /// Takes in what DNS said some time ago, with the lifetime that it has left.
-    pub fn handle_remembered_dns(&mut self, token: DnsToken, part: Arc<DnsPart>, now: Now) {
+    /// Takes in what DNS said with its lifetime settled: just now, or some time ago.
+    pub fn handle_dns_part(
+        &mut self,
+        token: DnsToken,
+        part: Arc<DnsPart>,
+        source: Source,
+        now: Now,
+    ) {
         let now = self.clock(now);
-        let age = now.monotonic.since(part.obtained());
-        self.ledger.answer_part(token, part, Source::Memory { age }, now.monotonic);
-    }
-
-    /// Takes in what DNS said just now, with the lifetime already settled.
-    pub fn handle_dns_part(&mut self, token: DnsToken, part: Arc<DnsPart>, now: Now) {
-        let now = self.clock(now);
-        self.ledger.answer_part(token, part, Source::Asked, now.monotonic);
+        self.ledger.answer_part(token, part, source, now.monotonic);
     }
 
     /// Takes in a response, or why there was none.
@@ -328,14 +345,14 @@ impl Discovery {
         }
     }
 
-    /// Takes in what is known of the well-known: from memory, or by a look-up that went through
-    /// these hops.
+    /// Takes in what is known of the well-known: from memory, or by a look-up just now, whose story
+    /// comes with it.
     pub fn handle_well_known(
         &mut self,
         _token: WellKnownToken,
         answer: Arc<WellKnownAnswer>,
         source: Source,
-        hops: Arc<[Hop]>,
+        lookup: Option<Arc<WellKnownReport>>,
         now: Now,
     ) {
         self.clock(now);
@@ -344,21 +361,20 @@ impl Discovery {
         {
             shared.answer = Some(answer);
             shared.source = source;
-            shared.hops = hops;
+            shared.lookup = lookup;
         }
     }
 
     /// Everything asked, got, skipped and noticed so far.
     pub fn report(&self) -> Report {
-        let target = self.outcome.as_ref().and_then(|outcome| outcome.as_ref().ok());
         Report {
             server_name: self.name.clone(),
             started: self.ledger.started(),
             took: self.outcome.as_ref().map(|_| self.ledger.since_start(self.now.monotonic)),
-            steps: rules::steps(self.decided, &self.passed, &self.name),
+            steps: rules::steps(self.outcome.is_some(), self.decided, &self.passed, &self.name),
             dns: self.ledger.exchanges(),
-            well_known: self.well_known.report(),
-            warnings: target.map(|target| target.warnings().to_vec()).unwrap_or_default(),
+            well_known: self.well_known.report(self.ledger.started()),
+            warnings: self.warnings.clone(),
             error: self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).cloned(),
         }
     }
@@ -386,6 +402,10 @@ impl Discovery {
         };
         let verdict = rules.read();
         self.passed = rules.passed;
+        self.warnings = match &verdict {
+            Poll::Ready(Ok(target)) => target.warnings().to_vec(),
+            _ => rules.draft.warnings,
+        };
         let outcome = match verdict {
             Poll::Ready(verdict) => verdict.map(Arc::new),
             Poll::Pending => {
@@ -462,10 +482,16 @@ impl WellKnownLookup {
         self.ledger.answer(token, answer, now.monotonic);
     }
 
-    /// Takes in what DNS said some time ago, or just now, with its lifetime settled.
-    pub fn handle_dns_part(&mut self, token: DnsToken, part: Arc<DnsPart>, now: Now) {
+    /// Takes in what DNS said with its lifetime settled: just now, or some time ago.
+    pub fn handle_dns_part(
+        &mut self,
+        token: DnsToken,
+        part: Arc<DnsPart>,
+        source: Source,
+        now: Now,
+    ) {
         let now = self.clock(now);
-        self.ledger.answer_part(token, part, Source::Asked, now.monotonic);
+        self.ledger.answer_part(token, part, source, now.monotonic);
     }
 
     /// Takes in a response, or why there was none.
@@ -479,9 +505,11 @@ impl WellKnownLookup {
         self.chain.handle(token, result, self.ledger.since_start(now.monotonic));
     }
 
-    /// Each exchange so far, redirects included.
-    pub fn hops(&self) -> &[Hop] {
-        self.chain.hops()
+    /// Everything asked and got so far.
+    pub fn report(&self) -> WellKnownReport {
+        let started = self.ledger.started();
+        let report = self.chain.report(started);
+        WellKnownReport { dns: self.ledger.exchanges(), ..report }
     }
 
     fn clock(&mut self, now: Now) -> Now {

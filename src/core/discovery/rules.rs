@@ -61,7 +61,7 @@ pub(super) struct Rules<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     delegated: Option<ServerName>,
-    warnings: Vec<Warning>,
+    pub(super) warnings: Vec<Warning>,
     degraded: Option<Degraded>,
     stale: bool,
     lifetimes: Lifetimes,
@@ -244,9 +244,6 @@ impl Rules<'_> {
                 })
             })
             .collect();
-        if endpoints.is_empty() {
-            return Poll::Ready(Err(self.nowhere_to_connect(step, &hosts, dropped)));
-        }
         let incomplete = self.ledger.config.dns.incomplete;
         for gathered in &hosts {
             let life = gathered.until(self.now.monotonic, incomplete).since(self.now.monotonic);
@@ -255,6 +252,9 @@ impl Rules<'_> {
             if origin == Origin::Srv {
                 self.warn_of_target(gathered);
             }
+        }
+        if endpoints.is_empty() {
+            return Poll::Ready(Err(self.nowhere_to_connect(step, &hosts, dropped)));
         }
         Poll::Ready(self.decide(step, endpoints))
     }
@@ -315,8 +315,11 @@ impl Rules<'_> {
         match answer.in_use(now.monotonic, lifetimes) {
             InUse::Delegates { document, stale } => {
                 let to = (document.server().clone(), document.host().clone());
-                if let Some(failure) = stale {
+                if let Some((failure, until)) = stale {
                     self.draft.stale = true;
+                    // What stands in does so for so long, even if the next try comes later.
+                    let left = until.since(now.monotonic);
+                    shorten(&mut self.draft.lifetimes.well_known, left);
                     let (host, failure) = (host.clone(), failure.clone());
                     self.draft.warnings.push(Warning::WellKnownStale { host, failure });
                 }
@@ -452,6 +455,7 @@ fn shorten(life: &mut Option<Duration>, other: Duration) {
 
 /// What became of each step, given the one that decided (or failed) and those passed on the way.
 pub(super) fn steps(
+    ended: bool,
     decided: Option<Step>,
     passed: &[(Step, StepOutcome)],
     name: &ServerName,
@@ -462,6 +466,7 @@ pub(super) fn steps(
             SkipReason::DecidedEarlier
         }
         (_, Step::ExplicitPort) if name.port().is_none() => SkipReason::NoPort,
+        (None, _) if !ended => SkipReason::NotYet,
         (None, _) => SkipReason::Ended,
         (Some(decided), _) if !decided.is_delegated() && step.is_delegated() => {
             SkipReason::NoWellKnown

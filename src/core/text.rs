@@ -1,0 +1,35 @@
+//! Text that comes from outside, as evidence.
+
+use std::error::Error;
+use std::fmt;
+
+/// How much of a text from outside is kept as evidence, in bytes: as much as a host name may have
+/// (the appendix's `dns-name`).
+pub(crate) const MAX_EXCERPT: usize = 255;
+
+/// The start of a text, at most [`MAX_EXCERPT`] bytes, cut between characters.
+pub(crate) fn excerpt(text: &str) -> String {
+    let end = (0..=MAX_EXCERPT.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+}
+
+/// The same of bytes that need not be UTF-8.
+pub(crate) fn excerpt_of_bytes(bytes: &[u8]) -> String {
+    let start = bytes.get(..MAX_EXCERPT.min(bytes.len())).unwrap_or_default();
+    String::from_utf8_lossy(start).into_owned()
+}
+
+/// An error with its causes, on one line.
+pub(crate) struct Causes<'a>(pub(crate) &'a dyn Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
