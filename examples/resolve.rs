@@ -34,6 +34,7 @@ use serde::Serialize;
     version,
     after_help = "Exit status: 0 if every name resolved, 1 if one did not, 2 for bad usage."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 struct Options {
     /// One JSON object a line, in the order of the names.
     #[arg(long)]

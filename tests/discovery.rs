@@ -1,5 +1,7 @@
 //! The machine beyond the golden table: redirects, stragglers, limits, failures, reports.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use matrix_delegation::{
     FetchFailureKind, NoRecord, Now, Output, Question, Records, ResolveError, SkipReason,
     Speculation, SrvDropReason, Step, StepOutcome, TimeLimits, Warning, WellKnownFailure,
 };
-use support::{World, documentation, lenient, millis, seconds, strict, synapse, whole};
+use support::{World, lenient, millis, seconds, strict, synapse, whole};
 
 fn a() -> World {
     World::new().host("a.example", &["192.0.2.1"])
@@ -963,14 +965,4 @@ fn the_order_of_answers_changes_nothing() {
         }
         assert_eq!(world.resolve("a.example", &lenient()).endpoints(), expected, "{round}");
     }
-}
-
-#[test]
-fn defaults_do_not_drift() {
-    let config = Config::default();
-    let json = serde_json::to_value(&config).unwrap();
-    assert_eq!(serde_json::from_value::<Config>(json).unwrap(), config);
-    assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), config);
-    assert!(serde_json::from_str::<Config>(r#"{"speed":1}"#).is_err());
-    let _ = documentation();
 }

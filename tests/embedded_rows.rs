@@ -48,8 +48,9 @@ async fn every_row_is_the_same_without_speculation() {
 async fn all_rows_at_once_are_the_same() {
     let internet = scenarios::internet().start().await;
     let client = Client::new(&internet, config());
+    let client = &client;
     let results = futures_util::future::join_all(
-        scenarios::rows().map(|row| async { (row, client.resolve(row.server_name).await) }),
+        scenarios::rows().map(async |row| (row, client.resolve(row.server_name).await)),
     )
     .await;
     for (row, result) in results {

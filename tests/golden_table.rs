@@ -1,5 +1,7 @@
 //! The table of the ten steps, row by row: endpoints, `Host` and certificate name.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use matrix_delegation::{Origin, Step};
@@ -17,6 +19,7 @@ struct Row {
     certificate: &'static str,
 }
 
+#[expect(clippy::too_many_lines, reason = "it is the table")]
 fn rows() -> Vec<Row> {
     let a = || World::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
     let m = |world: World| world.host("m.example", &["192.0.2.2", "2001:db8::2"]);

@@ -36,9 +36,8 @@ impl Scripted {
 
     /// Notes the question and waits as long as its answer takes.
     async fn wait(&self, question: &str) {
-        if self.panics.lock().unwrap().as_deref() == Some(question) {
-            panic!("scripted");
-        }
+        let panics = self.panics.lock().unwrap().as_deref() == Some(question);
+        assert!(!panics, "scripted");
         self.asked.lock().unwrap().push(question.to_owned());
         let delay = self.world.lock().unwrap().delay(question);
         self.open.fetch_add(1, Ordering::SeqCst);

@@ -205,11 +205,7 @@ impl WellKnownLifetimes {
 
     /// `lifetime` doubled for each failure in a row before this one, up to the most.
     pub(crate) fn backed_off(&self, earlier: u32, random: &mut SplitMix64) -> Duration {
-        let doubled = 2_u32
-            .checked_pow(earlier)
-            .and_then(|factor| self.temporary.checked_mul(factor))
-            .unwrap_or(Duration::MAX);
-        self.jittered(doubled.min(self.temporary_most), random)
+        self.jittered(doubled(self.temporary, earlier).min(self.temporary_most), random)
     }
 
     /// `lifetime` less a random part of up to `jitter_percent`.
@@ -218,6 +214,11 @@ impl WellKnownLifetimes {
         let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         lifetime.saturating_sub(Duration::from_nanos(random.up_to(most)))
     }
+}
+
+/// The time doubled so often.
+fn doubled(time: Duration, times: u32) -> Duration {
+    2_u32.checked_pow(times).and_then(|factor| time.checked_mul(factor)).unwrap_or(Duration::MAX)
 }
 
 /// How long DNS answers are kept.
@@ -234,7 +235,7 @@ pub struct DnsLifetimes {
     /// How long "there is none" is kept where the answer carried no SOA record, or the server does
     /// not implement the question. Default 1 min.
     pub negative_unstated: Duration,
-    /// How long a first failure is kept. Default 30 s.
+    /// How long a first failure is kept; each further one in a row doubles it. Default 30 s.
     pub failed: Duration,
     /// The most a failure is kept. Default 10 min.
     pub failed_most: Duration,
@@ -258,6 +259,11 @@ impl Default for DnsLifetimes {
 }
 
 impl DnsLifetimes {
+    /// How long a failure is kept that comes after so many others in a row.
+    pub(crate) fn backed_off(&self, earlier: u32) -> Duration {
+        doubled(self.failed, earlier).min(self.failed_most)
+    }
+
     /// How long this answer is kept.
     pub(crate) fn of(&self, answer: &DnsAnswer) -> Duration {
         match answer {
@@ -267,7 +273,7 @@ impl DnsLifetimes {
             DnsAnswer::None { ttl: Some(ttl), .. } => {
                 (*ttl).min(self.negative_most).max(self.least)
             }
-            DnsAnswer::Failed(_) => self.failed,
+            DnsAnswer::Failed(_) => self.backed_off(0),
         }
     }
 }

@@ -15,13 +15,15 @@ pub struct DnsPart {
     answer: DnsAnswer,
     obtained: Monotonic,
     lifetime: Duration,
+    failures: u32,
 }
 
 impl DnsPart {
     /// More records than this of one answer are not kept.
     const MOST_RECORDS: usize = 256;
 
-    /// The answer to `question` that came at `now`, kept for as long as `lifetimes` says.
+    /// The answer to `question` that came at `now`, kept for as long as `lifetimes` says; `before`
+    /// is what was known until then, if anything, so that failures in a row back off.
     ///
     /// Addresses of another family than asked for are dropped, an empty answer is "no data", and
     /// an answer to another kind of question is malformed.
@@ -29,11 +31,16 @@ impl DnsPart {
         question: &DnsQuestion,
         answer: DnsAnswer,
         now: Monotonic,
+        before: Option<&Self>,
         lifetimes: &DnsLifetimes,
     ) -> Self {
         let answer = normalised(question, answer);
-        let lifetime = lifetimes.of(&answer);
-        Self { answer, obtained: now, lifetime }
+        let earlier = before.map_or(0, |before| before.failures);
+        let (lifetime, failures) = match &answer {
+            DnsAnswer::Failed(_) => (lifetimes.backed_off(earlier), earlier.saturating_add(1)),
+            answer => (lifetimes.of(answer), 0),
+        };
+        Self { answer, obtained: now, lifetime, failures }
     }
 
     /// The answer.
@@ -49,6 +56,11 @@ impl DnsPart {
     /// How long it is kept, from then.
     pub const fn lifetime(&self) -> Duration {
         self.lifetime
+    }
+
+    /// How many look-ups failed in a row.
+    pub const fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Until when it is kept.
@@ -102,7 +114,7 @@ mod tests {
     fn kept(answer: DnsAnswer) -> u64 {
         let question =
             DnsQuestion::Addresses { host: "a.example".parse().unwrap(), family: Family::V4 };
-        let part = DnsPart::new(&question, answer, Monotonic::ZERO, &DnsLifetimes::default());
+        let part = DnsPart::new(&question, answer, Monotonic::ZERO, None, &DnsLifetimes::default());
         part.lifetime().as_secs()
     }
 
@@ -138,13 +150,35 @@ mod tests {
     }
 
     #[test]
+    fn failures_in_a_row_back_off_from_half_a_minute_to_ten() {
+        let question =
+            DnsQuestion::Addresses { host: "a.example".parse().unwrap(), family: Family::V4 };
+        let lifetimes = DnsLifetimes::default();
+        let next = |answer, before: Option<&DnsPart>| {
+            DnsPart::new(&question, answer, Monotonic::ZERO, before, &lifetimes)
+        };
+        let mut before: Option<DnsPart> = None;
+        let mut kept = Vec::new();
+        for _ in 0..7 {
+            let part = next(DnsAnswer::Failed(DnsFailure::Timeout), before.as_ref());
+            kept.push(part.lifetime().as_secs());
+            before = Some(part);
+        }
+        assert_eq!(kept, [30, 60, 120, 240, 480, 600, 600]);
+        let good = next(found(300), before.as_ref());
+        assert_eq!((good.failures(), good.lifetime().as_secs()), (0, 300));
+        let failed = next(DnsAnswer::Failed(DnsFailure::Timeout), Some(&good));
+        assert_eq!((failed.failures(), failed.lifetime().as_secs()), (1, 30));
+    }
+
+    #[test]
     fn answers_that_do_not_fit_the_question_are_not_believed() {
         let host: crate::DnsName = "a.example".parse().unwrap();
         let v4 = DnsQuestion::Addresses { host: host.clone(), family: Family::V4 };
         let srv = DnsQuestion::Srv { service: crate::Service::MatrixFed, host };
         let part = |question: &DnsQuestion, records| {
             let answer = DnsAnswer::Found { records, ttl: Duration::from_secs(1), alias: false };
-            DnsPart::new(question, answer, Monotonic::ZERO, &DnsLifetimes::default())
+            DnsPart::new(question, answer, Monotonic::ZERO, None, &DnsLifetimes::default())
         };
         let v6 = Records::Addresses(vec!["2001:db8::1".parse().unwrap()]);
         assert_eq!(part(&v4, v6.clone()).answer(), &none(NoRecord::NoData, None));

@@ -96,7 +96,7 @@ pub enum ResolveError {
         /// The address.
         address: IpAddr,
         /// The range it lies in.
-        range: BlockedRange,
+        range: Box<BlockedRange>,
         /// What else is known.
         evidence: Box<Evidence>,
     },

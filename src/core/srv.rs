@@ -260,7 +260,7 @@ impl WeightedOrder {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): from one seed, a stream that is good enough to
+/// `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): from one seed, a stream that is good enough to
 /// spread load and needs no state beyond its counter.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitMix64(pub(crate) u64);

@@ -76,7 +76,12 @@ impl Memory {
 
     /// The answer to a question, while it holds.
     pub(super) fn dns(&self, question: &DnsQuestion, now: Monotonic) -> Option<Arc<DnsPart>> {
-        self.dns.get(question).filter(|part| now < part.until())
+        self.earlier_dns(question).filter(|part| now < part.until())
+    }
+
+    /// The answer to a question, whether it holds or not.
+    pub(super) fn earlier_dns(&self, question: &DnsQuestion) -> Option<Arc<DnsPart>> {
+        self.dns.get(question)
     }
 
     pub(super) fn keep_dns(&self, question: &DnsQuestion, part: Arc<DnsPart>) {

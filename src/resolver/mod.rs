@@ -245,7 +245,7 @@ impl Inner {
             Question::Fetch { token, fetch } => {
                 let fetcher = Arc::clone(&self.fetch);
                 Box::pin(
-                    async move { Ok(Answer::Fetch { token, result: fetcher.fetch(fetch).await }) },
+                    async move { Ok(Answer::Fetch { token, result: fetcher.fetch(*fetch).await }) },
                 )
             }
             Question::WellKnown { token, host } => {
@@ -295,7 +295,8 @@ impl Inner {
             Either::Left((answer, _)) => answer,
             Either::Right(((), _)) => DnsAnswer::Failed(DnsFailure::Timeout),
         };
-        DnsPart::new(question, answer, self.runtime.now().monotonic, &self.config.dns)
+        let (now, before) = (self.runtime.now().monotonic, self.memory.earlier_dns(question));
+        DnsPart::new(question, answer, now, before.as_deref(), &self.config.dns)
     }
 
     /// What is known of a host's well-known: remembered, under way, or looked up now.

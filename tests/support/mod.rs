@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use http::Response;
 use matrix_delegation::{
-    AddressPolicy, Body, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailure, FetchFailure,
-    FetchFailureKind, NoRecord, Now, Outcome, Output, Question, Records, Report, ResolveError,
-    Source, Speculation, SrvRecord, WellKnownAnswer, WellKnownLookup,
+    AddressPolicy, Body, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailure, DnsToken,
+    FetchFailure, FetchFailureKind, FetchToken, Hop, NoRecord, Now, Outcome, Output, Question,
+    Records, Report, ResolveError, Source, Speculation, SrvRecord, Warning, WellKnownAnswer,
+    WellKnownLookup, WellKnownToken,
 };
 
 type Fetched = Result<Response<Body>, FetchFailure>;
@@ -54,7 +55,7 @@ impl Run {
 
     /// Every warning's kind.
     pub fn warnings(&self) -> Vec<&'static str> {
-        self.target().warnings().iter().map(|warning| warning.kind()).collect()
+        self.target().warnings().iter().map(Warning::kind).collect()
     }
 
     /// `host:port@address,address` for each endpoint.
@@ -139,7 +140,7 @@ impl World {
     pub fn host_with_ttl(mut self, host: &str, addresses: &[&str], ttl: u64) -> Self {
         let addresses: Vec<std::net::IpAddr> =
             addresses.iter().map(|address| address.parse().unwrap()).collect();
-        let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|it| it.is_ipv4());
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(std::net::IpAddr::is_ipv4);
         for (record_type, addresses) in [("A", v4), ("AAAA", v6)] {
             let question = format!("{record_type} {host}");
             self = if addresses.is_empty() {
@@ -282,62 +283,38 @@ impl World {
     }
 
     pub fn resolve_once(&self, name: &str, config: &Config) -> Run {
-        let mut clock = Now::EPOCH;
         let config = Arc::new(config.clone());
-        let mut machine = Discovery::new(name.parse().unwrap(), Arc::clone(&config), clock, 42);
+        let mut machine =
+            Discovery::new(name.parse().unwrap(), Arc::clone(&config), Now::EPOCH, 42);
         if self.shared {
             machine = machine.with_shared_well_known();
         } else if let Some(earlier) = self.earlier.clone() {
             machine = machine.with_earlier_well_known(earlier);
         }
-        let mut coming: Vec<(Now, Box<dyn FnOnce(&mut Discovery, Now)>)> = Vec::new();
-        let (mut asked, mut connected) = (Vec::new(), Vec::new());
+        let mut log = Log::default();
+        let (outcome, end) = self.drive(&mut machine, &config, Now::EPOCH, &mut log);
+        let took = end.monotonic.since_origin();
+        let report = machine.report();
+        Run { outcome, report, asked: log.asked, connected: log.connected, took }
+    }
+
+    /// Drives a machine to its end on a virtual clock that jumps from event to event.
+    fn drive<M: Machine>(
+        &self,
+        machine: &mut M,
+        config: &Arc<Config>,
+        start: Now,
+        log: &mut Log,
+    ) -> (M::Done, Now) {
+        let mut clock = start;
+        let mut coming: Vec<(Now, Delivery<M>)> = Vec::new();
         for _ in 0..10_000 {
-            let until = match machine.poll_output(clock) {
-                Output::Done(outcome) => {
-                    let took = clock.monotonic.since_origin();
-                    let report = machine.report();
-                    return Run { outcome, report, asked, connected, took };
-                }
-                Output::Ask(Question::Dns { token, question }) => {
-                    let question = question.to_string();
-                    let answer = self.dns_answer(&question);
-                    if let Some(due) = self.due(&question, clock) {
-                        coming.push((
-                            due,
-                            Box::new(move |it, now| it.handle_dns(token, answer, now)),
-                        ));
-                    }
-                    asked.push(question);
+            let until = match machine.poll(clock) {
+                Output::Done(done) => return (done, clock),
+                Output::Ask(question) => {
+                    coming.extend(self.answer(question, config, clock, log));
                     continue;
                 }
-                Output::Ask(Question::Fetch { token, fetch }) => {
-                    let url = fetch.request.uri().to_string();
-                    connected.extend(fetch.addresses.iter().map(ToString::to_string));
-                    let response = self.response(&url);
-                    let question = format!("GET {url}");
-                    if let Some(due) = self.due(&question, clock) {
-                        coming.push((
-                            due,
-                            Box::new(move |it, now| it.handle_response(token, response, now)),
-                        ));
-                    }
-                    asked.push(question);
-                    continue;
-                }
-                Output::Ask(Question::WellKnown { token, host }) => {
-                    let (answer, took, hops) = self.look_up(&host, &config, clock);
-                    let (answer, hops) = (Arc::new(answer), Arc::from(hops));
-                    coming.push((
-                        clock + took,
-                        Box::new(move |it, now| {
-                            it.handle_well_known(token, answer, Source::Asked, hops, now);
-                        }),
-                    ));
-                    asked.push(format!("WELL-KNOWN {host}"));
-                    continue;
-                }
-                Output::Ask(other) => panic!("unknown question {other:?}"),
                 Output::Wait(until) => until,
             };
             coming.sort_by_key(|(due, _)| std::cmp::Reverse(due.monotonic));
@@ -346,65 +323,119 @@ impl World {
             clock = clock + wake.since(clock.monotonic);
             while coming.last().is_some_and(|(due, _)| due.monotonic <= clock.monotonic) {
                 let (_, deliver) = coming.pop().unwrap();
-                deliver(&mut machine, clock);
+                deliver(machine, clock);
             }
         }
         panic!("the machine does not come to an end");
     }
 
-    /// Looks the well-known up as a driver does that shares it.
-    fn look_up(
+    /// Notes a question; when its answer comes, and what it does then.
+    fn answer<M: Machine>(
         &self,
-        host: &matrix_delegation::DnsName,
+        question: Question,
         config: &Arc<Config>,
-        start: Now,
-    ) -> (WellKnownAnswer, Duration, Vec<matrix_delegation::Hop>) {
-        let mut clock = start;
-        let mut machine = WellKnownLookup::new(host.clone(), Arc::clone(config), clock, 42);
-        if let Some(earlier) = self.earlier.clone() {
-            machine = machine.with_earlier(earlier);
-        }
-        let mut coming: Vec<(Now, Box<dyn FnOnce(&mut WellKnownLookup, Now)>)> = Vec::new();
-        for _ in 0..10_000 {
-            let until = match machine.poll_output(clock) {
-                Output::Done(answer) => {
-                    let took = clock.monotonic.since(start.monotonic);
-                    return (answer, took, machine.hops().to_vec());
-                }
-                Output::Ask(Question::Dns { token, question }) => {
-                    let question = question.to_string();
-                    let answer = self.dns_answer(&question);
-                    if let Some(due) = self.due(&question, clock) {
-                        coming.push((
-                            due,
-                            Box::new(move |it, now| it.handle_dns(token, answer, now)),
-                        ));
-                    }
-                    continue;
-                }
-                Output::Ask(Question::Fetch { token, fetch }) => {
-                    let url = fetch.request.uri().to_string();
-                    let response = self.response(&url);
-                    if let Some(due) = self.due(&format!("GET {url}"), clock) {
-                        coming.push((
-                            due,
-                            Box::new(move |it, now| it.handle_response(token, response, now)),
-                        ));
-                    }
-                    continue;
-                }
-                Output::Ask(other) => panic!("unknown question {other:?}"),
-                Output::Wait(until) => until,
-            };
-            coming.sort_by_key(|(due, _)| std::cmp::Reverse(due.monotonic));
-            let next = coming.last().map(|(due, _)| due.monotonic);
-            let wake = until.into_iter().chain(next).min().expect("something to wait for");
-            clock = clock + wake.since(clock.monotonic);
-            while coming.last().is_some_and(|(due, _)| due.monotonic <= clock.monotonic) {
-                let (_, deliver) = coming.pop().unwrap();
-                deliver(&mut machine, clock);
+        clock: Now,
+        log: &mut Log,
+    ) -> Option<(Now, Delivery<M>)> {
+        match question {
+            Question::Dns { token, question } => {
+                let question = question.to_string();
+                let (due, answer) = (self.due(&question, clock), self.dns_answer(&question));
+                log.asked.push(question);
+                Some((due?, Box::new(move |it, now| it.dns(token, answer, now))))
             }
+            Question::Fetch { token, fetch } => {
+                let url = fetch.request.uri().to_string();
+                let question = format!("GET {url}");
+                let (due, response) = (self.due(&question, clock), self.response(&url));
+                log.asked.push(question);
+                log.connected.extend(fetch.addresses.iter().map(ToString::to_string));
+                Some((due?, Box::new(move |it, now| it.response(token, response, now))))
+            }
+            Question::WellKnown { token, host } => {
+                let mut machine = WellKnownLookup::new(host.clone(), Arc::clone(config), clock, 42);
+                if let Some(earlier) = self.earlier.clone() {
+                    machine = machine.with_earlier(earlier);
+                }
+                // What it asks is noted apart: another discovery may have asked it.
+                let mut within = Log::default();
+                let (answer, due) = self.drive(&mut machine, config, clock, &mut within);
+                log.connected.append(&mut within.connected);
+                log.asked.push(format!("WELL-KNOWN {host}"));
+                let hops = Arc::from(machine.hops());
+                let answer = Arc::new(answer);
+                Some((due, Box::new(move |it, now| it.well_known(token, answer, hops, now))))
+            }
+            other => panic!("unknown question {other:?}"),
         }
-        panic!("the look-up does not come to an end");
+    }
+}
+
+type Delivery<M> = Box<dyn FnOnce(&mut M, Now)>;
+
+#[derive(Debug, Default)]
+struct Log {
+    asked: Vec<String>,
+    connected: Vec<String>,
+}
+
+/// What the two machines of the core have in common.
+trait Machine {
+    type Done;
+    fn poll(&mut self, now: Now) -> Output<Self::Done>;
+    fn dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now);
+    fn response(&mut self, token: FetchToken, response: Fetched, now: Now);
+    fn well_known(
+        &mut self,
+        token: WellKnownToken,
+        answer: Arc<WellKnownAnswer>,
+        hops: Arc<[Hop]>,
+        now: Now,
+    );
+}
+
+impl Machine for Discovery {
+    type Done = Outcome;
+
+    fn poll(&mut self, now: Now) -> Output<Outcome> {
+        self.poll_output(now)
+    }
+
+    fn dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
+        self.handle_dns(token, answer, now);
+    }
+
+    fn response(&mut self, token: FetchToken, response: Fetched, now: Now) {
+        self.handle_response(token, response, now);
+    }
+
+    fn well_known(
+        &mut self,
+        token: WellKnownToken,
+        answer: Arc<WellKnownAnswer>,
+        hops: Arc<[Hop]>,
+        now: Now,
+    ) {
+        self.handle_well_known(token, answer, Source::Asked, hops, now);
+    }
+}
+
+impl Machine for WellKnownLookup {
+    type Done = WellKnownAnswer;
+
+    fn poll(&mut self, now: Now) -> Output<WellKnownAnswer> {
+        self.poll_output(now)
+    }
+
+    fn dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
+        self.handle_dns(token, answer, now);
+    }
+
+    fn response(&mut self, token: FetchToken, response: Fetched, now: Now) {
+        self.handle_response(token, response, now);
+    }
+
+    fn well_known(&mut self, _: WellKnownToken, _: Arc<WellKnownAnswer>, _: Arc<[Hop]>, _: Now) {
+        panic!("a look-up asks for no other look-up");
     }
 }

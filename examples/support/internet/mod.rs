@@ -51,6 +51,7 @@ use tokio::task::JoinSet;
 use certificates::Authority;
 pub use certificates::Certificate;
 use dns::Table;
+#[allow(unused_imports, reason = "as above")]
 pub use dns::{DNS_TTL, NEGATIVE_TTL, Question, Transport, Trouble};
 pub use https::{ExchangeSeen, Manner, Page, Site};
 

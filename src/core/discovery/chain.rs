@@ -121,7 +121,8 @@ impl Chain {
                 let left = due.since(now.monotonic);
                 match request(ledger, hop, left) {
                     Ok(fetch) => {
-                        ledger.ask(Question::Fetch { token: FetchToken(index), fetch });
+                        let (token, fetch) = (FetchToken(index), Box::new(fetch));
+                        ledger.ask(Question::Fetch { token, fetch });
                     }
                     Err(failure) => return Poll::Ready(Err(WellKnownFailure::Fetch(failure))),
                 }
@@ -152,7 +153,7 @@ impl Chain {
         let Some(hop) = self.hops.last() else { return Err(RedirectError::TooMany { limit }) };
         let next = hop.url.redirect(status, headers)?;
         if self.hops.iter().any(|hop| hop.url == next) {
-            return Err(RedirectError::Loop { url: next.to_string() });
+            return Err(RedirectError::back_to(&next));
         }
         // The first hop is no redirect.
         if self.hops.len() > limit {

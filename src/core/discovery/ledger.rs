@@ -94,6 +94,7 @@ impl Ledger {
                     &entry.question,
                     DnsAnswer::Failed(DnsFailure::Timeout),
                     now,
+                    None,
                     &self.config.dns,
                 )),
                 at: now,
@@ -128,7 +129,7 @@ impl Ledger {
         if question.host().is_onion() {
             // RFC 7686 section 2: such names are not looked up in DNS.
             let answer = DnsAnswer::None { kind: NoRecord::Onion, ttl: Some(Duration::MAX) };
-            let part = DnsPart::new(question, answer, now, &self.config.dns);
+            let part = DnsPart::new(question, answer, now, None, &self.config.dns);
             entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
         } else {
             self.ask(Question::Dns { token: DnsToken(index), question: question.clone() });
@@ -141,7 +142,7 @@ impl Ledger {
     pub(super) fn answer(&mut self, token: DnsToken, answer: DnsAnswer, now: Monotonic) {
         let lifetimes = &self.config.dns;
         if let Some(entry) = self.entries.get_mut(token.0).filter(|entry| entry.fact.is_none()) {
-            let part = Arc::new(DnsPart::new(&entry.question, answer, now, lifetimes));
+            let part = Arc::new(DnsPart::new(&entry.question, answer, now, None, lifetimes));
             entry.fact = Some(Fact { part, at: now, source: Source::Asked });
         }
     }

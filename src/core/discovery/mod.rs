@@ -123,7 +123,7 @@ pub enum Question {
         /// For [`Discovery::handle_response`].
         token: FetchToken,
         /// What to fetch, where from, and under which limits.
-        fetch: Fetch,
+        fetch: Box<Fetch>,
     },
     /// Find out about a host's well-known document by a [`WellKnownLookup`]; only asked after
     /// [`Discovery::with_shared_well_known`].
@@ -151,7 +151,7 @@ pub struct WellKnownToken(());
 #[derive(Debug)]
 enum WellKnownSource {
     /// It goes from hop to hop itself.
-    Chain(Option<Chain>, Option<WellKnownAnswer>),
+    Chain { chain: Option<Box<Chain>>, before: Option<Box<WellKnownAnswer>> },
     /// It asks one question and is told the answer whole.
     Shared(Option<SharedWellKnown>),
 }
@@ -173,13 +173,13 @@ impl WellKnownSource {
         now: Now,
     ) -> Poll<Arc<WellKnownAnswer>> {
         match self {
-            Self::Chain(chain, before) => {
+            Self::Chain { chain, before } => {
                 let chain = chain.get_or_insert_with(|| {
                     let mut chain = Chain::new(host.clone());
                     if let Some(before) = before.take() {
-                        chain.set_before(before);
+                        chain.set_before(*before);
                     }
-                    chain
+                    Box::new(chain)
                 });
                 chain.poll(ledger, now).map(|answer| Arc::new(answer.clone()))
             }
@@ -215,14 +215,16 @@ impl WellKnownSource {
 
     fn is_answered(&self) -> bool {
         match self {
-            Self::Chain(chain, _) => chain.as_ref().is_some_and(|chain| chain.answer().is_some()),
+            Self::Chain { chain, .. } => {
+                chain.as_ref().is_some_and(|chain| chain.answer().is_some())
+            }
             Self::Shared(shared) => shared.as_ref().is_some_and(|shared| shared.answer.is_some()),
         }
     }
 
     fn report(&self) -> Option<WellKnownReport> {
         match self {
-            Self::Chain(chain, _) => chain.as_ref()?.report(),
+            Self::Chain { chain, .. } => chain.as_ref()?.report(),
             Self::Shared(shared) => shared.as_ref().map(|shared| WellKnownReport {
                 host: shared.host.clone(),
                 source: shared.source,
@@ -237,7 +239,7 @@ impl WellKnownSource {
     /// What is waited for, in words.
     fn open(&self) -> Option<String> {
         match self {
-            Self::Chain(chain, _) => chain.as_ref()?.open().map(|url| format!("GET {url}")),
+            Self::Chain { chain, .. } => chain.as_ref()?.open().map(|url| format!("GET {url}")),
             Self::Shared(shared) => shared
                 .as_ref()
                 .filter(|shared| shared.answer.is_none())
@@ -252,7 +254,7 @@ impl Discovery {
         Self {
             name,
             ledger: Ledger::new(config, now, seed),
-            well_known: WellKnownSource::Chain(None, None),
+            well_known: WellKnownSource::Chain { chain: None, before: None },
             now,
             outcome: None,
             decided: None,
@@ -264,7 +266,7 @@ impl Discovery {
     /// passing failure and failures back off.
     #[must_use]
     pub fn with_earlier_well_known(mut self, before: WellKnownAnswer) -> Self {
-        self.well_known = WellKnownSource::Chain(None, Some(before));
+        self.well_known = WellKnownSource::Chain { chain: None, before: Some(Box::new(before)) };
         self
     }
 
@@ -321,7 +323,7 @@ impl Discovery {
     ) {
         let now = self.clock(now);
         let at = self.ledger.since_start(now.monotonic);
-        if let WellKnownSource::Chain(Some(chain), _) = &mut self.well_known {
+        if let WellKnownSource::Chain { chain: Some(chain), .. } = &mut self.well_known {
             chain.handle(token, result, at);
         }
     }
@@ -337,12 +339,12 @@ impl Discovery {
         now: Now,
     ) {
         self.clock(now);
-        if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known {
-            if shared.answer.is_none() {
-                shared.answer = Some(answer);
-                shared.source = source;
-                shared.hops = hops;
-            }
+        if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
+            && shared.answer.is_none()
+        {
+            shared.answer = Some(answer);
+            shared.source = source;
+            shared.hops = hops;
         }
     }
 

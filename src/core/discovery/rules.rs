@@ -113,7 +113,7 @@ impl Rules<'_> {
                 step,
                 host: Host::Ip(address),
                 address,
-                range,
+                range: Box::new(range),
                 evidence: Box::default(),
             });
         }
@@ -143,7 +143,7 @@ impl Rules<'_> {
                 return Poll::Pending;
             };
             let life = part.until().since(self.now.monotonic);
-            self.draft.lifetimes.srv = shorter(self.draft.lifetimes.srv, life);
+            shorten(&mut self.draft.lifetimes.srv, life);
             match part.answer() {
                 DnsAnswer::Found { .. } => {
                     return self.srv_found(step, service, host, part.srv_records());
@@ -250,7 +250,7 @@ impl Rules<'_> {
         let incomplete = self.ledger.config.dns.incomplete;
         for gathered in &hosts {
             let life = gathered.until(self.now.monotonic, incomplete).since(self.now.monotonic);
-            self.draft.lifetimes.addresses = shorter(self.draft.lifetimes.addresses, life);
+            shorten(&mut self.draft.lifetimes.addresses, life);
             self.draft.warnings.extend(gathered.warnings());
             if origin == Origin::Srv {
                 self.warn_of_target(gathered);
@@ -402,11 +402,11 @@ impl Rules<'_> {
         let evidence =
             Box::new(Evidence { hosts: hosts.iter().map(Gathered::evidence).collect(), dropped });
         let failed = hosts.iter().find_map(|it| it.failure().map(|failure| (it, failure)));
-        if self.ledger.config.dns_failure == DnsFailurePolicy::Fail {
-            if let Some((gathered, (family, failure))) = failed {
-                let question = DnsQuestion::Addresses { host: gathered.host.clone(), family };
-                return ResolveError::DnsFailed { name, step, question, failure, evidence };
-            }
+        if self.ledger.config.dns_failure == DnsFailurePolicy::Fail
+            && let Some((gathered, (family, failure))) = failed
+        {
+            let question = DnsQuestion::Addresses { host: gathered.host.clone(), family };
+            return ResolveError::DnsFailed { name, step, question, failure, evidence };
         }
         let blocked = hosts.iter().find_map(|it| it.blocked.first().map(|first| (it, first)));
         match blocked {
@@ -415,7 +415,7 @@ impl Rules<'_> {
                 step,
                 host: Host::Dns(gathered.host.clone()),
                 address: *address,
-                range: range.clone(),
+                range: Box::new(range.clone()),
                 evidence,
             },
             None => ResolveError::NoAddresses { name, step, evidence },
@@ -446,8 +446,8 @@ impl Rules<'_> {
     }
 }
 
-fn shorter(life: Option<Duration>, other: Duration) -> Option<Duration> {
-    Some(life.map_or(other, |life| life.min(other)))
+fn shorten(life: &mut Option<Duration>, other: Duration) {
+    *life = Some(life.map_or(other, |life| life.min(other)));
 }
 
 /// What became of each step, given the one that decided (or failed) and those passed on the way.

@@ -1,0 +1,226 @@
+//! How long a response may be kept, read from its headers (RFC 9111) as a private cache would.
+//!
+//! Nothing here clamps or fills in: that is the configuration's. Where a server contradicts itself
+//! the shortest reading counts, since asking again too early costs one request and asking too late
+//! sends traffic to the wrong host.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderName, HeaderValue, RETRY_AFTER};
+use serde::{Deserialize, Serialize};
+
+/// The longest time that is told apart, in seconds: about 136 years. RFC 9111 section 1.2.2 lets a
+/// recipient choose any figure from 2^31 up for what overflows.
+const LONGEST: u64 = u32::MAX as u64;
+
+/// What response headers say about how long a response may be kept.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use http::{HeaderMap, HeaderValue};
+/// use matrix_delegation::Freshness;
+///
+/// let mut headers = HeaderMap::new();
+/// let now = SystemTime::UNIX_EPOCH;
+/// assert_eq!(Freshness::from_headers(&headers, now), Freshness::Unstated);
+///
+/// headers.insert("cache-control", HeaderValue::from_static("public, max-age=3600"));
+/// headers.insert("age", HeaderValue::from_static("600"));
+/// assert_eq!(
+///     Freshness::from_headers(&headers, now),
+///     Freshness::For(Duration::from_secs(3000)),
+/// );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// So long from now, in whole seconds, at most `u32::MAX` of them; zero is already stale.
+    For(Duration),
+    /// The headers do not say.
+    Unstated,
+}
+
+impl Freshness {
+    /// Reads `Cache-Control`, `Age`, `Expires` and `Date`; the first of these that applies counts.
+    ///
+    /// 1. `no-store` or `no-cache`, with or without an argument: zero.
+    /// 2. `max-age` as a token or a quoted string, spaces round its `=` tolerated. Repeated: the
+    ///    least (RFC 9111 section 4.2.1). Too large: the longest time (section 1.2.2). Anything
+    ///    else but digits: zero (section 4.2.1).
+    /// 3. `Expires` less `Date` (section 4.2.1), or less `now` where `Date` is missing or
+    ///    unreadable. Unreadable, `0` included: zero (section 5.3). Repeated: the earliest.
+    ///
+    /// Of 2 and 3 `Age` is taken off (section 4.2.3): its first list member counts, and is ignored
+    /// where it is no number (section 5.1). `s-maxage` is for shared caches, and every other
+    /// directive is ignored (section 5.2.3), `private` for one.
+    ///
+    /// Never fails: whatever the bytes are, they mean something.
+    pub fn from_headers(headers: &HeaderMap, now: SystemTime) -> Self {
+        let mut least: Option<u64> = None;
+        for line in headers.get_all(CACHE_CONTROL) {
+            for (name, argument) in Directives(line.as_bytes()) {
+                if name.eq_ignore_ascii_case(b"no-store") || name.eq_ignore_ascii_case(b"no-cache")
+                {
+                    return Self::For(Duration::ZERO);
+                }
+                if name.eq_ignore_ascii_case(b"max-age") {
+                    let seconds = argument.and_then(delta_seconds_argument).unwrap_or(0);
+                    least = Some(least.map_or(seconds, |least| least.min(seconds)));
+                }
+            }
+        }
+        let Some(lifetime) = least.or_else(|| expires(headers, now)) else {
+            return Self::Unstated;
+        };
+        Self::For(Duration::from_secs(lifetime.saturating_sub(age(headers))))
+    }
+}
+
+/// How long to wait before asking again (RFC 9110 section 10.2.3): a number of seconds, or a date
+/// less `now`. Zero where the date has passed; at most `u32::MAX` seconds; `None` where the header
+/// is missing or unreadable. Of several lines the first counts.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use http::{HeaderMap, HeaderValue};
+/// use matrix_delegation::retry_after;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert("retry-after", HeaderValue::from_static("120"));
+/// assert_eq!(
+///     retry_after(&headers, SystemTime::UNIX_EPOCH),
+///     Some(Duration::from_secs(120)),
+/// );
+/// ```
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?;
+    delta_seconds(trim(value.as_bytes()))
+        .or_else(|| date(value).map(|at| seconds_between(now, at)))
+        .map(Duration::from_secs)
+}
+
+/// `Expires` less `Date`; `None` where there is no `Expires`.
+fn expires(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
+    let from = first_date(headers, DATE).unwrap_or(now);
+    headers
+        .get_all(EXPIRES)
+        .iter()
+        .map(|value| date(value).map_or(0, |expires| seconds_between(from, expires)))
+        .min()
+}
+
+/// The first member of `Age`, zero where there is none or it is no number. Empty members are no
+/// members (RFC 9110 section 5.6.1.2).
+fn age(headers: &HeaderMap) -> u64 {
+    headers
+        .get_all(AGE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .map(trim)
+        .find(|member| !member.is_empty())
+        .and_then(delta_seconds)
+        .unwrap_or(0)
+}
+
+fn first_date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
+    headers.get(name).and_then(date)
+}
+
+/// A date in any of the three formats of RFC 9110 section 5.6.7.
+fn date(value: &HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?).ok()
+}
+
+/// Whole seconds from one date to a later one; zero if it is not later.
+fn seconds_between(from: SystemTime, to: SystemTime) -> u64 {
+    to.duration_since(from).map_or(0, |time| time.as_secs().min(LONGEST))
+}
+
+/// One or more digits and nothing else (RFC 9111 section 1.2.2).
+fn delta_seconds(bytes: &[u8]) -> Option<u64> {
+    digits(bytes.iter().copied())
+}
+
+/// The argument of a directive: digits, bare or as a quoted string in which a backslash stands for
+/// the byte after it (RFC 9110 section 5.6.4).
+fn delta_seconds_argument(argument: &[u8]) -> Option<u64> {
+    let Some(quoted) = argument.strip_prefix(b"\"") else {
+        return delta_seconds(argument);
+    };
+    let mut bytes = quoted.iter().copied();
+    let mut closed = false;
+    let value = digits(std::iter::from_fn(|| match bytes.next()? {
+        b'"' => {
+            closed = true;
+            None
+        }
+        b'\\' => bytes.next(),
+        byte => Some(byte),
+    }));
+    value.filter(|_| closed && bytes.next().is_none())
+}
+
+fn digits(bytes: impl Iterator<Item = u8>) -> Option<u64> {
+    let mut value = None;
+    for byte in bytes {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        let sum = value.unwrap_or(0_u64) * 10 + u64::from(byte - b'0');
+        // Capped at each digit, so that the next step cannot overflow.
+        value = Some(sum.min(LONGEST));
+    }
+    value
+}
+
+/// The directives of one `Cache-Control` line, each with the raw bytes after its `=`.
+///
+/// A quoted string left open runs to the end of its line and swallows what stands there.
+struct Directives<'a>(&'a [u8]);
+
+impl<'a> Iterator for Directives<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.0.is_empty() {
+            let (member, rest) = split_member(self.0);
+            self.0 = rest;
+            let member = trim(member);
+            if member.is_empty() {
+                continue;
+            }
+            let mut halves = member.splitn(2, |&byte| byte == b'=');
+            let name = trim(halves.next().unwrap_or_default());
+            return Some((name, halves.next().map(trim)));
+        }
+        None
+    }
+}
+
+/// Splits at the first comma outside of a quoted string.
+fn split_member(list: &[u8]) -> (&[u8], &[u8]) {
+    let (mut quoted, mut escaped) = (false, false);
+    let comma = list.iter().position(|&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' => return !quoted,
+            _ => {}
+        }
+        false
+    });
+    match comma {
+        Some(at) => (list.get(..at).unwrap_or_default(), list.get(at + 1..).unwrap_or_default()),
+        None => (list, &[]),
+    }
+}
+
+/// Without spaces and tabs at either end (OWS, RFC 9110 section 5.6.3).
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}

@@ -1,0 +1,351 @@
+//! Where a well-known document may be fetched, and where a redirect may lead.
+//!
+//! A host is what the URL standard reads out of a URL, not what it looks like: `0x7f.1` is an
+//! address here, and the address policy judges it as one.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::header::{HeaderMap, LOCATION};
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use url::Url;
+
+use super::dns_name::{DnsName, NotAHostName};
+use super::host::Host;
+
+/// Where a well-known document lies at its first host (RFC 8615; spec, `GET
+/// /.well-known/matrix/server`).
+const PATH: &str = "/.well-known/matrix/server";
+/// The default port of `https` (RFC 9110 section 4.2.2).
+const HTTPS_PORT: u16 = 443;
+/// Longest `Location`, and longest URL that one may resolve to, in bytes. RFC 9110 section 4.1
+/// asks recipients to support 8,000.
+const MAX_URL: usize = 8_192;
+/// How much of a refused URL is kept as evidence, in bytes.
+const MAX_EXCERPT: usize = 256;
+
+/// An `https` URL that may be fetched for a well-known document.
+///
+/// It has a host that can be connected to, a port other than 0, no credentials and no fragment.
+/// It is normalised as the URL standard says and loses its default port and the host's final dot,
+/// so that two spellings of one URL are equal; serialised it is a string, checked on the way in.
+///
+/// ```
+/// use matrix_delegation::{DnsName, WellKnownUrl};
+///
+/// let url = WellKnownUrl::of_host(&"Matrix.Example".parse::<DnsName>()?);
+/// assert_eq!(url.to_string(), "https://matrix.example/.well-known/matrix/server");
+/// assert_eq!(url.port(), 443);
+/// assert_eq!("https://matrix.example:443/.well-known/matrix/server".parse(), Ok(url));
+/// # Ok::<(), matrix_delegation::NotAHostName>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WellKnownUrl {
+    /// Always `https`, always with an authority: `host` as it displays and `port` if not 443.
+    uri: Uri,
+    host: Host,
+    port: u16,
+}
+
+/// Why a redirect is not followed, or a URL not fetched.
+///
+/// URLs are kept as evidence, cut to 256 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RedirectError {
+    /// The status is none of 301, 302, 303, 307 and 308.
+    #[error("status {status} is no redirect")]
+    NotARedirect {
+        /// The status.
+        status: u16,
+    },
+    /// There is no `Location`.
+    #[error("the redirect has no Location")]
+    NoLocation,
+    /// There are several `Location` lines, and they differ (RFC 9110 section 10.2.2: one).
+    #[error("the redirect has {count} Location lines that differ")]
+    SeveralLocations {
+        /// How many lines.
+        count: usize,
+    },
+    /// The `Location` is not UTF-8.
+    #[error("the Location is not text")]
+    NotText,
+    /// The `Location`, or the URL it resolves to, is longer than 8,192 bytes (RFC 9110 section 4.1
+    /// asks for the support of 8,000).
+    #[error("the URL has {bytes} bytes, more than 8192")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// No URL can be made of it.
+    #[error("{location:?} is no URL: {reason}")]
+    NotAUrl {
+        /// What was to be a URL, at most 256 bytes of it.
+        location: String,
+        /// In the words of the library that noticed.
+        reason: String,
+    },
+    /// Another scheme than `https`.
+    #[error("the URL's scheme is {scheme:?}, not https")]
+    NotHttps {
+        /// The scheme, at most 256 bytes of it.
+        scheme: String,
+    },
+    /// A user name, a password, or merely the `@` that sets them off (RFC 9110 section 4.2.4:
+    /// an error where the URL comes from elsewhere). They are not kept.
+    #[error("the URL carries credentials")]
+    Credentials,
+    /// Nothing can be connected to under its host.
+    #[error("{host:?} is no host to connect to")]
+    NotAHost {
+        /// The host as the URL standard reads it, at most 256 bytes of it.
+        host: String,
+        /// What is wrong with it.
+        #[source]
+        source: NotAHostName,
+    },
+    /// Port 0, on which nothing can listen.
+    #[error("the URL's port is 0")]
+    PortZero,
+    /// The URL was fetched before in this chain. Raised by whoever follows the chain.
+    #[error("the redirects lead in a circle, back to {url}")]
+    Loop {
+        /// The URL, at most 256 bytes of it.
+        url: String,
+    },
+    /// The chain is too long. Raised by whoever follows it.
+    #[error("more than {limit} redirects")]
+    TooMany {
+        /// How many were followed.
+        limit: usize,
+    },
+}
+
+impl RedirectError {
+    /// The error for a redirect to a URL that was fetched before.
+    ///
+    /// ```
+    /// use matrix_delegation::{DnsName, RedirectError, WellKnownUrl};
+    ///
+    /// let seen = WellKnownUrl::of_host(&"a.example".parse::<DnsName>()?);
+    /// assert_eq!(
+    ///     RedirectError::back_to(&seen).to_string(),
+    ///     "the redirects lead in a circle, back to https://a.example/.well-known/matrix/server",
+    /// );
+    /// # Ok::<(), matrix_delegation::NotAHostName>(())
+    /// ```
+    pub fn back_to(url: &WellKnownUrl) -> Self {
+        Self::Loop { url: excerpt(&url.to_string()) }
+    }
+}
+
+/// Whether a status asks to look elsewhere for the same document: 301, 302, 303, 307 or 308 (RFC
+/// 9110 section 15.4). 300 leaves a choice that nobody is there to make, and 304 answers a
+/// condition that was never set.
+///
+/// ```
+/// use http::StatusCode;
+/// use matrix_delegation::is_redirect;
+///
+/// assert!(is_redirect(StatusCode::PERMANENT_REDIRECT));
+/// assert!(!is_redirect(StatusCode::NOT_MODIFIED));
+/// ```
+pub fn is_redirect(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    )
+}
+
+impl WellKnownUrl {
+    /// Where a host's own well-known document lies (spec, "Server discovery", step 3): port 443,
+    /// `/.well-known/matrix/server`.
+    pub fn of_host(host: &DnsName) -> Self {
+        // A host name holds nothing that a URI would refuse, so the fallback is never taken.
+        let uri = Uri::try_from(format!("https://{host}{PATH}")).unwrap_or_default();
+        Self { uri, host: Host::Dns(host.clone()), port: HTTPS_PORT }
+    }
+
+    /// The URL, with scheme, authority and path: what [`http::Request`] takes.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The host to connect to and to find in the certificate.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port to connect to; 443 where the URL names none.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What goes into `Host`: the host, IPv6 in brackets, and the port unless it is 443 (RFC 9110
+    /// section 7.2).
+    ///
+    /// ```
+    /// use matrix_delegation::WellKnownUrl;
+    ///
+    /// let url: WellKnownUrl = "https://[2001:DB8::7]:8443/".parse()?;
+    /// assert_eq!(url.host_header(), "[2001:db8::7]:8443");
+    /// # Ok::<(), matrix_delegation::RedirectError>(())
+    /// ```
+    pub fn host_header(&self) -> &str {
+        self.uri.authority().map_or("", http::uri::Authority::as_str)
+    }
+
+    /// Where this URL's response leads, by its status and its `Location` (RFC 9110 section 10.2.2).
+    ///
+    /// A relative `Location` is resolved against this URL; should the URL standard not read this
+    /// URL (`xn--` before what is no punycode), only absolute ones can be followed. Loops and the
+    /// length of the chain are left to the caller, who knows the chain.
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue, StatusCode};
+    /// use matrix_delegation::{DnsName, RedirectError, WellKnownUrl};
+    ///
+    /// let start = WellKnownUrl::of_host(&"a.example".parse::<DnsName>()?);
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert("location", HeaderValue::from_static("//www.a.example/matrix#top"));
+    /// let next = start.redirect(StatusCode::FOUND, &headers)?;
+    /// assert_eq!(next.to_string(), "https://www.a.example/matrix");
+    ///
+    /// headers.insert("location", HeaderValue::from_static("http://a.example/"));
+    /// assert_eq!(
+    ///     start.redirect(StatusCode::FOUND, &headers),
+    ///     Err(RedirectError::NotHttps { scheme: "http".to_owned() }),
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn redirect(&self, status: StatusCode, headers: &HeaderMap) -> Result<Self, RedirectError> {
+        if !is_redirect(status) {
+            return Err(RedirectError::NotARedirect { status: status.as_u16() });
+        }
+        let mut lines = headers.get_all(LOCATION).iter();
+        let location = lines.next().ok_or(RedirectError::NoLocation)?.as_bytes();
+        if lines.any(|line| line.as_bytes() != location) {
+            let count = headers.get_all(LOCATION).iter().count();
+            return Err(RedirectError::SeveralLocations { count });
+        }
+        check_length(location.len())?;
+        let location = std::str::from_utf8(location).map_err(|_| RedirectError::NotText)?;
+        let base = Url::parse(&self.to_string()).ok();
+        Self::resolve(base.as_ref(), location)
+    }
+
+    fn resolve(base: Option<&Url>, location: &str) -> Result<Self, RedirectError> {
+        let not_a_url = |reason: &dyn fmt::Display| RedirectError::NotAUrl {
+            location: excerpt(location),
+            reason: reason.to_string(),
+        };
+        // The parsed URL cannot tell `https://@h/` from `https://h/`; the parser can.
+        let credentials = std::cell::Cell::new(false);
+        let notice = |violation| {
+            if violation == url::SyntaxViolation::EmbeddedCredentials {
+                credentials.set(true);
+            }
+        };
+        let parsed =
+            Url::options().base_url(base).syntax_violation_callback(Some(&notice)).parse(location);
+        let url = match parsed {
+            Ok(url) if url.scheme() != "https" => {
+                return Err(RedirectError::NotHttps { scheme: excerpt(url.scheme()) });
+            }
+            // Before any error that would quote them.
+            _ if credentials.get() => return Err(RedirectError::Credentials),
+            Ok(url) => url,
+            Err(error) => return Err(not_a_url(&error)),
+        };
+        let host = match url.host() {
+            Some(url::Host::Ipv4(address)) => Host::Ip(IpAddr::V4(address)),
+            Some(url::Host::Ipv6(address)) => Host::Ip(IpAddr::V6(address)),
+            Some(url::Host::Domain(domain)) => Host::Dns(host_name(domain)?),
+            None => host_name("").map(Host::Dns)?,
+        };
+        let port = match url.port_or_known_default() {
+            Some(0) => return Err(RedirectError::PortZero),
+            port => port.unwrap_or(HTTPS_PORT),
+        };
+
+        // Put together anew: without fragment, with the host in the one spelling used here.
+        let mut text = format!("https://{host}");
+        if port != HTTPS_PORT {
+            text = format!("{text}:{port}");
+        }
+        text.push_str(url.path());
+        if let Some(query) = url.query() {
+            text = format!("{text}?{query}");
+        }
+        check_length(text.len())?;
+        let uri = Uri::try_from(text).map_err(|error| not_a_url(&error))?;
+        Ok(Self { uri, host, port })
+    }
+}
+
+fn host_name(domain: &str) -> Result<DnsName, RedirectError> {
+    DnsName::from_url_domain(domain)
+        .map_err(|source| RedirectError::NotAHost { host: excerpt(domain), source })
+}
+
+fn check_length(bytes: usize) -> Result<(), RedirectError> {
+    if bytes > MAX_URL { Err(RedirectError::TooLong { bytes }) } else { Ok(()) }
+}
+
+/// The start of a text, cut between characters.
+fn excerpt(text: &str) -> String {
+    let mut end = MAX_EXCERPT.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+impl FromStr for WellKnownUrl {
+    type Err = RedirectError;
+
+    /// An absolute URL, under the rules of a redirect.
+    fn from_str(text: &str) -> Result<Self, RedirectError> {
+        check_length(text.len())?;
+        // What `of_host` makes is read by the rules it was made by: it may hold a name that is a
+        // host name, but that the URL standard refuses.
+        let first = text
+            .strip_prefix("https://")
+            .and_then(|rest| rest.strip_suffix(PATH))
+            .and_then(|host| host.parse().ok());
+        match first {
+            Some(host) => Ok(Self::of_host(&host)),
+            None => Self::resolve(None, text),
+        }
+    }
+}
+
+impl TryFrom<String> for WellKnownUrl {
+    type Error = RedirectError;
+
+    fn try_from(text: String) -> Result<Self, RedirectError> {
+        text.parse()
+    }
+}
+
+impl From<WellKnownUrl> for String {
+    fn from(url: WellKnownUrl) -> Self {
+        url.to_string()
+    }
+}
+
+impl fmt::Display for WellKnownUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uri.fmt(f)
+    }
+}
