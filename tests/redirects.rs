@@ -366,8 +366,6 @@ fn location() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
     #[test]
     fn no_location_panics_and_what_is_followed_is_sound(location in location()) {
         let Ok(next) = redirect(&start(), &[&location]) else { return Ok(()) };
