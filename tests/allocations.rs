@@ -42,3 +42,48 @@ fn a_refusal_is_none() {
         assert_eq!(counts.count_total, 0, "{name:.20}");
     }
 }
+
+/// A remembered answer and an order to try its endpoints in cost nothing.
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn a_remembered_answer_allocates_nothing() {
+    use std::sync::Arc;
+
+    use matrix_delegation::{Config, Resolver, TokioRuntime};
+
+    #[derive(Debug)]
+    struct Nobody;
+    impl matrix_delegation::Dns for Nobody {
+        fn lookup(
+            &self,
+            _: matrix_delegation::DnsQuestion,
+        ) -> matrix_delegation::BoxFuture<'_, matrix_delegation::DnsAnswer> {
+            Box::pin(std::future::pending())
+        }
+    }
+    impl matrix_delegation::WellKnownFetch for Nobody {
+        fn fetch(
+            &self,
+            _: matrix_delegation::Fetch,
+        ) -> matrix_delegation::BoxFuture<
+            '_,
+            Result<http::Response<matrix_delegation::Body>, matrix_delegation::FetchFailure>,
+        > {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    let runtime = Arc::new(TokioRuntime::current());
+    let resolver = Resolver::new(Arc::new(Nobody), Arc::new(Nobody), runtime, Config::default());
+    let name = "1.1.1.1".parse().unwrap();
+    resolver.resolve(&name).await.unwrap();
+    let mut endpoints = 0;
+    let info = allocation_counter::measure(|| {
+        let found = resolver.cached(&name).unwrap();
+        for endpoint in found.attempts(7) {
+            endpoints += endpoint.addresses().count();
+        }
+        assert!(found.lifetime().is_none());
+    });
+    assert_eq!((endpoints, info.count_total), (1, 0));
+}

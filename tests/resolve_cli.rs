@@ -1,0 +1,310 @@
+//! The command line of `examples/resolve.rs`, run as a program against real servers on loopback.
+#![cfg(feature = "full")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+#[path = "../examples/support/internet/mod.rs"]
+mod internet;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use internet::{Certificate, Internet, Site, Trouble, VERSION_PATH};
+use serde_json::{Value, json};
+
+/// The program, built if it is not.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--example", "resolve", "--features", "full"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success());
+        let test = std::env::current_exe().unwrap();
+        let profile = test.parent().unwrap().parent().unwrap();
+        profile.join("examples").join("resolve").with_extension(std::env::consts::EXE_EXTENSION)
+    })
+}
+
+/// DNS and a homeserver on loopback, at ports that the system picked.
+struct Network {
+    homeserver: Internet,
+    names: Internet,
+    ca: PathBuf,
+    port: u16,
+}
+
+async fn network(file: &str) -> Network {
+    let names = ["a.example", "b.example", "127.0.0.1"].map(str::to_owned).to_vec();
+    let site = Site::with(Certificate::For(names)).federation("here");
+    // Whatever its virtual address, the program is told the real one.
+    let homeserver = Internet::builder().site(["192.0.2.1:8448"], site).start().await;
+    let real = homeserver.route("192.0.2.1:8448".parse().unwrap()).unwrap();
+    let port = real.port();
+    let fed = "_matrix-fed._tcp.b.example";
+    let names = Internet::builder()
+        .address("a.example", "127.0.0.1")
+        .srv("_matrix-fed._tcp.a.example", 10, 0, port, "a.example")
+        // No address of its own, so that no well-known is fetched.
+        .srv(fed, 10, 3, port, "a.example")
+        .srv(fed, 10, 1, port, "other.example")
+        .address("other.example", "127.0.0.1")
+        .srv("_matrix._tcp.old.example", 10, 0, port, "a.example")
+        .srv("_matrix-fed._tcp.none.example", 0, 0, 0, ".")
+        .address("blocked.example", "10.0.0.1")
+        .trouble("_matrix-fed._tcp.servfail.example", Trouble::ServFail)
+        .srv("_matrix._tcp.servfail.example", 10, 0, port, "a.example")
+        .start()
+        .await;
+    let ca = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    std::fs::write(&ca, homeserver.ca_pem()).unwrap();
+    Network { homeserver, names, ca, port }
+}
+
+impl Network {
+    fn command(&self) -> Command {
+        let mut command = Command::new(program());
+        command
+            .arg("--dns")
+            .arg(self.names.dns_address().to_string())
+            .arg("--ca")
+            .arg(&self.ca)
+            .args(["--allow", "127.0.0.0/8"])
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program beside the servers, which live on this thread's runtime.
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    async fn json(&self, arguments: &[&str]) -> (Vec<Value>, i32) {
+        let mut all = vec!["--json"];
+        all.extend_from_slice(arguments);
+        let output = self.run(&all).await;
+        lines(&output)
+    }
+}
+
+fn lines(output: &Output) -> (Vec<Value>, i32) {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    (lines, output.status.code().unwrap_or_else(|| panic!("{errors}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_has_the_fields_of_the_contract() {
+    let network = network("fields.pem").await;
+    let (lines, status) = network.json(&["--get", VERSION_PATH, "old.example"]).await;
+    assert_eq!(status, 0);
+    let line = &lines[0];
+    let lifetime = line["lifetime_seconds"].as_u64().unwrap();
+    assert!((200..=300).contains(&lifetime), "{line}");
+    let well_known = line["well_known_lifetime_seconds"].as_u64().unwrap();
+    assert!((300..=600).contains(&well_known), "{line}");
+    let expected = json!({
+        "server_name": "old.example",
+        "outcome": "resolved",
+        "step": "5",
+        "host_header": "old.example",
+        "tls_name": "old.example",
+        "endpoints": [{
+            "host": "a.example",
+            "port": network.port,
+            "addresses": [format!("127.0.0.1:{}", network.port)],
+        }],
+        "lifetime_seconds": lifetime,
+        "well_known_lifetime_seconds": well_known,
+        "provenance": "fresh",
+        "warnings": line["warnings"],
+        "response": line["response"],
+    });
+    assert_eq!(*line, expected);
+    assert_eq!(line["warnings"][0]["kind"], "deprecated_srv");
+    // The homeserver's certificate does not carry that name.
+    assert!(line["response"]["error"].as_str().unwrap().contains("TLS"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_made_with_the_right_host_and_certificate_name() {
+    let network = network("get.pem").await;
+    let port = network.port;
+    let (with_port, literal) = (format!("A.example:{port}"), format!("127.0.0.1:{port}"));
+    let (lines, status) =
+        network.json(&["--get", VERSION_PATH, "b.example", &with_port, &literal]).await;
+    assert_eq!(status, 0);
+    assert_eq!(lines.len(), 3);
+    for (line, step, host) in
+        [(&lines[0], "4", "b.example"), (&lines[1], "2", &*with_port), (&lines[2], "1", &*literal)]
+    {
+        assert_eq!(line["step"], step);
+        assert_eq!(line["host_header"], host);
+        assert_eq!(line["response"]["status"], 200, "{line}");
+        assert_eq!(line["response"]["body"]["server"]["version"], "here", "{line}");
+    }
+    let hosts: Vec<String> = network
+        .homeserver
+        .requests()
+        .iter()
+        .map(|request| String::from_utf8(request.host.clone().unwrap()).unwrap())
+        .collect();
+    assert_eq!(hosts, ["b.example", &with_port, &literal]);
+    // Where nothing ends, null; where no well-known was asked for, no field.
+    assert_eq!(lines[2]["lifetime_seconds"], Value::Null);
+    assert!(lines[2].get("well_known_lifetime_seconds").is_none());
+    assert!(lines[1]["lifetime_seconds"].is_u64());
+    assert!(lines[1].get("well_known_lifetime_seconds").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_have_a_kind_and_a_message() {
+    let network = network("failures.pem").await;
+    let names = ["a b", "127.1", "none.example", "blocked.example", "nowhere.example", "b.example"];
+    let (lines, status) = network.json(&names).await;
+    assert_eq!(status, 1);
+    let kinds = lines.iter().map(|line| line["error"]["kind"].as_str());
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [
+            Some("invalid_server_name"),
+            Some("unresolvable_name"),
+            Some("service_not_available"),
+            Some("blocked_address"),
+            Some("no_addresses"),
+            None
+        ]
+    );
+    assert_eq!(lines[0]["server_name"], "a b");
+    assert_eq!(lines[0]["outcome"], "failed");
+    assert_eq!(lines[0]["step"], Value::Null);
+    assert!(lines[0].get("endpoints").is_none());
+    for line in &lines[..5] {
+        assert!(line["error"]["message"].as_str().unwrap().len() > 20, "{line}");
+    }
+    assert_eq!(lines[5]["outcome"], "resolved");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_names_share_one_memory_and_each_line_draws_its_own_order() {
+    let network = network("memory.pem").await;
+    let names = vec!["b.example"; 60];
+    let mut arguments = vec!["--seed", "5"];
+    arguments.extend_from_slice(&names);
+    let (lines, status) = network.json(&arguments).await;
+    assert_eq!((status, lines.len()), (0, 60));
+    assert_eq!(lines[0]["provenance"], "fresh");
+    assert!(lines[1..].iter().all(|line| line["provenance"] == "cached"));
+    let first = |host| lines.iter().filter(|line| line["endpoints"][0]["host"] == host).count();
+    let (heavy, light) = (first("a.example"), first("other.example"));
+    assert_eq!(heavy + light, 60);
+    // 4 of 5 values of the choice fall on the heavier: 48 expected, deviation 3.1.
+    assert!((33..=59).contains(&heavy), "{heavy}");
+    let (again, _) = network.json(&arguments).await;
+    let order = |lines: &[Value]| {
+        lines.iter().map(|line| line["endpoints"][0]["host"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&lines), order(&again), "the seed decides");
+
+    let (lines, _) = network.json(&["--no-cache", "b.example", "b.example"]).await;
+    assert_eq!(lines[1]["provenance"], "fresh");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strict_fails_where_the_default_is_degraded() {
+    let network = network("strict.pem").await;
+    let (lines, status) = network.json(&["servfail.example"]).await;
+    assert_eq!(status, 0);
+    assert_eq!(lines[0]["provenance"], "degraded");
+    assert_eq!(lines[0]["step"], "5");
+    let (lines, status) = network.json(&["--strict", "servfail.example"]).await;
+    assert_eq!(status, 1);
+    assert_eq!(lines[0]["error"]["kind"], "dns_failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explaining_adds_the_report() {
+    let network = network("explain.pem").await;
+    let (lines, _) =
+        network.json(&["--explain", "b.example", "b.example", "nowhere.example"]).await;
+    assert!(lines.iter().all(|line| line["report"]["steps"].as_array().unwrap().len() == 10));
+    assert!(lines[0].get("remembered_seconds").is_none());
+    assert_eq!(lines[1]["remembered_seconds"], 0);
+    let output = network.run(&["--explain", "b.example"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["b.example", "skipped", "SRV _matrix-fed._tcp.b.example", "Host"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_come_from_standard_input_a_line_each() {
+    let network = network("input.pem").await;
+    let mut command = network.command();
+    command.args(["--json", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let output = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let long = "x".repeat(100_000);
+        write!(input, "b.example\r\n\n{long}\n\u{fc}\n").unwrap();
+        input.write_all(b"\xff\x00\nb.example").unwrap();
+        drop(input);
+        child.wait_with_output().unwrap()
+    })
+    .await
+    .unwrap();
+    let (lines, status) = lines(&output);
+    assert_eq!(status, 1);
+    let outcomes: Vec<_> = lines.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["resolved", "failed", "failed", "failed", "resolved"]);
+    assert_eq!(lines[4]["provenance"], "cached");
+}
+
+#[test]
+fn bad_usage_has_status_2_and_says_why() {
+    let absent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("absent.pem");
+    let absent = absent.to_str().unwrap();
+    for arguments in [
+        &[][..],
+        &["--json"],
+        &["--dns", "127.0.0.1", "a.example"],
+        &["--allow", "everything", "a.example"],
+        &["--get", "no/slash", "a.example"],
+        &["--get", "/a b", "a.example"],
+        &["--timeout", "0", "a.example"],
+        &["--timeout", "-1", "a.example"],
+        &["--timeout", "NaN", "a.example"],
+        &["--seed", "x", "a.example"],
+        &["--speed", "a.example"],
+        &["--dns", "127.0.0.1:1", "--ca", absent, "a.example"],
+    ] {
+        let output = Command::new(program()).args(arguments).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_limit_ends_a_name() {
+    // A DNS server that never answers.
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let network = network("limit.pem").await;
+    let dns = silent.local_addr().unwrap().to_string();
+    let mut command = Command::new(program());
+    command.args(["--json", "--dns", &dns, "--ca"]).arg(&network.ca);
+    command.args(["--timeout", "0.3", "a.example"]).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let (lines, status) = lines(&output);
+    assert_eq!(status, 1);
+    assert_eq!(lines[0]["error"]["kind"], "deadline_exceeded");
+}
