@@ -78,7 +78,7 @@ async fn a_remembered_answer_allocates_nothing() {
     let name = "1.1.1.1".parse().unwrap();
     resolver.resolve(&name).await.unwrap();
     let mut endpoints = 0;
-    let info = allocation_counter::measure(|| {
+    let info = measure(|| {
         let found = resolver.cached(&name).unwrap();
         for endpoint in found.attempts(7) {
             endpoints += endpoint.addresses().count();

@@ -1,4 +1,5 @@
 //! The layer that does the thinking: no socket, no task, no clock, no randomness of its own.
+#![deny(clippy::disallowed_methods)]
 
 pub(crate) mod address_policy;
 pub(crate) mod config;

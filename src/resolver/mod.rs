@@ -2,6 +2,7 @@
 //!
 //! `traits` holds the seams to the world; `drive` runs a machine of the core; `flights` lets many
 //! callers share one question; `memory` keeps parts and targets; `resolution` is what callers get.
+#![deny(clippy::disallowed_methods)]
 
 mod drive;
 mod flights;
@@ -90,6 +91,7 @@ impl Resolver {
         config: Config,
     ) -> Self {
         // The standard library's only source of randomness; it need not be strong here.
+        #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
         let seed = RandomState::new().hash_one(0_u8);
         Self::with_seed(dns, fetch, runtime, config, seed)
     }

@@ -63,7 +63,7 @@ where
             Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(driven.failed(&error))),
             Poll::Pending if meter.is_overdrawn() => {
-                let detail = format_args!("no end of it in {} bytes", limits.head_bytes);
+                let detail = format!("no end of it in {} bytes", limits.head_bytes);
                 Poll::Ready(Err(Failed::new(FetchFailureKind::HeadTooLarge, detail)))
             }
             Poll::Pending => Poll::Pending,
