@@ -4,7 +4,7 @@
 
 mod support;
 
-use matrix_delegation::{Origin, Step};
+use matrix_delegation::{AddressPolicy, Origin, Step};
 use rustls_pki_types::ServerName as TlsName;
 use support::{World, documentation, lenient, seconds};
 
@@ -232,6 +232,12 @@ fn a_target_that_contradicts_itself_is_not_deserialised() {
         ("server_name", serde_json::json!("a..example")),
         ("server_name", serde_json::json!("a b")),
         ("delegated", serde_json::json!("b.example")),
+        ("endpoints", {
+            let mut endpoints = good["endpoints"].clone();
+            endpoints[0]["port"] = serde_json::json!(0);
+            endpoints
+        }),
+        ("endpoints", vec![good["endpoints"][0].clone(); 65].into()),
     ] {
         let mut bad = good.clone();
         bad[key] = value.clone();
@@ -241,8 +247,17 @@ fn a_target_that_contradicts_itself_is_not_deserialised() {
 }
 
 #[test]
+fn a_target_that_was_stored_can_be_judged_again() {
+    let world = World::new().host("a.example", &["192.0.2.1"]);
+    let run = world.resolve_once("a.example", &lenient());
+    assert_eq!(run.target().recheck(&documentation()), Ok(()));
+    let (address, _) = run.target().recheck(&AddressPolicy::default()).unwrap_err();
+    assert_eq!(address.to_string(), "192.0.2.1");
+}
+
+#[test]
 fn the_documentation_ranges_are_blocked_unless_allowed() {
-    let policy = matrix_delegation::AddressPolicy::default();
+    let policy = AddressPolicy::default();
     assert!(policy.check("192.0.2.1".parse().unwrap()).is_err());
     assert!(documentation().check("192.0.2.1".parse().unwrap()).is_ok());
 }

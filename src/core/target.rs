@@ -8,6 +8,7 @@ use http::HeaderValue;
 use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
 
+use super::address_policy::{AddressPolicy, BlockedRange};
 use super::dns::Service;
 use super::host::Host;
 use super::server_name::ServerName;
@@ -26,6 +27,10 @@ pub(crate) const DEFAULT_PORT: u16 = 8448;
 /// [`tls_name`](Self::tls_name) which name goes into SNI and must stand in the certificate.
 /// Connect to the addresses given here, never to the result of a second look-up: these have been
 /// judged by the address policy.
+///
+/// A target that was stored and read again was judged by the policy of then, and its times are
+/// those of a clock that may be gone: see [`recheck`](Self::recheck) and
+/// [`Now::wall`](crate::Now) of [`decided`](Self::decided).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct DelegationTarget {
@@ -212,8 +217,11 @@ impl TryFrom<Stored> for DelegationTarget {
         if parts.step.is_delegated() != parts.delegated.is_some() {
             return Err(contradiction("step and delegation disagree"));
         }
-        if parts.endpoints.is_empty() {
-            return Err(contradiction("there is no endpoint"));
+        if parts.endpoints.is_empty() || parts.endpoints.len() > WeightedOrder::MOST {
+            return Err(contradiction("there is no endpoint, or there are too many"));
+        }
+        if parts.endpoints.iter().any(|endpoint| endpoint.port == 0) {
+            return Err(contradiction("an endpoint has port 0"));
         }
         let name = parts.delegated.as_ref().unwrap_or(&parts.server_name);
         let host = name.to_host().map_err(|error| Contradiction(error.to_string()))?;
@@ -258,6 +266,8 @@ impl DelegationTarget {
 
     /// An order to try the endpoints in, drawn by `seed`: by priority, and within one priority by
     /// weight (RFC 2782 selects anew for each contact). It allocates nothing.
+    ///
+    /// Use another seed for each contact, or the same endpoint is always first; a counter will do.
     pub fn attempts(&self, seed: u64) -> Attempts<'_> {
         let endpoints = self.parts.endpoints.as_slice();
         Attempts { endpoints, order: WeightedOrder::new(endpoints.len(), seed) }
@@ -323,6 +333,16 @@ impl DelegationTarget {
     /// Whether the answer holds at this time.
     pub fn is_fresh(&self, now: Monotonic) -> bool {
         self.until().is_none_or(|until| now < until)
+    }
+
+    /// Whether a policy lets every address through; if not, the first that it does not and why.
+    /// For targets that were stored and read again.
+    pub fn recheck(&self, policy: &AddressPolicy) -> Result<(), (IpAddr, BlockedRange)> {
+        self.parts
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.addresses)
+            .try_for_each(|address| policy.check(*address).map_err(|range| (*address, range)))
     }
 
     fn name(&self) -> &ServerName {

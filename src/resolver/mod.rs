@@ -52,7 +52,8 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(125);
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let resolver = matrix_delegation::Resolver::from_system(Default::default())?;
 /// let found = resolver.resolve(&"matrix.org".parse()?).await?;
-/// for endpoint in found.attempts(7) {
+/// let contact = 1; // counts contacts
+/// for endpoint in found.attempts(contact) {
 ///     println!("connect to {endpoint}, send Host: {}", found.authority());
 /// }
 /// # Ok(())

@@ -9,6 +9,40 @@ async fn no_address_is_a_failure() {
 }
 
 #[tokio::test]
+async fn without_a_proxy_nothing_is_connected_to_by_name() {
+    let request = Request::get("https://m.example/").body(()).unwrap();
+    let fetch = Fetch::by_name(request, by_name()).with_limits(generous());
+    let failure = ask(&Authority::new().client(), fetch).await.unwrap_err();
+    assert_eq!(failure.kind, Kind::Adapter);
+    assert!(failure.detail.contains("m.example:443"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_proxy_is_handed_the_name_and_the_certificate_is_checked_all_the_same() {
+    /// Looks names up itself.
+    #[derive(Debug)]
+    struct Proxy(SocketAddr);
+    impl Dial for Proxy {
+        fn dial(&self, address: SocketAddr) -> BoxFuture<'_, Dialled> {
+            panic!("no address was handed over: {address}");
+        }
+        fn dial_name<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, Dialled> {
+            assert_eq!((host, port), ("m.example", 8443));
+            TcpDial.dial(self.0)
+        }
+    }
+    let authority = Authority::new();
+    let server = answering(authority.server(), OK).await;
+    let client = authority.client().with_dial(Arc::new(Proxy(server)));
+    for (name, reached) in [(by_name(), true), (TlsName::try_from("x.example").unwrap(), false)] {
+        let request = Request::get("https://m.example:8443/").body(()).unwrap();
+        let fetch = Fetch::by_name(request, name).with_limits(generous());
+        let outcome = ask(&client, fetch).await.map_err(|failure| failure.kind);
+        assert_eq!(outcome.is_ok(), reached, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
 async fn after_a_refusal_the_next_address_is_tried() {
     let authority = Authority::new();
     let (_held, refusing) = refusing();
