@@ -160,12 +160,10 @@ impl Resolver {
     pub fn invalidate(&self, name: &ServerName) {
         let memory = &self.inner.memory;
         if let Ok(Host::Dns(host)) = name.to_host() {
-            if let Some(known) = memory.earlier_well_known(&host) {
-                if let Some(Host::Dns(delegated)) =
-                    known.answer.last_document().map(WellKnown::host)
-                {
-                    memory.forget_host(delegated);
-                }
+            let known = memory.earlier_well_known(&host);
+            let document = known.as_ref().and_then(|known| known.answer.last_document());
+            if let Some(Host::Dns(delegated)) = document.map(WellKnown::host) {
+                memory.forget_host(delegated);
             }
             memory.forget_host(&host);
         }
