@@ -809,6 +809,36 @@ mod questions {
         }
     }
 
+    /// What was not needed the last time is not asked early; what comes out is the same.
+    #[test]
+    fn are_fewer_where_the_last_step_is_known() {
+        let records = &[(0, 0, 443, "b.example.")];
+        let base = || with_m().host("b.example", &["192.0.2.2"]);
+        let delegated = || base().delegates("a.example", "m.example");
+        for (world, cold, warm) in [
+            (delegated().srv("_matrix-fed._tcp.m.example", records), 11, 6),
+            (delegated().srv("_matrix._tcp.m.example", records), 11, 7),
+            (delegated(), 9, 7),
+            (base().srv("_matrix-fed._tcp.a.example", records), 7, 6),
+            (base().srv("_matrix._tcp.a.example", records), 7, 7),
+            (base(), 5, 5),
+        ] {
+            let first = world.resolve_once("a.example", &lenient());
+            let step = first.target().step();
+            assert_eq!(first.asked.len(), cold, "{step}: {:?}", first.asked);
+            let mut again = world.clone();
+            again.last_step = Some(step);
+            let second = again.resolve_once("a.example", &lenient());
+            assert_eq!(second.asked.len(), warm, "{step}: {:?}", second.asked);
+            for other in Step::ALL {
+                again.last_step = Some(other);
+                let other = again.resolve("a.example", &lenient());
+                assert_eq!(other.endpoints(), first.endpoints());
+                assert_eq!(other.target().step(), step);
+            }
+        }
+    }
+
     #[test]
     fn none_is_asked_twice() {
         let world = with_m()

@@ -53,7 +53,12 @@ impl Memory {
 
     /// The target of a name, while it holds.
     pub(super) fn target(&self, name: &ServerName, now: Monotonic) -> Option<Arc<Settled>> {
-        self.targets.get(name).filter(|settled| settled.target.is_fresh(now))
+        self.earlier_target(name).filter(|settled| settled.target.is_fresh(now))
+    }
+
+    /// The target of a name, whether it holds or not.
+    pub(super) fn earlier_target(&self, name: &ServerName) -> Option<Arc<Settled>> {
+        self.targets.get(name)
     }
 
     pub(super) fn keep_target(&self, settled: Arc<Settled>) {

@@ -226,6 +226,9 @@ impl Inner {
         let config = Arc::clone(&self.config);
         let (now, seed) = (self.runtime.now(), self.next_seed());
         let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
+        if let Some(earlier) = self.memory.earlier_target(&name) {
+            machine = machine.with_last_step(earlier.target.step());
+        }
         let driven = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await;
         let mut report = machine.report();
         let error = match driven {

@@ -15,7 +15,7 @@ use http::Response;
 use matrix_delegation::{
     AddressPolicy, Body, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailure, DnsToken,
     FetchFailure, FetchFailureKind, FetchToken, NoRecord, Now, Outcome, Output, Question, Records,
-    Report, ResolveError, Source, Speculation, SrvRecord, Warning, WellKnownAnswer,
+    Report, ResolveError, Source, Speculation, SrvRecord, Step, Warning, WellKnownAnswer,
     WellKnownLookup, WellKnownReport, WellKnownToken,
 };
 
@@ -30,6 +30,7 @@ pub struct World {
     delays: HashMap<String, Option<Duration>>,
     pub earlier: Option<WellKnownAnswer>,
     pub shared: bool,
+    pub last_step: Option<Step>,
 }
 
 /// How a resolution went.
@@ -120,6 +121,7 @@ impl World {
             delays: HashMap::new(),
             earlier: None,
             shared: false,
+            last_step: None,
         }
     }
 
@@ -290,6 +292,9 @@ impl World {
             machine = machine.with_shared_well_known();
         } else if let Some(earlier) = self.earlier.clone() {
             machine = machine.with_earlier_well_known(earlier);
+        }
+        if let Some(step) = self.last_step {
+            machine = machine.with_last_step(step);
         }
         let mut log = Log::default();
         let (outcome, end) = self.drive(&mut machine, &config, Now::EPOCH, &mut log);

@@ -94,6 +94,7 @@ pub struct Discovery {
     decided: Option<Step>,
     passed: Vec<(Step, StepOutcome)>,
     warnings: Vec<Warning>,
+    last_step: Option<Step>,
 }
 
 /// How a discovery ends.
@@ -277,7 +278,16 @@ impl Discovery {
             decided: None,
             passed: Vec::new(),
             warnings: Vec::new(),
+            last_step: None,
         }
+    }
+
+    /// Tells which step decided the last time. What only another step would need is then not asked
+    /// before it is known to be needed.
+    #[must_use]
+    pub fn with_last_step(mut self, step: Step) -> Self {
+        self.last_step = Some(step);
+        self
     }
 
     /// Tells what was known of the well-known before, so that a good answer stands in for a
@@ -397,6 +407,7 @@ impl Discovery {
             ledger: &mut self.ledger,
             well_known: &mut self.well_known,
             now,
+            last_step: self.last_step,
             passed: Vec::new(),
             draft: Draft::default(),
         };

@@ -16,6 +16,8 @@
 //! | 8 | neither was found | | A, AAAA of the delegated host | **step 3.5** |
 //! | 9 | no valid well-known, for any reason | | as 6 to 8 with the host itself | **step 4**, **5** or **6** |
 //!
+//! Early asks leave out what only another step would need than the one that decided the last time.
+//!
 //! A failed SRV look-up (as opposed to "there is none") ends the discovery under
 //! [`DnsFailurePolicy::Fail`]. An SRV set whose only target is `.` ends it, too. An endpoint whose
 //! addresses are all missing or blocked is left out; when none is left, the discovery fails.
@@ -51,6 +53,8 @@ pub(super) struct Rules<'a> {
     pub(super) ledger: &'a mut Ledger,
     pub(super) well_known: &'a mut WellKnownSource,
     pub(super) now: Now,
+    /// The step that decided the last time.
+    pub(super) last_step: Option<Step>,
     /// Steps that were passed after a look-up, with what came of it.
     pub(super) passed: Vec<(Step, StepOutcome)>,
     /// What has been found out on the way to a decision.
@@ -78,11 +82,13 @@ impl Rules<'_> {
             (Host::Ip(address), port) => Poll::Ready(self.literal(Step::IpLiteral, address, port)),
             (Host::Dns(host), Some(port)) => self.explicit_port(Step::ExplicitPort, &host, port),
             (Host::Dns(host), None) => {
-                self.speculate(&host);
-                match ready!(self.well_known(&host)) {
-                    Some(delegated) => self.delegated(delegated),
-                    None => self.by_srv(&host, [Step::Srv, Step::DeprecatedSrv, Step::DefaultPort]),
+                let steps = [Step::Srv, Step::DeprecatedSrv, Step::DefaultPort];
+                self.speculate(&host, steps);
+                if let Some(delegated) = ready!(self.well_known(&host)) {
+                    return self.delegated(delegated);
                 }
+                self.ask_early(&host, steps);
+                self.by_srv(&host, steps)
             }
         }
     }
@@ -97,9 +103,9 @@ impl Rules<'_> {
             }
             (Host::Dns(host), Some(port)) => self.explicit_port(Step::DelegatedPort, &host, port),
             (Host::Dns(host), None) => {
-                self.ask_early(&host);
                 let steps =
                     [Step::DelegatedSrv, Step::DelegatedDeprecatedSrv, Step::DelegatedDefaultPort];
+                self.ask_early(&host, steps);
                 self.by_srv(&host, steps)
             }
         }
@@ -339,11 +345,12 @@ impl Rules<'_> {
     }
 
     /// What may be needed should there be no valid well-known.
-    fn speculate(&mut self, host: &DnsName) {
-        if self.ledger.config.speculation == Speculation::Off {
+    fn speculate(&mut self, host: &DnsName, steps: [Step; 3]) {
+        let delegated = self.last_step.is_some_and(Step::is_delegated);
+        if delegated || self.ledger.config.speculation == Speculation::Off {
             return;
         }
-        self.ask_early(host);
+        self.ask_early(host, steps);
         if self.well_known.is_answered() {
             return;
         }
@@ -364,13 +371,21 @@ impl Rules<'_> {
         }
     }
 
-    fn ask_early(&mut self, host: &DnsName) {
-        if self.ledger.config.speculation == Speculation::Full {
+    /// What the steps of a host without a port may need, except what only a step further down
+    /// would need than the one that decided the last time.
+    fn ask_early(&mut self, host: &DnsName, [by_fed, by_matrix, _]: [Step; 3]) {
+        if self.ledger.config.speculation == Speculation::Off {
+            return;
+        }
+        let further = |step| self.last_step != Some(step);
+        let (to_matrix, to_default) = (further(by_fed), further(by_fed) && further(by_matrix));
+        let services = [(Service::MatrixFed, true), (Service::Matrix, to_matrix)];
+        if to_default {
             self.ask_addresses_early(host);
-            for service in [Service::MatrixFed, Service::Matrix] {
-                let question = DnsQuestion::Srv { service, host: host.clone() };
-                self.ledger.dns_early(&question, self.now.monotonic);
-            }
+        }
+        for (service, _) in services.into_iter().filter(|(_, ask)| *ask) {
+            let question = DnsQuestion::Srv { service, host: host.clone() };
+            self.ledger.dns_early(&question, self.now.monotonic);
         }
     }
 
