@@ -122,7 +122,14 @@ fn a_configuration_survives_serde_and_knows_its_fields() {
         assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
     }
     assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), Config::default());
-    for bad in [r#"{"speed":1}"#, r#"{"time":{"dsn":1}}"#, r#"{"user_agent":"a\u0000b"}"#] {
+    let all_jitter = r#"{"well_known":{"jitter_percent":255,"unstated":{"secs":18446744073709551615,"nanos":0}}}"#;
+    assert!(serde_json::from_str::<Config>(all_jitter).is_ok());
+    for bad in [
+        r#"{"user_agent":"caf\u00e9"}"#,
+        r#"{"speed":1}"#,
+        r#"{"time":{"dsn":1}}"#,
+        r#"{"user_agent":"a\u0000b"}"#,
+    ] {
         assert!(serde_json::from_str::<Config>(bad).is_err(), "{bad}");
     }
 }

@@ -10,7 +10,8 @@ use http::Response;
 use matrix_delegation::{
     AddressFamilies, Body, Config, Degraded, Discovery, DnsAnswer, DnsFailure, FetchFailure,
     FetchFailureKind, NoRecord, Now, Output, Question, Records, ResolveError, SkipReason,
-    Speculation, SrvDropReason, Step, StepOutcome, TimeLimits, Warning, WellKnownFailure,
+    Speculation, SrvDropReason, Step, StepOutcome, StepReport, TimeLimits, Warning,
+    WellKnownFailure,
 };
 use support::{World, lenient, millis, seconds, strict, synapse, whole};
 
@@ -391,6 +392,18 @@ mod srv {
     }
 
     #[test]
+    fn no_service_is_not_certain_where_the_other_look_up_failed() {
+        let world = a()
+            .fails("SRV _matrix-fed._tcp.a.example", DnsFailure::ServFail)
+            .srv("_matrix._tcp.a.example", &[(0, 0, 0, ".")]);
+        let run = world.resolve("a.example", &lenient());
+        assert_eq!(run.error().kind(), "service_not_available");
+        assert!(run.error().is_temporary());
+        let kinds: Vec<_> = run.report.warnings.iter().map(Warning::kind).collect();
+        assert_eq!(kinds, ["srv_lookup_failed"]);
+    }
+
+    #[test]
     fn a_root_target_among_others_is_dropped() {
         let world = a()
             .host("m.example", &["192.0.2.2"])
@@ -407,10 +420,10 @@ mod srv {
             &[(0, 0, 443, "192.0.2.2."), (1, 0, 0, "m.example."), (2, 0, 443, "127.1.")],
         );
         let run = world.resolve("a.example", &lenient());
-        let ResolveError::NoUsableEndpoint { dropped, step, .. } = run.error() else {
+        let ResolveError::NoUsableEndpoint { evidence, step, .. } = run.error() else {
             panic!("{:?}", run.error());
         };
-        assert_eq!(dropped.len(), 3);
+        assert_eq!(evidence.dropped.len(), 3);
         assert_eq!(*step, Step::Srv);
         assert!(!run.error().is_temporary());
     }
@@ -433,13 +446,19 @@ mod srv {
         assert_eq!(run.endpoints(), ["m.example:443@192.0.2.2"]);
         assert_eq!(run.warnings(), ["srv_record_dropped"]);
 
+        // Once the alias is gone the record counts again, so its lifetime counts.
+        let brief =
+            world.host_with_ttl("alias.example", &["192.0.2.3"], 60).aliased("alias.example");
+        let run = brief.resolve_once("a.example", &strict());
+        assert_eq!(whole(run.target().lifetimes().addresses), Some(60));
+
         let only = a()
             .host("alias.example", &["192.0.2.3"])
             .aliased("alias.example")
             .srv("_matrix-fed._tcp.a.example", &[(0, 0, 443, "alias.example.")]);
         let run = only.resolve("a.example", &strict());
-        let ResolveError::NoUsableEndpoint { dropped, .. } = run.error() else { panic!() };
-        assert_eq!(dropped[0].reason, SrvDropReason::Alias);
+        let ResolveError::NoUsableEndpoint { evidence, .. } = run.error() else { panic!() };
+        assert_eq!(evidence.dropped[0].reason, SrvDropReason::Alias);
     }
 
     #[test]
@@ -508,6 +527,15 @@ mod addresses {
         let run = world.resolve("a.example", &lenient());
         assert_eq!(run.endpoints(), ["a.example:8448@192.0.2.1"]);
         assert_eq!(run.warnings(), ["address_blocked", "address_blocked"]);
+    }
+
+    #[test]
+    fn of_many_blocked_ones_a_few_are_named() {
+        let all: Vec<String> = (0..60).map(|n| format!("10.0.0.{n}")).collect();
+        let mut all: Vec<&str> = all.iter().map(String::as_str).collect();
+        all.push("192.0.2.1");
+        let run = World::new().host("a.example", &all).resolve("a.example", &lenient());
+        assert_eq!(run.warnings(), ["address_blocked"; 4]);
     }
 
     #[test]
@@ -702,6 +730,60 @@ mod time {
         assert_eq!(run.warnings(), ["srv_target_late"]);
         assert_eq!(run.target().lifetimes().addresses, Some(seconds(120)));
         assert_eq!(run.took, millis(1020));
+    }
+
+    #[test]
+    fn other_targets_have_their_second_from_when_they_were_asked() {
+        for first in ["b.example", "a.example"] {
+            for speculation in [Speculation::Full, Speculation::Off] {
+                let world = a()
+                    .host("b.example", &["192.0.2.2"])
+                    .host("c.example", &["192.0.2.3"])
+                    .srv(
+                        "_matrix-fed._tcp.a.example",
+                        &[(0, 0, 443, first), (1, 0, 443, "c.example.")],
+                    )
+                    .page(URL, 404, &[], "")
+                    .after(GET, seconds(4));
+                let run = world.resolve_once("a.example", &lenient().with_speculation(speculation));
+                assert_eq!(run.endpoints().len(), 2, "{speculation:?} {first}\n{}", run.report);
+                assert_eq!(run.warnings(), [""; 0]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_after_its_limit_does_not_count_whether_anybody_looked_or_not() {
+        let late = a()
+            .host("b.example", &["192.0.2.2"])
+            .srv("_matrix-fed._tcp.a.example", &[(0, 0, 443, "b.example.")])
+            .after("SRV _matrix-fed._tcp.a.example", seconds(7))
+            .page(URL, 404, &[], "")
+            .after(GET, seconds(10));
+        for speculation in [Speculation::Full, Speculation::Off] {
+            let run = late.resolve_once("a.example", &lenient().with_speculation(speculation));
+            assert_eq!(run.target().step(), Step::DefaultPort, "{speculation:?}");
+            assert!(run.target().degraded().is_some());
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_end_does_not_change_the_report() {
+        let mut machine =
+            Discovery::new("a.example:1".parse().unwrap(), Arc::new(lenient()), Now::EPOCH, 0);
+        let mut late = None;
+        while let Output::Ask(Question::Dns { token, question }) = machine.poll_output(Now::EPOCH) {
+            if question.record_type() == "A" {
+                machine.handle_dns(token, a().dns_answer(&question.to_string()), Now::EPOCH);
+            } else {
+                late = Some(token);
+            }
+        }
+        let end = Now::EPOCH + seconds(1);
+        assert!(matches!(machine.poll_output(end), Output::Done(Ok(_))));
+        let report = machine.report();
+        machine.handle_dns(late.unwrap(), DnsAnswer::Failed(DnsFailure::ServFail), end);
+        assert_eq!(machine.report(), report);
     }
 
     #[test]
@@ -913,7 +995,7 @@ mod reports {
             (Step::DelegatedIpLiteral, skipped(SkipReason::NotAnIpLiteral)),
             (Step::DelegatedPort, skipped(SkipReason::NoPort)),
             (Step::DelegatedSrv, StepOutcome::SrvLookupFailed(DnsFailure::Refused)),
-            (Step::DelegatedDeprecatedSrv, StepOutcome::NoSrvRecord),
+            (Step::DelegatedDeprecatedSrv, StepOutcome::NoSrvRecord(NoRecord::NxDomain)),
             (Step::DelegatedDefaultPort, StepOutcome::Decided),
             (Step::Srv, skipped(SkipReason::Delegated)),
             (Step::DeprecatedSrv, skipped(SkipReason::Delegated)),
@@ -931,9 +1013,11 @@ mod reports {
             ("a.example", a().delegates("a.example", "192.0.2.3")),
             ("a.example", with_m().delegates("a.example", "m.example:1")),
             ("a..example", a()),
+            ("a.onion", a()),
         ] {
             let run = world.resolve(name, &lenient());
-            assert!(!run.report.steps.iter().any(|it| it.outcome == StepOutcome::NoSrvRecord));
+            let claims = |it: &StepReport| matches!(it.outcome, StepOutcome::NoSrvRecord(_));
+            assert!(!run.report.steps.iter().any(claims), "{name}");
         }
     }
 

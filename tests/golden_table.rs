@@ -232,6 +232,11 @@ fn a_target_that_contradicts_itself_is_not_deserialised() {
         ("server_name", serde_json::json!("a..example")),
         ("server_name", serde_json::json!("a b")),
         ("delegated", serde_json::json!("b.example")),
+        ("step", serde_json::json!("1")),
+        ("step", serde_json::json!("2")),
+        ("server_name", serde_json::json!("evil.example")),
+        ("server_name", serde_json::json!("a.example:8448")),
+        ("left_to_proxy", serde_json::json!(true)),
         ("endpoints", {
             let mut endpoints = good["endpoints"].clone();
             endpoints[0]["port"] = serde_json::json!(0);

@@ -329,6 +329,18 @@ async fn a_good_answer_outlives_a_slow_well_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_family_that_keeps_failing_beside_the_other_is_asked_every_two_minutes() {
+    let world = a().fails("AAAA a.example", DnsFailure::ServFail);
+    let (scripted, resolver) = set_up(world, lenient());
+    for _ in 0..8 {
+        resolver.resolve(&name("a.example:1")).await.unwrap();
+        let asked = scripted.asked();
+        assert!(asked.contains(&"AAAA a.example".to_owned()), "{asked:?}");
+        tokio::time::advance(seconds(121)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn forgetting_asks_again() {
     let (scripted, resolver) = set_up(delegated(), lenient());
     resolver.resolve(&name("a.example")).await.unwrap();

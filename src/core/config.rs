@@ -211,8 +211,8 @@ impl WellKnownLifetimes {
 
     /// `lifetime` less a random part of up to `jitter_percent`.
     pub(crate) fn jittered(&self, lifetime: Duration, random: &mut SplitMix64) -> Duration {
-        let most = lifetime.mul_f64(f64::from(self.jitter_percent.min(100)) / 100.0);
-        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        let most = lifetime.as_nanos() / 100 * u128::from(self.jitter_percent.min(100));
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
         lifetime.saturating_sub(Duration::from_nanos(random.up_to(most)))
     }
 }
@@ -415,7 +415,7 @@ impl TryFrom<String> for UserAgent {
 
     /// Visible ASCII and spaces only, as RFC 9110 section 5.5 asks of what one sends.
     fn try_from(value: String) -> Result<Self, Self::Error> {
-        HeaderValue::from_str(&value).map(Self)
+        value.parse()
     }
 }
 
@@ -423,7 +423,9 @@ impl std::str::FromStr for UserAgent {
     type Err = http::header::InvalidHeaderValue;
 
     fn from_str(value: &str) -> Result<Self, Self::Err> {
-        HeaderValue::from_str(value).map(Self)
+        // What `HeaderValue` takes besides, it does not give back as text.
+        let text = if value.is_ascii() { value } else { "\0" };
+        HeaderValue::from_str(text).map(Self)
     }
 }
 

@@ -31,6 +31,15 @@ impl Family {
         }
     }
 
+    /// The other family.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
     /// The record type that carries addresses of this family.
     pub const fn record_type(self) -> &'static str {
         match self {

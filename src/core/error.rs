@@ -51,11 +51,13 @@ pub enum ResolveError {
         service: Service,
         /// The host that has the record.
         host: DnsName,
+        /// What else is known.
+        evidence: Box<Evidence>,
     },
     /// Every SRV record was unusable.
     #[error(
         "no SRV record of {service}.{host} for {name} can be used (step {step}): {}",
-        List(dropped)
+        List(&evidence.dropped)
     )]
     NoUsableEndpoint {
         /// The server name.
@@ -67,7 +69,7 @@ pub enum ResolveError {
         /// The host that has the records.
         host: DnsName,
         /// The records, and why each cannot be used.
-        dropped: Vec<DroppedSrv>,
+        evidence: Box<Evidence>,
     },
     /// DNS failed, and the configuration asks that this be an error.
     #[error("looking up {question} for {name} failed (step {step}): {failure}")]
@@ -146,16 +148,18 @@ pub struct Evidence {
     pub hosts: Vec<HostEvidence>,
     /// SRV records that were not used.
     pub dropped: Vec<DroppedSrv>,
+    /// SRV look-ups that failed and were passed over; what they would have said is not known.
+    pub failed: Vec<(DnsQuestion, DnsFailure)>,
 }
 
 /// What is known of the addresses of one host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HostEvidence {
     /// The host.
     pub host: DnsName,
     /// What DNS said of each family asked for.
     pub families: Vec<(Family, FamilyOutcome)>,
-    /// Addresses that the policy blocked.
+    /// Addresses that the policy blocked, the first four of them.
     pub blocked: Vec<(IpAddr, BlockedRange)>,
 }
 
@@ -172,6 +176,15 @@ pub enum FamilyOutcome {
     Failed(DnsFailure),
     /// No answer yet when the resolution ended.
     Late,
+}
+
+impl Evidence {
+    /// Whether some look-up brought no answer, so that more may come to light.
+    fn is_partial(&self) -> bool {
+        let unknown = |outcome| matches!(outcome, FamilyOutcome::Failed(_) | FamilyOutcome::Late);
+        let mut outcomes = self.hosts.iter().flat_map(|host| &host.families);
+        !self.failed.is_empty() || outcomes.any(|(_, outcome)| unknown(*outcome))
+    }
 }
 
 impl fmt::Display for FamilyOutcome {
@@ -277,17 +290,11 @@ impl ResolveError {
             | Self::DeadlineExceeded { .. }
             | Self::TooBusy { .. }
             | Self::AdapterFailed { .. } => true,
-            Self::NoAddresses { evidence, .. } | Self::BlockedAddress { evidence, .. } => {
-                evidence.hosts.iter().any(|host| {
-                    host.families.iter().any(|(_, outcome)| {
-                        matches!(outcome, FamilyOutcome::Failed(_) | FamilyOutcome::Late)
-                    })
-                })
-            }
-            Self::InvalidServerName { .. }
-            | Self::UnresolvableName { .. }
-            | Self::ServiceNotAvailable { .. }
-            | Self::NoUsableEndpoint { .. } => false,
+            Self::NoAddresses { evidence, .. }
+            | Self::BlockedAddress { evidence, .. }
+            | Self::ServiceNotAvailable { evidence, .. }
+            | Self::NoUsableEndpoint { evidence, .. } => evidence.is_partial(),
+            Self::InvalidServerName { .. } | Self::UnresolvableName { .. } => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, Records};
+use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Records};
 use super::dns_name::DnsName;
 use super::error::ResolveError;
 use super::fetch::FetchFailure;
@@ -59,7 +59,7 @@ pub enum StepOutcome {
     /// It decided, for better or worse.
     Decided,
     /// It was passed because its SRV records were looked up and do not exist.
-    NoSrvRecord,
+    NoSrvRecord(NoRecord),
     /// It was passed because its SRV look-up failed.
     SrvLookupFailed(DnsFailure),
     /// It was not reached.
@@ -83,6 +83,8 @@ pub enum SkipReason {
     Delegated,
     /// An earlier step decided.
     DecidedEarlier,
+    /// Its SRV records are not asked for, because .onion names are not in DNS (RFC 7686).
+    Onion,
     /// The resolution ended before.
     Ended,
     /// The resolution is still under way.
@@ -93,7 +95,7 @@ impl fmt::Display for StepOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decided => f.write_str("decided"),
-            Self::NoSrvRecord => f.write_str("passed: looked up, there is no SRV record"),
+            Self::NoSrvRecord(kind) => write!(f, "passed: no SRV record: {kind}"),
             Self::SrvLookupFailed(failure) => write!(f, "passed: {failure}"),
             Self::Skipped(reason) => write!(f, "skipped: {reason}"),
         }
@@ -109,6 +111,7 @@ impl fmt::Display for SkipReason {
             Self::OtherDelegation => "the delegated name is of another kind",
             Self::Delegated => "the well-known document delegates",
             Self::DecidedEarlier => "an earlier step decided",
+            Self::Onion => ".onion names are not in DNS (RFC 7686)",
             Self::Ended => "the resolution ended before",
             Self::NotYet => "not reached yet",
         })

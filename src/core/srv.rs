@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use super::dns::SrvRecord;
@@ -82,11 +83,29 @@ impl fmt::Display for DroppedSrv {
 ///
 /// assert!(SrvSet::from_records(&[record(0, ".")], 20).is_no_service());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SrvSet {
     targets: Vec<SrvTarget>,
     dropped: Vec<DroppedSrv>,
     no_service: bool,
+}
+
+impl<'de> Deserialize<'de> for SrvSet {
+    /// A set that no records can lead to is refused.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Written {
+            targets: Vec<SrvTarget>,
+            dropped: Vec<DroppedSrv>,
+            no_service: bool,
+        }
+        let Written { mut targets, dropped, no_service } = Written::deserialize(deserializer)?;
+        if targets.iter().any(|target| target.port == 0) || no_service && !targets.is_empty() {
+            return Err(D::Error::custom("not a set that SRV records can lead to"));
+        }
+        sort(&mut targets);
+        Ok(Self { targets, dropped, no_service })
+    }
 }
 
 impl SrvSet {

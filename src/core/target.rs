@@ -225,9 +225,35 @@ impl TryFrom<Stored> for DelegationTarget {
         }
         let name = parts.delegated.as_ref().unwrap_or(&parts.server_name);
         let host = name.to_host().map_err(|error| Contradiction(error.to_string()))?;
+        if !parts.endpoints.iter().all(|endpoint| fits(&parts, name, &host, endpoint)) {
+            return Err(contradiction("an endpoint is not what the step says"));
+        }
         let host_header = HeaderValue::from_str(name.as_str())
             .map_err(|_| contradiction("the name does not fit into a header"))?;
         Ok(Self { parts, host, host_header })
+    }
+}
+
+/// Whether an endpoint is one that the step can lead to.
+fn fits(parts: &Stored, name: &ServerName, host: &Host, endpoint: &Endpoint) -> bool {
+    let alone = parts.endpoints.len() == 1 && endpoint.host == *host;
+    let with_addresses = endpoint.addresses.is_empty() == parts.left_to_proxy;
+    match parts.step {
+        Step::IpLiteral | Step::DelegatedIpLiteral => {
+            alone
+                && endpoint.port == name.port().unwrap_or(DEFAULT_PORT)
+                && host.as_ip().is_some_and(|address| endpoint.addresses == [address])
+        }
+        _ if host.as_dns().is_none() => false,
+        Step::ExplicitPort | Step::DelegatedPort => {
+            alone && with_addresses && name.port() == Some(endpoint.port)
+        }
+        Step::DefaultPort | Step::DelegatedDefaultPort => {
+            alone && with_addresses && name.port().is_none() && endpoint.port == DEFAULT_PORT
+        }
+        Step::Srv | Step::DeprecatedSrv | Step::DelegatedSrv | Step::DelegatedDeprecatedSrv => {
+            with_addresses && name.port().is_none() && endpoint.host.as_dns().is_some()
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::address_policy::BlockedRange;
 use super::dns::{DnsFailure, Family, Service};
 use super::dns_name::DnsName;
+use super::error::HostEvidence;
 use super::srv::DroppedSrv;
 use super::text::Causes;
 use super::well_known_answer::WellKnownFailure;
@@ -71,10 +72,10 @@ pub enum Warning {
         target: DnsName,
     },
     /// No address of an SRV target is known, so that it is of no use.
-    #[error("the SRV target {target} has no usable address")]
+    #[error("an SRV target has no usable address: {target}")]
     SrvTargetWithoutAddress {
-        /// The target.
-        target: DnsName,
+        /// The target, with what DNS said.
+        target: HostEvidence,
     },
     /// An SRV target's addresses did not come in time.
     #[error("the addresses of the SRV target {target} did not come in time")]
@@ -82,7 +83,7 @@ pub enum Warning {
         /// The target.
         target: DnsName,
     },
-    /// An address was dropped by the address policy.
+    /// An address was dropped by the address policy. Of each host the first four are named.
     #[error("{address} of {host} is not connected to: {range}")]
     AddressBlocked {
         /// The host.

@@ -112,10 +112,11 @@ impl WellKnownFailure {
     }
 
     /// Whether this is how a server looks that simply does not delegate: no such document, nothing
-    /// listening, no address. It deserves no warning.
-    pub fn is_ordinary(&self) -> bool {
+    /// listening, no address. It deserves no warning. `asked` is the host that the document was
+    /// asked of: a redirect to a host that does not exist is not ordinary.
+    pub fn is_ordinary(&self, asked: &DnsName) -> bool {
         match self {
-            Self::NoAddress { .. } => true,
+            Self::NoAddress { host, .. } => host == asked,
             Self::Status { status, .. } => *status == 404,
             Self::Fetch(failure) => failure.kind == FetchFailureKind::Refused,
             _ => false,
@@ -416,6 +417,7 @@ mod tests {
         }
         let all = WellKnownLifetimes { jitter_percent: 255, ..lifetimes };
         assert!(all.jittered(HOUR, &mut random) <= HOUR);
+        assert!(all.jittered(Duration::MAX, &mut random) <= Duration::MAX);
     }
 
     #[test]
@@ -449,13 +451,21 @@ mod tests {
     #[test]
     fn failures_are_told_apart() {
         use FetchFailureKind as Kind;
-        let host: DnsName = "a.example".parse().unwrap();
+        let asked: DnsName = "a.example".parse().unwrap();
+        let none = |host: &str| WellKnownFailure::NoAddress {
+            host: host.parse().unwrap(),
+            kind: NoRecord::NxDomain,
+            lifetime: HOUR,
+        };
+        let host = asked.clone();
         for (failure, temporary, ordinary) in [
             (WellKnownFailure::Dns { host, failure: DnsFailure::ServFail }, true, false),
             (WellKnownFailure::Fetch(FetchFailure::new(Kind::Refused, "")), true, true),
             (WellKnownFailure::Fetch(FetchFailure::new(Kind::Tls, "")), true, false),
             (WellKnownFailure::TimedOut { limit: HOUR }, true, false),
             (WellKnownFailure::TooLarge { limit: 1 }, true, false),
+            (none("a.example"), false, true),
+            (none("redirected.example"), false, false),
             (status(408), true, false),
             (status(429), true, false),
             (status(500), true, false),
@@ -466,7 +476,7 @@ mod tests {
             (WellKnownFailure::ContentCoding { coding: String::new() }, false, false),
         ] {
             assert_eq!(failure.is_temporary(), temporary, "{failure}");
-            assert_eq!(failure.is_ordinary(), ordinary, "{failure}");
+            assert_eq!(failure.is_ordinary(&asked), ordinary, "{failure}");
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::core::error::ResolveError;
 use crate::core::host::Host;
 use crate::core::report::{Report, Source};
 use crate::core::server_name::ServerName;
+use crate::core::time::Monotonic;
 use crate::core::well_known::WellKnown;
 
 /// How much longer than the limit on a DNS question an adapter is waited for. The machine waits
@@ -276,7 +277,7 @@ impl Inner {
         let now = self.runtime.now().monotonic;
         let joined = self.questions.join(
             question,
-            || self.memory.dns(question, now),
+            || self.memory.dns(question, now).filter(|part| self.is_of_use(question, part, now)),
             |pilot| {
                 let (inner, question) = (Arc::clone(self), question.clone());
                 self.runtime.spawn(Box::pin(async move {
@@ -297,6 +298,19 @@ impl Inner {
             })),
             Err(too_many) => Box::pin(ready(Err(too_many.into()))),
         }
+    }
+
+    /// Whether a remembered answer may be used. A family that failed beside the other's answer is
+    /// asked again after a while, however far its back-off has come.
+    fn is_of_use(&self, question: &DnsQuestion, part: &DnsPart, now: Monotonic) -> bool {
+        let DnsQuestion::Addresses { host, family } = question else { return true };
+        let failed = matches!(part.answer(), DnsAnswer::Failed(_));
+        if !failed || now.since(part.obtained()) < self.config.dns.incomplete {
+            return true;
+        }
+        let other = DnsQuestion::Addresses { host: host.clone(), family: family.other() };
+        let beside = self.memory.earlier_dns(&other);
+        !beside.is_some_and(|part| matches!(part.answer(), DnsAnswer::Found { .. }))
     }
 
     /// Asks DNS. An adapter that overruns the limit on a question has timed out.

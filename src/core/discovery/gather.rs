@@ -11,6 +11,9 @@ use crate::core::error::{FamilyOutcome, HostEvidence};
 use crate::core::time::Monotonic;
 use crate::core::warning::Warning;
 
+/// How many blocked addresses of a host are named in warnings and errors.
+const NAMED_BLOCKED: usize = 4;
+
 /// What is known of a host's addresses at some time.
 #[derive(Debug)]
 pub(super) struct Gathered {
@@ -23,6 +26,8 @@ pub(super) struct Gathered {
     pub(super) alias: bool,
     /// When the first usable address was there.
     pub(super) first: Option<Monotonic>,
+    /// When the host was asked for; stragglers have their grace from then at the earliest.
+    pub(super) asked: Monotonic,
     /// Until when the answers hold that came.
     pub(super) until: Option<Monotonic>,
 }
@@ -36,11 +41,13 @@ pub(super) fn gather(ledger: &mut Ledger, host: &DnsName, now: Monotonic) -> Gat
         blocked: Vec::new(),
         alias: false,
         first: None,
+        asked: Monotonic::ZERO,
         until: None,
     };
     for family in ledger.config.addresses.families() {
         let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
         let fact = ledger.dns(&question, now);
+        gathered.asked = gathered.asked.max(ledger.asked(&question).unwrap_or(now));
         let outcome = match &fact {
             None => FamilyOutcome::Late,
             Some(fact) => match fact.part.answer() {
@@ -99,7 +106,7 @@ impl Gathered {
             return true;
         }
         let Some(first) = self.first else { return false };
-        let due = first + grace;
+        let due = first.max(self.asked) + grace;
         if now < due {
             ledger.wake_at(due);
         }
@@ -127,7 +134,8 @@ impl Gathered {
 
     /// What an administrator should know of a host that is used.
     pub(super) fn warnings(&self) -> impl Iterator<Item = Warning> + '_ {
-        let blocked = self.blocked.iter().map(|(address, range)| Warning::AddressBlocked {
+        let blocked = self.blocked.iter().take(NAMED_BLOCKED);
+        let blocked = blocked.map(|(address, range)| Warning::AddressBlocked {
             host: self.host.clone(),
             address: *address,
             range: range.clone(),
@@ -150,7 +158,7 @@ impl Gathered {
         HostEvidence {
             host: self.host.clone(),
             families: self.families.clone(),
-            blocked: self.blocked.clone(),
+            blocked: self.blocked.iter().take(NAMED_BLOCKED).cloned().collect(),
         }
     }
 }

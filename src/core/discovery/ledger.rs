@@ -42,6 +42,9 @@ pub(super) struct Fact {
     source: Source,
 }
 
+/// Where an answer came from that is none: the question is never asked.
+const NEVER_ASKED: NoRecord = NoRecord::Onion;
+
 impl Ledger {
     pub(super) fn new(config: Arc<Config>, started: Now, seed: u64) -> Self {
         Self {
@@ -112,6 +115,12 @@ impl Ledger {
         fact
     }
 
+    /// When a question was asked, if it was.
+    pub(super) fn asked(&self, question: &DnsQuestion) -> Option<Monotonic> {
+        let entry = self.entries.iter().find(|entry| entry.question == *question)?;
+        Some(entry.asked)
+    }
+
     /// Asks a question whose answer is not needed yet.
     pub(super) fn dns_early(&mut self, question: &DnsQuestion, now: Monotonic) {
         self.entry(question, now);
@@ -132,7 +141,7 @@ impl Ledger {
         let mut entry = Entry { question: question.clone(), asked: now, fact: None };
         if question.host().is_onion() {
             // RFC 7686 section 2: such names are not looked up in DNS.
-            let answer = DnsAnswer::None { kind: NoRecord::Onion, ttl: Some(Duration::MAX) };
+            let answer = DnsAnswer::None { kind: NEVER_ASKED, ttl: None };
             let part = DnsPart::new(question, answer, now, None, &self.config.dns);
             entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
         } else {
@@ -144,11 +153,20 @@ impl Ledger {
 
     /// Takes in an answer; a second one, or one to a question never asked, does nothing.
     pub(super) fn answer(&mut self, token: DnsToken, answer: DnsAnswer, now: Monotonic) {
-        let lifetimes = &self.config.dns;
-        if let Some(entry) = self.entries.get_mut(token.0).filter(|entry| entry.fact.is_none()) {
-            let part = Arc::new(DnsPart::new(&entry.question, answer, now, None, lifetimes));
-            entry.fact = Some(Fact { part, at: now, source: Source::Asked });
+        let config = Arc::clone(&self.config);
+        if let Some(entry) = self.waiting(token, now) {
+            let part = DnsPart::new(&entry.question, answer, now, None, &config.dns);
+            entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
         }
+    }
+
+    /// The entry that still waits for its answer at this time. One that is overdue is left to time
+    /// out, whether anybody has looked at it since or not.
+    fn waiting(&mut self, token: DnsToken, now: Monotonic) -> Option<&mut Entry> {
+        let limit = self.config.time.dns + ANSWER_MARGIN;
+        self.entries
+            .get_mut(token.0)
+            .filter(|entry| entry.fact.is_none() && now < entry.asked + limit)
     }
 
     /// The same with an answer that keeps the lifetime it has.
@@ -159,7 +177,7 @@ impl Ledger {
         source: Source,
         now: Monotonic,
     ) {
-        if let Some(entry) = self.entries.get_mut(token.0).filter(|entry| entry.fact.is_none()) {
+        if let Some(entry) = self.waiting(token, now) {
             entry.fact = Some(Fact { part, at: now, source });
         }
     }
@@ -170,8 +188,12 @@ impl Ledger {
     }
 
     pub(super) fn exchanges(&self) -> Vec<DnsExchange> {
-        self.entries
-            .iter()
+        let asked = self.entries.iter().filter(|entry| {
+            entry.fact.as_ref().is_none_or(|fact| {
+                !matches!(fact.part.answer(), DnsAnswer::None { kind: NEVER_ASKED, .. })
+            })
+        });
+        asked
             .map(|entry| DnsExchange {
                 question: entry.question.clone(),
                 asked: self.since_start(entry.asked),

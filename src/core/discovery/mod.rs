@@ -325,6 +325,9 @@ impl Discovery {
 
     /// Takes in what DNS said.
     pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
+        if self.outcome.is_some() {
+            return;
+        }
         let now = self.clock(now);
         self.ledger.answer(token, answer, now.monotonic);
     }
@@ -337,6 +340,9 @@ impl Discovery {
         source: Source,
         now: Now,
     ) {
+        if self.outcome.is_some() {
+            return;
+        }
         let now = self.clock(now);
         self.ledger.answer_part(token, part, source, now.monotonic);
     }
@@ -348,6 +354,9 @@ impl Discovery {
         result: Result<Response<Body>, FetchFailure>,
         now: Now,
     ) {
+        if self.outcome.is_some() {
+            return;
+        }
         let now = self.clock(now);
         let at = self.ledger.since_start(now.monotonic);
         if let WellKnownSource::Chain { chain: Some(chain), .. } = &mut self.well_known {
@@ -365,6 +374,9 @@ impl Discovery {
         lookup: Option<Arc<WellKnownReport>>,
         now: Now,
     ) {
+        if self.outcome.is_some() {
+            return;
+        }
         self.clock(now);
         if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
             && shared.answer.is_none()
@@ -390,7 +402,7 @@ impl Discovery {
     }
 
     fn clock(&mut self, now: Now) -> Now {
-        if now.monotonic >= self.now.monotonic && self.outcome.is_none() {
+        if now.monotonic >= self.now.monotonic {
             self.now = now;
         }
         self.now

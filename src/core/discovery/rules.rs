@@ -30,7 +30,7 @@ use super::WellKnownSource;
 use super::gather::{Gathered, gather};
 use super::ledger::{Fact, Ledger};
 use crate::core::config::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Service};
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Service};
 use crate::core::dns_name::DnsName;
 use crate::core::error::{Evidence, ResolveError};
 use crate::core::host::Host;
@@ -66,6 +66,8 @@ pub(super) struct Rules<'a> {
 pub(super) struct Draft {
     delegated: Option<ServerName>,
     pub(super) warnings: Vec<Warning>,
+    /// SRV look-ups that failed and were passed over.
+    failed: Vec<(DnsQuestion, DnsFailure)>,
     degraded: Option<Degraded>,
     stale: bool,
     lifetimes: Lifetimes,
@@ -154,12 +156,18 @@ impl Rules<'_> {
                 DnsAnswer::Found { .. } => {
                     return self.srv_found(step, service, host, part.srv_records());
                 }
-                DnsAnswer::None { .. } => self.passed.push((step, StepOutcome::NoSrvRecord)),
+                DnsAnswer::None { kind: NoRecord::Onion, .. } => {
+                    self.passed.push((step, StepOutcome::Skipped(SkipReason::Onion)));
+                }
+                DnsAnswer::None { kind, .. } => {
+                    self.passed.push((step, StepOutcome::NoSrvRecord(*kind)));
+                }
                 DnsAnswer::Failed(failure) => {
                     if self.ledger.config.dns_failure == DnsFailurePolicy::Fail {
                         return Poll::Ready(Err(self.dns_failed(step, question, *failure)));
                     }
                     self.passed.push((step, StepOutcome::SrvLookupFailed(*failure)));
+                    self.draft.failed.push((question, *failure));
                     self.draft.degraded.get_or_insert(Degraded::SrvLookupFailed(service));
                     let (host, failure) = (host.clone(), *failure);
                     self.warn(Warning::SrvLookupFailed { service, host, failure });
@@ -181,11 +189,13 @@ impl Rules<'_> {
         let name = self.name.clone();
         if set.is_no_service() {
             let host = host.clone();
+            let evidence = Box::new(self.evidence(&[], set.dropped().to_vec()));
             return Poll::Ready(Err(ResolveError::ServiceNotAvailable {
                 name,
                 step,
                 service,
                 host,
+                evidence,
             }));
         }
         for record in set.dropped() {
@@ -199,7 +209,11 @@ impl Rules<'_> {
         let mut targets = set.targets().to_vec();
         let hosts = ready!(self.gather_all(&targets));
         if self.ledger.config.srv_alias == SrvAliasPolicy::Drop {
+            let (now, incomplete) = (self.now.monotonic, self.ledger.config.dns.incomplete);
             for aliased in hosts.iter().filter(|gathered| gathered.alias) {
+                // Once the alias is gone the record counts again.
+                let life = aliased.until(now, incomplete).since(now);
+                shorten(&mut self.draft.lifetimes.addresses, life);
                 for target in targets.extract_if(.., |target| target.host == aliased.host) {
                     let record = DroppedSrv {
                         target: target.host.as_str().to_owned(),
@@ -214,12 +228,13 @@ impl Rules<'_> {
         }
         if targets.is_empty() {
             let host = host.clone();
+            let evidence = Box::new(self.evidence(&hosts, dropped));
             return Poll::Ready(Err(ResolveError::NoUsableEndpoint {
                 name,
                 step,
                 service,
                 host,
-                dropped,
+                evidence,
             }));
         }
         self.connect_to(step, Origin::Srv, &targets, dropped)
@@ -272,7 +287,7 @@ impl Rules<'_> {
         }
         if gathered.addresses.is_empty() {
             self.warn(if gathered.is_complete() {
-                Warning::SrvTargetWithoutAddress { target }
+                Warning::SrvTargetWithoutAddress { target: gathered.evidence() }
             } else {
                 Warning::SrvTargetLate { target }
             });
@@ -304,7 +319,9 @@ impl Rules<'_> {
         let Some(first) = hosts.iter().filter_map(|gathered| gathered.first).min() else {
             return Poll::Pending;
         };
-        let due = first + target_grace;
+        // An address may have been there long before the other targets were asked for.
+        let asked = hosts.iter().map(|gathered| gathered.asked).max().unwrap_or(first);
+        let due = first.max(asked) + target_grace;
         if now < due {
             self.ledger.wake_at(due);
             return Poll::Pending;
@@ -335,7 +352,7 @@ impl Rules<'_> {
                 if degraded {
                     self.draft.degraded = Some(Degraded::WellKnownLost);
                 }
-                if degraded || !failure.is_ordinary() {
+                if degraded || !failure.is_ordinary(host) {
                     let (host, failure) = (host.clone(), failure.clone());
                     self.draft.warnings.push(Warning::WellKnownUnusable { host, failure });
                 }
@@ -405,8 +422,13 @@ impl Rules<'_> {
     }
 
     fn dns_failed(&self, step: Step, question: DnsQuestion, failure: DnsFailure) -> ResolveError {
-        let evidence = Box::default();
+        let evidence = Box::new(self.evidence(&[], Vec::new()));
         ResolveError::DnsFailed { name: self.name.clone(), step, question, failure, evidence }
+    }
+
+    fn evidence(&self, hosts: &[Gathered], dropped: Vec<DroppedSrv>) -> Evidence {
+        let hosts = hosts.iter().map(Gathered::evidence).collect();
+        Evidence { hosts, dropped, failed: self.draft.failed.clone() }
     }
 
     /// The error of a step whose endpoints have no usable address.
@@ -417,8 +439,7 @@ impl Rules<'_> {
         dropped: Vec<DroppedSrv>,
     ) -> ResolveError {
         let name = self.name.clone();
-        let evidence =
-            Box::new(Evidence { hosts: hosts.iter().map(Gathered::evidence).collect(), dropped });
+        let evidence = Box::new(self.evidence(hosts, dropped));
         let failed = hosts.iter().find_map(|it| it.failure().map(|failure| (it, failure)));
         if self.ledger.config.dns_failure == DnsFailurePolicy::Fail
             && let Some((gathered, (family, failure))) = failed
