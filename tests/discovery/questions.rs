@@ -1,0 +1,122 @@
+//! What is asked, how often, and what late answers do.
+
+use super::*;
+
+/// The table in the documentation of `Speculation`.
+#[test]
+fn are_counted_as_documented() {
+    let records = &[(0, 0, 443, "b.example."), (1, 0, 443, "c.example.")];
+    let base = || with_m().host("b.example", &["192.0.2.2"]).host("c.example", &["192.0.2.3"]);
+    let n = 2;
+    for (name, world, full, off) in [
+        ("192.0.2.1", base(), 0, 0),
+        ("a.example:1", base(), 2, 2),
+        ("a.example", base().delegates("a.example", "192.0.2.3"), 5, 3),
+        ("a.example", base().delegates("a.example", "m.example:1"), 7, 5),
+        (
+            "a.example",
+            base().delegates("a.example", "m.example").srv("_matrix-fed._tcp.m.example", records),
+            9 + 2 * n,
+            4 + 2 * n,
+        ),
+        (
+            "a.example",
+            base().delegates("a.example", "m.example").srv("_matrix._tcp.m.example", records),
+            9 + 2 * n,
+            5 + 2 * n,
+        ),
+        ("a.example", base().delegates("a.example", "m.example"), 9, 7),
+        ("a.example", base().srv("_matrix-fed._tcp.a.example", records), 5 + 2 * n, 4 + 2 * n),
+        ("a.example", base().srv("_matrix._tcp.a.example", records), 5 + 2 * n, 5 + 2 * n),
+        ("a.example", base(), 5, 5),
+    ] {
+        for (speculation, count) in [(Speculation::Full, full), (Speculation::Off, off)] {
+            let run = world.resolve_once(name, &lenient().with_speculation(speculation));
+            let step = run.target().step();
+            assert_eq!(run.asked.len(), count, "step {step}, {speculation:?}: {:?}", run.asked);
+        }
+    }
+}
+
+/// What was not needed the last time is not asked early; what comes out is the same.
+#[test]
+fn are_fewer_where_the_last_step_is_known() {
+    let records = &[(0, 0, 443, "b.example.")];
+    let base = || with_m().host("b.example", &["192.0.2.2"]);
+    let delegated = || base().delegates("a.example", "m.example");
+    for (world, cold, warm) in [
+        (delegated().srv("_matrix-fed._tcp.m.example", records), 11, 6),
+        (delegated().srv("_matrix._tcp.m.example", records), 11, 7),
+        (delegated(), 9, 7),
+        (base().srv("_matrix-fed._tcp.a.example", records), 7, 6),
+        (base().srv("_matrix._tcp.a.example", records), 7, 7),
+        (base(), 5, 5),
+    ] {
+        let first = world.resolve_once("a.example", &lenient());
+        let step = first.target().step();
+        assert_eq!(first.asked.len(), cold, "{step}: {:?}", first.asked);
+        let mut again = world.clone();
+        again.last_step = Some(step);
+        let second = again.resolve_once("a.example", &lenient());
+        assert_eq!(second.asked.len(), warm, "{step}: {:?}", second.asked);
+        for other in Step::ALL {
+            again.last_step = Some(other);
+            let other = again.resolve("a.example", &lenient());
+            assert_eq!(other.endpoints(), first.endpoints());
+            assert_eq!(other.target().step(), step);
+        }
+    }
+}
+
+#[test]
+fn none_is_asked_twice() {
+    let world = with_m()
+        .delegates("a.example", "a.example")
+        .srv("_matrix-fed._tcp.a.example", &[(0, 0, 1, "a.example."), (0, 0, 2, "a.example.")]);
+    let run = world.resolve_once("a.example", &lenient());
+    let mut asked = run.asked.clone();
+    asked.sort();
+    asked.dedup();
+    assert_eq!(asked.len(), run.asked.len());
+}
+
+#[test]
+fn late_second_and_unknown_answers_do_nothing() {
+    let config = Arc::new(lenient());
+    let world = a();
+    let mut machine = Discovery::new("a.example:443".parse().unwrap(), config, Now::EPOCH, 0);
+    let mut tokens = Vec::new();
+    let target = loop {
+        match machine.poll_output(Now::EPOCH) {
+            Output::Ask(Question::Dns { token, question }) => {
+                let answer = world.dns_answer(&question.to_string());
+                machine.handle_dns(token, answer, Now::EPOCH);
+                let other = DnsAnswer::Found {
+                    records: Records::Addresses(vec!["192.0.2.66".parse().unwrap()]),
+                    ttl: seconds(1),
+                    alias: true,
+                };
+                machine.handle_dns(token, other, Now::EPOCH);
+                tokens.push(token);
+            }
+            Output::Done(outcome) => break outcome.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(support::endpoints(&target), ["a.example:443@192.0.2.1"]);
+    machine.handle_dns(tokens[0], DnsAnswer::Failed(DnsFailure::ServFail), Now::EPOCH);
+    let Output::Done(again) = machine.poll_output(Now::EPOCH + seconds(99)) else { panic!() };
+    assert!(Arc::ptr_eq(&again.unwrap(), &target));
+}
+
+#[test]
+fn time_that_runs_backwards_stands_still() {
+    let later = Now::EPOCH + seconds(100);
+    let mut machine =
+        Discovery::new("a.example:443".parse().unwrap(), Arc::new(lenient()), later, 0);
+    for _ in 0..2 {
+        assert!(matches!(machine.poll_output(later), Output::Ask(_)));
+    }
+    let Output::Wait(Some(wake)) = machine.poll_output(Now::EPOCH) else { panic!() };
+    assert_eq!(wake, later.monotonic + millis(5_250));
+}

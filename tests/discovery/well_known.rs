@@ -1,0 +1,205 @@
+//! The well-known document: what is valid, what is not, and what comes of it.
+
+use super::*;
+
+fn failure(world: &World) -> (Step, WellKnownFailure) {
+    let run = world.resolve("a.example", &lenient());
+    let step = run.target().step();
+    (step, run.report.well_known.unwrap().result.unwrap().unwrap_err())
+}
+
+/// Whatever is wrong with it leads to step 4 and on, never to an error.
+#[test]
+fn any_failure_leads_to_step_four() {
+    use FetchFailureKind as Kind;
+    let mut worlds: Vec<World> = [
+        Kind::Adapter,
+        Kind::NoAddress,
+        Kind::Connect,
+        Kind::Refused,
+        Kind::ConnectTimeout,
+        Kind::Tls,
+        Kind::TlsTimeout,
+        Kind::ExchangeTimeout,
+        Kind::Protocol,
+        Kind::HeadTooLarge,
+        Kind::CutOff,
+    ]
+    .into_iter()
+    .map(|kind| a().fetched(URL, Err(FetchFailure::new(kind, "scripted"))))
+    .collect();
+    for status in [100, 201, 204, 206, 300, 304, 305, 306, 400, 404, 410, 429, 500, 503, 999] {
+        worlds.push(with_m().page(URL, status, &[("location", "/x")], delegation()));
+    }
+    for body in ["", "x", "[]", "{}", r#"{"m.server":1}"#, r#"{"m.server":"a b"}"#] {
+        worlds.push(a().well_known("a.example", body));
+    }
+    let too_large = Response::new(Body::TooLarge);
+    worlds.push(a().fetched(URL, Ok(too_large)));
+    worlds.push(a().never(GET));
+    for world in worlds {
+        let (step, _) = failure(&world);
+        assert_eq!(step, Step::DefaultPort);
+    }
+}
+
+#[test]
+fn the_fetch_is_told_all_it_needs() {
+    let mut machine =
+        Discovery::new("A.Example".parse().unwrap(), Arc::new(lenient()), Now::EPOCH, 0);
+    let world = World::new().host("a.example", &["192.0.2.1", "192.0.2.9", "2001:db8::1"]);
+    loop {
+        match machine.poll_output(Now::EPOCH) {
+            Output::Ask(Question::Dns { token, question }) => {
+                let answer = world.dns_answer(&question.to_string());
+                machine.handle_dns(token, answer, Now::EPOCH);
+            }
+            Output::Ask(Question::Fetch { fetch, .. }) => {
+                assert_eq!(fetch.request.method(), http::Method::GET);
+                assert_eq!(fetch.request.uri().to_string(), URL);
+                let headers = fetch.request.headers();
+                assert_eq!(headers["host"], "a.example");
+                assert_eq!(headers["accept-encoding"], "identity");
+                assert!(headers["user-agent"].to_str().unwrap().starts_with("matrix-delegation/"));
+                let addresses: Vec<_> = fetch.addresses.iter().map(ToString::to_string).collect();
+                assert_eq!(addresses, ["192.0.2.1:443", "[2001:db8::1]:443", "192.0.2.9:443"]);
+                assert_eq!(fetch.tls_name, "a.example".try_into().unwrap());
+                // A little less than all of the well-known may take.
+                assert_eq!(fetch.limits.total, millis(14_900));
+                assert_eq!(fetch.limits.body_bytes, 51_200);
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_content_coding_that_nobody_asked_for_is_refused() {
+    for (coding, step) in [
+        ("gzip", Step::DefaultPort),
+        ("Identity", Step::DelegatedPort),
+        ("br, identity", Step::DefaultPort),
+    ] {
+        let world = with_m().page(URL, 200, &[("content-encoding", coding)], delegation());
+        let run = world.resolve("a.example", &lenient());
+        assert_eq!(run.target().step(), step, "{coding}");
+    }
+}
+
+#[test]
+fn the_content_type_is_ignored() {
+    let world = with_m().page(URL, 200, &[("content-type", "text/html")], delegation());
+    assert_eq!(world.resolve("a.example", &lenient()).target().step(), Step::DelegatedPort);
+}
+
+#[test]
+fn a_body_at_the_limit_is_read_and_one_over_is_not() {
+    let padding = 51_200 - delegation().len();
+    for (spaces, step) in [(padding, Step::DelegatedPort), (padding + 1, Step::DefaultPort)] {
+        let body = format!("{}{}", delegation(), " ".repeat(spaces));
+        let run = with_m().well_known("a.example", &body).resolve("a.example", &lenient());
+        assert_eq!(run.target().step(), step, "{spaces}");
+    }
+}
+
+#[test]
+fn a_name_without_a_host_is_bad_data_and_warned_of() {
+    for server in ["127.1", "m..example", "m.example.", "-m.example", "0x7f.1", "2130706433"] {
+        let run = a().delegates("a.example", server).resolve("a.example", &lenient());
+        assert_eq!(run.target().step(), Step::DefaultPort, "{server}");
+        assert_eq!(run.warnings(), ["well_known_unusable"], "{server}");
+    }
+}
+
+#[test]
+fn an_ordinary_absence_is_no_reason_for_a_warning() {
+    let none = World::new()
+        .none("A a.example", NoRecord::NoData)
+        .srv("_matrix-fed._tcp.a.example", &[(0, 0, 443, "m.example.")])
+        .host("m.example", &["192.0.2.2"]);
+    for world in [a(), a().page(URL, 404, &[], ""), none] {
+        assert_eq!(world.resolve("a.example", &lenient()).warnings(), [""; 0]);
+    }
+    let forbidden = a().page(URL, 403, &[], "").resolve("a.example", &lenient());
+    assert_eq!(forbidden.warnings(), ["well_known_unusable"]);
+}
+
+#[test]
+fn it_is_asked_in_lower_case_and_once() {
+    let run = with_m().delegates("a.example", "A.example").resolve_once("A.Example", &lenient());
+    assert_eq!(run.target().step(), Step::DelegatedDefaultPort);
+    assert_eq!(run.target().authority(), "A.example");
+    let fetches: Vec<_> = run.asked.iter().filter(|it| it.starts_with("GET")).collect();
+    assert_eq!(fetches, [&format!("GET {URL}")]);
+}
+
+#[test]
+fn there_is_no_second_delegation() {
+    let world = with_m().delegates("a.example", "m.example").delegates("m.example", "b.example");
+    let run = world.resolve("a.example", &lenient());
+    assert_eq!(run.target().step(), Step::DelegatedDefaultPort);
+    assert!(!run.asked.iter().any(|it| it.contains("https://m.example")));
+}
+
+#[test]
+fn a_slow_one_gives_way_to_step_four_after_fifteen_seconds() {
+    let run = a().never(GET).resolve_once("a.example", &lenient());
+    assert_eq!(run.target().step(), Step::DefaultPort);
+    assert_eq!(run.took, seconds(15));
+    let failure = run.report.well_known.unwrap().result.unwrap().unwrap_err();
+    assert_eq!(failure, WellKnownFailure::TimedOut { limit: seconds(15) });
+}
+
+#[test]
+fn its_lifetime_is_its_own() {
+    let page = |value| with_m().page(URL, 200, &[("cache-control", value)], delegation());
+    let lifetimes =
+        |config: &Config, value| page(value).resolve_once("a.example", config).target().lifetimes();
+    let lenient = lenient();
+    assert_eq!(whole(lifetimes(&lenient, "max-age=7200").well_known), Some(7200));
+    assert_eq!(whole(lifetimes(&lenient, "max-age=7200").least()), Some(300));
+    assert_eq!(whole(lifetimes(&lenient, "no-store").well_known), Some(60));
+    assert_eq!(whole(lifetimes(&strict(), "no-store").well_known), Some(0));
+    assert_eq!(whole(lifetimes(&synapse(), "no-store").well_known), Some(300));
+    let most = Some(48 * 3600);
+    assert_eq!(whole(lifetimes(&lenient, "max-age=99999999").well_known), most);
+}
+
+#[test]
+fn an_earlier_good_answer_stands_in_for_a_passing_failure() {
+    let good = with_m().delegates("a.example", "m.example:443");
+    let now = Now::EPOCH;
+    let mut look_up = matrix_delegation::WellKnownLookup::new(
+        "a.example".parse().unwrap(),
+        Arc::new(lenient()),
+        now,
+        0,
+    );
+    let earlier = loop {
+        match look_up.poll_output(now) {
+            Output::Ask(Question::Dns { token, question }) => {
+                look_up.handle_dns(token, good.dns_answer(&question.to_string()), now);
+            }
+            Output::Ask(Question::Fetch { token, fetch }) => {
+                let url = fetch.request.uri().to_string();
+                look_up.handle_response(token, good.response(&url), now);
+            }
+            Output::Done(answer) => break answer,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut down = with_m().page(URL, 503, &[], "");
+    down.earlier = Some(earlier.clone());
+    let run = down.resolve("a.example", &lenient());
+    assert_eq!(run.target().step(), Step::DelegatedPort);
+    assert!(run.target().is_stale());
+    assert_eq!(run.warnings(), ["well_known_stale"]);
+
+    let mut gone = with_m().page(URL, 404, &[], "");
+    gone.earlier = Some(earlier);
+    let run = gone.resolve("a.example", &lenient());
+    assert_eq!(run.target().step(), Step::DefaultPort);
+    assert_eq!(run.target().degraded(), Some(Degraded::WellKnownLost));
+    assert_eq!(run.target().lifetimes().held, Some(seconds(120)));
+}
