@@ -13,7 +13,7 @@ mod present;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, BufRead, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,13 +40,13 @@ struct Options {
     #[arg(long)]
     json: bool,
     /// The DNS server to ask in place of the system's; the hosts file is not read then.
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = server)]
     dns: Option<SocketAddr>,
     /// Certificates in PEM to trust besides the platform's.
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
     /// A range that may be connected to although it is not the public internet.
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = range)]
     allow: Vec<IpNet>,
     /// Draws the order of SRV endpoints and the jitter of lifetimes.
     #[arg(long, value_name = "N")]
@@ -79,9 +79,25 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn server(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(server) if server.port() != 0 => Ok(server),
+        _ => Err("not an IP address with a port, such as 192.0.2.53:53".to_owned()),
+    }
+}
+
+fn range(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "not a range of addresses, such as 192.0.2.0/24".to_owned())
+}
+
 fn path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err("a path begins with /".to_owned());
+    }
+    if text.contains('#') {
+        return Err("a path has no #".to_owned());
     }
     text.parse::<http::uri::PathAndQuery>().map_err(|error| error.to_string())?;
     Ok(text.to_owned())
@@ -216,16 +232,16 @@ impl Program {
         if self.options.no_cache {
             self.resolver.clear();
         }
-        let explanation = match ServerName::parse(name) {
-            Ok(name) => Some(self.resolver.explain(&name).await),
+        let parsed = match ServerName::parse(name) {
+            Ok(parsed) => parsed,
             Err(error) => {
                 let error = ResolveError::invalid_server_name(name, error);
                 return self.print(&String::from_utf8_lossy(name), &Err(error), None, None);
             }
         };
-        let Some(Explanation { result, report, .. }) = explanation else { return Ok(()) };
-        // Each line draws its own order.
-        self.seed = self.seed.wrapping_add(1);
+        let Explanation { result, report, .. } = self.resolver.explain(&parsed).await;
+        // Each line draws its own order; the step keeps the lines of one seed off those of the next.
+        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let answer = match (&self.options.get, &result) {
             (Some(path), Ok(found)) => Some(self.get(found, path).await),
             _ => None,
@@ -269,8 +285,7 @@ impl Program {
     ) -> io::Result<()> {
         self.all_resolved &= result.is_ok();
         let remembered = |found: &Resolution| {
-            (self.options.explain && found.provenance() == Provenance::Cached)
-                .then(|| found.age().as_secs())
+            (self.options.explain && !found.is_new()).then(|| found.age().as_secs())
         };
         let mut out = io::stdout().lock();
         if self.options.json {
@@ -294,10 +309,10 @@ impl Program {
             writeln!(out)?;
             return out.flush();
         }
-        writeln!(out, "{}", name.escape_debug())?;
+        writeln!(out, "{}", present::printable(name))?;
         match result {
             Ok(found) => {
-                write!(out, "{}", present::Target(found))?;
+                write!(out, "{}", present::Target(found, self.seed))?;
                 writeln!(out, "    answer        {}", found.provenance())?;
                 if let Some(age) = remembered(found) {
                     writeln!(out, "    remembered    for {age} s, as found then:")?;
@@ -307,14 +322,17 @@ impl Program {
         }
         match response {
             Some(Answer::Response { status, body }) => {
+                let body = present::printable(&body.to_string());
                 writeln!(out, "    response      {status} {body}")?;
             }
-            Some(Answer::Failed { error }) => writeln!(out, "    no response   {error}")?,
+            Some(Answer::Failed { error }) => {
+                writeln!(out, "    no response   {}", present::printable(&error))?;
+            }
             None => {}
         }
         if let Some(report) = report {
             for line in report.to_string().lines() {
-                writeln!(out, "    | {line}")?;
+                writeln!(out, "    | {}", present::printable(line))?;
             }
         }
         out.flush()
@@ -363,7 +381,8 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+// Another thread drives what goes on in the background while this one waits for input.
+#[tokio::main(worker_threads = 1)]
 async fn main() -> ExitCode {
     let options = Options::parse();
     let mut program = match Program::new(options) {

@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
 fn show(row: &Row, result: &Result<Resolution, ResolveError>) {
     println!("{}  ({})", row.server_name, row.title);
     match result {
-        Ok(found) => print!("{}", present::Target(found)),
+        Ok(found) => print!("{}", present::Target(found, 0)),
         Err(error) => print!("{}", present::Failure(error)),
     }
 }

@@ -49,6 +49,7 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
         same("/limits/body_bytes", json!(51_200)),
         seconds("/time/dns", 5),
         seconds("/time/connect", 5),
+        millis("/time/attempt_delay", 250),
         seconds("/time/tls", 5),
         seconds("/time/exchange", 10),
         seconds("/time/well_known", 15),
@@ -111,6 +112,7 @@ fn limits_that_stand_in_two_places_agree() {
     assert_eq!(fetch.head_bytes, config.limits.head_bytes);
     assert_eq!(fetch.total, config.time.well_known);
     assert_eq!(fetch.connect, config.time.connect);
+    assert_eq!(fetch.attempt_delay, config.time.attempt_delay);
     assert_eq!(fetch.tls, config.time.tls);
     assert_eq!(fetch.exchange, config.time.exchange);
 }

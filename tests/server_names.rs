@@ -503,7 +503,7 @@ fn errors_say_what_and_where() {
     assert_eq!(serde_json::from_str::<ServerNameError>(&json).unwrap(), error);
 
     let error = ServerName::parse("a..b").unwrap().to_host().unwrap_err();
-    assert_eq!(error.to_string(), "no host can be made of the server name a..b");
+    assert_eq!(error.to_string(), "no host can be made of the server name \"a..b\"");
     let source = std::error::Error::source(&error).unwrap();
     assert_eq!(source.to_string(), "it has an empty label");
     let json = serde_json::to_string(&error).unwrap();

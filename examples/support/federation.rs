@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::header::{ACCEPT, HOST};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, USER_AGENT};
 use http::{Request, Response};
 use matrix_delegation::{
     Body, DelegationTarget, Endpoint, Fetch, FetchAttempt, FetchFailure, FetchFailureKind,
-    FetchLimits, WellKnownFetch,
+    FetchLimits, UserAgent, WellKnownFetch,
 };
 
 /// All endpoints together may take this long.
@@ -26,6 +26,8 @@ pub fn request(
     let request = Request::get(format!("https://{}{path}", target.authority()))
         .header(HOST, target.host_header())
         .header(ACCEPT, "application/json")
+        .header(ACCEPT_ENCODING, "identity")
+        .header(USER_AGENT, UserAgent::default().as_header())
         .body(())?;
     let addresses: Vec<SocketAddr> = endpoint.addresses().collect();
     let mut limits = FetchLimits::default();

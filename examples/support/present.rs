@@ -6,16 +6,17 @@ use std::fmt;
 
 use matrix_delegation::{Resolution, ResolveError};
 
-/// A resolution, a line for each thing that one needs to know.
+/// A resolution, a line for each thing that one needs to know; the seed draws the order of its
+/// endpoints.
 #[derive(Debug)]
-pub struct Target<'a>(pub &'a Resolution);
+pub struct Target<'a>(pub &'a Resolution, pub u64);
 
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let found = self.0;
         let reasons = found.reasons();
         writeln!(f, "    step          {}: {}", found.step(), reasons.endpoints)?;
-        for endpoint in found.endpoints() {
+        for endpoint in found.attempts(self.1) {
             let addresses: Vec<_> = endpoint.addresses().map(|it| it.to_string()).collect();
             writeln!(f, "    connect to    {endpoint} at {}", addresses.join(", "))?;
         }
@@ -49,6 +50,23 @@ impl fmt::Display for Failure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "    not resolved  {}: {}", self.0.kind(), with_causes(self.0))
     }
+}
+
+/// Text from outside without what a terminal would act on: control characters, and those that turn
+/// the direction of text.
+pub fn printable(text: &str) -> String {
+    let acts = |it: char| {
+        it.is_control()
+            || matches!(it, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, it| {
+        if acts(it) {
+            shown.extend(it.escape_unicode());
+        } else {
+            shown.push(it);
+        }
+        shown
+    })
 }
 
 /// An error with its causes, on one line.

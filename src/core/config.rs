@@ -320,6 +320,9 @@ pub struct TimeLimits {
     pub dns: Duration,
     /// Connecting to one address. Default 5 s.
     pub connect: Duration,
+    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
+    /// Default 250 ms.
+    pub attempt_delay: Duration,
     /// The TLS handshake with one address. Default 5 s.
     pub tls: Duration,
     /// One HTTP exchange. Default 10 s.
@@ -346,6 +349,7 @@ impl Default for TimeLimits {
         Self {
             dns: Duration::from_secs(5),
             connect: fetch.connect,
+            attempt_delay: fetch.attempt_delay,
             tls: fetch.tls,
             exchange: fetch.exchange,
             well_known: fetch.total,
@@ -498,6 +502,7 @@ impl Config {
     pub(crate) fn fetch_limits(&self, total: Duration) -> FetchLimits {
         FetchLimits {
             connect: self.time.connect,
+            attempt_delay: self.time.attempt_delay,
             tls: self.time.tls,
             exchange: self.time.exchange,
             total,

@@ -87,7 +87,7 @@ pub enum ResolveError {
     },
     /// An address was blocked by the address policy, and none is left.
     #[error(
-        "{name} leads to {address} ({host}), which may not be connected to (step {step}): {range}; allow the range in the address policy if it is meant to be reached"
+        "{name} leads to {address}, which may not be connected to (step {step}): {range}; allow the range in the address policy if it is meant to be reached"
     )]
     BlockedAddress {
         /// The server name.

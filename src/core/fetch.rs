@@ -10,7 +10,7 @@ use thiserror::Error;
 
 /// One HTTPS exchange, ready to be made: no look-up and no decision is left to whoever makes it.
 ///
-/// The exchange connects to `addresses` in order and to nothing else, presents and verifies
+/// The exchange connects to `addresses`, in order, and to nothing else, presents and verifies
 /// `tls_name`, speaks HTTP/1.1, follows no redirect and undoes no content coding.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -59,6 +59,9 @@ impl Fetch {
 pub struct FetchLimits {
     /// Connecting to one address. Default 5 s.
     pub connect: Duration,
+    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
+    /// Default 250 ms.
+    pub attempt_delay: Duration,
     /// The TLS handshake with one address. Default 5 s.
     pub tls: Duration,
     /// From the first byte of the request to the last of the response. Default 10 s.
@@ -75,6 +78,7 @@ impl Default for FetchLimits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
+            attempt_delay: Duration::from_millis(250),
             tls: Duration::from_secs(5),
             exchange: Duration::from_secs(10),
             total: Duration::from_secs(15),

@@ -18,6 +18,7 @@ use crate::core::time::Monotonic;
 pub struct Resolution {
     settled: Arc<Settled>,
     provenance: Provenance,
+    remembered: bool,
     now: Monotonic,
 }
 
@@ -62,7 +63,7 @@ impl Resolution {
             _ if remembered => Provenance::Cached,
             _ => Provenance::Fresh,
         };
-        Self { settled, provenance, now }
+        Self { settled, provenance, remembered, now }
     }
 
     /// The target, shared by all who asked for this name.
@@ -73,6 +74,11 @@ impl Resolution {
     /// Where the answer comes from.
     pub const fn provenance(&self) -> Provenance {
         self.provenance
+    }
+
+    /// Whether the target was decided for this call (or one at the same time), not remembered.
+    pub const fn is_new(&self) -> bool {
+        !self.remembered
     }
 
     /// How long ago the target was decided, at the time of the call.

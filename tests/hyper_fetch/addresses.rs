@@ -50,6 +50,56 @@ async fn after_a_refusal_the_next_address_is_tried() {
     ask(&authority.client(), question([refusing, good])).await.unwrap();
 }
 
+/// Some addresses never connect, as behind a firewall that drops packets.
+#[derive(Debug)]
+struct BlackHoles(Vec<SocketAddr>);
+
+impl Dial for BlackHoles {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<'_, Dialled> {
+        if self.0.contains(&address) {
+            return Box::pin(std::future::pending());
+        }
+        TcpDial.dial(address)
+    }
+}
+
+#[tokio::test]
+async fn beside_a_silent_address_the_next_is_tried() {
+    let authority = Authority::new();
+    let good = answering(authority.server(), OK).await;
+    let holes: Vec<SocketAddr> = (1..5).map(|port| ([127, 0, 0, 1], port).into()).collect();
+    let client = authority.client().with_dial(Arc::new(BlackHoles(holes.clone())));
+    // The limit on connecting is the watchdog's, so only trying side by side gets there.
+    let mut fetch = question(holes.into_iter().chain([good]));
+    fetch.limits.attempt_delay = Duration::from_millis(20);
+    ask(&client, fetch).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_bad_certificate_a_slower_address_is_still_tried() {
+    let authority = Authority::new();
+    let hole: SocketAddr = ([127, 0, 0, 1], 1).into();
+    let bad = answering(authority.expired(), OK).await;
+    let good = answering(authority.server(), OK).await;
+    let client = authority.client().with_dial(Arc::new(BlackHoles(vec![hole])));
+    let mut fetch = question([hole, bad, good]);
+    fetch.limits.attempt_delay = Duration::from_millis(20);
+    ask(&client, fetch).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_silent_addresses_are_named() {
+    let holes: Vec<SocketAddr> = (1..4).map(|port| ([127, 0, 0, 1], port).into()).collect();
+    let client = Authority::new().client().with_dial(Arc::new(BlackHoles(holes.clone())));
+    let mut fetch = question(holes.clone());
+    fetch.limits.connect = SHORT;
+    fetch.limits.attempt_delay = Duration::from_millis(20);
+    let failure = ask(&client, fetch).await.unwrap_err();
+    assert_eq!(kinds(&failure), [Kind::ConnectTimeout; 3]);
+    let tried: Vec<_> = failure.attempts.iter().map(|attempt| attempt.address).collect();
+    assert_eq!(tried, holes);
+}
+
 #[tokio::test]
 async fn after_silence_in_tls_the_next_address_is_tried() {
     let authority = Authority::new();

@@ -158,11 +158,19 @@ impl Request {
         {
             return Verdict::Stray;
         }
-        // TC is read before anything else: the cut may go through the middle of a record.
-        if flags & 0x02 != 0 {
-            return Verdict::Truncated;
+        // The cut may go through the middle of a record, and then only the header can be read.
+        let truncated = flags & 0x02 != 0;
+        let message = match Message::from_vec(bytes) {
+            Ok(message) => message,
+            Err(_) if truncated => return Verdict::Truncated,
+            Err(_) => return Verdict::Nonsense,
+        };
+        if truncated {
+            return match message.queries.as_slice() {
+                [question] if *question != self.question => Verdict::Stray,
+                _ => Verdict::Truncated,
+            };
         }
-        let Ok(message) = Message::from_vec(bytes) else { return Verdict::Nonsense };
         let ours = match message.queries.as_slice() {
             [question] => *question == self.question,
             // A server that could not read the question, or did not care to, need not repeat it.

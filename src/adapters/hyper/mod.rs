@@ -6,6 +6,7 @@
 
 mod attempt;
 mod dial;
+mod dials;
 mod exchange;
 mod meter;
 mod request;
@@ -13,7 +14,6 @@ mod request;
 mod roots;
 mod tls;
 
-use std::io;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -23,6 +23,7 @@ use rustls::ClientConfig;
 
 use self::attempt::{Deadline, Failed};
 pub use self::dial::{Dial, DialStream, TcpDial};
+use self::dials::Dials;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use self::roots::{TlsSetupError, TrustedRoots};
 use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
@@ -32,8 +33,10 @@ use crate::resolver::traits::{BoxFuture, WellKnownFetch};
 ///
 /// # Which addresses
 ///
-/// Those it is handed, in order, one at a time; a [`Dial`] can put a proxy or another network
-/// between. The next one is tried
+/// Those it is handed, in order; a [`Dial`] can put a proxy or another network between. While one is
+/// silent the next is dialled beside it after
+/// [`FetchLimits::attempt_delay`](crate::FetchLimits::attempt_delay) (RFC 8305 section 5), and the
+/// first that connects is used. The next one is tried
 /// - after any failure to connect or to agree on TLS, when nothing was asked yet;
 /// - after a silence or a cut-off ([`FetchFailureKind::ExchangeTimeout`],
 ///   [`FetchFailureKind::CutOff`]) too, if the method is safe: to ask twice does no harm then
@@ -120,12 +123,17 @@ impl HyperFetch {
         if fetch.left_to_proxy {
             let uri = fetch.request.uri();
             let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));
-            let dialled = self.dial.dial_name(host, port);
-            return self.over(dialled, &fetch, &request, end).await.map_err(FetchFailure::from);
+            let stream = dials::within(self.dial.dial_name(host, port), &fetch, end).await?;
+            return self.over(stream, &fetch, &request, end).await.map_err(FetchFailure::from);
         }
         let mut attempts = Vec::new();
-        for &address in &fetch.addresses {
-            match self.over(self.dial.dial(address), &fetch, &request, end).await {
+        let mut dials = Dials::new(&*self.dial, &fetch, end);
+        while let Some((address, dialled)) = dials.next().await {
+            let outcome = match dialled {
+                Ok(stream) => self.over(stream, &fetch, &request, end).await,
+                Err(failed) => Err(failed),
+            };
+            match outcome {
                 Ok(response) => return Ok(response),
                 Err(failed) => {
                     let is_last = end.is_over() || !failed.may_go_on(request.method());
@@ -145,19 +153,15 @@ impl HyperFetch {
         Err(failure.with_attempts(attempts))
     }
 
-    /// Makes the exchange over the stream that this opens.
+    /// Makes the exchange over this stream.
     async fn over(
         &self,
-        dialled: BoxFuture<'_, io::Result<Box<dyn DialStream>>>,
+        stream: Box<dyn DialStream>,
         fetch: &Fetch,
         request: &Request<Empty<Bytes>>,
         end: Deadline,
     ) -> Result<Response<Body>, Failed> {
         let limits = &fetch.limits;
-        let dialled = async { dialled.await.map_err(|e| not_connected(&e)) };
-        let stream =
-            end.of_phase(limits.connect).bound(FetchFailureKind::ConnectTimeout, dialled).await?;
-
         let secured = tls::handshake(Arc::clone(&self.tls), fetch.tls_name.clone(), stream);
         let stream = end.of_phase(limits.tls).bound(FetchFailureKind::TlsTimeout, secured).await?;
 
@@ -173,14 +177,4 @@ impl WellKnownFetch for HyperFetch {
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Response<Body>, FetchFailure>> {
         Box::pin(self.over_addresses(fetch))
     }
-}
-
-fn not_connected(error: &io::Error) -> Failed {
-    let kind = match error.kind() {
-        io::ErrorKind::ConnectionRefused => FetchFailureKind::Refused,
-        io::ErrorKind::TimedOut => FetchFailureKind::ConnectTimeout,
-        io::ErrorKind::Unsupported => FetchFailureKind::Adapter,
-        _ => FetchFailureKind::Connect,
-    };
-    Failed::because(kind, error)
 }

@@ -103,7 +103,7 @@ pub enum ServerNameErrorKind {
 ///
 /// It is never given to DNS or to a URL parser.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
-#[error("no host can be made of the server name {name}")]
+#[error("no host can be made of the server name \"{name}\"")]
 #[non_exhaustive]
 pub struct UnresolvableName {
     /// The name as it was written.
