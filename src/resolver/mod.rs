@@ -379,8 +379,8 @@ impl Inner {
     }
 
     fn next_seed(&self) -> u64 {
-        // An odd step visits every number before it repeats one.
-        self.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+        // An odd step visits every number before it repeats one; this one is not the generator's own.
+        self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
     }
 }
 
