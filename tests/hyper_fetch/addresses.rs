@@ -96,7 +96,9 @@ async fn all_silent_addresses_are_named() {
     fetch.limits.attempt_delay = Duration::from_millis(20);
     let failure = ask(&client, fetch).await.unwrap_err();
     assert_eq!(kinds(&failure), [Kind::ConnectTimeout; 3]);
-    let tried: Vec<_> = failure.attempts.iter().map(|attempt| attempt.address).collect();
+    // On a loaded machine their limits may run out together, in any order.
+    let mut tried: Vec<_> = failure.attempts.iter().map(|attempt| attempt.address).collect();
+    tried.sort_unstable();
     assert_eq!(tried, holes);
 }
 
