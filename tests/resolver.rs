@@ -253,6 +253,33 @@ async fn too_many_discoveries_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_question_that_turns_out_not_to_be_needed_fails_nothing() {
+    // The server name's own SRV records are asked for early, and are beside the point.
+    let world = a().delegates("a.example", "192.0.2.9");
+    let needless = "SRV _matrix-fed._tcp.a.example";
+    let (scripted, resolver) = set_up(world.clone(), lenient());
+    *scripted.panics.lock().unwrap() = Some(needless.to_owned());
+    let found = resolver.resolve(&name("a.example")).await.unwrap();
+    assert_eq!(found.step(), Step::DelegatedIpLiteral);
+
+    let mut config = lenient();
+    config.memory.questions = 2;
+    let (_, resolver) = set_up(world, config.clone());
+    let found = resolver.resolve(&name("a.example")).await.unwrap();
+    assert_eq!(found.step(), Step::DelegatedIpLiteral);
+
+    // Where it is needed, there is no guessing: too busy, or failed.
+    let (scripted, resolver) = set_up(a(), lenient());
+    *scripted.panics.lock().unwrap() = Some(needless.to_owned());
+    let error = resolver.resolve(&name("a.example")).await.unwrap_err();
+    assert_eq!(error.kind(), "adapter_failed");
+    let (_, resolver) = set_up(a(), config);
+    let error = resolver.resolve(&name("a.example")).await.unwrap_err();
+    assert_eq!(error.kind(), "too_busy");
+    assert!(error.to_string().contains('2'), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn memory_is_bounded() {
     let mut config = lenient();
     config.memory.targets = 10;

@@ -21,9 +21,25 @@ use crate::core::well_known_answer::WellKnownAnswer;
 /// An answer on its way back to a machine.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Dns { token: DnsToken, part: Arc<DnsPart>, source: Source },
-    Fetch { token: FetchToken, result: Result<Response<Body>, FetchFailure> },
-    WellKnown { token: WellKnownToken, known: Arc<LookedUp>, source: Source },
+    Dns {
+        token: DnsToken,
+        part: Arc<DnsPart>,
+        source: Source,
+    },
+    Fetch {
+        token: FetchToken,
+        result: Result<Response<Body>, FetchFailure>,
+    },
+    WellKnown {
+        token: WellKnownToken,
+        known: Arc<LookedUp>,
+        source: Source,
+    },
+    /// None will come.
+    NoDns {
+        token: DnsToken,
+        why: BrokenOff,
+    },
 }
 
 /// Why a machine was not driven to its end.
@@ -45,7 +61,15 @@ impl From<TooMany> for BrokenOff {
 pub(super) trait Machine {
     type Done;
     fn poll_output(&mut self, now: Now) -> Output<Self::Done>;
-    fn handle(&mut self, answer: Answer, now: Now);
+    /// An error, if the machine cannot do without an answer that will not come.
+    fn handle(&mut self, answer: Answer, now: Now) -> Result<(), BrokenOff>;
+}
+
+/// How a machine came to its end.
+pub(super) struct Driven<T> {
+    pub(super) done: T,
+    /// Why one of its answers never came, if one did not.
+    pub(super) given_up: Option<BrokenOff>,
 }
 
 /// Drives `machine`, asking `ask` for what it wants to know.
@@ -53,12 +77,13 @@ pub(super) async fn drive<M: Machine>(
     machine: &mut M,
     runtime: &dyn Runtime,
     ask: impl Fn(Question) -> BoxFuture<'static, Result<Answer, BrokenOff>>,
-) -> Result<M::Done, BrokenOff> {
+) -> Result<Driven<M::Done>, BrokenOff> {
     let mut open = FuturesUnordered::new();
+    let mut given_up = None;
     // The machine bounds its questions and its time, and so this loop.
     loop {
         let wait = match machine.poll_output(runtime.now()) {
-            Output::Done(done) => return Ok(done),
+            Output::Done(done) => return Ok(Driven { done, given_up }),
             Output::Ask(question) => {
                 open.push(ask(question));
                 continue;
@@ -78,8 +103,11 @@ pub(super) async fn drive<M: Machine>(
                 Either::Right(((), _)) => continue,
             }
         };
-        if let Some(answer) = answer {
-            machine.handle(answer?, runtime.now());
+        if let Some(answer) = answer.transpose()? {
+            if let Answer::NoDns { why, .. } = &answer {
+                given_up = Some(*why);
+            }
+            machine.handle(answer, runtime.now())?;
         }
     }
 }
@@ -91,15 +119,17 @@ impl Machine for Discovery {
         Self::poll_output(self, now)
     }
 
-    fn handle(&mut self, answer: Answer, now: Now) {
+    fn handle(&mut self, answer: Answer, now: Now) -> Result<(), BrokenOff> {
         match answer {
             Answer::Dns { token, part, source } => self.handle_dns_part(token, part, source, now),
             Answer::Fetch { token, result } => self.handle_response(token, result, now),
+            Answer::NoDns { token, .. } => self.give_up_dns(token, now),
             Answer::WellKnown { token, known, source } => {
                 let lookup = (source == Source::Asked).then(|| Arc::clone(&known.lookup));
                 self.handle_well_known(token, Arc::clone(&known.answer), source, lookup, now);
             }
         }
+        Ok(())
     }
 }
 
@@ -110,12 +140,15 @@ impl Machine for WellKnownLookup {
         Self::poll_output(self, now)
     }
 
-    fn handle(&mut self, answer: Answer, now: Now) {
+    fn handle(&mut self, answer: Answer, now: Now) -> Result<(), BrokenOff> {
         match answer {
             Answer::Dns { token, part, source } => self.handle_dns_part(token, part, source, now),
             Answer::Fetch { token, result } => self.handle_response(token, result, now),
+            // It asks for nothing that it does not need.
+            Answer::NoDns { why, .. } => return Err(why),
             // A look-up asks for no other look-up.
             Answer::WellKnown { .. } => {}
         }
+        Ok(())
     }
 }

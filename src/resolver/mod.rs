@@ -21,7 +21,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, ready, select};
 use tracing::{Instrument, debug, debug_span};
 
-use self::drive::{Answer, BrokenOff, drive};
+use self::drive::{Answer, BrokenOff, Driven, drive};
 use self::flights::{Flights, Joined};
 use self::memory::{LookedUp, Memory, Settled};
 use self::resolution::{Explanation, Resolution};
@@ -233,14 +233,19 @@ impl Inner {
         let driven = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await;
         let mut report = machine.report();
         let error = match driven {
-            Ok(Ok(target)) => {
+            Ok(Driven { done: Ok(target), .. }) => {
                 debug!(%target, "resolved");
                 let report = Arc::new(report);
                 return Explained::Settled(Arc::new(Settled { target, report }));
             }
-            Ok(Err(error)) => error,
+            // What the machine cannot know: that it went without an answer for want of room.
+            Ok(Driven {
+                done: Err(ResolveError::AdapterFailed { .. }),
+                given_up: Some(BrokenOff::Busy { limit }),
+            })
+            | Err(BrokenOff::Busy { limit }) => ResolveError::TooBusy { name, limit },
+            Ok(Driven { done: Err(error), .. }) => error,
             Err(BrokenOff::Adapter) => ResolveError::AdapterFailed { name },
-            Err(BrokenOff::Busy { limit }) => ResolveError::TooBusy { name, limit },
         };
         debug!(%error, "not resolved");
         report.error = Some(error.clone());
@@ -250,11 +255,12 @@ impl Inner {
     /// Sets about answering a question of a machine.
     fn ask(self: &Arc<Self>, question: Question) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
         match question {
-            Question::Dns { token, question } => {
-                Box::pin(self.dns(&question).map(move |found| {
-                    found.map(|(part, source)| Answer::Dns { token, part, source })
-                }))
-            }
+            Question::Dns { token, question } => Box::pin(self.dns(&question).map(move |found| {
+                Ok(match found {
+                    Ok((part, source)) => Answer::Dns { token, part, source },
+                    Err(why) => Answer::NoDns { token, why },
+                })
+            })),
             Question::Fetch { token, fetch } => {
                 let fetcher = Arc::clone(&self.fetch);
                 Box::pin(
@@ -370,7 +376,8 @@ impl Inner {
         if let Some(earlier) = self.memory.earlier_well_known(host) {
             machine = machine.with_earlier((*earlier.answer).clone());
         }
-        let answer = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await?;
+        let driven = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await?;
+        let answer = driven.done;
         match answer.result() {
             Ok(document) => debug!(server = %document.server(), "delegates"),
             Err(failure) => debug!(%failure, "no valid well-known"),

@@ -25,6 +25,8 @@ pub(super) struct Ledger {
     outbox: VecDeque<Question>,
     /// The earliest time at which something may change without an answer.
     wake: Option<Monotonic>,
+    /// Whether the rules wanted an answer that will not come.
+    missed: bool,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,8 @@ struct Entry {
     question: DnsQuestion,
     asked: Monotonic,
     fact: Option<Fact>,
+    /// Whether the driver has said that no answer will come.
+    given_up: bool,
 }
 
 /// An answer, and when it arrived.
@@ -54,6 +58,7 @@ impl Ledger {
             entries: Vec::new(),
             outbox: VecDeque::new(),
             wake: None,
+            missed: false,
         }
     }
 
@@ -78,6 +83,19 @@ impl Ledger {
     /// Forgets what was waited for; the rules say it anew.
     pub(super) fn begin(&mut self) {
         self.wake = None;
+        self.missed = false;
+    }
+
+    /// Whether the rules, since they began, wanted an answer that will not come.
+    pub(super) const fn missed(&self) -> bool {
+        self.missed
+    }
+
+    /// Takes in that no answer will come.
+    pub(super) fn give_up(&mut self, token: DnsToken) {
+        if let Some(entry) = self.entries.get_mut(token.0) {
+            entry.given_up = true;
+        }
     }
 
     pub(super) fn wake_at(&mut self, at: Monotonic) {
@@ -108,8 +126,9 @@ impl Ledger {
                 source: Source::Asked,
             });
         }
-        let fact = entry.fact.clone();
+        let (fact, given_up) = (entry.fact.clone(), entry.given_up);
         if fact.is_none() {
+            self.missed |= given_up;
             self.wake_at(due);
         }
         fact
@@ -138,7 +157,8 @@ impl Ledger {
             return index;
         }
         let index = self.entries.len();
-        let mut entry = Entry { question: question.clone(), asked: now, fact: None };
+        let mut entry =
+            Entry { question: question.clone(), asked: now, fact: None, given_up: false };
         if question.host().is_onion() {
             // RFC 7686 section 2: such names are not looked up in DNS.
             let answer = DnsAnswer::None { kind: NEVER_ASKED, ttl: None };

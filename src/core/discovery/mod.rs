@@ -347,6 +347,17 @@ impl Discovery {
         self.ledger.answer_part(token, part, source, now.monotonic);
     }
 
+    /// Takes in that no answer to this question will come, because the driver itself cannot go on
+    /// with it. If the answer turns out to be needed, the discovery fails as
+    /// [`ResolveError::AdapterFailed`]; one that was asked early may not be.
+    pub fn give_up_dns(&mut self, token: DnsToken, now: Now) {
+        if self.outcome.is_some() {
+            return;
+        }
+        self.clock(now);
+        self.ledger.give_up(token);
+    }
+
     /// Takes in a response, or why there was none.
     pub fn handle_response(
         &mut self,
@@ -431,6 +442,9 @@ impl Discovery {
         };
         let outcome = match verdict {
             Poll::Ready(verdict) => verdict.map(Arc::new),
+            Poll::Pending if self.ledger.missed() => {
+                Err(ResolveError::AdapterFailed { name: self.name.clone() })
+            }
             Poll::Pending => {
                 let limit = self.ledger.config.time.discovery;
                 let due = self.ledger.started().monotonic + limit;
