@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,8 @@ use super::time::Monotonic;
 /// A DNS answer with its lifetime.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DnsPart {
-    answer: DnsAnswer,
+    /// Shared with the reports of all discoveries that it was used in.
+    answer: Arc<DnsAnswer>,
     obtained: Monotonic,
     lifetime: Duration,
     failures: u32,
@@ -42,11 +44,11 @@ impl DnsPart {
             DnsAnswer::Failed(_) => (lifetimes.backed_off(earlier), earlier.saturating_add(1)),
             answer => (lifetimes.of(answer), 0),
         };
-        Self { answer, obtained: now, lifetime, failures }
+        Self { answer: Arc::new(answer), obtained: now, lifetime, failures }
     }
 
     /// The answer.
-    pub const fn answer(&self) -> &DnsAnswer {
+    pub const fn answer(&self) -> &Arc<DnsAnswer> {
         &self.answer
     }
 
@@ -71,21 +73,21 @@ impl DnsPart {
     }
 
     pub(crate) fn addresses(&self) -> &[IpAddr] {
-        match &self.answer {
+        match &*self.answer {
             DnsAnswer::Found { records: Records::Addresses(addresses), .. } => addresses,
             _ => &[],
         }
     }
 
     pub(crate) fn srv_records(&self) -> &[SrvRecord] {
-        match &self.answer {
+        match &*self.answer {
             DnsAnswer::Found { records: Records::Srv(records), .. } => records,
             _ => &[],
         }
     }
 
-    pub(crate) const fn is_alias(&self) -> bool {
-        matches!(self.answer, DnsAnswer::Found { alias: true, .. })
+    pub(crate) fn is_alias(&self) -> bool {
+        matches!(*self.answer, DnsAnswer::Found { alias: true, .. })
     }
 }
 
@@ -191,9 +193,9 @@ mod tests {
             DnsPart::new(question, answer, Monotonic::ZERO, None, &DnsLifetimes::default())
         };
         let v6 = Records::Addresses(vec!["2001:db8::1".parse().unwrap()]);
-        assert_eq!(part(&v4, v6.clone()).answer(), &none(NoRecord::NoData, None));
-        assert_eq!(part(&srv, v6).answer(), &DnsAnswer::Failed(DnsFailure::Malformed));
-        assert_eq!(part(&srv, Records::Srv(vec![])).answer(), &none(NoRecord::NoData, None));
+        assert_eq!(**part(&v4, v6.clone()).answer(), none(NoRecord::NoData, None));
+        assert_eq!(**part(&srv, v6).answer(), DnsAnswer::Failed(DnsFailure::Malformed));
+        assert_eq!(**part(&srv, Records::Srv(vec![])).answer(), none(NoRecord::NoData, None));
         let same = Records::Addresses(vec!["192.0.2.1".parse().unwrap(); 10_000]);
         assert_eq!(part(&v4, same).addresses().len(), 1);
     }

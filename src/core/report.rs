@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -143,7 +144,7 @@ pub struct DnsExchange {
     /// When it was answered; `None` if nobody waited for the answer to the end.
     pub answered: Option<Duration>,
     /// What was answered; after the time limit, that it timed out.
-    pub answer: Option<DnsAnswer>,
+    pub answer: Option<Arc<DnsAnswer>>,
     /// Where the answer came from.
     pub source: Source,
 }

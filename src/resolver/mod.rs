@@ -310,13 +310,13 @@ impl Inner {
     /// asked again after a while, however far its back-off has come.
     fn is_of_use(&self, question: &DnsQuestion, part: &DnsPart, now: Monotonic) -> bool {
         let DnsQuestion::Addresses { host, family } = question else { return true };
-        let failed = matches!(part.answer(), DnsAnswer::Failed(_));
+        let failed = matches!(**part.answer(), DnsAnswer::Failed(_));
         if !failed || now.since(part.obtained()) < self.config.dns.incomplete {
             return true;
         }
         let other = DnsQuestion::Addresses { host: host.clone(), family: family.other() };
         let beside = self.memory.earlier_dns(&other);
-        !beside.is_some_and(|part| matches!(part.answer(), DnsAnswer::Found { .. }))
+        !beside.is_some_and(|part| matches!(**part.answer(), DnsAnswer::Found { .. }))
     }
 
     /// Asks DNS. An adapter that overruns the limit on a question has timed out.

@@ -50,7 +50,7 @@ pub(super) fn gather(ledger: &mut Ledger, host: &DnsName, now: Monotonic) -> Gat
         gathered.asked = gathered.asked.max(ledger.asked(&question).unwrap_or(now));
         let outcome = match &fact {
             None => FamilyOutcome::Late,
-            Some(fact) => match fact.part.answer() {
+            Some(fact) => match &**fact.part.answer() {
                 DnsAnswer::Found { .. } => gathered.take(ledger, fact.part.addresses()),
                 DnsAnswer::None { kind, .. } => FamilyOutcome::None(*kind),
                 DnsAnswer::Failed(failure) => FamilyOutcome::Failed(*failure),

@@ -210,7 +210,7 @@ impl Ledger {
     pub(super) fn exchanges(&self) -> Vec<DnsExchange> {
         let asked = self.entries.iter().filter(|entry| {
             entry.fact.as_ref().is_none_or(|fact| {
-                !matches!(fact.part.answer(), DnsAnswer::None { kind: NEVER_ASKED, .. })
+                !matches!(**fact.part.answer(), DnsAnswer::None { kind: NEVER_ASKED, .. })
             })
         });
         asked
@@ -218,7 +218,7 @@ impl Ledger {
                 question: entry.question.clone(),
                 asked: self.since_start(entry.asked),
                 answered: entry.fact.as_ref().map(|fact| self.since_start(fact.at)),
-                answer: entry.fact.as_ref().map(|fact| fact.part.answer().clone()),
+                answer: entry.fact.as_ref().map(|fact| Arc::clone(fact.part.answer())),
                 source: entry.fact.as_ref().map_or(Source::Asked, |fact| fact.source),
             })
             .collect()

@@ -152,7 +152,7 @@ impl Rules<'_> {
             };
             let life = part.until().since(self.now.monotonic);
             shorten(&mut self.draft.lifetimes.srv, life);
-            match part.answer() {
+            match &**part.answer() {
                 DnsAnswer::Found { .. } => {
                     return self.srv_found(step, service, host, part.srv_records());
                 }
