@@ -2,7 +2,7 @@
 //!
 //! It starts a DNS server and HTTPS servers on loopback, resolves a server name for each of the
 //! ten steps of the specification and many that are broken in some way, makes a real request to
-//! every endpoint found, and says where each name led. No network, no privileges, no fixed port.
+//! every endpoint found, and prints where each name led. No network, no privileges, no fixed port.
 //!
 //! ```sh
 //! cargo run --example tour --features full
@@ -21,6 +21,15 @@ use internet::check::{Client, config, differences};
 use internet::scenarios::{self, Row, STEPS, TROUBLE, VARIATIONS};
 use matrix_delegation::{Resolution, ResolveError};
 
+const COLUMNS: [&str; 6] =
+    ["server name", "step", "connected to", "Host", "certificate name", "holds for"];
+
+/// What a row of the tour becomes in the table: cells, one or more lines high, and notes below.
+struct Lines {
+    cells: [Vec<String>; COLUMNS.len()],
+    notes: Vec<String>,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let internet = scenarios::internet().start().await;
@@ -31,38 +40,91 @@ async fn main() -> ExitCode {
         ("The same with a twist", VARIATIONS),
         ("Broken in one way each", TROUBLE),
     ] {
-        println!("{title}\n{}", "=".repeat(title.len()));
+        let mut table = Vec::new();
         for row in rows {
             let result = client.resolve(row.server_name).await;
-            show(row, &result);
-            wrong.extend(differences(row, &result).into_iter().map(|it| (row.server_name, it)));
+            table.push(lines(row, &result));
+            let mut differences = differences(row, &result);
             if let Ok(found) = &result {
-                let unreached = client.reach(found).await;
-                if unreached.is_empty() {
-                    println!("    reached       every endpoint, with this Host and certificate");
-                }
-                wrong.extend(unreached.into_iter().map(|it| (row.server_name, it)));
+                // A real request to each endpoint, with this Host and this certificate name.
+                differences.extend(client.reach(found).await);
             }
-            println!();
+            wrong.extend(differences.into_iter().map(|it| (row.server_name, it)));
         }
+        println!("{title}\n");
+        print(&table);
     }
     let (questions, requests) = (internet.questions().len(), internet.requests().len());
     let names = scenarios::rows().count();
-    println!("{names} names, {questions} DNS questions, {requests} HTTPS requests");
-    if wrong.is_empty() {
-        println!("Everything is as the specification says.");
-        return ExitCode::SUCCESS;
-    }
-    for (name, what) in wrong {
+    println!("{names} names, {questions} DNS questions, {requests} HTTPS requests.");
+    for (name, what) in &wrong {
         println!("WRONG {name}: {what}");
     }
-    ExitCode::FAILURE
+    if wrong.is_empty() {
+        println!("Every endpoint was reached. Everything is as the specification says.");
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
-fn show(row: &Row, result: &Result<Resolution, ResolveError>) {
-    println!("{}  ({})", row.server_name, row.title);
-    match result {
-        Ok(found) => print!("{}", present::Target(found, 0)),
-        Err(error) => print!("{}", present::Failure(error)),
+fn lines(row: &Row, result: &Result<Resolution, ResolveError>) -> Lines {
+    let name = vec![row.server_name.to_owned()];
+    let mut notes = vec![row.title.to_owned()];
+    let found = match result {
+        Ok(found) => found,
+        Err(error) => {
+            notes.push(format!("fails, {}: {}", error.kind(), present::with_causes(error)));
+            let step = error.step().map(|step| step.to_string());
+            let cells = [name, step.into_iter().collect(), vec![], vec![], vec![], vec![]];
+            return Lines { cells, notes };
+        }
+    };
+    notes.extend(found.degraded().map(|degraded| format!("degraded: {degraded}")));
+    notes.extend(found.warnings().iter().map(|warning| format!("warning: {warning}")));
+    let connected = found.endpoints().iter().flat_map(|endpoint| {
+        endpoint.addresses().map(move |address| format!("{} at {address}", endpoint.host()))
+    });
+    let holds = match (found.lifetime(), found.well_known_lifetime()) {
+        (None, _) => vec!["ever".to_owned()],
+        (Some(all), None) => vec![format!("{} s", all.as_secs())],
+        (Some(all), Some(well_known)) => vec![
+            format!("{} s", all.as_secs()),
+            format!("(well-known: {} s)", well_known.as_secs()),
+        ],
+    };
+    let cells = [
+        name,
+        vec![found.step().to_string()],
+        connected.collect(),
+        vec![found.authority().to_owned()],
+        vec![found.tls_host().to_string()],
+        holds,
+    ];
+    Lines { cells, notes }
+}
+
+fn print(table: &[Lines]) {
+    let width = |column: usize| {
+        let cells = table.iter().filter_map(|row| row.cells.get(column)).flatten();
+        let header = COLUMNS.get(column).map_or(0, |it| it.len());
+        cells.map(String::len).chain([header]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+    };
+    line(&mut COLUMNS.into_iter());
+    println!("{}", widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  "));
+    for row in table {
+        let height = row.cells.iter().map(Vec::len).max().unwrap_or(0);
+        for at in 0..height {
+            line(&mut row.cells.iter().map(|cell| cell.get(at).map_or("", String::as_str)));
+        }
+        for note in &row.notes {
+            println!("    {note}");
+        }
     }
+    println!();
 }

@@ -75,6 +75,24 @@ fn the_fetch_is_told_all_it_needs() {
 }
 
 #[test]
+fn the_user_agent_is_replaceable() {
+    let config = lenient().with_user_agent("homeserver/2".parse().unwrap());
+    let mut machine = Discovery::new("a.example".parse().unwrap(), Arc::new(config), Now::EPOCH, 0);
+    loop {
+        match machine.poll_output(Now::EPOCH) {
+            Output::Ask(Question::Dns { token, question }) => {
+                machine.handle_dns(token, a().dns_answer(&question.to_string()), Now::EPOCH);
+            }
+            Output::Ask(Question::Fetch { fetch, .. }) => {
+                assert_eq!(fetch.request.headers()["user-agent"], "homeserver/2");
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_content_coding_that_nobody_asked_for_is_refused() {
     for (coding, step) in [
         ("gzip", Step::DefaultPort),
