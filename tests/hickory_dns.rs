@@ -32,7 +32,15 @@ fn asking_soon<'a>(servers: impl IntoIterator<Item = &'a Server>) -> HickoryDns 
     asking(servers).first_retry(Duration::from_millis(20))
 }
 
+/// The answer, words for people taken off.
 async fn lookup(dns: &HickoryDns, question: DnsQuestion) -> DnsAnswer {
+    match in_full(dns, question).await {
+        DnsAnswer::Failed { failure, .. } => DnsAnswer::failed(failure),
+        answer => answer,
+    }
+}
+
+async fn in_full(dns: &HickoryDns, question: DnsQuestion) -> DnsAnswer {
     tokio::time::timeout(Duration::from_secs(120), dns.lookup(question))
         .await
         .expect("a question ends within its limit")
@@ -398,7 +406,7 @@ async fn an_alias_loop_is_malformed() {
         )
     })
     .await;
-    let malformed = DnsAnswer::Failed(DnsFailure::Malformed);
+    let malformed = DnsAnswer::failed(DnsFailure::Malformed);
     assert_eq!(lookup(&asking([&server]), a("a.example")).await, malformed);
     assert_eq!(server.questions().len(), 1);
 
@@ -416,7 +424,7 @@ async fn an_alias_loop_is_malformed() {
 #[tokio::test]
 async fn sixteen_aliases_are_followed() {
     for (aliases, expected) in
-        [(16, addresses(300, true, &["192.0.2.1"])), (17, DnsAnswer::Failed(DnsFailure::Malformed))]
+        [(16, addresses(300, true, &["192.0.2.1"])), (17, DnsAnswer::failed(DnsFailure::Malformed))]
     {
         let answer = answer_to_a(move |query| {
             let at = |n: usize| if n == 0 { "a.example.".into() } else { format!("a{n}.example.") };
@@ -481,7 +489,7 @@ async fn a_referral_is_no_answer() {
         reply
     })
     .await;
-    assert_eq!(answer, DnsAnswer::Failed(DnsFailure::Malformed));
+    assert_eq!(answer, DnsAnswer::failed(DnsFailure::Malformed));
 }
 
 // Failures.
@@ -498,7 +506,7 @@ async fn response_codes_come_out_apart() {
     ] {
         let server = Server::replying(move |query| reply(query, code)).await;
         let answer = lookup(&asking([&server]), a("a.example")).await;
-        assert_eq!(answer, DnsAnswer::Failed(failure), "{code:?}");
+        assert_eq!(answer, DnsAnswer::failed(failure), "{code:?}");
         // An answer is an answer: it is not asked for again.
         assert_eq!(server.questions().len(), 1, "{code:?}");
     }
@@ -507,8 +515,8 @@ async fn response_codes_come_out_apart() {
 #[tokio::test]
 async fn an_error_need_not_repeat_the_question() {
     for (code, answer) in [
-        (ResponseCode::ServFail, DnsAnswer::Failed(DnsFailure::ServFail)),
-        (ResponseCode::FormErr, DnsAnswer::Failed(DnsFailure::Malformed)),
+        (ResponseCode::ServFail, DnsAnswer::failed(DnsFailure::ServFail)),
+        (ResponseCode::FormErr, DnsAnswer::failed(DnsFailure::Malformed)),
         (ResponseCode::NotImp, none(NoRecord::NotImplemented, None)),
     ] {
         let found =
@@ -540,7 +548,7 @@ async fn a_silent_server_ends_in_a_timeout() {
     let dns = asking([&server])
         .question_limit(Duration::from_millis(300))
         .first_retry(Duration::from_millis(30));
-    assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::Failed(DnsFailure::Timeout));
+    assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Timeout));
     // Each wait is twice the one before: at 0, 30, 90 and 210 ms, fewer on a machine that stalls.
     assert!(server.questions().len() <= 4);
 }
@@ -553,7 +561,7 @@ async fn the_limit_holds_for_all_of_a_chain() {
     })
     .await;
     let dns = asking([&server]).question_limit(Duration::from_millis(300));
-    assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::Failed(DnsFailure::Timeout));
+    assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Timeout));
 }
 
 #[tokio::test]
@@ -580,7 +588,21 @@ async fn closed_port() -> (SocketAddr, tokio::net::TcpListener) {
 async fn a_closed_port_is_a_network_failure() {
     let (closed, _held) = closed_port().await;
     let dns = HickoryDns::with_servers([closed]).unwrap().question_limit(Duration::from_secs(60));
-    assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::Failed(DnsFailure::Network));
+    assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Network));
+}
+
+#[tokio::test]
+async fn a_failure_says_what_each_server_did() {
+    let (closed, _held) = closed_port().await;
+    let silent = Server::start(|_, _, _| Vec::new()).await;
+    let dns = HickoryDns::with_servers([closed, silent.address])
+        .unwrap()
+        .question_limit(Duration::from_millis(300));
+    let answer = in_full(&dns, a("a.example")).await;
+    let DnsAnswer::Failed { failure: DnsFailure::Timeout, detail } = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(detail, format!("{closed}: connection refused; {}: silent", silent.address));
 }
 
 // Several servers.
@@ -636,7 +658,7 @@ async fn the_most_telling_failure_is_reported() {
     let serv_fail = Server::replying(|query| reply(query, ResponseCode::ServFail)).await;
     let refused = Server::replying(|query| reply(query, ResponseCode::Refused)).await;
     let silent = Server::silent().await;
-    let failed = DnsAnswer::Failed(DnsFailure::ServFail);
+    let failed = DnsAnswer::failed(DnsFailure::ServFail);
     assert_eq!(lookup(&asking([&refused, &serv_fail]), a("a.example")).await, failed);
     assert_eq!(lookup(&asking([&serv_fail, &refused]), a("a.example")).await, failed);
     // The bad one answers long before the limit.
@@ -710,7 +732,7 @@ async fn nonsense_alone_is_malformed() {
     .await;
     assert_eq!(
         lookup(&asking_soon([&server]), a("a.example")).await,
-        DnsAnswer::Failed(DnsFailure::Malformed)
+        DnsAnswer::failed(DnsFailure::Malformed)
     );
 }
 
@@ -754,12 +776,12 @@ async fn tcp_that_fails() {
     let closes = truncating(|_| Vec::new()).await;
     assert_eq!(
         lookup(&asking([&closes]), a("a.example")).await,
-        DnsAnswer::Failed(DnsFailure::Network)
+        DnsAnswer::failed(DnsFailure::Network)
     );
     let babbles = truncating(|_| vec![b"not a message".to_vec(); 100]).await;
     assert_eq!(
         lookup(&asking([&babbles]), a("a.example")).await,
-        DnsAnswer::Failed(DnsFailure::Malformed)
+        DnsAnswer::failed(DnsFailure::Malformed)
     );
     let cuts_again = truncating(|query| {
         let mut reply = reply(query, ResponseCode::NoError);
@@ -769,7 +791,7 @@ async fn tcp_that_fails() {
     .await;
     assert_eq!(
         lookup(&asking([&cuts_again]), a("a.example")).await,
-        DnsAnswer::Failed(DnsFailure::Malformed)
+        DnsAnswer::failed(DnsFailure::Malformed)
     );
     // And then the next server is asked.
     let good = good_server().await;

@@ -274,7 +274,7 @@ impl DnsLifetimes {
             DnsAnswer::None { ttl: Some(ttl), .. } => {
                 (*ttl).min(self.negative_most).max(self.least)
             }
-            DnsAnswer::Failed(_) => self.backed_off(0),
+            DnsAnswer::Failed { .. } => self.backed_off(0),
         }
     }
 }

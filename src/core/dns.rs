@@ -192,7 +192,19 @@ pub enum DnsAnswer {
         ttl: Option<Duration>,
     },
     /// It is not known whether there are any.
-    Failed(DnsFailure),
+    Failed {
+        /// How it failed.
+        failure: DnsFailure,
+        /// Which server did what, in words for people; may be empty.
+        detail: String,
+    },
+}
+
+impl DnsAnswer {
+    /// A failure without further words.
+    pub const fn failed(failure: DnsFailure) -> Self {
+        Self::Failed { failure, detail: String::new() }
+    }
 }
 
 /// How DNS says that there is no such record.

@@ -41,7 +41,7 @@ impl DnsPart {
         let answer = normalised(question, answer);
         let earlier = before.map_or(0, |before| before.failures);
         let (lifetime, failures) = match &answer {
-            DnsAnswer::Failed(_) => (lifetimes.backed_off(earlier), earlier.saturating_add(1)),
+            DnsAnswer::Failed { .. } => (lifetimes.backed_off(earlier), earlier.saturating_add(1)),
             answer => (lifetimes.of(answer), 0),
         };
         Self { answer: Arc::new(answer), obtained: now, lifetime, failures }
@@ -111,7 +111,7 @@ fn normalised(question: &DnsQuestion, answer: DnsAnswer) -> DnsAnswer {
             records.truncate(DnsPart::MOST_RECORDS);
             records.len()
         }
-        _ => return DnsAnswer::Failed(DnsFailure::Malformed),
+        _ => return DnsAnswer::failed(DnsFailure::Malformed),
     };
     match left {
         0 => DnsAnswer::None { kind: NoRecord::NoData, ttl: None },
@@ -154,8 +154,8 @@ mod tests {
             (none(NoRecord::NoData, Some(7200)), 3600),
             (none(NoRecord::NoData, None), 60),
             (none(NoRecord::NotImplemented, Some(900)), 60),
-            (DnsAnswer::Failed(DnsFailure::ServFail), 30),
-            (DnsAnswer::Failed(DnsFailure::Timeout), 30),
+            (DnsAnswer::failed(DnsFailure::ServFail), 30),
+            (DnsAnswer::failed(DnsFailure::Timeout), 30),
         ] {
             assert_eq!(kept(answer.clone()), seconds, "{answer:?}");
         }
@@ -172,14 +172,14 @@ mod tests {
         let mut before: Option<DnsPart> = None;
         let mut kept = Vec::new();
         for _ in 0..7 {
-            let part = next(DnsAnswer::Failed(DnsFailure::Timeout), before.as_ref());
+            let part = next(DnsAnswer::failed(DnsFailure::Timeout), before.as_ref());
             kept.push(part.lifetime().as_secs());
             before = Some(part);
         }
         assert_eq!(kept, [30, 60, 120, 240, 480, 600, 600]);
         let good = next(found(300), before.as_ref());
         assert_eq!((good.failures(), good.lifetime().as_secs()), (0, 300));
-        let failed = next(DnsAnswer::Failed(DnsFailure::Timeout), Some(&good));
+        let failed = next(DnsAnswer::failed(DnsFailure::Timeout), Some(&good));
         assert_eq!((failed.failures(), failed.lifetime().as_secs()), (1, 30));
     }
 
@@ -194,7 +194,7 @@ mod tests {
         };
         let v6 = Records::Addresses(vec!["2001:db8::1".parse().unwrap()]);
         assert_eq!(**part(&v4, v6.clone()).answer(), none(NoRecord::NoData, None));
-        assert_eq!(**part(&srv, v6).answer(), DnsAnswer::Failed(DnsFailure::Malformed));
+        assert_eq!(**part(&srv, v6).answer(), DnsAnswer::failed(DnsFailure::Malformed));
         assert_eq!(**part(&srv, Records::Srv(vec![])).answer(), none(NoRecord::NoData, None));
         let same = Records::Addresses(vec!["192.0.2.1".parse().unwrap(); 10_000]);
         assert_eq!(part(&v4, same).addresses().len(), 1);

@@ -258,7 +258,8 @@ impl fmt::Display for Answer<'_> {
                     None => Ok(()),
                 }
             }
-            DnsAnswer::Failed(failure) => failure.fmt(f),
+            DnsAnswer::Failed { failure, detail } if detail.is_empty() => failure.fmt(f),
+            DnsAnswer::Failed { failure, detail } => write!(f, "{failure}: {detail}"),
         }
     }
 }

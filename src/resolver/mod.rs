@@ -310,7 +310,7 @@ impl Inner {
     /// asked again after a while, however far its back-off has come.
     fn is_of_use(&self, question: &DnsQuestion, part: &DnsPart, now: Monotonic) -> bool {
         let DnsQuestion::Addresses { host, family } = question else { return true };
-        let failed = matches!(**part.answer(), DnsAnswer::Failed(_));
+        let failed = matches!(**part.answer(), DnsAnswer::Failed { .. });
         if !failed || now.since(part.obtained()) < self.config.dns.incomplete {
             return true;
         }
@@ -325,7 +325,7 @@ impl Inner {
         let lookup = self.dns.lookup(question.clone());
         let answer = match select(lookup, pin!(self.runtime.sleep_until(due))).await {
             Either::Left((answer, _)) => answer,
-            Either::Right(((), _)) => DnsAnswer::Failed(DnsFailure::Timeout),
+            Either::Right(((), _)) => DnsAnswer::failed(DnsFailure::Timeout),
         };
         let (now, before) = (self.runtime.now().monotonic, self.memory.earlier_dns(question));
         DnsPart::new(question, answer, now, before.as_deref(), &self.config.dns)

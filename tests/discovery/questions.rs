@@ -104,7 +104,7 @@ fn late_second_and_unknown_answers_do_nothing() {
         }
     };
     assert_eq!(support::endpoints(&target), ["a.example:443@192.0.2.1"]);
-    machine.handle_dns(tokens[0], DnsAnswer::Failed(DnsFailure::ServFail), Now::EPOCH);
+    machine.handle_dns(tokens[0], DnsAnswer::failed(DnsFailure::ServFail), Now::EPOCH);
     let Output::Done(again) = machine.poll_output(Now::EPOCH + seconds(99)) else { panic!() };
     assert!(Arc::ptr_eq(&again.unwrap(), &target));
 }

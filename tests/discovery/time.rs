@@ -109,7 +109,7 @@ fn what_comes_after_the_end_does_not_change_the_report() {
     let end = Now::EPOCH + seconds(1);
     assert!(matches!(machine.poll_output(end), Output::Done(Ok(_))));
     let report = machine.report();
-    machine.handle_dns(late.unwrap(), DnsAnswer::Failed(DnsFailure::ServFail), end);
+    machine.handle_dns(late.unwrap(), DnsAnswer::failed(DnsFailure::ServFail), end);
     assert_eq!(machine.report(), report);
 }
 

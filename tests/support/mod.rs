@@ -185,7 +185,7 @@ impl World {
     }
 
     pub fn fails(self, question: &str, failure: DnsFailure) -> Self {
-        self.dns(question, DnsAnswer::Failed(failure))
+        self.dns(question, DnsAnswer::failed(failure))
     }
 
     /// A well-known with these bytes as its body.

@@ -218,7 +218,7 @@ impl HickoryDns {
                     inquiry.name = name;
                     chain = longer;
                 }
-                Err(trouble) => return trouble.into(),
+                Err(no_answer) => return no_answer.into(),
             }
         }
     }

@@ -51,8 +51,8 @@ pub(super) fn read(
         ResponseCode::NotImp => {
             return Err(Trouble::NotImplemented { ttl: negative_ttl.map(seconds) });
         }
-        ResponseCode::ServFail => return Err(Trouble::Failed(DnsFailure::ServFail)),
-        ResponseCode::Refused => return Err(Trouble::Failed(DnsFailure::Refused)),
+        ResponseCode::ServFail => return Err(Trouble::failed(DnsFailure::ServFail)),
+        ResponseCode::Refused => return Err(Trouble::failed(DnsFailure::Refused)),
         _ => return Err(MALFORMED),
     }
 

@@ -1,5 +1,6 @@
 //! Which server is asked when, and what is said where none of them answers.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,14 +17,18 @@ use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord};
 pub(super) enum Trouble {
     /// It does not implement the question; another one might.
     NotImplemented { ttl: Option<Duration> },
-    /// It failed.
-    Failed(DnsFailure),
+    /// It failed; how, if the system said so.
+    Failed(DnsFailure, Option<io::ErrorKind>),
 }
 
 /// The reply made no sense.
-pub(super) const MALFORMED: Trouble = Trouble::Failed(DnsFailure::Malformed);
+pub(super) const MALFORMED: Trouble = Trouble::failed(DnsFailure::Malformed);
 
 impl Trouble {
+    pub(super) const fn failed(failure: DnsFailure) -> Self {
+        Self::Failed(failure, None)
+    }
+
     /// Whichever of the two says more: an answer that came beats one that made no sense, which
     /// beats silence, which beats a server that is not there.
     fn or(self, other: Option<Self>) -> Self {
@@ -36,29 +41,55 @@ impl Trouble {
     const fn weight(self) -> u8 {
         match self {
             Self::NotImplemented { .. } => 5,
-            Self::Failed(DnsFailure::ServFail) => 4,
-            Self::Failed(DnsFailure::Refused) => 3,
-            Self::Failed(DnsFailure::Malformed) => 2,
-            Self::Failed(DnsFailure::Timeout) => 1,
-            Self::Failed(DnsFailure::Network) => 0,
+            Self::Failed(DnsFailure::ServFail, _) => 4,
+            Self::Failed(DnsFailure::Refused, _) => 3,
+            Self::Failed(DnsFailure::Malformed, _) => 2,
+            Self::Failed(DnsFailure::Timeout, _) => 1,
+            Self::Failed(DnsFailure::Network, _) => 0,
         }
     }
 }
 
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
-        Self::Failed(match error.kind() {
+        let failure = match error.kind() {
             io::ErrorKind::TimedOut => DnsFailure::Timeout,
             _ => DnsFailure::Network,
-        })
+        };
+        Self::Failed(failure, Some(error.kind()))
     }
 }
 
-impl From<Trouble> for DnsAnswer {
-    fn from(trouble: Trouble) -> Self {
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotImplemented { .. } => NoRecord::NotImplemented.fmt(f),
+            Self::Failed(_, Some(kind)) => kind.fmt(f),
+            Self::Failed(failure, None) => failure.fmt(f),
+        }
+    }
+}
+
+/// Why none of the servers gave an answer.
+#[derive(Debug)]
+pub(super) struct NoAnswer {
+    /// The most telling of their failures.
+    trouble: Trouble,
+    /// What each of them did.
+    each: Vec<(SocketAddr, Option<Trouble>)>,
+}
+
+impl From<NoAnswer> for DnsAnswer {
+    fn from(NoAnswer { trouble, each }: NoAnswer) -> Self {
+        let said = each.iter().map(|(server, trouble)| match trouble {
+            Some(trouble) => format!("{server}: {trouble}"),
+            None => format!("{server}: silent"),
+        });
         match trouble {
             Trouble::NotImplemented { ttl } => Self::None { kind: NoRecord::NotImplemented, ttl },
-            Trouble::Failed(failure) => Self::Failed(failure),
+            Trouble::Failed(failure, _) => {
+                Self::Failed { failure, detail: said.collect::<Vec<_>>().join("; ") }
+            }
         }
     }
 }
@@ -71,13 +102,16 @@ pub(super) async fn ask(
     chain: Chain,
     turn: Duration,
     deadline: Instant,
-) -> Result<Reading, Trouble> {
+) -> Result<Reading, NoAnswer> {
     let mut waiting = servers.iter();
     let mut asked = FuturesUnordered::new();
     let mut trouble = None;
+    let mut each = Vec::new();
     loop {
         if let Some(server) = waiting.next() {
-            asked.push(exchange::ask(*server, inquiry));
+            let at = each.len();
+            each.push((*server, None));
+            asked.push(async move { (at, exchange::ask(*server, inquiry).await) });
         }
         let until = if waiting.len() == 0 {
             deadline
@@ -85,16 +119,25 @@ pub(super) async fn ask(
             Instant::now().checked_add(turn).map_or(deadline, |next| next.min(deadline))
         };
         match timeout_at(until, asked.next()).await {
-            Ok(Some(outcome)) => {
+            Ok(Some((at, outcome))) => {
                 match outcome.and_then(|message| reply::read(&message, inquiry, chain)) {
                     Ok(reading) => return Ok(reading),
-                    Err(new) => trouble = Some(new.or(trouble)),
+                    Err(new) => {
+                        trouble = Some(new.or(trouble));
+                        if let Some((_, its)) = each.get_mut(at) {
+                            *its = Some(new);
+                        }
+                    }
                 }
             }
             // All have failed.
-            Ok(None) => return Err(trouble.unwrap_or(Trouble::Failed(DnsFailure::Timeout))),
+            Ok(None) => {
+                let trouble = trouble.unwrap_or(Trouble::failed(DnsFailure::Timeout));
+                return Err(NoAnswer { trouble, each });
+            }
             Err(_) if until == deadline => {
-                return Err(Trouble::Failed(DnsFailure::Timeout).or(trouble));
+                let trouble = Trouble::failed(DnsFailure::Timeout).or(trouble);
+                return Err(NoAnswer { trouble, each });
             }
             Err(_) => {}
         }
@@ -108,11 +151,11 @@ mod tests {
     #[test]
     fn the_most_telling_trouble_is_kept() {
         let order = [
-            Trouble::Failed(DnsFailure::Network),
-            Trouble::Failed(DnsFailure::Timeout),
-            Trouble::Failed(DnsFailure::Malformed),
-            Trouble::Failed(DnsFailure::Refused),
-            Trouble::Failed(DnsFailure::ServFail),
+            Trouble::failed(DnsFailure::Network),
+            Trouble::failed(DnsFailure::Timeout),
+            Trouble::failed(DnsFailure::Malformed),
+            Trouble::failed(DnsFailure::Refused),
+            Trouble::failed(DnsFailure::ServFail),
             Trouble::NotImplemented { ttl: None },
         ];
         for (at, less) in order.iter().enumerate() {

@@ -53,7 +53,7 @@ pub(super) fn gather(ledger: &mut Ledger, host: &DnsName, now: Monotonic) -> Gat
             Some(fact) => match &**fact.part.answer() {
                 DnsAnswer::Found { .. } => gathered.take(ledger, fact.part.addresses()),
                 DnsAnswer::None { kind, .. } => FamilyOutcome::None(*kind),
-                DnsAnswer::Failed(failure) => FamilyOutcome::Failed(*failure),
+                DnsAnswer::Failed { failure, .. } => FamilyOutcome::Failed(*failure),
             },
         };
         if let Some(fact) = fact {

@@ -117,7 +117,7 @@ impl Ledger {
             entry.fact = Some(Fact {
                 part: Arc::new(DnsPart::new(
                     &entry.question,
-                    DnsAnswer::Failed(DnsFailure::Timeout),
+                    DnsAnswer::failed(DnsFailure::Timeout),
                     now,
                     None,
                     &self.config.dns,

@@ -162,7 +162,7 @@ impl Rules<'_> {
                 DnsAnswer::None { kind, .. } => {
                     self.passed.push((step, StepOutcome::NoSrvRecord(*kind)));
                 }
-                DnsAnswer::Failed(failure) => {
+                DnsAnswer::Failed { failure, .. } => {
                     if self.ledger.config.dns_failure == DnsFailurePolicy::Fail {
                         return Poll::Ready(Err(self.dns_failed(step, question, *failure)));
                     }
