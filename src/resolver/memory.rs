@@ -8,6 +8,7 @@
 //! evicted: a well-known answer that ran out still says whether the host delegated.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 
@@ -35,8 +36,13 @@ pub(super) struct LookedUp {
     pub(super) lookup: Arc<WellKnownReport>,
 }
 
+/// How often something was forgotten on request. What was begun before that is not remembered after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Epoch(u64);
+
 #[derive(Debug)]
 pub(super) struct Memory {
+    epoch: AtomicU64,
     targets: Cache<ServerName, Arc<Settled>>,
     well_known: Cache<DnsName, Arc<LookedUp>>,
     dns: Cache<DnsQuestion, Arc<DnsPart>>,
@@ -45,10 +51,16 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(limits: &MemoryLimits) -> Self {
         Self {
+            epoch: AtomicU64::new(0),
             targets: Cache::new(limits.targets),
             well_known: Cache::new(limits.well_known),
             dns: Cache::new(limits.dns),
         }
+    }
+
+    /// To be taken before something is begun that is to be remembered.
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
     }
 
     /// The target of a name, while it holds.
@@ -61,7 +73,10 @@ impl Memory {
         self.targets.get(name)
     }
 
-    pub(super) fn keep_target(&self, settled: Arc<Settled>) {
+    pub(super) fn keep_target(&self, begun: Epoch, settled: Arc<Settled>) {
+        if begun != self.epoch() {
+            return;
+        }
         self.targets.insert(settled.target.server_name().clone(), settled);
     }
 
@@ -75,7 +90,10 @@ impl Memory {
         self.well_known.get(host)
     }
 
-    pub(super) fn keep_well_known(&self, host: &DnsName, known: Arc<LookedUp>) {
+    pub(super) fn keep_well_known(&self, begun: Epoch, host: &DnsName, known: Arc<LookedUp>) {
+        if begun != self.epoch() {
+            return;
+        }
         self.well_known.insert(host.clone(), known);
     }
 
@@ -89,23 +107,33 @@ impl Memory {
         self.dns.get(question)
     }
 
-    pub(super) fn keep_dns(&self, question: &DnsQuestion, part: Arc<DnsPart>) {
+    pub(super) fn keep_dns(&self, begun: Epoch, question: &DnsQuestion, part: Arc<DnsPart>) {
+        if begun != self.epoch() {
+            return;
+        }
         self.dns.insert(question.clone(), part);
+    }
+
+    fn next_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Forgets a target.
     pub(super) fn forget_target(&self, name: &ServerName) {
+        self.next_epoch();
         self.targets.remove(name);
     }
 
     /// Forgets the parts that belong to a host.
     pub(super) fn forget_host(&self, host: &DnsName) {
+        self.next_epoch();
         self.well_known.remove(host);
         self.dns.retain(|question, _| question.host() != host);
     }
 
     /// Forgets everything.
     pub(super) fn clear(&self) {
+        self.next_epoch();
         self.targets.clear();
         self.well_known.clear();
         self.dns.clear();

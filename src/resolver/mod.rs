@@ -156,8 +156,9 @@ impl Resolver {
     }
 
     /// Forgets what is remembered of this name: its target, and the well-known and DNS answers of
-    /// its host and of the host that it delegates to, the last good well-known and the back-off
-    /// included. A discovery that is under way ends and is remembered.
+    /// its host, of the host that it delegates to and of its SRV targets, the last good well-known
+    /// and the back-off included. What is under way ends for those who wait for it, but is not
+    /// remembered.
     pub fn invalidate(&self, name: &ServerName) {
         let memory = &self.inner.memory;
         if let Ok(Host::Dns(host)) = name.to_host() {
@@ -168,10 +169,14 @@ impl Resolver {
             }
             memory.forget_host(&host);
         }
+        if let Some(earlier) = memory.earlier_target(name) {
+            let hosts = earlier.target.endpoints().iter().filter_map(|it| it.host().as_dns());
+            hosts.for_each(|host| memory.forget_host(host));
+        }
         memory.forget_target(name);
     }
 
-    /// Forgets everything.
+    /// Forgets everything. What is under way ends for those who wait for it, but is not remembered.
     pub fn clear(&self) {
         self.inner.memory.clear();
     }
@@ -186,11 +191,12 @@ impl Resolver {
             },
             |pilot| {
                 let (inner, name) = (Arc::clone(inner), name.clone());
+                let begun = inner.memory.epoch();
                 let span = debug_span!("discovery", server_name = %name);
                 let task = async move {
                     let explained = Arc::new(inner.run(name).await);
                     if let Explained::Settled(settled) = &*explained {
-                        inner.memory.keep_target(Arc::clone(settled));
+                        inner.memory.keep_target(begun, Arc::clone(settled));
                     }
                     pilot.land(explained);
                 };
@@ -286,9 +292,10 @@ impl Inner {
             || self.memory.dns(question, now).filter(|part| self.is_of_use(question, part, now)),
             |pilot| {
                 let (inner, question) = (Arc::clone(self), question.clone());
+                let begun = inner.memory.epoch();
                 self.runtime.spawn(Box::pin(async move {
                     let part = Arc::new(inner.look_up(&question).await);
-                    inner.memory.keep_dns(&question, Arc::clone(&part));
+                    inner.memory.keep_dns(begun, &question, Arc::clone(&part));
                     pilot.land(part);
                 }));
             },
@@ -342,11 +349,12 @@ impl Inner {
             || self.memory.well_known(host, now).map(Ok),
             |pilot| {
                 let (inner, host) = (Arc::clone(self), host.clone());
+                let begun = inner.memory.epoch();
                 let span = debug_span!("well_known", %host);
                 let task = async move {
                     let known = inner.look_up_well_known(&host).await.map(Arc::new);
                     if let Ok(known) = &known {
-                        inner.memory.keep_well_known(&host, Arc::clone(known));
+                        inner.memory.keep_well_known(begun, &host, Arc::clone(known));
                     }
                     pilot.land(known);
                 };
