@@ -2,6 +2,7 @@
 //! driver that does everything wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod adversary;
 mod reference;
 #[path = "../support/mod.rs"]
 mod support;
