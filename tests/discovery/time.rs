@@ -125,6 +125,15 @@ fn a_silent_dns_question_times_out_after_five_seconds() {
 }
 
 #[test]
+fn a_limit_can_be_as_long_as_there_is_time() {
+    let mut time = TimeLimits::default();
+    time.dns = std::time::Duration::MAX;
+    let run = a().never("A a.example").resolve_once("a.example:443", &lenient().with_time(time));
+    assert_eq!(run.error().kind(), "deadline_exceeded");
+    assert_eq!(run.took, seconds(30));
+}
+
+#[test]
 fn everything_silent_ends_within_the_limit() {
     let world = World::new()
         .never("A a.example")

@@ -110,7 +110,7 @@ impl Ledger {
     /// a time-out.
     pub(super) fn dns(&mut self, question: &DnsQuestion, now: Monotonic) -> Option<Fact> {
         let index = self.entry(question, now);
-        let limit = self.config.time.dns + ANSWER_MARGIN;
+        let limit = self.config.time.dns.saturating_add(ANSWER_MARGIN);
         let entry = self.entries.get_mut(index)?;
         let due = entry.asked + limit;
         if entry.fact.is_none() && now >= due {
@@ -183,7 +183,7 @@ impl Ledger {
     /// The entry that still waits for its answer at this time. One that is overdue is left to time
     /// out, whether anybody has looked at it since or not.
     fn waiting(&mut self, token: DnsToken, now: Monotonic) -> Option<&mut Entry> {
-        let limit = self.config.time.dns + ANSWER_MARGIN;
+        let limit = self.config.time.dns.saturating_add(ANSWER_MARGIN);
         self.entries
             .get_mut(token.0)
             .filter(|entry| entry.fact.is_none() && now < entry.asked + limit)

@@ -1,0 +1,140 @@
+//! The machine against a reference model of the specification, in random worlds, and against a
+//! driver that does everything wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod adversary;
+mod reference;
+#[path = "../support/mod.rs"]
+mod support;
+mod worlds;
+
+use std::collections::BTreeSet;
+
+use matrix_delegation::{Degraded, Origin, Speculation, Step};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+
+use reference::{Answer, Failure, Place, Reference, Verdict};
+use support::Run;
+use worlds::{Plan, plans};
+
+/// As many as `PROPTEST_CASES` says, else 5,000.
+fn cases() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 5_000 };
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        rng_algorithm: RngAlgorithm::XorShift,
+        ..default
+    }
+}
+
+fn verdict(run: &Run) -> Verdict {
+    let target = match &run.outcome {
+        Ok(target) => target,
+        Err(error) => {
+            return Err(Failure { kind: error.kind(), step: error.step().map(Step::number) });
+        }
+    };
+    let endpoints = target.endpoints().iter().map(|endpoint| Place {
+        host: endpoint.host().clone(),
+        port: endpoint.port(),
+        priority: endpoint.priority(),
+        weight: endpoint.weight(),
+        addresses: endpoint.addresses().collect(),
+    });
+    Ok(Answer {
+        step: target.step().number(),
+        delegated: target.delegated().map(ToString::to_string),
+        endpoints: endpoints.collect(),
+        host_header: target.host_header().to_str().unwrap().to_owned(),
+        certificate: target.tls_host().clone(),
+        degraded: match target.degraded() {
+            None => None,
+            Some(Degraded::SrvLookupFailed(service)) => Some(service),
+            Some(other) => panic!("nothing was known before, yet {other}"),
+        },
+    })
+}
+
+/// What the answer says twice must agree.
+fn is_of_one_piece(run: &Run, plan: &Plan) {
+    let Ok(target) = &run.outcome else { return };
+    assert_eq!(target.server_name().as_str(), plan.name);
+    assert_eq!(target.authority(), target.host_header());
+    assert_eq!(target.tls_name(), target.tls_host().tls_name());
+    assert!(!target.is_stale());
+    let origin = match target.step().number() {
+        "1" | "3.1" => Origin::Literal,
+        "2" | "3.2" => Origin::ExplicitPort,
+        "3.5" | "6" => Origin::DefaultPort,
+        _ => Origin::Srv,
+    };
+    for endpoint in target.endpoints() {
+        assert_eq!(endpoint.origin(), origin);
+        assert_eq!(endpoint.addresses().next().is_none(), target.is_left_to_proxy());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// Whatever the world is, however the machine asks and in whatever order the answers come, it
+    /// decides as the specification does.
+    #[test]
+    fn every_world_is_resolved_as_the_specification_says(plan in plans()) {
+        let mut world = plan.world();
+        let expected = Reference { plan: &plan, world: &world }.resolve();
+        let mut warnings = None;
+        for speculation in [Speculation::Full, Speculation::Off] {
+            let config = plan.config().with_speculation(speculation);
+            for shared in [false, true] {
+                world.shared = shared;
+                let run = world.resolve_once(plan.name, &config);
+                prop_assert_eq!(
+                    &verdict(&run), &expected, "{:?}, shared: {}\n{}", speculation, shared, run.report
+                );
+                is_of_one_piece(&run, &plan);
+                let warned = warnings.get_or_insert_with(|| run.report.warnings.clone());
+                prop_assert_eq!(&*warned, &run.report.warnings);
+            }
+        }
+    }
+}
+
+/// The random worlds are of use only if they lead everywhere.
+#[test]
+fn the_worlds_lead_to_every_step_and_to_every_error_of_it() {
+    let rng = TestRng::deterministic_rng(RngAlgorithm::XorShift);
+    let mut runner = TestRunner::new_with_rng(cases(), rng);
+    let plans = plans();
+    let mut seen = BTreeSet::new();
+    for _ in 0..5_000 {
+        let plan = plans.new_tree(&mut runner).unwrap().current();
+        let world = plan.world();
+        seen.insert(match (Reference { plan: &plan, world: &world }).resolve() {
+            Ok(answer) if answer.degraded.is_some() => format!("{} degraded", answer.step),
+            Ok(answer) => answer.step.to_owned(),
+            Err(failure) => format!("{} {}", failure.step.unwrap_or("-"), failure.kind),
+        });
+    }
+    let mut expected: BTreeSet<String> = ["- unresolvable_name".to_owned()].into();
+    for step in Step::ALL.map(Step::number) {
+        expected.insert(step.to_owned());
+        let by_address = ["blocked_address", "no_addresses", "dns_failed"];
+        let by_srv = ["service_not_available", "no_usable_endpoint"];
+        let kinds: &[&str] = match step {
+            "1" | "3.1" => &by_address[..1],
+            "3.3" | "3.4" | "4" | "5" => &by_srv,
+            _ => &[],
+        };
+        let all = if matches!(step, "1" | "3.1") { &[][..] } else { &by_address };
+        expected.extend(kinds.iter().chain(all).map(|kind| format!("{step} {kind}")));
+        if matches!(step, "3.4" | "3.5" | "5" | "6") {
+            expected.insert(format!("{step} degraded"));
+        }
+    }
+    assert_eq!(seen, expected);
+}

@@ -1,0 +1,495 @@
+//! Random worlds: what DNS and HTTPS answer to every question that may come up.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::Response;
+use matrix_delegation::{
+    AddressFamilies, Body, Config, DnsAnswer, DnsFailure, FetchFailure, FetchFailureKind, NoRecord,
+    Records, SrvRecord, Step,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::support::{self, World, millis, seconds};
+
+/// Every host of these worlds. The first is asked about, the second is delegated to, ...
+const HOSTS: [&str; 7] =
+    ["a.example", "m.example", "t.example", "u.example", "r.example", "a.onion", "m.onion"];
+/// Those whose SRV records are looked up.
+const SRV_HOSTS: [&str; 4] = ["a.example", "m.example", "a.onion", "m.onion"];
+const SERVICES: [&str; 2] = ["_matrix-fed._tcp", "_matrix._tcp"];
+
+/// Whose choices are followed where the specification leaves one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Preset {
+    Default,
+    Strict,
+    Synapse,
+}
+
+/// What is said of one address family of a host.
+#[derive(Clone, Copy, Debug)]
+enum Addresses {
+    One,
+    /// More than are used, some of them twice, some blocked, in no order.
+    Many,
+    Blocked,
+    PartlyBlocked,
+    OfTheOtherFamily,
+    Empty,
+    Nonsense,
+    None(NoRecord),
+    Failed(DnsFailure),
+}
+
+/// What is said of one service of a host.
+#[derive(Clone, Debug)]
+enum Srv {
+    Records(Vec<(u16, u16, u16, &'static str)>),
+    /// More than are used.
+    Crowd,
+    Nonsense,
+    None(NoRecord),
+    Failed(DnsFailure),
+}
+
+/// What is at a URL.
+#[derive(Clone, Debug)]
+pub(crate) enum Page {
+    /// A response that is no redirect, and the name that it delegates to if it is valid.
+    Document {
+        status: u16,
+        coding: &'static str,
+        body: String,
+        delegates: Option<&'static str>,
+    },
+    /// A status and a `Location`, and where a client finds itself that follows it.
+    Redirect {
+        status: u16,
+        location: String,
+        leads: Leads,
+    },
+    /// More than is read.
+    TooLarge,
+    Fails(FetchFailureKind),
+    Never,
+}
+
+/// Where a redirect leads.
+#[derive(Clone, Debug)]
+pub(crate) enum Leads {
+    To(&'static str),
+    /// To this path of the same origin.
+    Within(String),
+    /// To where one is.
+    Back,
+    /// Nowhere that may be gone to.
+    Nowhere,
+}
+
+/// A world, and how it is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    pub(crate) preset: Preset,
+    pub(crate) families: AddressFamilies,
+    last_step: Option<Step>,
+    hosts: Vec<[(Addresses, bool); 2]>,
+    srv: Vec<[Srv; 2]>,
+    pages: Vec<(&'static str, Page)>,
+    /// `https://r.example/n/0` redirects to `/n/1`, and so on, this often; then it delegates.
+    chain: usize,
+    /// Draws how long each answer takes.
+    pace: u64,
+}
+
+const NAMES: [&str; 12] = [
+    "A.Example",
+    "a.example:443",
+    "A.example:08448",
+    "a.onion",
+    "a.onion:1",
+    "192.0.2.1",
+    "[2001:db8::1]:4",
+    "[::FFFF:192.0.2.1]",
+    "127.0.0.1",
+    "[::ffff:127.0.0.1]:1",
+    "127.1",
+    "a..example",
+];
+
+/// Names to delegate to, and whether a host can be made of them.
+const SERVERS: [(&str, bool); 22] = [
+    ("m.example", true),
+    ("M.Example", true),
+    ("m.onion", true),
+    ("a.example", true),
+    ("A.example", true),
+    ("t.example", true),
+    ("m.example:443", true),
+    ("M.example:00443", true),
+    ("a.example:8449", true),
+    ("192.0.2.77", true),
+    ("192.0.2.77:9", true),
+    ("10.0.0.1:9", true),
+    ("[2001:DB8::77]:1", true),
+    ("[::ffff:127.0.0.1]", true),
+    ("[::ffff:192.0.2.9]", true),
+    ("", false),
+    ("127.1", false),
+    ("m..example", false),
+    ("m.example.", false),
+    ("m.example:0", false),
+    ("m.example:65536", false),
+    ("https://m.example", false),
+];
+
+/// Other bodies, and the name that each delegates to.
+const BODIES: [(&str, Option<&str>); 11] = [
+    ("", None),
+    ("null", None),
+    ("[]", None),
+    ("{}", None),
+    (r#"{"m.server":1}"#, None),
+    (r#"{"m.server":null}"#, None),
+    (r#"{"m.server":"m.example""#, None),
+    (r#"{"m.server":"m.example"} x"#, None),
+    (r#"{"m.server":"a.example:1","m.server":null}"#, None),
+    (r#"{"m.server":7,"x":[{}],"m.server":"m.example:1"}"#, Some("m.example:1")),
+    (" \n{ \"m\\u002eserver\" : \"m.example\" , \"y\":1e9 }\t", Some("m.example")),
+];
+
+/// Where redirects go, as a server may write it and as a client must read it.
+const LOCATIONS: [(&str, Option<&str>); 20] = [
+    ("https://r.example/x", Some("https://r.example/x")),
+    ("https://r.example/n/0", Some("https://r.example/n/0")),
+    ("https://R.EXAMPLE:443/x#top", Some("https://r.example/x")),
+    ("//r.example/y", Some("https://r.example/y")),
+    ("https://r.example:8443/x", Some("https://r.example:8443/x")),
+    ("https://m.example/.well-known/matrix/server", Some(M_DOCUMENT)),
+    ("https://a.example/.well-known/matrix/server", Some(A_DOCUMENT)),
+    ("https://192.0.2.60/x", Some("https://192.0.2.60/x")),
+    ("https://[2001:db8::60]/x", Some("https://[2001:db8::60]/x")),
+    ("https://3221225996/x", Some("https://192.0.2.12/x")),
+    ("https://127.0.0.1/x", Some("https://127.0.0.1/x")),
+    ("https://0x7f.1/x", Some("https://127.0.0.1/x")),
+    ("https://[::ffff:10.0.0.1]/x", Some("https://[::ffff:a00:1]/x")),
+    ("https://r.onion/x", Some("https://r.onion/x")),
+    ("http://r.example/x", None),
+    ("ftp://r.example/x", None),
+    ("https://r.example:0/x", None),
+    ("https://user@r.example/x", None),
+    ("https://@r.example/x", None),
+    ("https://", None),
+];
+
+const A_DOCUMENT: &str = "https://a.example/.well-known/matrix/server";
+const M_DOCUMENT: &str = "https://m.example/.well-known/matrix/server";
+
+/// Every URL that may be led to, but for the chain. The first three are a host's own document.
+const URLS: [&str; 14] = [
+    A_DOCUMENT,
+    "https://a.onion/.well-known/matrix/server",
+    M_DOCUMENT,
+    "https://r.example/x",
+    "https://r.example/y",
+    "https://r.example/z",
+    "https://a.example/z",
+    "https://r.example:8443/x",
+    "https://192.0.2.60/x",
+    "https://[2001:db8::60]/x",
+    "https://192.0.2.12/x",
+    "https://127.0.0.1/x",
+    "https://[::ffff:a00:1]/x",
+    "https://r.onion/x",
+];
+
+fn no_record() -> impl Strategy<Value = NoRecord> {
+    select(&[NoRecord::NxDomain, NoRecord::NoData, NoRecord::NotImplemented][..])
+}
+
+fn failure() -> impl Strategy<Value = DnsFailure> {
+    use DnsFailure::{Malformed, Network, Refused, ServFail, Timeout};
+    select(&[ServFail, Refused, Timeout, Network, Malformed][..])
+}
+
+fn addresses() -> impl Strategy<Value = (Addresses, bool)> {
+    let answer = prop_oneof![
+        8 => Just(Addresses::One),
+        1 => Just(Addresses::Many),
+        4 => Just(Addresses::Blocked),
+        2 => Just(Addresses::PartlyBlocked),
+        1 => Just(Addresses::OfTheOtherFamily),
+        1 => Just(Addresses::Empty),
+        1 => Just(Addresses::Nonsense),
+        4 => no_record().prop_map(Addresses::None),
+        4 => failure().prop_map(Addresses::Failed),
+    ];
+    (answer, prop::bool::weighted(0.15))
+}
+
+fn srv() -> impl Strategy<Value = Srv> {
+    const PORTS: &[u16] = &[0, 443, 443, 8448, 8449];
+    let good = select(&["t.example.", "T.Example", "u.example.", "a.example", "m.example."][..]);
+    let odd = select(&[".", "", "192.0.2.9", "[::1]", "127.1.", "a_b.example.", "t.onion."][..]);
+    let record = |target| (0_u16..3, select(&[0_u16, 1, 9][..]), select(PORTS), target);
+    let any = prop_oneof![3 => good.clone().boxed(), 1 => odd.boxed()];
+    prop_oneof![
+        6 => no_record().prop_map(Srv::None),
+        2 => failure().prop_map(Srv::Failed),
+        4 => prop::collection::vec(record(good.boxed()), 1..5).prop_map(Srv::Records),
+        3 => prop::collection::vec(record(any.boxed()), 0..4).prop_map(Srv::Records),
+        1 => Just(Srv::Records(vec![(0, 0, 0, ".")])),
+        1 => Just(Srv::Records(vec![(0, 0, 0, "."), (1, 0, 443, "t.example.")])),
+        1 => Just(Srv::Records(vec![(0, 0, 0, "t.example."), (0, 0, 4, "192.0.2.9")])),
+        1 => Just(Srv::Crowd),
+        1 => Just(Srv::Nonsense),
+    ]
+}
+
+fn document(status: u16, server: &'static str, valid: bool) -> Page {
+    let body = format!(r#"{{"m.server":"{server}"}}"#);
+    let delegates = (valid && status == 200).then_some(server);
+    Page::Document { status, coding: "", body, delegates }
+}
+
+fn page() -> impl Strategy<Value = Page> {
+    use FetchFailureKind as Kind;
+    const STATUSES: &[u16] =
+        &[201, 204, 206, 300, 304, 305, 400, 401, 403, 404, 404, 408, 410, 429, 500, 503, 999];
+    const KINDS: &[Kind] = &[
+        Kind::Adapter,
+        Kind::NoAddress,
+        Kind::Connect,
+        Kind::Refused,
+        Kind::ConnectTimeout,
+        Kind::Tls,
+        Kind::TlsTimeout,
+        Kind::ExchangeTimeout,
+        Kind::Protocol,
+        Kind::HeadTooLarge,
+        Kind::CutOff,
+    ];
+    let codings = [("gzip", false), ("br, identity", false), ("Identity", true)];
+    let coded = select(codings.to_vec()).prop_map(|(coding, readable)| Page::Document {
+        status: 200,
+        coding,
+        body: r#"{"m.server":"m.example:443"}"#.to_owned(),
+        delegates: readable.then_some("m.example:443"),
+    });
+    let other = select(&BODIES[..]).prop_map(|(body, delegates)| Page::Document {
+        status: 200,
+        coding: "",
+        body: body.to_owned(),
+        delegates,
+    });
+    let lengths = select(vec![(51_200_usize, true), (51_201, false)]);
+    let padded = lengths.prop_map(|(length, readable)| Page::Document {
+        status: 200,
+        coding: "",
+        body: format!("{:length$}", r#"{"m.server":"m.example"}"#),
+        delegates: readable.then_some("m.example"),
+    });
+    let absolute = select(&LOCATIONS[..])
+        .prop_map(|(text, leads)| (text.to_owned(), leads.map_or(Leads::Nowhere, Leads::To)));
+    let location = prop_oneof![
+        8 => absolute,
+        1 => Just(("/z".to_owned(), Leads::Within("/z".to_owned()))),
+        1 => Just((String::new(), Leads::Back)),
+    ];
+    let redirect = (select(&[301_u16, 302, 303, 307, 308][..]), location)
+        .prop_map(|(status, (location, leads))| Page::Redirect { status, location, leads });
+    prop_oneof![
+        9 => select(&SERVERS[..]).prop_map(|(server, valid)| document(200, server, valid)),
+        3 => Just(document(200, "m.example", true)),
+        5 => redirect,
+        3 => select(STATUSES).prop_map(|status| document(status, "m.example", true)),
+        1 => other,
+        1 => coded,
+        1 => padded,
+        1 => Just(Page::TooLarge),
+        2 => select(KINDS).prop_map(Page::Fails),
+        1 => Just(Page::Never),
+    ]
+}
+
+/// Any world, and any way to ask it.
+pub(crate) fn plans() -> impl Strategy<Value = Plan> {
+    use AddressFamilies::{Both, Leave, V4, V6};
+    let name = prop_oneof![3 => Just("a.example").boxed(), 1 => select(&NAMES[..]).boxed()];
+    let preset = select(&[Preset::Default, Preset::Strict, Preset::Synapse][..]);
+    let families = select(&[Both, Both, Both, V4, V6, Leave][..]);
+    let last_step = proptest::option::weighted(0.3, select(&Step::ALL[..]));
+    let hosts = prop::collection::vec([addresses(), addresses()], HOSTS.len());
+    let services = prop::collection::vec([srv(), srv()], SRV_HOSTS.len());
+    let pages = prop::collection::vec(page(), URLS.len())
+        .prop_map(|pages| URLS.into_iter().zip(pages).collect::<Vec<_>>());
+    let chain = select(&[0_usize, 1, 7, 8, 9, 10, 17, 18, 19, 20][..]);
+    (name, preset, families, last_step, hosts, services, pages, chain, any::<u64>()).prop_map(
+        |(name, preset, families, last_step, hosts, srv, pages, chain, pace)| Plan {
+            name,
+            preset,
+            families,
+            last_step,
+            hosts,
+            srv,
+            pages,
+            chain,
+            pace,
+        },
+    )
+}
+
+impl Addresses {
+    /// The answer about the host with this number.
+    fn answer(self, number: u16, v6: bool, alias: bool) -> DnsAnswer {
+        let low = u8::try_from(number).unwrap();
+        let good = |v6: bool, more: u8| {
+            if v6 {
+                Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, more.into(), number).into()
+            } else {
+                IpAddr::from(Ipv4Addr::new(192, 0, 2, low + more))
+            }
+        };
+        let blocked = if v6 {
+            Ipv4Addr::new(10, 0, 0, low).to_ipv6_mapped().into()
+        } else {
+            IpAddr::from(Ipv4Addr::new(10, 0, 0, low))
+        };
+        let addresses = match self {
+            Self::One => vec![good(v6, 0)],
+            Self::Many => {
+                let good = (0..12).rev().map(|more| good(v6, more * 10));
+                good.clone().chain([blocked]).chain(good).collect()
+            }
+            Self::Blocked => vec![blocked],
+            Self::PartlyBlocked => vec![good(v6, 20), blocked, good(v6, 0)],
+            Self::OfTheOtherFamily => vec![good(!v6, 0)],
+            Self::Empty => Vec::new(),
+            Self::Nonsense => {
+                return found(Records::Srv(vec![record(&(0, 0, 1, "t.example."))]), alias);
+            }
+            Self::None(kind) => return none(kind),
+            Self::Failed(failure) => return DnsAnswer::Failed(failure),
+        };
+        found(Records::Addresses(addresses), alias)
+    }
+}
+
+impl Srv {
+    fn answer(&self) -> DnsAnswer {
+        match self {
+            Self::Records(records) => {
+                found(Records::Srv(records.iter().map(record).collect()), false)
+            }
+            Self::Crowd => {
+                let records =
+                    (1..=25).map(|port| record(&(port % 3, port % 2, port, "t.example.")));
+                found(Records::Srv(records.collect()), false)
+            }
+            Self::Nonsense => found(Records::Addresses(vec![Ipv4Addr::LOCALHOST.into()]), false),
+            Self::None(kind) => none(*kind),
+            Self::Failed(failure) => DnsAnswer::Failed(*failure),
+        }
+    }
+}
+
+fn found(records: Records, alias: bool) -> DnsAnswer {
+    DnsAnswer::Found { records, ttl: seconds(300), alias }
+}
+
+fn none(kind: NoRecord) -> DnsAnswer {
+    DnsAnswer::None { kind, ttl: Some(seconds(900)) }
+}
+
+fn record(&(priority, weight, port, target): &(u16, u16, u16, &str)) -> SrvRecord {
+    SrvRecord { priority, weight, port, target: target.to_owned() }
+}
+
+impl Page {
+    fn response(&self) -> Result<Response<Body>, FetchFailure> {
+        let (response, body) = match self {
+            Self::Document { status, coding, body, .. } => {
+                let response = Response::builder().status(*status);
+                let response = if coding.is_empty() {
+                    response
+                } else {
+                    response.header("content-encoding", *coding)
+                };
+                (response, Body::from(body.as_bytes()))
+            }
+            Self::Redirect { status, location, .. } => {
+                let body = br#"{"m.server":"192.0.2.99"}"#;
+                let response = Response::builder().status(*status).header("location", location);
+                (response, Body::from(&body[..]))
+            }
+            Self::TooLarge => (Response::builder(), Body::TooLarge),
+            Self::Fails(kind) => return Err(FetchFailure::new(*kind, "scripted")),
+            Self::Never => return Err(FetchFailure::new(FetchFailureKind::Refused, "never comes")),
+        };
+        Ok(response.body(body).unwrap())
+    }
+}
+
+impl Plan {
+    /// What is at a URL; where nothing is, the connection is refused.
+    pub(crate) fn page(&self, url: &str) -> Page {
+        if let Some(number) = url.strip_prefix("https://r.example/n/") {
+            let number: usize = number.parse().unwrap();
+            return if number < self.chain {
+                let location = format!("/n/{}", number + 1);
+                Page::Redirect { status: 302, leads: Leads::Within(location.clone()), location }
+            } else {
+                document(200, "m.example:443", true)
+            };
+        }
+        let page = self.pages.iter().find(|(known, _)| *known == url);
+        page.map_or(Page::Fails(FetchFailureKind::Refused), |(_, page)| page.clone())
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let config = match self.preset {
+            Preset::Default => support::lenient(),
+            Preset::Strict => support::strict(),
+            Preset::Synapse => support::synapse(),
+        };
+        config.with_addresses(self.families)
+    }
+
+    /// The same as a script. Every answer comes in time: addresses within every grace.
+    pub(crate) fn world(&self) -> World {
+        let mut world = World::new();
+        world.last_step = self.last_step;
+        let mut state = self.pace;
+        let mut delay = |most: u64| {
+            // Knuth's MMIX generator, upper bits.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            millis((state >> 33) % most + 1)
+        };
+        for (number, (host, families)) in (1..).zip(HOSTS.iter().zip(&self.hosts)) {
+            for (record_type, (addresses, alias)) in ["A", "AAAA"].iter().zip(families) {
+                let question = format!("{record_type} {host}");
+                let answer = addresses.answer(number, *record_type == "AAAA", *alias);
+                world = world.dns(&question, answer).after(&question, delay(45));
+            }
+        }
+        for (host, services) in SRV_HOSTS.iter().zip(&self.srv) {
+            for (service, srv) in SERVICES.iter().zip(services) {
+                let question = format!("SRV {service}.{host}");
+                world = world.dns(&question, srv.answer()).after(&question, delay(4_000));
+            }
+        }
+        let chain = (0..=self.chain).map(|number| format!("https://r.example/n/{number}"));
+        for url in URLS.iter().map(|url| (*url).to_owned()).chain(chain) {
+            let (page, question) = (self.page(&url), format!("GET {url}"));
+            world = world.fetched(&url, page.response());
+            world = match page {
+                Page::Never => world.never(&question),
+                _ => world.after(&question, delay(500)),
+            };
+        }
+        world
+    }
+}
