@@ -328,7 +328,7 @@ impl Inner {
 
     /// Asks DNS. An adapter that overruns the limit on a question has timed out.
     async fn look_up(&self, question: &DnsQuestion) -> DnsPart {
-        let due = self.runtime.now().monotonic + self.config.time.dns + ANSWER_MARGIN;
+        let due = self.runtime.now().monotonic + self.config.time.dns.saturating_add(ANSWER_MARGIN);
         let lookup = self.dns.lookup(question.clone());
         let answer = match select(lookup, pin!(self.runtime.sleep_until(due))).await {
             Either::Left((answer, _)) => answer,

@@ -208,7 +208,7 @@ fn addresses(host: u16, family: Family, class: Addresses) -> DnsAnswer {
         (Addresses::Blocked, Family::V4) => Ipv4Addr::new(10, 0, 0, low).into(),
         (Addresses::Blocked, Family::V6) => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host).into(),
         (Addresses::None, _) => return DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(TTL) },
-        (Addresses::Failed, _) => return DnsAnswer::Failed(DnsFailure::ServFail),
+        (Addresses::Failed, _) => return DnsAnswer::failed(DnsFailure::ServFail),
     };
     let alias = HOSTS[usize::from(host)] == b'c';
     DnsAnswer::Found { records: Records::Addresses(vec![address]), ttl: TTL, alias }
@@ -229,7 +229,7 @@ fn srv(owner: usize, service: Service, class: Srv) -> DnsAnswer {
         Srv::Alias => vec![record(0, port, "c.example.")],
         Srv::Unusable => vec![record(0, 0, "t.example."), record(0, port, "192.0.2.9.")],
         Srv::None => return DnsAnswer::None { kind: NoRecord::NxDomain, ttl: Some(TTL) },
-        Srv::Failed => return DnsAnswer::Failed(DnsFailure::Refused),
+        Srv::Failed => return DnsAnswer::failed(DnsFailure::Refused),
     };
     DnsAnswer::Found { records: Records::Srv(records), ttl: TTL, alias: false }
 }

@@ -64,7 +64,7 @@ fn dns_answers() -> impl Strategy<Value = DnsAnswer> {
     let none = (select(kinds.to_vec()), proptest::option::of(durations()))
         .prop_map(|(kind, ttl)| DnsAnswer::None { kind, ttl });
     let failures = [DnsFailure::ServFail, DnsFailure::Timeout, DnsFailure::Malformed];
-    prop_oneof![4 => found, 1 => none, 1 => select(failures.to_vec()).prop_map(DnsAnswer::Failed)]
+    prop_oneof![4 => found, 1 => none, 1 => select(failures.to_vec()).prop_map(DnsAnswer::failed)]
 }
 
 fn said() -> impl Strategy<Value = Said> {

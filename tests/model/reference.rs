@@ -262,7 +262,7 @@ impl Reference<'_> {
                     if v6 { found.v6 = addresses } else { found.v4 = addresses }
                 }
                 DnsAnswer::None { .. } => {}
-                DnsAnswer::Found { .. } | DnsAnswer::Failed(_) => found.failed = true,
+                DnsAnswer::Found { .. } | DnsAnswer::Failed { .. } => found.failed = true,
             }
         }
         found
@@ -276,7 +276,7 @@ impl Reference<'_> {
         match self.world.dns_answer(&format!("SRV {service}.{host}")) {
             DnsAnswer::Found { records: Records::Srv(records), .. } => Ok(records),
             DnsAnswer::None { .. } => Ok(Vec::new()),
-            DnsAnswer::Found { .. } | DnsAnswer::Failed(_) => Err(()),
+            DnsAnswer::Found { .. } | DnsAnswer::Failed { .. } => Err(()),
         }
     }
 

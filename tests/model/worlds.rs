@@ -370,7 +370,7 @@ impl Addresses {
                 return found(Records::Srv(vec![record(&(0, 0, 1, "t.example."))]), alias);
             }
             Self::None(kind) => return none(kind),
-            Self::Failed(failure) => return DnsAnswer::Failed(failure),
+            Self::Failed(failure) => return DnsAnswer::failed(failure),
         };
         found(Records::Addresses(addresses), alias)
     }
@@ -389,7 +389,7 @@ impl Srv {
             }
             Self::Nonsense => found(Records::Addresses(vec![Ipv4Addr::LOCALHOST.into()]), false),
             Self::None(kind) => none(*kind),
-            Self::Failed(failure) => DnsAnswer::Failed(*failure),
+            Self::Failed(failure) => DnsAnswer::failed(*failure),
         }
     }
 }
