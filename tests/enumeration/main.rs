@@ -12,8 +12,7 @@
 //!
 //! `driver` checks what one run shows; here and in `orders` runs are compared. Every run counts, and
 //! `cargo test --test enumeration -- --nocapture` prints how many there were. With
-//! `ENUMERATION=full` IPv4 alone and IPv6 alone have their turns, too, and no order of arrival is left
-//! out.
+//! `ENUMERATION=full` IPv4 alone and IPv6 alone have their turns, too, and more orders of arrival.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod driver;

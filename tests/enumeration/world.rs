@@ -30,6 +30,7 @@ pub(crate) enum Document {
     RedirectToNoAddress,
     RedirectToFailed,
     RedirectToBlocked,
+    RedirectToBlockedIp,
     RedirectToHttp,
     RedirectInCircle,
     RedirectTooOften,
@@ -37,7 +38,7 @@ pub(crate) enum Document {
 
 impl Document {
     /// 404 first: the others are compared with it.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::NotFound,
         Self::ToIp,
         Self::ToBlockedIp,
@@ -53,6 +54,7 @@ impl Document {
         Self::RedirectToNoAddress,
         Self::RedirectToFailed,
         Self::RedirectToBlocked,
+        Self::RedirectToBlockedIp,
         Self::RedirectToHttp,
         Self::RedirectInCircle,
         Self::RedirectTooOften,
@@ -253,6 +255,7 @@ fn document(class: Document) -> Fetched {
         Document::ServerError => page(503, "", r#"{"m.server":"192.0.2.99"}"#),
         Document::BadBody => page(200, "", r#"{"m.server":"127.1"}"#),
         Document::TooLarge => Response::new(Body::TooLarge),
+        Document::RedirectToBlockedIp => page(302, "https://10.2570/gone", ""),
         Document::RedirectToHttp => page(302, "http://r.example/good", ""),
         Document::RedirectInCircle => page(302, "/.well-known/matrix/server", ""),
         Document::RedirectTooOften => page(302, "https://r.example/1", ""),
