@@ -42,7 +42,8 @@ pub use crate::core::time::{Monotonic, Now};
 
 // The machine, and what passes between it and its driver.
 pub use crate::core::discovery::{
-    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownLookup, WellKnownToken,
+    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
+    lookup::WellKnownLookup,
 };
 pub use crate::core::dns::{
     DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,

@@ -10,7 +10,8 @@ use super::flights::TooMany;
 use super::memory::LookedUp;
 use super::traits::{BoxFuture, Runtime};
 use crate::core::discovery::{
-    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownLookup, WellKnownToken,
+    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
+    lookup::WellKnownLookup,
 };
 use crate::core::dns_part::DnsPart;
 use crate::core::fetch::{Body, FetchFailure};

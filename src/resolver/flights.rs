@@ -80,7 +80,9 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
         start(pilot);
         Ok(Joined::Landing(landed))
     }
+}
 
+impl<K, V> Flights<K, V> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Landed<V>>> {
         // Nothing in a critical section can leave the map half-changed.
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,8 +101,7 @@ impl<K: Eq + Hash, V> Pilot<K, V> {
 
 impl<K: Eq + Hash, V> Drop for Pilot<K, V> {
     fn drop(&mut self) {
-        let mut under_way = self.flights.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.remove(&self.key);
+        self.flights.lock().remove(&self.key);
     }
 }
 

@@ -29,6 +29,15 @@ fn say_of_every_step_what_became_of_it() {
     }
 }
 
+/// An alias may lead into `.onion`: that was asked all the same.
+#[test]
+fn tell_a_question_that_was_asked_from_one_that_was_not() {
+    let world = a().none("SRV _matrix-fed._tcp.a.example", NoRecord::Onion);
+    let run = world.resolve_once("a.example", &lenient());
+    assert_eq!(outcome(&run, Step::Srv), &StepOutcome::NoSrvRecord(NoRecord::Onion));
+    assert_eq!(run.report.dns.len(), run.asked.iter().filter(|it| !it.starts_with("GET")).count());
+}
+
 #[test]
 fn never_say_no_srv_record_of_one_that_was_not_looked_up() {
     for (name, world) in [

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DnsToken, Question};
+use super::{DnsToken, Output, Question};
 use crate::core::config::Config;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
 use crate::core::dns_part::DnsPart;
@@ -21,6 +21,7 @@ pub(super) struct Ledger {
     pub(super) config: Arc<Config>,
     pub(super) random: SplitMix64,
     started: Now,
+    now: Now,
     entries: Vec<Entry>,
     outbox: VecDeque<Question>,
     /// The earliest time at which something may change without an answer.
@@ -46,15 +47,13 @@ pub(super) struct Fact {
     source: Source,
 }
 
-/// Where an answer came from that is none: the question is never asked.
-const NEVER_ASKED: NoRecord = NoRecord::Onion;
-
 impl Ledger {
     pub(super) fn new(config: Arc<Config>, started: Now, seed: u64) -> Self {
         Self {
             config,
             random: SplitMix64(seed),
             started,
+            now: started,
             entries: Vec::new(),
             outbox: VecDeque::new(),
             wake: None,
@@ -64,6 +63,19 @@ impl Ledger {
 
     pub(super) const fn started(&self) -> Now {
         self.started
+    }
+
+    /// What time it is: what the driver says, unless that is before what it said last.
+    pub(super) fn clock(&mut self, now: Now) -> Now {
+        if now.monotonic >= self.now.monotonic {
+            self.now = now;
+        }
+        self.now
+    }
+
+    /// What the driver said last.
+    pub(super) const fn now(&self) -> Now {
+        self.now
     }
 
     /// How long after the start this is.
@@ -76,8 +88,9 @@ impl Ledger {
         self.outbox.push_back(question);
     }
 
-    pub(super) fn next_question(&mut self) -> Option<Question> {
-        self.outbox.pop_front()
+    /// What a machine wants that has not come to its end.
+    pub(super) fn next_output<T>(&mut self) -> Output<T> {
+        self.outbox.pop_front().map_or(Output::Wait(self.wake), Output::Ask)
     }
 
     /// Forgets what was waited for; the rules say it anew.
@@ -102,15 +115,11 @@ impl Ledger {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
-    pub(super) const fn wake(&self) -> Option<Monotonic> {
-        self.wake
-    }
-
     /// The answer to a question, which is asked if it has not been. An answer that is overdue is
     /// a time-out.
     pub(super) fn dns(&mut self, question: &DnsQuestion, now: Monotonic) -> Option<Fact> {
         let index = self.entry(question, now);
-        let limit = self.config.time.dns.saturating_add(ANSWER_MARGIN);
+        let limit = self.limit();
         let entry = self.entries.get_mut(index)?;
         let due = entry.asked + limit;
         if entry.fact.is_none() && now >= due {
@@ -132,6 +141,11 @@ impl Ledger {
             self.wake_at(due);
         }
         fact
+    }
+
+    /// How long an answer is waited for.
+    fn limit(&self) -> Duration {
+        self.config.time.dns.saturating_add(ANSWER_MARGIN)
     }
 
     /// When a question was asked, if it was.
@@ -159,9 +173,8 @@ impl Ledger {
         let index = self.entries.len();
         let mut entry =
             Entry { question: question.clone(), asked: now, fact: None, given_up: false };
-        if question.host().is_onion() {
-            // RFC 7686 section 2: such names are not looked up in DNS.
-            let answer = DnsAnswer::None { kind: NEVER_ASKED, ttl: None };
+        if is_never_asked(question) {
+            let answer = DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
             let part = DnsPart::new(question, answer, now, None, &self.config.dns);
             entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
         } else {
@@ -183,7 +196,7 @@ impl Ledger {
     /// The entry that still waits for its answer at this time. One that is overdue is left to time
     /// out, whether anybody has looked at it since or not.
     fn waiting(&mut self, token: DnsToken, now: Monotonic) -> Option<&mut Entry> {
-        let limit = self.config.time.dns.saturating_add(ANSWER_MARGIN);
+        let limit = self.limit();
         self.entries
             .get_mut(token.0)
             .filter(|entry| entry.fact.is_none() && now < entry.asked + limit)
@@ -208,12 +221,9 @@ impl Ledger {
     }
 
     pub(super) fn exchanges(&self) -> Vec<DnsExchange> {
-        let asked = self.entries.iter().filter(|entry| {
-            entry.fact.as_ref().is_none_or(|fact| {
-                !matches!(**fact.part.answer(), DnsAnswer::None { kind: NEVER_ASKED, .. })
-            })
-        });
-        asked
+        self.entries
+            .iter()
+            .filter(|entry| !is_never_asked(&entry.question))
             .map(|entry| DnsExchange {
                 question: entry.question.clone(),
                 asked: self.since_start(entry.asked),
@@ -223,4 +233,9 @@ impl Ledger {
             })
             .collect()
     }
+}
+
+/// Whether a question is not for DNS: names under `.onion` (RFC 7686 section 2).
+fn is_never_asked(question: &DnsQuestion) -> bool {
+    question.host().is_onion()
 }

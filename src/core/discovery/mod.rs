@@ -1,14 +1,14 @@
 //! The machine that finds out where a server name leads.
 //!
 //! `rules` holds every transition; `ledger` the facts they go by; `gather` the addresses of a
-//! host; `chain` the well-known with its redirects.
+//! host; `chain` the well-known with its redirects; `lookup` the same by itself.
 
 mod chain;
 mod gather;
 mod ledger;
+pub(crate) mod lookup;
 mod rules;
 
-use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -89,7 +89,6 @@ pub struct Discovery {
     name: ServerName,
     ledger: Ledger,
     well_known: WellKnownSource,
-    now: Now,
     outcome: Option<Outcome>,
     decided: Option<Step>,
     passed: Vec<(Step, StepOutcome)>,
@@ -130,7 +129,7 @@ pub enum Question {
         /// What to fetch, where from, and under which limits.
         fetch: Box<Fetch>,
     },
-    /// Find out about a host's well-known document by a [`WellKnownLookup`]; only asked after
+    /// Find out about a host's well-known document by a [`WellKnownLookup`](crate::WellKnownLookup); only asked after
     /// [`Discovery::with_shared_well_known`].
     WellKnown {
         /// For [`Discovery::handle_well_known`].
@@ -273,7 +272,6 @@ impl Discovery {
             name,
             ledger: Ledger::new(config, now, seed),
             well_known: WellKnownSource::Chain { chain: None, before: None },
-            now,
             outcome: None,
             decided: None,
             passed: Vec::new(),
@@ -317,18 +315,12 @@ impl Discovery {
         if let Some(outcome) = &self.outcome {
             return Output::Done(outcome.clone());
         }
-        match self.ledger.next_question() {
-            Some(question) => Output::Ask(question),
-            None => Output::Wait(self.ledger.wake()),
-        }
+        self.ledger.next_output()
     }
 
     /// Takes in what DNS said.
     pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
-        if self.outcome.is_some() {
-            return;
-        }
-        let now = self.clock(now);
+        let Some(now) = self.running(now) else { return };
         self.ledger.answer(token, answer, now.monotonic);
     }
 
@@ -340,10 +332,7 @@ impl Discovery {
         source: Source,
         now: Now,
     ) {
-        if self.outcome.is_some() {
-            return;
-        }
-        let now = self.clock(now);
+        let Some(now) = self.running(now) else { return };
         self.ledger.answer_part(token, part, source, now.monotonic);
     }
 
@@ -351,10 +340,7 @@ impl Discovery {
     /// with it. If the answer turns out to be needed, the discovery fails as
     /// [`ResolveError::AdapterFailed`]; one that was asked early may not be.
     pub fn give_up_dns(&mut self, token: DnsToken, now: Now) {
-        if self.outcome.is_some() {
-            return;
-        }
-        self.clock(now);
+        let Some(_) = self.running(now) else { return };
         self.ledger.give_up(token);
     }
 
@@ -365,10 +351,7 @@ impl Discovery {
         result: Result<Response<Body>, FetchFailure>,
         now: Now,
     ) {
-        if self.outcome.is_some() {
-            return;
-        }
-        let now = self.clock(now);
+        let Some(now) = self.running(now) else { return };
         let at = self.ledger.since_start(now.monotonic);
         if let WellKnownSource::Chain { chain: Some(chain), .. } = &mut self.well_known {
             chain.handle(token, result, at);
@@ -385,10 +368,7 @@ impl Discovery {
         lookup: Option<Arc<WellKnownReport>>,
         now: Now,
     ) {
-        if self.outcome.is_some() {
-            return;
-        }
-        self.clock(now);
+        let Some(_) = self.running(now) else { return };
         if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
             && shared.answer.is_none()
         {
@@ -403,7 +383,10 @@ impl Discovery {
         Report {
             server_name: self.name.clone(),
             started: self.ledger.started(),
-            took: self.outcome.as_ref().map(|_| self.ledger.since_start(self.now.monotonic)),
+            took: self
+                .outcome
+                .as_ref()
+                .map(|_| self.ledger.since_start(self.ledger.now().monotonic)),
             steps: rules::steps(self.outcome.is_some(), self.decided, &self.passed, &self.name),
             dns: self.ledger.exchanges(),
             well_known: self.well_known.report(self.ledger.started()),
@@ -412,18 +395,13 @@ impl Discovery {
         }
     }
 
-    fn clock(&mut self, now: Now) -> Now {
-        if now.monotonic >= self.now.monotonic {
-            self.now = now;
-        }
-        self.now
+    /// What time it is, unless the discovery is over.
+    fn running(&mut self, now: Now) -> Option<Now> {
+        if self.outcome.is_some() { None } else { Some(self.ledger.clock(now)) }
     }
 
     fn advance(&mut self, now: Now) {
-        if self.outcome.is_some() {
-            return;
-        }
-        let now = self.clock(now);
+        let Some(now) = self.running(now) else { return };
         self.ledger.begin();
         let mut rules = Rules {
             name: &self.name,
@@ -469,90 +447,5 @@ impl Discovery {
             Err(error) => error.step(),
         };
         self.outcome = Some(outcome);
-    }
-}
-
-/// Finds out about one host's well-known document, for drivers that share the answer between
-/// discoveries. It is driven like a [`Discovery`] and ends with a [`WellKnownAnswer`], never with
-/// an error.
-pub struct WellKnownLookup {
-    ledger: Ledger,
-    chain: Chain,
-    now: Now,
-}
-
-impl fmt::Debug for WellKnownLookup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WellKnownLookup").field("chain", &self.chain).finish_non_exhaustive()
-    }
-}
-
-impl WellKnownLookup {
-    /// A look-up that begins now. The seed draws the jitter of lifetimes; any number will do.
-    pub fn new(host: DnsName, config: Arc<Config>, now: Now, seed: u64) -> Self {
-        Self { ledger: Ledger::new(config, now, seed), chain: Chain::new(host), now }
-    }
-
-    /// Tells what was known before, so that failures back off and a good answer is kept.
-    #[must_use]
-    pub fn with_earlier(mut self, before: WellKnownAnswer) -> Self {
-        self.chain.set_before(before);
-        self
-    }
-
-    /// What to do next.
-    pub fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
-        let now = self.clock(now);
-        self.ledger.begin();
-        if let Poll::Ready(answer) = self.chain.poll(&mut self.ledger, now) {
-            return Output::Done(answer.clone());
-        }
-        match self.ledger.next_question() {
-            Some(question) => Output::Ask(question),
-            None => Output::Wait(self.ledger.wake()),
-        }
-    }
-
-    /// Takes in what DNS said.
-    pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
-        let now = self.clock(now);
-        self.ledger.answer(token, answer, now.monotonic);
-    }
-
-    /// Takes in what DNS said with its lifetime settled: just now, or some time ago.
-    pub fn handle_dns_part(
-        &mut self,
-        token: DnsToken,
-        part: Arc<DnsPart>,
-        source: Source,
-        now: Now,
-    ) {
-        let now = self.clock(now);
-        self.ledger.answer_part(token, part, source, now.monotonic);
-    }
-
-    /// Takes in a response, or why there was none.
-    pub fn handle_response(
-        &mut self,
-        token: FetchToken,
-        result: Result<Response<Body>, FetchFailure>,
-        now: Now,
-    ) {
-        let now = self.clock(now);
-        self.chain.handle(token, result, self.ledger.since_start(now.monotonic));
-    }
-
-    /// Everything asked and got so far.
-    pub fn report(&self) -> WellKnownReport {
-        let started = self.ledger.started();
-        let report = self.chain.report(started);
-        WellKnownReport { dns: self.ledger.exchanges(), ..report }
-    }
-
-    fn clock(&mut self, now: Now) -> Now {
-        if now.monotonic >= self.now.monotonic {
-            self.now = now;
-        }
-        self.now
     }
 }

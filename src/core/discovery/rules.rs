@@ -30,7 +30,7 @@ use super::WellKnownSource;
 use super::gather::{Gathered, gather};
 use super::ledger::{Fact, Ledger};
 use crate::core::config::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Service};
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Service};
 use crate::core::dns_name::DnsName;
 use crate::core::error::{Evidence, ResolveError};
 use crate::core::host::Host;
@@ -156,7 +156,7 @@ impl Rules<'_> {
                 DnsAnswer::Found { .. } => {
                     return self.srv_found(step, service, host, part.srv_records());
                 }
-                DnsAnswer::None { kind: NoRecord::Onion, .. } => {
+                DnsAnswer::None { .. } if host.is_onion() => {
                     self.passed.push((step, StepOutcome::Skipped(SkipReason::Onion)));
                 }
                 DnsAnswer::None { kind, .. } => {
@@ -394,14 +394,16 @@ impl Rules<'_> {
         if self.ledger.config.speculation == Speculation::Off {
             return;
         }
-        let further = |step| self.last_step != Some(step);
-        let (to_matrix, to_default) = (further(by_fed), further(by_fed) && further(by_matrix));
-        let services = [(Service::MatrixFed, true), (Service::Matrix, to_matrix)];
-        if to_default {
+        let services = if self.last_step == Some(by_fed) {
+            &[Service::MatrixFed][..]
+        } else {
+            &[Service::MatrixFed, Service::Matrix]
+        };
+        if ![Some(by_fed), Some(by_matrix)].contains(&self.last_step) {
             self.ask_addresses_early(host);
         }
-        for (service, _) in services.into_iter().filter(|(_, ask)| *ask) {
-            let question = DnsQuestion::Srv { service, host: host.clone() };
+        for service in services {
+            let question = DnsQuestion::Srv { service: *service, host: host.clone() };
             self.ledger.dns_early(&question, self.now.monotonic);
         }
     }

@@ -1,0 +1,93 @@
+//! The look-up of a well-known document by itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::Response;
+
+use super::chain::Chain;
+use super::ledger::Ledger;
+use super::{DnsToken, FetchToken, Output};
+use crate::core::config::Config;
+use crate::core::dns::DnsAnswer;
+use crate::core::dns_name::DnsName;
+use crate::core::dns_part::DnsPart;
+use crate::core::fetch::{Body, FetchFailure};
+use crate::core::report::{Source, WellKnownReport};
+use crate::core::time::Now;
+use crate::core::well_known_answer::WellKnownAnswer;
+
+/// Finds out about one host's well-known document, for drivers that share the answer between
+/// discoveries. It is driven like a [`Discovery`] and ends with a [`WellKnownAnswer`], never with
+/// an error.
+pub struct WellKnownLookup {
+    ledger: Ledger,
+    chain: Chain,
+}
+
+impl fmt::Debug for WellKnownLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WellKnownLookup").field("chain", &self.chain).finish_non_exhaustive()
+    }
+}
+
+impl WellKnownLookup {
+    /// A look-up that begins now. The seed draws the jitter of lifetimes; any number will do.
+    pub fn new(host: DnsName, config: Arc<Config>, now: Now, seed: u64) -> Self {
+        Self { ledger: Ledger::new(config, now, seed), chain: Chain::new(host) }
+    }
+
+    /// Tells what was known before, so that failures back off and a good answer is kept.
+    #[must_use]
+    pub fn with_earlier(mut self, before: WellKnownAnswer) -> Self {
+        self.chain.set_before(before);
+        self
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
+        let now = self.ledger.clock(now);
+        self.ledger.begin();
+        if let Poll::Ready(answer) = self.chain.poll(&mut self.ledger, now) {
+            return Output::Done(answer.clone());
+        }
+        self.ledger.next_output()
+    }
+
+    /// Takes in what DNS said.
+    pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
+        let now = self.ledger.clock(now);
+        self.ledger.answer(token, answer, now.monotonic);
+    }
+
+    /// Takes in what DNS said with its lifetime settled: just now, or some time ago.
+    pub fn handle_dns_part(
+        &mut self,
+        token: DnsToken,
+        part: Arc<DnsPart>,
+        source: Source,
+        now: Now,
+    ) {
+        let now = self.ledger.clock(now);
+        self.ledger.answer_part(token, part, source, now.monotonic);
+    }
+
+    /// Takes in a response, or why there was none.
+    pub fn handle_response(
+        &mut self,
+        token: FetchToken,
+        result: Result<Response<Body>, FetchFailure>,
+        now: Now,
+    ) {
+        let now = self.ledger.clock(now);
+        self.chain.handle(token, result, self.ledger.since_start(now.monotonic));
+    }
+
+    /// Everything asked and got so far.
+    pub fn report(&self) -> WellKnownReport {
+        let started = self.ledger.started();
+        let report = self.chain.report(started);
+        WellKnownReport { dns: self.ledger.exchanges(), ..report }
+    }
+}
