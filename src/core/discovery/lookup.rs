@@ -19,7 +19,7 @@ use crate::core::time::Now;
 use crate::core::well_known_answer::WellKnownAnswer;
 
 /// Finds out about one host's well-known document, for drivers that share the answer between
-/// discoveries. It is driven like a [`Discovery`] and ends with a [`WellKnownAnswer`], never with
+/// discoveries. It is driven like a [`Discovery`](crate::Discovery) and ends with a [`WellKnownAnswer`], never with
 /// an error.
 pub struct WellKnownLookup {
     ledger: Ledger,
