@@ -98,6 +98,9 @@ pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 /// The README's example is compiled as it stands there.
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]
