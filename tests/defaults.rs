@@ -42,6 +42,7 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
         seconds("/dns/failed", 30),
         seconds("/dns/failed_most", 10 * MINUTE),
         seconds("/dns/incomplete", 2 * MINUTE),
+        seconds("/dns/stale", DAY),
         same("/limits/srv_records", json!(20)),
         same("/limits/addresses_per_family", json!(8)),
         ("/limits/redirects", json!(10), json!(10), json!(20)),

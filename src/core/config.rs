@@ -243,6 +243,9 @@ pub struct DnsLifetimes {
     /// After how long an address family, or an SRV target, is asked again that failed or came late
     /// beside another that answered. Default 2 min.
     pub incomplete: Duration,
+    /// How long past their TTL the last good records stand in for a look-up that fails (RFC 8767).
+    /// Default 1 day.
+    pub stale: Duration,
 }
 
 impl Default for DnsLifetimes {
@@ -255,6 +258,7 @@ impl Default for DnsLifetimes {
             failed: Duration::from_secs(30),
             failed_most: 10 * MINUTE,
             incomplete: 2 * MINUTE,
+            stale: DAY,
         }
     }
 }

@@ -19,6 +19,44 @@ pub struct DnsPart {
     obtained: Monotonic,
     lifetime: Duration,
     failures: u32,
+    /// After a failure: the records that stand in for it.
+    last_good: Option<LastGood>,
+}
+
+/// Records that a later failure has not made forgotten.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct LastGood {
+    records: Arc<DnsAnswer>,
+    /// When their TTL ran out.
+    until: Monotonic,
+}
+
+/// What a resolution goes by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct DnsInUse<'a> {
+    pub(crate) answer: &'a DnsAnswer,
+    /// Until when it may be gone by.
+    pub(crate) until: Monotonic,
+    /// The failure that earlier records stand in for.
+    pub(crate) stale: Option<DnsFailure>,
+    /// Whether an alias was followed to get there.
+    pub(crate) alias: bool,
+}
+
+impl<'a> DnsInUse<'a> {
+    pub(crate) fn addresses(&self) -> &'a [IpAddr] {
+        match self.answer {
+            DnsAnswer::Found { records: Records::Addresses(addresses), .. } => addresses,
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn srv_records(&self) -> &'a [SrvRecord] {
+        match self.answer {
+            DnsAnswer::Found { records: Records::Srv(records), .. } => records,
+            _ => &[],
+        }
+    }
 }
 
 impl DnsPart {
@@ -40,11 +78,44 @@ impl DnsPart {
     ) -> Self {
         let answer = normalised(question, answer);
         let earlier = before.map_or(0, |before| before.failures);
-        let (lifetime, failures) = match &answer {
-            DnsAnswer::Failed { .. } => (lifetimes.backed_off(earlier), earlier.saturating_add(1)),
-            answer => (lifetimes.of(answer), 0),
+        let (lifetime, failures, last_good) = match &answer {
+            DnsAnswer::Failed { .. } => {
+                let good = before.and_then(Self::good);
+                let good = good.filter(|good| now < good.until + lifetimes.stale);
+                (lifetimes.backed_off(earlier), earlier.saturating_add(1), good)
+            }
+            answer => (lifetimes.of(answer), 0, None),
         };
-        Self { answer: Arc::new(answer), obtained: now, lifetime, failures }
+        Self { answer: Arc::new(answer), obtained: now, lifetime, failures, last_good }
+    }
+
+    /// The records that there are, of now or of earlier.
+    fn good(&self) -> Option<LastGood> {
+        match &*self.answer {
+            DnsAnswer::Found { .. } => {
+                Some(LastGood { records: Arc::clone(&self.answer), until: self.until() })
+            }
+            DnsAnswer::None { .. } => None,
+            DnsAnswer::Failed { .. } => self.last_good.clone(),
+        }
+    }
+
+    /// What a resolution goes by at `now`: after a failure the last good records, until they have
+    /// been out of date for `stale`.
+    pub(crate) fn in_use(&self, now: Monotonic, stale: Duration) -> DnsInUse<'_> {
+        let alias = |answer: &DnsAnswer| matches!(answer, DnsAnswer::Found { alias: true, .. });
+        if let (DnsAnswer::Failed { failure, .. }, Some(good)) = (&*self.answer, &self.last_good)
+            && now < good.until + stale
+        {
+            return DnsInUse {
+                answer: &good.records,
+                until: self.until().min(good.until + stale),
+                stale: Some(*failure),
+                alias: alias(&good.records),
+            };
+        }
+        let answer = &*self.answer;
+        DnsInUse { answer, until: self.until(), stale: None, alias: alias(answer) }
     }
 
     /// The answer.
@@ -70,24 +141,6 @@ impl DnsPart {
     /// Until when it is kept.
     pub fn until(&self) -> Monotonic {
         self.obtained + self.lifetime
-    }
-
-    pub(crate) fn addresses(&self) -> &[IpAddr] {
-        match &*self.answer {
-            DnsAnswer::Found { records: Records::Addresses(addresses), .. } => addresses,
-            _ => &[],
-        }
-    }
-
-    pub(crate) fn srv_records(&self) -> &[SrvRecord] {
-        match &*self.answer {
-            DnsAnswer::Found { records: Records::Srv(records), .. } => records,
-            _ => &[],
-        }
-    }
-
-    pub(crate) fn is_alias(&self) -> bool {
-        matches!(*self.answer, DnsAnswer::Found { alias: true, .. })
     }
 }
 
@@ -197,7 +250,7 @@ mod tests {
         assert_eq!(**part(&srv, v6).answer(), DnsAnswer::failed(DnsFailure::Malformed));
         assert_eq!(**part(&srv, Records::Srv(vec![])).answer(), none(NoRecord::NoData, None));
         let same = Records::Addresses(vec!["192.0.2.1".parse().unwrap(); 10_000]);
-        assert_eq!(part(&v4, same).addresses().len(), 1);
+        assert_eq!(part(&v4, same).in_use(Monotonic::ZERO, Duration::ZERO).addresses().len(), 1);
     }
 
     #[test]
@@ -220,9 +273,9 @@ mod tests {
             records.reverse();
             addresses.reverse();
             let kept = part(&srv, Records::Srv(records.clone()));
-            assert_eq!(kept.srv_records(), &sorted.0[..64]);
+            assert_eq!(kept.in_use(Monotonic::ZERO, Duration::ZERO).srv_records(), &sorted.0[..64]);
             let kept = part(&v4, Records::Addresses(addresses.clone()));
-            assert_eq!(kept.addresses(), &sorted.1[..64]);
+            assert_eq!(kept.in_use(Monotonic::ZERO, Duration::ZERO).addresses(), &sorted.1[..64]);
         }
     }
 }

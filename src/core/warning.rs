@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::address_policy::BlockedRange;
-use super::dns::{DnsFailure, Family, Service};
+use super::dns::{DnsFailure, DnsQuestion, Family, Service};
 use super::dns_name::DnsName;
 use super::error::HostEvidence;
 use super::srv::DroppedSrv;
@@ -93,6 +93,14 @@ pub enum Warning {
         /// The range it lies in.
         range: BlockedRange,
     },
+    /// A look-up failed, and the last records are used although their TTL has run out (RFC 8767).
+    #[error("looking up {question} failed, the last good records are used: {failure}")]
+    DnsStale {
+        /// What was asked.
+        question: DnsQuestion,
+        /// How it failed.
+        failure: DnsFailure,
+    },
     /// One address family failed beside another that answered.
     #[error("looking up the {family} addresses of {host} failed: {failure}")]
     AddressFamilyFailed {
@@ -126,6 +134,7 @@ impl Warning {
             Self::SrvTargetWithoutAddress { .. } => "srv_target_without_address",
             Self::SrvTargetLate { .. } => "srv_target_late",
             Self::AddressBlocked { .. } => "address_blocked",
+            Self::DnsStale { .. } => "dns_stale",
             Self::AddressFamilyFailed { .. } => "address_family_failed",
             Self::AddressFamilyLate { .. } => "address_family_late",
         }

@@ -30,6 +30,8 @@ pub(super) struct Gathered {
     pub(super) asked: Monotonic,
     /// Until when the answers hold that came.
     pub(super) until: Option<Monotonic>,
+    /// Families whose look-up failed, with earlier records standing in.
+    pub(super) stale: Vec<(Family, DnsFailure)>,
 }
 
 /// Asks for the host's addresses, unless that was done, and says what is known of them.
@@ -43,22 +45,26 @@ pub(super) fn gather(ledger: &mut Ledger, host: &DnsName, now: Monotonic) -> Gat
         first: None,
         asked: Monotonic::ZERO,
         until: None,
+        stale: Vec::new(),
     };
+    let stale_for = ledger.config.dns.stale;
     for family in ledger.config.addresses.families() {
         let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
         let fact = ledger.dns(&question, now);
         gathered.asked = gathered.asked.max(ledger.asked(&question).unwrap_or(now));
-        let outcome = match &fact {
+        let in_use = fact.as_ref().map(|fact| fact.part.in_use(now, stale_for));
+        let outcome = match &in_use {
             None => FamilyOutcome::Late,
-            Some(fact) => match &**fact.part.answer() {
-                DnsAnswer::Found { .. } => gathered.take(ledger, fact.part.addresses()),
+            Some(in_use) => match in_use.answer {
+                DnsAnswer::Found { .. } => gathered.take(ledger, in_use.addresses()),
                 DnsAnswer::None { kind, .. } => FamilyOutcome::None(*kind),
                 DnsAnswer::Failed { failure, .. } => FamilyOutcome::Failed(*failure),
             },
         };
-        if let Some(fact) = fact {
-            gathered.alias |= fact.part.is_alias();
-            let until = fact.part.until();
+        if let (Some(fact), Some(in_use)) = (&fact, in_use) {
+            gathered.alias |= in_use.alias;
+            gathered.stale.extend(in_use.stale.map(|failure| (*family, failure)));
+            let until = in_use.until;
             match outcome {
                 // Whether a failure beside an answer shortens the answer's life is decided later.
                 FamilyOutcome::Failed(_) => {}
@@ -140,6 +146,10 @@ impl Gathered {
             address: *address,
             range: range.clone(),
         });
+        let stale = self.stale.iter().map(|(family, failure)| Warning::DnsStale {
+            question: DnsQuestion::Addresses { host: self.host.clone(), family: *family },
+            failure: *failure,
+        });
         let usable = !self.addresses.is_empty();
         let families = self.families.iter().filter_map(move |(family, outcome)| {
             let (host, family) = (self.host.clone(), *family);
@@ -151,7 +161,7 @@ impl Gathered {
                 _ => None,
             }
         });
-        blocked.chain(families)
+        blocked.chain(stale).chain(families)
     }
 
     pub(super) fn evidence(&self) -> HostEvidence {

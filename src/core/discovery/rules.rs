@@ -150,11 +150,16 @@ impl Rules<'_> {
             let Some(Fact { part, .. }) = self.ledger.dns(&question, self.now.monotonic) else {
                 return Poll::Pending;
             };
-            let life = part.until().since(self.now.monotonic);
-            shorten(&mut self.draft.lifetimes.srv, life);
-            match &**part.answer() {
+            let in_use = part.in_use(self.now.monotonic, self.ledger.config.dns.stale);
+            shorten(&mut self.draft.lifetimes.srv, in_use.until.since(self.now.monotonic));
+            if let Some(failure) = in_use.stale {
+                self.draft.stale = true;
+                self.warn(Warning::DnsStale { question, failure });
+                return self.srv_found(step, service, host, in_use.srv_records());
+            }
+            match in_use.answer {
                 DnsAnswer::Found { .. } => {
-                    return self.srv_found(step, service, host, part.srv_records());
+                    return self.srv_found(step, service, host, in_use.srv_records());
                 }
                 DnsAnswer::None { .. } if host.is_onion() => {
                     self.passed.push((step, StepOutcome::Skipped(SkipReason::Onion)));
@@ -269,6 +274,7 @@ impl Rules<'_> {
         for gathered in &hosts {
             let life = gathered.until(self.now.monotonic, incomplete).since(self.now.monotonic);
             shorten(&mut self.draft.lifetimes.addresses, life);
+            self.draft.stale |= !gathered.stale.is_empty();
             self.draft.warnings.extend(gathered.warnings());
             if origin == Origin::Srv {
                 self.warn_of_target(gathered);
@@ -375,9 +381,10 @@ impl Rules<'_> {
         let mut records = &[][..];
         let questions = [Service::MatrixFed, Service::Matrix]
             .map(|service| DnsQuestion::Srv { service, host: host.clone() });
+        let stale = self.ledger.config.dns.stale;
         for question in &questions {
             let Some(fact) = self.ledger.known(question) else { return };
-            records = fact.part.srv_records();
+            records = fact.part.in_use(self.now.monotonic, stale).srv_records();
             if !records.is_empty() {
                 break;
             }
