@@ -34,8 +34,8 @@ mod core;
 // What goes in: a name, and the choices that the specification leaves.
 pub use crate::core::address_policy::{AddressPolicy, BlockedRange};
 pub use crate::core::config::{
-    AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Limits, MemoryLimits, Speculation,
-    SrvAliasPolicy, TimeLimits, UserAgent, WellKnownLifetimes,
+    AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Limits, MemoryLimits, Refresh,
+    Speculation, SrvAliasPolicy, TimeLimits, UserAgent, WellKnownLifetimes,
 };
 pub use crate::core::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,

@@ -16,7 +16,9 @@ const DAY: u64 = 24 * HOUR;
 fn table() -> Vec<(&'static str, Value, Value, Value)> {
     let same = |field, value: Value| (field, value.clone(), value.clone(), value);
     let seconds = |field, seconds: u64| same(field, json!({"secs": seconds, "nanos": 0}));
-    let millis = |field, millis: u32| same(field, json!({"secs": 0, "nanos": millis * 1_000_000}));
+    let millis = |field, millis: u32| {
+        same(field, json!({"secs": millis / 1000, "nanos": millis % 1000 * 1_000_000}))
+    };
     let least = |seconds: u64| json!({"secs": seconds, "nanos": 0});
     vec![
         ("/speculation", json!("full"), json!("full"), json!("off")),
@@ -59,6 +61,9 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
         millis("/time/family_grace", 250),
         seconds("/time/target_grace", 1),
         seconds("/time/degraded", 2 * MINUTE),
+        same("/refresh/ahead_percent", json!(20)),
+        millis("/refresh/wait", 1800),
+        seconds("/refresh/apart", 1),
         same("/memory/targets", json!(10_000)),
         same("/memory/well_known", json!(10_000)),
         same("/memory/dns", json!(50_000)),

@@ -53,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long each thing may take.
     pub time: TimeLimits,
+    /// When a resolver renews what it remembers.
+    pub refresh: Refresh,
     /// How much a resolver remembers and does at once.
     pub memory: MemoryLimits,
     /// What the well-known fetch calls itself. Default: this crate's name and version.
@@ -363,6 +365,35 @@ impl Default for TimeLimits {
             target_grace: Duration::from_secs(1),
             degraded: 2 * MINUTE,
         }
+    }
+}
+
+/// When a resolver renews what it remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Refresh {
+    /// In the last so many percent of an answer's life whoever asks for it gets it, and it is
+    /// renewed in the background. Default 20; 0 renews nothing ahead.
+    pub ahead_percent: u8,
+    /// How long a caller waits for an answer that ran out to be renewed, where the old one may
+    /// still be gone by. Default 1.8 s (RFC 8767 section 5).
+    pub wait: Duration,
+    /// How long after a renewal ahead was begun the next one is, at the least. Default 1 s.
+    pub apart: Duration,
+}
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self { ahead_percent: 20, wait: Duration::from_millis(1800), apart: Duration::from_secs(1) }
+    }
+}
+
+impl Refresh {
+    /// Whether so much of a life is left that it is to be renewed.
+    pub(crate) fn is_due(&self, left: Duration, life: Duration) -> bool {
+        left.as_nanos() * 100 <= life.as_nanos() * u128::from(self.ahead_percent.min(100))
+            && self.ahead_percent > 0
     }
 }
 

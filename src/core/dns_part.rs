@@ -100,6 +100,30 @@ impl DnsPart {
         }
     }
 
+    /// The same for a resolution that cannot wait for it to be renewed: as it is while it holds, then
+    /// the last good records, or that there are none, for as long as they may stand in.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn standing_in(
+        &self,
+        now: Monotonic,
+        config: &super::config::Config,
+    ) -> Option<Self> {
+        if now < self.until() {
+            return Some(self.clone());
+        }
+        let in_time = |until: Monotonic| now < until + config.dns.stale;
+        let last_good = self.good().filter(|good| in_time(good.until));
+        let answer = match (&*self.answer, &last_good) {
+            (DnsAnswer::Found { .. } | DnsAnswer::Failed { .. }, Some(_)) => {
+                Arc::new(DnsAnswer::failed(DnsFailure::Timeout))
+            }
+            (DnsAnswer::None { .. }, _) if in_time(self.until()) => Arc::clone(&self.answer),
+            _ => return None,
+        };
+        let (lifetime, failures) = (config.dns.least, self.failures);
+        Some(Self { answer, obtained: now, lifetime, failures, last_good })
+    }
+
     /// What a resolution goes by at `now`: after a failure the last good records, until they have
     /// been out of date for `stale`.
     pub(crate) fn in_use(&self, now: Monotonic, stale: Duration) -> DnsInUse<'_> {

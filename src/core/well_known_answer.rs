@@ -218,6 +218,24 @@ impl WellKnownAnswer {
         .filter(|good| now.monotonic.since(good.fetched.monotonic) <= within)
     }
 
+    /// The same for a resolution that cannot wait for it to be renewed: as it is while it holds, then
+    /// the last good answer, for as long as it may stand in.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn standing_in(&self, now: Now, config: &super::config::Config) -> Option<Self> {
+        if now.monotonic < self.until() {
+            return Some(self.clone());
+        }
+        let last_good = self.good_since(now, config.well_known.stale)?;
+        Some(Self {
+            result: Err(WellKnownFailure::TimedOut { limit: config.refresh.wait }),
+            fetched: now,
+            lifetime: config.dns.least,
+            failures: self.failures,
+            backed_off: self.backed_off,
+            last_good: Some(last_good),
+        })
+    }
+
     /// What came of the last fetch.
     pub const fn result(&self) -> &Result<WellKnown, WellKnownFailure> {
         &self.result

@@ -9,11 +9,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
-use crate::core::config::MemoryLimits;
-use crate::core::dns::DnsQuestion;
+use crate::core::config::{MemoryLimits, Refresh};
+use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
 use crate::core::report::{Report, WellKnownReport};
@@ -27,6 +28,53 @@ use crate::core::well_known_answer::WellKnownAnswer;
 pub(super) struct Settled {
     pub(super) target: Arc<DelegationTarget>,
     pub(super) report: Arc<Report>,
+    /// When it is to be renewed ahead.
+    renewal: Due,
+}
+
+/// The earliest of several times; at first, never.
+#[derive(Debug)]
+pub(super) struct Due(AtomicU64);
+
+impl Due {
+    pub(super) const fn never() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+
+    /// The same, by itself.
+    pub(super) fn so_far(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+
+    /// In milliseconds of the monotonic clock.
+    fn millis(at: Monotonic) -> u64 {
+        u64::try_from(at.since_origin().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes in when a part is to be renewed that was used: in the last of its life, a failure once
+    /// it is over.
+    pub(super) fn take_in<P: Part>(&self, part: &P, refresh: &Refresh) {
+        let ahead = part.lifetime() / 100 * u32::from(refresh.ahead_percent.min(100));
+        let ahead = if part.is_failure() { Duration::ZERO } else { ahead };
+        let until = part.until().since_origin().saturating_sub(ahead);
+        self.0.fetch_min(Self::millis(Monotonic::from_origin(until)), Ordering::Relaxed);
+    }
+}
+
+impl Settled {
+    pub(super) fn new(target: Arc<DelegationTarget>, report: Arc<Report>, renewal: Due) -> Self {
+        Self { target, report, renewal }
+    }
+
+    /// Whether it is to be renewed ahead, which only one is told of so many that ask at a time.
+    pub(super) fn is_due(&self, now: Monotonic, refresh: &Refresh) -> bool {
+        let Due(due) = &self.renewal;
+        let last = due.load(Ordering::Relaxed);
+        let next = Due::millis(now + refresh.apart);
+        refresh.ahead_percent > 0
+            && last <= Due::millis(now)
+            && due.compare_exchange(last, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// A well-known answer with the story of how it was found.
@@ -34,6 +82,104 @@ pub(super) struct Settled {
 pub(super) struct LookedUp {
     pub(super) answer: Arc<WellKnownAnswer>,
     pub(super) lookup: Arc<WellKnownReport>,
+}
+
+/// A part of an answer, with its lifetime.
+pub(super) trait Part {
+    fn obtained(&self) -> Monotonic;
+    fn lifetime(&self) -> Duration;
+    /// Whether it says that the question could not be answered.
+    fn is_failure(&self) -> bool;
+
+    fn until(&self) -> Monotonic {
+        self.obtained() + self.lifetime()
+    }
+}
+
+impl Part for DnsPart {
+    fn obtained(&self) -> Monotonic {
+        self.obtained()
+    }
+
+    fn lifetime(&self) -> Duration {
+        self.lifetime()
+    }
+
+    fn is_failure(&self) -> bool {
+        matches!(**self.answer(), DnsAnswer::Failed { .. })
+    }
+}
+
+impl Part for LookedUp {
+    fn obtained(&self) -> Monotonic {
+        self.answer.fetched().monotonic
+    }
+
+    fn lifetime(&self) -> Duration {
+        self.answer.lifetime()
+    }
+
+    fn is_failure(&self) -> bool {
+        self.answer.result().is_err()
+    }
+}
+
+/// What is remembered of one question.
+#[derive(Debug)]
+pub(super) struct Kept<P> {
+    part: Arc<P>,
+    /// A failure to renew it, from when it still held. It is gone by once it does not.
+    renewal: Option<Arc<P>>,
+}
+
+impl<P> Clone for Kept<P> {
+    fn clone(&self) -> Self {
+        Self { part: Arc::clone(&self.part), renewal: self.renewal.clone() }
+    }
+}
+
+impl<P: Part> Kept<P> {
+    /// What is remembered once `part` has come after `before`. A failure takes the place of nothing
+    /// that holds.
+    fn after(before: Option<Self>, part: Arc<P>) -> Self {
+        match before {
+            Some(Self { part: good, .. })
+                if part.is_failure() && !good.is_failure() && part.obtained() < good.until() =>
+            {
+                Self { part: good, renewal: Some(part) }
+            }
+            _ => Self { part, renewal: None },
+        }
+    }
+
+    /// The last that came, whether it holds or not.
+    pub(super) fn last(&self) -> &Arc<P> {
+        self.renewal.as_ref().unwrap_or(&self.part)
+    }
+
+    /// What holds at this time.
+    fn holding(&self, now: Monotonic) -> Option<&Arc<P>> {
+        [Some(&self.part), self.renewal.as_ref()].into_iter().flatten().find(|it| now < it.until())
+    }
+
+    /// The same, unless it is time to renew it.
+    fn not_due(&self, now: Monotonic, refresh: &Refresh) -> Option<&Arc<P>> {
+        let holding = self.holding(now)?;
+        let left = holding.until().since(now);
+        let due = refresh.is_due(left, holding.lifetime());
+        // A failure is renewed when it is over, not before.
+        let backing_off = self.last().is_failure() && now < self.last().until();
+        (!due || backing_off).then_some(holding)
+    }
+}
+
+/// How what is remembered is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// While it holds.
+    Holding,
+    /// Until it is time to renew it.
+    NotDue,
 }
 
 /// How often something was forgotten on request. What was begun before that is not remembered after.
@@ -44,17 +190,19 @@ pub(super) struct Epoch(u64);
 pub(super) struct Memory {
     epoch: AtomicU64,
     targets: Cache<ServerName, Arc<Settled>>,
-    well_known: Cache<DnsName, Arc<LookedUp>>,
-    dns: Cache<DnsQuestion, Arc<DnsPart>>,
+    well_known: Cache<DnsName, Kept<LookedUp>>,
+    dns: Cache<DnsQuestion, Kept<DnsPart>>,
+    refresh: Refresh,
 }
 
 impl Memory {
-    pub(super) fn new(limits: &MemoryLimits) -> Self {
+    pub(super) fn new(limits: &MemoryLimits, refresh: Refresh) -> Self {
         Self {
             epoch: AtomicU64::new(0),
             targets: Cache::new(limits.targets),
             well_known: Cache::new(limits.well_known),
             dns: Cache::new(limits.dns),
+            refresh,
         }
     }
 
@@ -73,45 +221,73 @@ impl Memory {
         self.targets.get(name)
     }
 
+    /// Remembers a target. One that is degraded or stale takes the place of none that holds and is
+    /// neither.
     pub(super) fn keep_target(&self, begun: Epoch, settled: Arc<Settled>) {
         if begun != self.epoch() {
+            return;
+        }
+        let is_good = |it: &DelegationTarget| it.degraded().is_none() && !it.is_stale();
+        let decided = settled.target.decided().monotonic;
+        let better = self.target(settled.target.server_name(), decided);
+        if !is_good(&settled.target) && better.is_some_and(|it| is_good(&it.target)) {
             return;
         }
         self.targets.insert(settled.target.server_name().clone(), settled);
     }
 
-    /// What is known of a host's well-known, while it holds.
-    pub(super) fn well_known(&self, host: &DnsName, now: Monotonic) -> Option<Arc<LookedUp>> {
-        self.earlier_well_known(host).filter(|known| now < known.answer.until())
+    fn used<P: Part>(&self, kept: &Kept<P>, now: Monotonic, how: Use) -> Option<Arc<P>> {
+        match how {
+            Use::Holding => kept.holding(now),
+            Use::NotDue => kept.not_due(now, &self.refresh),
+        }
+        .cloned()
     }
 
-    /// What is known of it, whether it holds or not.
+    /// What is known of a host's well-known and may be used.
+    pub(super) fn well_known(
+        &self,
+        host: &DnsName,
+        now: Monotonic,
+        how: Use,
+    ) -> Option<Arc<LookedUp>> {
+        self.used(&self.well_known.get(host)?, now, how)
+    }
+
+    /// What was learnt of it last, whether it holds or not.
     pub(super) fn earlier_well_known(&self, host: &DnsName) -> Option<Arc<LookedUp>> {
-        self.well_known.get(host)
+        Some(Arc::clone(self.well_known.get(host)?.last()))
     }
 
     pub(super) fn keep_well_known(&self, begun: Epoch, host: &DnsName, known: Arc<LookedUp>) {
         if begun != self.epoch() {
             return;
         }
-        self.well_known.insert(host.clone(), known);
+        let kept = Kept::after(self.well_known.get(host), known);
+        self.well_known.insert(host.clone(), kept);
     }
 
-    /// The answer to a question, while it holds.
-    pub(super) fn dns(&self, question: &DnsQuestion, now: Monotonic) -> Option<Arc<DnsPart>> {
-        self.earlier_dns(question).filter(|part| now < part.until())
+    /// The answer to a question that may be used.
+    pub(super) fn dns(
+        &self,
+        question: &DnsQuestion,
+        now: Monotonic,
+        how: Use,
+    ) -> Option<Arc<DnsPart>> {
+        self.used(&self.dns.get(question)?, now, how)
     }
 
-    /// The answer to a question, whether it holds or not.
+    /// The last answer to a question, whether it holds or not.
     pub(super) fn earlier_dns(&self, question: &DnsQuestion) -> Option<Arc<DnsPart>> {
-        self.dns.get(question)
+        Some(Arc::clone(self.dns.get(question)?.last()))
     }
 
     pub(super) fn keep_dns(&self, begun: Epoch, question: &DnsQuestion, part: Arc<DnsPart>) {
         if begun != self.epoch() {
             return;
         }
-        self.dns.insert(question.clone(), part);
+        let kept = Kept::after(self.dns.get(question), part);
+        self.dns.insert(question.clone(), kept);
     }
 
     fn next_epoch(&self) {

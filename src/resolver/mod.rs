@@ -22,13 +22,13 @@ use futures_util::future::{Either, ready, select};
 use tracing::{Instrument, debug, debug_span};
 
 use self::drive::{Answer, BrokenOff, Driven, drive};
-use self::flights::{Flights, Joined};
-use self::memory::{LookedUp, Memory, Settled};
+use self::flights::{Flights, Joined, TooMany};
+use self::memory::{Due, LookedUp, Memory, Settled, Use};
 use self::resolution::{Explanation, Resolution};
 use self::traits::{BoxFuture, Dns, Runtime, WellKnownFetch};
-use crate::core::config::Config;
+use crate::core::config::{Config, Speculation};
 use crate::core::discovery::lookup::WellKnownLookup;
-use crate::core::discovery::{Discovery, Question};
+use crate::core::discovery::{Discovery, Output, Question};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
@@ -71,6 +71,8 @@ struct Inner {
     fetch: Arc<dyn WellKnownFetch>,
     runtime: Arc<dyn Runtime>,
     config: Arc<Config>,
+    /// The same for what nobody waits for: one question after the other.
+    unhurried: Arc<Config>,
     seed: AtomicU64,
     memory: Memory,
     discoveries: Arc<Flights<ServerName, Arc<Explained>>>,
@@ -114,10 +116,11 @@ impl Resolver {
                 fetch,
                 runtime,
                 seed: AtomicU64::new(seed),
-                memory: Memory::new(limits),
+                memory: Memory::new(limits, config.refresh.clone()),
                 discoveries: Arc::new(Flights::new(limits.discoveries)),
                 well_known: Arc::new(Flights::new(limits.discoveries)),
                 questions: Arc::new(Flights::new(limits.questions)),
+                unhurried: Arc::new(config.clone().with_speculation(Speculation::Off)),
                 config: Arc::new(config),
             }),
         }
@@ -139,7 +142,7 @@ impl Resolver {
     ///
     /// The future may be dropped at any time; the discovery goes on and is remembered.
     pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
-        match self.cached(name) {
+        match self.remembered(name) {
             Some(resolution) => Ok(resolution),
             None => self.discover(name).await.result,
         }
@@ -147,7 +150,7 @@ impl Resolver {
 
     /// The same with the report of how it was found, which errors have, too.
     pub async fn explain(&self, name: &ServerName) -> Explanation {
-        match self.cached(name) {
+        match self.remembered(name) {
             Some(resolution) => {
                 let report = Some(Arc::clone(resolution.report()));
                 Explanation { result: Ok(resolution), report }
@@ -182,33 +185,33 @@ impl Resolver {
         self.inner.memory.clear();
     }
 
+    /// The remembered answer, while it holds; one that soon does not is renewed meanwhile.
+    fn remembered(&self, name: &ServerName) -> Option<Resolution> {
+        let inner = &self.inner;
+        let now = inner.runtime.now().monotonic;
+        let settled = inner.memory.target(name, now)?;
+        if settled.is_due(now, &inner.config.refresh) {
+            // If there is no room for it, it is renewed when it is over.
+            drop(inner.fly(name, Use::NotDue));
+        }
+        Some(Resolution::new(settled, true, now))
+    }
+
     async fn discover(&self, name: &ServerName) -> Explanation {
         let inner = &self.inner;
-        let joined = inner.discoveries.join(
-            name,
-            || {
-                let settled = inner.memory.target(name, inner.runtime.now().monotonic)?;
-                Some(Arc::new(Explained::Settled(settled)))
-            },
-            |pilot| {
-                let (inner, name) = (Arc::clone(inner), name.clone());
-                let begun = inner.memory.epoch();
-                let span = debug_span!("discovery", server_name = %name);
-                let task = async move {
-                    let explained = Arc::new(inner.run(name).await);
-                    if let Explained::Settled(settled) = &*explained {
-                        inner.memory.keep_target(begun, Arc::clone(settled));
-                    }
-                    pilot.land(explained);
-                };
-                self.inner.runtime.spawn(Box::pin(task.instrument(span)));
-            },
-        );
-        let (explained, remembered) = match joined {
+        let (explained, remembered) = match inner.fly(name, Use::Holding) {
             Ok(Joined::Known(explained)) => (Ok(explained), true),
             Ok(Joined::Landing(landed)) => {
                 let broken_off = |_| ResolveError::AdapterFailed { name: name.clone() };
-                (landed.await.map_err(broken_off), false)
+                let overdue = inner.runtime.now().monotonic + inner.config.refresh.wait;
+                let explained = match select(landed, inner.runtime.sleep_until(overdue)).await {
+                    Either::Left((explained, _)) => explained,
+                    Either::Right(((), landed)) => match inner.compose(name) {
+                        Some(settled) => Ok(Arc::new(Explained::Settled(Arc::new(settled)))),
+                        None => landed.await,
+                    },
+                };
+                (explained.map_err(broken_off), false)
             }
             Err(too_many) => {
                 (Err(ResolveError::TooBusy { name: name.clone(), limit: too_many.limit }), false)
@@ -229,21 +232,93 @@ impl Resolver {
 }
 
 impl Inner {
+    /// Joins the discovery of a name, or starts it.
+    fn fly(
+        self: &Arc<Self>,
+        name: &ServerName,
+        how: Use,
+    ) -> Result<Joined<Arc<Explained>>, TooMany> {
+        self.discoveries.join(
+            name,
+            || {
+                let now = self.runtime.now().monotonic;
+                let settled = self.memory.target(name, now).filter(|_| how == Use::Holding)?;
+                Some(Arc::new(Explained::Settled(settled)))
+            },
+            |pilot| {
+                let (inner, name) = (Arc::clone(self), name.clone());
+                let begun = inner.memory.epoch();
+                let span = debug_span!("discovery", server_name = %name);
+                let task = async move {
+                    let explained = Arc::new(inner.run(name, how).await);
+                    if let Explained::Settled(settled) = &*explained {
+                        inner.memory.keep_target(begun, Arc::clone(settled));
+                    }
+                    pilot.land(explained);
+                };
+                self.runtime.spawn(Box::pin(task.instrument(span)));
+            },
+        )
+    }
+
+    /// What is remembered of a name, made into a target although parts of it have run out; nothing
+    /// if a part is missing or has run out too long ago. Nothing is asked.
+    fn compose(&self, name: &ServerName) -> Option<Settled> {
+        let earlier = self.memory.earlier_target(name)?;
+        let now = self.runtime.now();
+        let config = Arc::clone(&self.unhurried);
+        let mut machine = Discovery::new(name.clone(), config, now, self.next_seed())
+            .with_shared_well_known()
+            .with_last_step(earlier.target.step());
+        // Each turn answers one question, and the machine bounds those.
+        loop {
+            match machine.poll_output(now) {
+                Output::Done(outcome) => {
+                    let report = Arc::new(machine.report());
+                    return Some(Settled::new(outcome.ok()?, report, Due::never()));
+                }
+                Output::Ask(Question::Dns { token, question }) => {
+                    let last = self.memory.earlier_dns(&question)?;
+                    let (part, age) = (
+                        last.standing_in(now.monotonic, &self.config)?,
+                        now.monotonic.since(last.obtained()),
+                    );
+                    machine.handle_dns_part(token, Arc::new(part), Source::Memory { age }, now);
+                }
+                Output::Ask(Question::WellKnown { token, host }) => {
+                    let last = self.memory.earlier_well_known(&host)?;
+                    let age = now.monotonic.since(last.answer.fetched().monotonic);
+                    let answer = last.answer.standing_in(now, &self.config)?;
+                    let source = Source::Memory { age };
+                    machine.handle_well_known(token, Arc::new(answer), source, None, now);
+                }
+                Output::Ask(Question::Fetch { .. }) | Output::Wait(_) => return None,
+            }
+        }
+    }
+
     /// Runs one discovery to its end.
-    async fn run(self: &Arc<Self>, name: ServerName) -> Explained {
-        let config = Arc::clone(&self.config);
+    async fn run(self: &Arc<Self>, name: ServerName, how: Use) -> Explained {
+        let config = match how {
+            Use::Holding => Arc::clone(&self.config),
+            Use::NotDue => Arc::clone(&self.unhurried),
+        };
         let (now, seed) = (self.runtime.now(), self.next_seed());
         let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
         if let Some(earlier) = self.memory.earlier_target(&name) {
             machine = machine.with_last_step(earlier.target.step());
         }
-        let driven = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await;
+        let due = Arc::new(Due::never());
+        let ask = |question| self.ask(question, how, &due);
+        let driven = drive(&mut machine, &*self.runtime, ask).await;
         let mut report = machine.report();
         let error = match driven {
             Ok(Driven { done: Ok(target), .. }) => {
                 debug!(%target, "resolved");
                 let report = Arc::new(report);
-                return Explained::Settled(Arc::new(Settled { target, report }));
+                // What is asked still, for nobody, is not taken in any more.
+                let due = due.so_far();
+                return Explained::Settled(Arc::new(Settled::new(target, report, due)));
             }
             // What the machine cannot know: that it went without an answer for want of room.
             Ok(Driven {
@@ -260,14 +335,25 @@ impl Inner {
     }
 
     /// Sets about answering a question of a machine.
-    fn ask(self: &Arc<Self>, question: Question) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
+    fn ask(
+        self: &Arc<Self>,
+        question: Question,
+        how: Use,
+        due: &Arc<Due>,
+    ) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
+        let (due, refresh) = (Arc::clone(due), self.config.refresh.clone());
         match question {
-            Question::Dns { token, question } => Box::pin(self.dns(&question).map(move |found| {
-                Ok(match found {
-                    Ok((part, source)) => Answer::Dns { token, part, source },
-                    Err(why) => Answer::NoDns { token, why },
-                })
-            })),
+            Question::Dns { token, question } => {
+                Box::pin(self.dns(&question, how).map(move |found| {
+                    Ok(match found {
+                        Ok((part, source)) => {
+                            due.take_in(&*part, &refresh);
+                            Answer::Dns { token, part, source }
+                        }
+                        Err(why) => Answer::NoDns { token, why },
+                    })
+                }))
+            }
             Question::Fetch { token, fetch } => {
                 let fetcher = Arc::clone(&self.fetch);
                 Box::pin(
@@ -275,8 +361,11 @@ impl Inner {
                 )
             }
             Question::WellKnown { token, host } => {
-                Box::pin(self.well_known(&host).map(move |found| {
-                    found.map(|(known, source)| Answer::WellKnown { token, known, source })
+                Box::pin(self.well_known(&host, how).map(move |found| {
+                    found.map(|(known, source)| {
+                        due.take_in(&*known, &refresh);
+                        Answer::WellKnown { token, known, source }
+                    })
                 }))
             }
         }
@@ -286,11 +375,16 @@ impl Inner {
     fn dns(
         self: &Arc<Self>,
         question: &DnsQuestion,
+        how: Use,
     ) -> BoxFuture<'static, Result<(Arc<DnsPart>, Source), BrokenOff>> {
         let now = self.runtime.now().monotonic;
         let joined = self.questions.join(
             question,
-            || self.memory.dns(question, now).filter(|part| self.is_of_use(question, part, now)),
+            || {
+                self.memory
+                    .dns(question, now, how)
+                    .filter(|part| self.is_of_use(question, part, now))
+            },
             |pilot| {
                 let (inner, question) = (Arc::clone(self), question.clone());
                 let begun = inner.memory.epoch();
@@ -343,17 +437,18 @@ impl Inner {
     fn well_known(
         self: &Arc<Self>,
         host: &DnsName,
+        how: Use,
     ) -> BoxFuture<'static, Result<(Arc<LookedUp>, Source), BrokenOff>> {
         let now = self.runtime.now().monotonic;
         let joined = self.well_known.join(
             host,
-            || self.memory.well_known(host, now).map(Ok),
+            || self.memory.well_known(host, now, how).map(Ok),
             |pilot| {
                 let (inner, host) = (Arc::clone(self), host.clone());
                 let begun = inner.memory.epoch();
                 let span = debug_span!("well_known", %host);
                 let task = async move {
-                    let known = inner.look_up_well_known(&host).await.map(Arc::new);
+                    let known = inner.look_up_well_known(&host, how).await.map(Arc::new);
                     if let Ok(known) = &known {
                         inner.memory.keep_well_known(begun, &host, Arc::clone(known));
                     }
@@ -378,14 +473,21 @@ impl Inner {
         }
     }
 
-    async fn look_up_well_known(self: &Arc<Self>, host: &DnsName) -> Result<LookedUp, BrokenOff> {
+    async fn look_up_well_known(
+        self: &Arc<Self>,
+        host: &DnsName,
+        how: Use,
+    ) -> Result<LookedUp, BrokenOff> {
         let config = Arc::clone(&self.config);
         let (now, seed) = (self.runtime.now(), self.next_seed());
         let mut machine = WellKnownLookup::new(host.clone(), config, now, seed);
         if let Some(earlier) = self.memory.earlier_well_known(host) {
             machine = machine.with_earlier((*earlier.answer).clone());
         }
-        let driven = drive(&mut machine, &*self.runtime, |question| self.ask(question)).await?;
+        // The addresses that it is fetched from need not be renewed with it.
+        let due = Arc::new(Due::never());
+        let ask = |question| self.ask(question, how, &due);
+        let driven = drive(&mut machine, &*self.runtime, ask).await?;
         let answer = driven.done;
         match answer.result() {
             Ok(document) => debug!(server = %document.server(), "delegates"),

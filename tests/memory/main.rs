@@ -3,6 +3,7 @@
 #![cfg(feature = "resolver")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod refresh;
 mod stale;
 
 use std::time::Duration;
@@ -57,6 +58,8 @@ fn whole(lifetime: Option<Duration>) -> u64 {
 fn warnings(found: &Resolution) -> Vec<&'static str> {
     found.warnings().iter().map(Warning::kind).collect()
 }
+
+const URL: &str = "GET https://a.example/.well-known/matrix/server";
 
 /// Addresses 300 s, SRV 600 s, the well-known about a day.
 fn delegated() -> Internet {
