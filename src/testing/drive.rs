@@ -223,7 +223,7 @@ impl<'a> Drive<'a> {
             if let Some(exchange) = transcript.get_mut(next.exchange) {
                 exchange.answered = Some(now.monotonic.since(start.monotonic));
             }
-            if next.path.round_trips >= path.round_trips {
+            if next.path.round_trips > path.round_trips {
                 path = next.path;
             }
         };
