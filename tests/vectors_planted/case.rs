@@ -20,9 +20,9 @@ pub type Headers = Vec<(String, String)>;
 impl Case {
     /// As it is written.
     pub fn of(written: &Json, scenario: &Scenario) -> Self {
-        let earlier = written.get("earlier").map(|earlier| {
-            (earlier["internet"].clone(), earlier["seconds_ago"].as_u64().unwrap())
-        });
+        let earlier = written
+            .get("earlier")
+            .map(|earlier| (earlier["internet"].clone(), earlier["seconds_ago"].as_u64().unwrap()));
         Self {
             settings: scenario.config.clone(),
             config: scenario.config.config(),
@@ -196,7 +196,9 @@ impl Case {
 
     /// Changes what `m.server` says, in all documents.
     pub fn each_m_server(&mut self, change: impl Fn(&str) -> Option<String>) {
-        self.each_body(|body| m_server(body).and_then(|name| change(&name)).map(|to| document(&to)));
+        self.each_body(|body| {
+            m_server(body).and_then(|name| change(&name)).map(|to| document(&to))
+        });
     }
 
     pub fn each_body(&mut self, change: impl Fn(&str) -> Option<String>) {

@@ -54,13 +54,14 @@ impl Observed {
                 expected.kind == *kind && expected.step.map(|step| step.to_string()) == *step
             }
             (Ok(expected), Ok(target)) => {
-                let within = |range: &Option<std::ops::RangeInclusive<u64>>, found: Option<u64>| {
-                    match (range, found) {
+                let within =
+                    |range: &Option<std::ops::RangeInclusive<u64>>, found: Option<u64>| match (
+                        range, found,
+                    ) {
                         (Some(range), Some(found)) => range.contains(&found),
                         (None, None) => true,
                         _ => false,
-                    }
-                };
+                    };
                 expected.step.to_string() == target.step
                     && expected.delegated == target.delegated
                     && expected.endpoints == target.endpoints

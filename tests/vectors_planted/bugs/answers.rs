@@ -64,7 +64,11 @@ fn stands_in() -> Vec<Bug> {
             }
         }),
         known("a bad certificate is a lasting failure", |_, page| page["failed"] == "tls", gone()),
-        known("a body that is too large is a lasting failure", |_, page| page["too_large"] == true, gone()),
+        known(
+            "a body that is too large is a lasting failure",
+            |_, page| page["too_large"] == true,
+            gone(),
+        ),
         known("408 is a lasting failure", |_, page| page["status"] == 408, gone()),
         told("known before: 429 is a lasting failure, while the document stands in", |case| {
             if case.knew_good() && ago(case) == HOUR && case.own_status() == Some(429) {
@@ -103,20 +107,29 @@ fn does_not_stand_in() -> Vec<Bug> {
         told("a degraded answer is held for an hour", |case| {
             case.config.time.degraded = hours(1);
         }),
-        known("a missing document is a passing failure", |_, page| page["status"] == 404, passing()),
-        finds("a document that is gone is asked for soon only where it could stand in", |case, target| {
-            if case.own_status() == Some(404) && ago(case) > 48 * HOUR {
-                target.well_known = Some(HOUR);
-            }
-        }),
+        known(
+            "a missing document is a passing failure",
+            |_, page| page["status"] == 404,
+            passing(),
+        ),
+        finds(
+            "a document that is gone is asked for soon only where it could stand in",
+            |case, target| {
+                if case.own_status() == Some(404) && ago(case) > 48 * HOUR {
+                    target.well_known = Some(HOUR);
+                }
+            },
+        ),
         finds("a document that was known at any time is asked for soon", |case, target| {
             if case.own_status() == Some(404) && case.knew_good() {
                 target.well_known = Some(120);
             }
         }),
-        known("a bad document is a passing failure", |_, page| {
-            page["status"] == 200 && page["body"] == "{}"
-        }, passing()),
+        known(
+            "a bad document is a passing failure",
+            |_, page| page["status"] == 200 && page["body"] == "{}",
+            passing(),
+        ),
         known("a bad redirect is a passing failure", |_, page| page["status"] == 302, passing()),
         told("known before: a host that is gone is a passing failure", |case| {
             let host = case.host();
@@ -169,12 +182,15 @@ fn in_a_row() -> Vec<Bug> {
 fn srv_failures() -> Vec<Bug> {
     let mut bugs = Vec::new();
     for kind in ["serv_fail", "refused", "timeout", "network", "malformed"] {
-        bugs.push(told(format!("an SRV look-up that fails by {kind} finds nothing"), move |case| {
-            let question = fed(&case.host());
-            if case.answer(&question).is_some_and(|answer| answer["failed"] == kind) {
-                case.unset(&question);
-            }
-        }));
+        bugs.push(told(
+            format!("an SRV look-up that fails by {kind} finds nothing"),
+            move |case| {
+                let question = fed(&case.host());
+                if case.answer(&question).is_some_and(|answer| answer["failed"] == kind) {
+                    case.unset(&question);
+                }
+            },
+        ));
     }
     bugs.extend([
         told("after a failed look-up the deprecated service is not asked for", |case| {
@@ -223,7 +239,8 @@ fn family(case: &Case, record_type: &str) -> String {
 }
 
 fn address_failures() -> Vec<Bug> {
-    let both_fail = |case: &Case| case.fails(&family(case, "A")) && case.fails(&family(case, "AAAA"));
+    let both_fail =
+        |case: &Case| case.fails(&family(case, "A")) && case.fails(&family(case, "AAAA"));
     vec![
         told("a failed look-up of IPv6 addresses finds nothing", |case| {
             let question = family(case, "AAAA");
@@ -292,7 +309,9 @@ fn time() -> Vec<Bug> {
         }),
         told("that there are no addresses starts the wait for the other family", |case| {
             let question = family(case, "AAAA");
-            if late(case, &question) && case.answer(&family(case, "A")).unwrap()["none"] == "no_data" {
+            if late(case, &question)
+                && case.answer(&family(case, "A")).unwrap()["none"] == "no_data"
+            {
                 case.unset(&question);
             }
         }),

@@ -36,7 +36,9 @@ fn object(body: &str) -> Option<serde_json::Map<String, Json>> {
 fn all_named(body: &str) -> Vec<String> {
     body.split("\"m.server\":")
         .skip(1)
-        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned))
+        .filter_map(|rest| {
+            rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned)
+        })
         .collect()
 }
 
@@ -72,9 +74,7 @@ fn too_strict() -> Vec<Bug> {
         refuses("another key", |body| {
             object(body).is_some_and(|it| it.contains_key("m.server") && it.len() > 1)
         }),
-        refuses("white space around it", |body| {
-            body.trim() != body && m_server(body).is_some()
-        }),
+        refuses("white space around it", |body| body.trim() != body && m_server(body).is_some()),
         refuses("a key with escapes", |body| {
             m_server(body).is_some() && !body.contains("\"m.server\"")
         }),

@@ -10,11 +10,7 @@ use super::super::case::{Case, fed, old};
 use super::{Bug, says, told};
 
 /// Under a preset it is told something else.
-fn under(
-    preset: Preset,
-    name: &str,
-    plant: impl Fn(&mut Case) + Send + Sync + 'static,
-) -> Bug {
+fn under(preset: Preset, name: &str, plant: impl Fn(&mut Case) + Send + Sync + 'static) -> Bug {
     told(format!("{preset:?}: {name}"), move |case| {
         if case.settings.preset == preset {
             plant(case);

@@ -74,15 +74,18 @@ fn with_port() -> Vec<Bug> {
                 forget_aliases(case, &case.delegated_host().unwrap());
             }
         }),
-        told("the server's own address stands in for that of a delegated name with a port", |case| {
-            if case.delegates_with_port()
-                && let host = case.delegated_host().unwrap()
-                && case.addresses(&host).is_empty()
-                && let Some(own) = case.answer(&format!("A {}", case.host())).cloned()
-            {
-                case.set(&format!("A {host}"), own);
-            }
-        }),
+        told(
+            "the server's own address stands in for that of a delegated name with a port",
+            |case| {
+                if case.delegates_with_port()
+                    && let host = case.delegated_host().unwrap()
+                    && case.addresses(&host).is_empty()
+                    && let Some(own) = case.answer(&format!("A {}", case.host())).cloned()
+                {
+                    case.set(&format!("A {host}"), own);
+                }
+            },
+        ),
         told("a port of a name that delegates to itself is dropped", move |case| {
             if case.delegates_with_port() && case.delegated_host() == Some(case.host()) {
                 strip(case);
@@ -159,7 +162,8 @@ fn step_six() -> Vec<Bug> {
         finds_by("6", "port 443 is connected to", |_, target| target.to_port(443)),
         finds("a closed port 443 has a warning", |case, target| {
             let listening = case.own_page().is_some();
-            if !listening && target.well_known.is_some() && !case.addresses(&case.host()).is_empty() {
+            if !listening && target.well_known.is_some() && !case.addresses(&case.host()).is_empty()
+            {
                 target.warn("well_known_unusable");
             }
         }),
@@ -188,7 +192,9 @@ fn step_six() -> Vec<Bug> {
         finds("eight addresses are used in all", |_, target| {
             target.endpoints.iter_mut().for_each(|endpoint| endpoint.addresses.truncate(8));
         }),
-        told("a ninth address of a family is used", |case| case.config.limits.addresses_per_family = 9),
+        told("a ninth address of a family is used", |case| {
+            case.config.limits.addresses_per_family = 9
+        }),
         told("an address of the other family is used", |case| {
             let host = case.host();
             let wrong: Vec<Json> = case

@@ -95,7 +95,11 @@ fn spellings() -> Vec<Bug> {
             value.starts_with("public,").then_some(None)
         }),
         taken("an empty member is a bad one", ",, max-age=3600,", STALE),
-        taken("of two max-age the greater counts", "max-age=7200, max-age=3600", Some("max-age=7200")),
+        taken(
+            "of two max-age the greater counts",
+            "max-age=7200, max-age=3600",
+            Some("max-age=7200"),
+        ),
         headers("of two Cache-Control lines the first counts", |headers| {
             let mut seen = false;
             headers.retain(|(name, _)| {
@@ -152,7 +156,9 @@ fn age() -> Vec<Bug> {
             }
         }),
         headers("an unreadable Age makes a document stale", |headers| {
-            if find(headers, "age").is_some_and(|it| !it.starts_with(|it: char| it.is_ascii_digit())) {
+            if find(headers, "age")
+                .is_some_and(|it| !it.starts_with(|it: char| it.is_ascii_digit()))
+            {
                 stale(headers);
             }
         }),
@@ -174,12 +180,16 @@ fn expires() -> Vec<Bug> {
             }
         }),
         headers("Expires without Date says nothing", |headers| {
-            if find(headers, "date").is_none() && find(headers, "expires").is_some_and(|it| it.contains("2026")) {
+            if find(headers, "date").is_none()
+                && find(headers, "expires").is_some_and(|it| it.contains("2026"))
+            {
                 drop_header(headers, "expires");
             }
         }),
         headers("an Expires in the past says nothing", |headers| {
-            if find(headers, "date").is_none() && find(headers, "expires").is_some_and(|it| it.contains("2025")) {
+            if find(headers, "date").is_none()
+                && find(headers, "expires").is_some_and(|it| it.contains("2025"))
+            {
                 drop_header(headers, "expires");
             }
         }),
@@ -210,7 +220,9 @@ fn expires() -> Vec<Bug> {
             }
         }),
         headers("Expires counts where max-age is unreadable", |headers| {
-            if find(headers, "expires").is_some() && find(headers, "cache-control") == Some("max-age=soon") {
+            if find(headers, "expires").is_some()
+                && find(headers, "cache-control") == Some("max-age=soon")
+            {
                 drop_header(headers, "cache-control");
             }
         }),
@@ -289,13 +301,16 @@ fn dns() -> Vec<Bug> {
                 }
             });
         }),
-        told("a question that is not known is answered by none, for as long as that says", |case| {
-            case.each_answer(|_, answer| {
-                if answer["none"] == "not_implemented" {
-                    *answer = json!({ "none": "no_data" });
-                }
-            });
-        }),
+        told(
+            "a question that is not known is answered by none, for as long as that says",
+            |case| {
+                case.each_answer(|_, answer| {
+                    if answer["none"] == "not_implemented" {
+                        *answer = json!({ "none": "no_data" });
+                    }
+                });
+            },
+        ),
     ]
 }
 

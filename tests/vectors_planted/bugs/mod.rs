@@ -48,12 +48,18 @@ fn told(name: impl Into<String>, plant: impl Fn(&mut Case) + Send + Sync + 'stat
     Bug { name: name.into(), plant: Plant::Told(Box::new(plant)) }
 }
 
-fn says(name: impl Into<String>, plant: impl Fn(&Case, &mut Observed) + Send + Sync + 'static) -> Bug {
+fn says(
+    name: impl Into<String>,
+    plant: impl Fn(&Case, &mut Observed) + Send + Sync + 'static,
+) -> Bug {
     Bug { name: name.into(), plant: Plant::Says(Box::new(plant)) }
 }
 
 /// It says something else where it finds a target.
-fn finds(name: impl Into<String>, plant: impl Fn(&Case, &mut Target) + Send + Sync + 'static) -> Bug {
+fn finds(
+    name: impl Into<String>,
+    plant: impl Fn(&Case, &mut Target) + Send + Sync + 'static,
+) -> Bug {
     says(name, move |case, observed| {
         if let Ok(target) = &mut observed.outcome {
             plant(case, target);

@@ -72,7 +72,9 @@ const BOTH: &[(&str, Reading)] = &[
         let (user, host) = name.split_once('@')?;
         (!user.is_empty()).then(|| host.to_owned())
     }),
-    ("an underscore is let through", |name| replaced(name, "_", "-").map(|it| it.replace("-.", "."))),
+    ("an underscore is let through", |name| {
+        replaced(name, "_", "-").map(|it| it.replace("-.", "."))
+    }),
     ("letters outside ASCII are converted", |name| replaced(name, "b\u{fc}cher", "xn--bcher-kva")),
     ("a colon without a port is dropped", |name| {
         let host = name.strip_suffix(':')?;
@@ -118,7 +120,9 @@ const BOTH: &[(&str, Reading)] = &[
 /// Those that are tried on server names alone.
 const SERVER_NAMES: &[(&str, Reading)] = &[
     ("a space behind the name is dropped", |name| trimmed(name, name.trim_end_matches(' '))),
-    ("port 8448 is no port", |name| name.strip_suffix(":8448").filter(|it| !it.is_empty() && !is_literal(it)).map(str::to_owned)),
+    ("port 8448 is no port", |name| {
+        name.strip_suffix(":8448").filter(|it| !it.is_empty() && !is_literal(it)).map(str::to_owned)
+    }),
     ("port 1 is none", |name| with_port(name, |port| (port == "1").then(|| "0".to_owned()))),
     ("port 65535 is too large", |name| {
         with_port(name, |port| (port == "65535").then(|| "65536".to_owned()))
@@ -147,7 +151,9 @@ const SERVER_NAMES: &[(&str, Reading)] = &[
     ("a minus sign before the port is dropped", |name| replaced(name, ":-", ":")),
     ("a service name is a port", |name| name.strip_suffix("https").map(|it| format!("{it}443"))),
     ("a port may be hexadecimal", |name| replaced(name, ":0x2101", ":8449")),
-    ("digits outside ASCII are digits", |name| replaced(name, "\u{ff18}\u{ff14}\u{ff14}\u{ff19}", "8449")),
+    ("digits outside ASCII are digits", |name| {
+        replaced(name, "\u{ff18}\u{ff14}\u{ff14}\u{ff19}", "8449")
+    }),
     ("a port that is too large is the largest", |name| replaced(name, ":65536", ":65535")),
     ("a bracket need not be closed", |name| {
         (name.starts_with('[') && !name.contains(']')).then(|| format!("{name}]"))
@@ -167,7 +173,9 @@ const SERVER_NAMES: &[(&str, Reading)] = &[
         let inside = inside_brackets(name)?;
         inside.ends_with("example").then(|| inside.to_owned())
     }),
-    ("a host of 256 bytes is let through", |name| (name.len() == 256).then(|| name[1..].to_owned())),
+    ("a host of 256 bytes is let through", |name| {
+        (name.len() == 256).then(|| name[1..].to_owned())
+    }),
     ("a host of 255 bytes is too long for the grammar", |name| {
         (name.len() == 255).then(|| format!("a{name}"))
     }),
@@ -178,7 +186,9 @@ const SERVER_NAMES: &[(&str, Reading)] = &[
         let long = host_of(name).len() == 253;
         long.then(|| format!("a{name}"))
     }),
-    ("a final dot before a port is dropped", |name| replaced(name, ".:", ":").filter(|it| !it.starts_with(':'))),
+    ("a final dot before a port is dropped", |name| {
+        replaced(name, ".:", ":").filter(|it| !it.starts_with(':'))
+    }),
     ("a dot in front is dropped", |name| name.strip_prefix('.').map(str::to_owned)),
     ("a label of 63 bytes is too long", |name| {
         let first = name.split('.').next()?;
@@ -192,7 +202,9 @@ const SERVER_NAMES: &[(&str, Reading)] = &[
         (letters && digit).then(|| format!("-{name}"))
     }),
     ("what begins like a hexadecimal number is one", |name| replaced(name, ".0xg", ".0x0")),
-    ("a part over 255 of an IPv4 address wraps round", |name| replaced(name, "1.2.3.256", "1.2.3.0")),
+    ("a part over 255 of an IPv4 address wraps round", |name| {
+        replaced(name, "1.2.3.256", "1.2.3.0")
+    }),
     ("what follows the fourth number of an IPv4 address is dropped", |name| {
         let numbers: Vec<_> = name.split('.').collect();
         let all = numbers.iter().all(|it| it.parse::<u8>().is_ok());
@@ -216,7 +228,9 @@ const M_SERVERS: &[(&str, Reading)] = &[
             Some((port % 65_536).to_string())
         })
     }),
-    ("a name of 254 bytes is let through", |name| (name.len() == 254).then(|| name[1..].to_owned())),
+    ("a name of 254 bytes is let through", |name| {
+        (name.len() == 254).then(|| name[1..].to_owned())
+    }),
     ("port 8448 is no port", |name| name.strip_suffix(":8448").map(str::to_owned)),
 ];
 

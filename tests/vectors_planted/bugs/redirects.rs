@@ -119,7 +119,8 @@ fn refused() -> Vec<Bug> {
             location.contains("/m#").then(|| location.replace('#', "%23"))
         }),
         refuses("a host in upper case", |location| {
-            host(location).bytes().any(|it| it.is_ascii_uppercase()) && !location.contains("443")
+            host(location).bytes().any(|it| it.is_ascii_uppercase())
+                && !location.contains("443")
                 && !host(location).starts_with('[')
         }),
         refuses("a path that differs in letters", |location| {
@@ -206,7 +207,9 @@ fn followed() -> Vec<Bug> {
             location.contains("//0x7f.1").then(|| location.replace("0x7f.1", "192.0.2.222"))
         }),
         location("a mapped address is not judged", |location| {
-            location.contains("[::ffff:").then(|| location.replace("::ffff:7f00:1", "2001:db8::222"))
+            location
+                .contains("[::ffff:")
+                .then(|| location.replace("::ffff:7f00:1", "2001:db8::222"))
         }),
     ]
 }
@@ -216,7 +219,8 @@ fn ends() -> Vec<Bug> {
     vec![
         passes("one to a host that does not exist", |case, _| {
             let host = case.redirect_host().unwrap_or_default();
-            host.ends_with(".example") && case.questions().iter().all(|it| !it.ends_with(&host))
+            host.ends_with(".example")
+                && case.questions().iter().all(|it| !it.ends_with(&host))
                 && host != "b-.example"
         }),
         told("redirect: a host that cannot be looked up does not exist", |case| {
@@ -227,7 +231,8 @@ fn ends() -> Vec<Bug> {
             }
         }),
         finds("a document that is missing behind a redirect has a warning", |case, target| {
-            let second = case.own_location().and_then(|it| case.internet["https"].get(&it).cloned());
+            let second =
+                case.own_location().and_then(|it| case.internet["https"].get(&it).cloned());
             if second.is_some_and(|second| second["status"] == 404) {
                 target.warn("well_known_unusable");
             }

@@ -122,7 +122,9 @@ fn which_service_counts() -> Vec<Bug> {
         }),
         told("of a host the deprecated service comes first", |case| {
             let host = case.host();
-            if !records(case, &old(&host)).is_empty() && records(case, &fed(&host)).iter().any(|it| !is_root(it)) {
+            if !records(case, &old(&host)).is_empty()
+                && records(case, &fed(&host)).iter().any(|it| !is_root(it))
+            {
                 case.unset(&fed(&host));
             }
         }),
@@ -131,7 +133,9 @@ fn which_service_counts() -> Vec<Bug> {
                 case.unset(&old(&host));
             }
         }),
-        told("a host is not asked for the deprecated service", |case| case.unset(&old(&case.host()))),
+        told("a host is not asked for the deprecated service", |case| {
+            case.unset(&old(&case.host()))
+        }),
         told("that there is no such record is a failed look-up", |case| {
             case.each_answer(|question, answer| {
                 if question.starts_with("SRV") && answer["none"] == "no_data" {
@@ -179,7 +183,9 @@ fn order() -> Vec<Bug> {
         finds("records that differ in letters are two", |case, target| {
             let all = records(case, &fed(&searched(case)));
             let twice = |at: usize| {
-                let same = |it: &&Json| super::super::case::target(it) == super::super::case::target(&all[at]);
+                let same = |it: &&Json| {
+                    super::super::case::target(it) == super::super::case::target(&all[at])
+                };
                 all.iter().filter(same).filter(|it| text(it) != text(&all[at])).count() > 0
             };
             if !all.is_empty() && twice(0) {
