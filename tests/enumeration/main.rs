@@ -10,9 +10,20 @@
 //! 8. Speculation on or off, the well-known shared or not, answers in any order: the same target.
 //! 9. No panic, and nothing changes after the end.
 //!
+//! The classes: `document` has what comes of a well-known, each way to be valid and each to fail;
+//! `world` has what DNS says of SRV names and addresses. One answer stands for its class: that there
+//! is no record for every way in which there is none, SERVFAIL for every failure, one address for
+//! any number of them. What tells these apart is tested where it is decided: `golden_table`,
+//! `lifetimes`, and the model with random ones.
+//!
+//! The product takes all classes of one family beside the same of the other; where they differ is a
+//! product of its own. Each world is run with and without speculation, with the well-known asked
+//! hop by hop and whole, answered as asked and the newest question first.
+//!
 //! `driver` checks what one run shows; here and in `orders` runs are compared. Every run counts, and
 //! `cargo test --test enumeration -- --nocapture` prints how many there were. With
-//! `ENUMERATION=full` IPv4 alone and IPv6 alone have their turns, too, and more orders of arrival.
+//! `ENUMERATION=full` IPv4 alone and IPv6 alone have their turns, too, and every order of arrival of
+//! more worlds and under every preset.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod document;

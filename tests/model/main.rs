@@ -1,5 +1,7 @@
-//! The machine against a reference model of the specification, in random worlds, and against a
-//! driver that does everything wrong.
+//! The machine against a reference model of the specification, in random worlds; against the same
+//! worlds, written differently; and against a driver that does everything wrong.
+//!
+//! `cargo test --test model -- --nocapture` prints how many worlds there were.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod adversary;
@@ -143,11 +145,13 @@ fn the_worlds_lead_to_every_step_and_to_every_error_of_it() {
     let rng = TestRng::deterministic_rng(RngAlgorithm::XorShift);
     let mut runner = TestRunner::new_with_rng(cases(), rng);
     let plans = plans();
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut kept) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..5_000 {
         let plan = plans.new_tree(&mut runner).unwrap().current();
         let world = plan.world();
-        seen.insert(match Reference::resolve(&plan, &world).verdict {
+        let expected = Reference::resolve(&plan, &world);
+        kept.extend(expected.rests.well_known.map(|kept| (kept.least, kept.most)));
+        seen.insert(match expected.verdict {
             Ok(answer) if answer.degraded.is_some() => format!("{} degraded", answer.step),
             Ok(answer) => answer.step.to_owned(),
             Err(failure) => format!("{} {}", failure.step.unwrap_or("-"), failure.kind),
@@ -170,4 +174,20 @@ fn the_worlds_lead_to_every_step_and_to_every_error_of_it() {
         }
     }
     assert_eq!(seen, expected);
+    // Well-knowns that are stale at once, the floors of the other presets, as stated, the most, not
+    // stated; temporary and permanent failures; a day for a 429.
+    let day = 24 * 3600;
+    for time in [
+        (0, 0),
+        (60, 60),
+        (300, 300),
+        (3_600, 3_600),
+        (2 * day, 2 * day),
+        (day / 10 * 9, day),
+        (108, 120),
+        (3_240, 3_600),
+        (day, day),
+    ] {
+        assert!(kept.contains(&time), "no well-known is kept for {time:?} s");
+    }
 }
