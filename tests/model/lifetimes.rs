@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use matrix_delegation::{DnsAnswer, Lifetimes, NoRecord, Report};
 
 use super::support::seconds;
-use super::worlds::{Keeping, Preset};
+use super::worlds::{Expires, Keeping, Preset};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -94,7 +94,7 @@ impl Kept {
 
     pub(crate) fn too_many_requests(keeping: &Keeping) -> Self {
         match keeping.retry_after {
-            Some(after) => Self::exactly(Since::Before, after.min(DAY).max(MINUTE)),
+            Some(after) => Self::exactly(Since::Before, after.clamp(MINUTE, DAY)),
             None => Self::temporarily(),
         }
     }
@@ -120,8 +120,9 @@ impl Kept {
         if let Some(max_age) = keeping.max_age.iter().min() {
             return Some(Self::exactly(Since::Before, less_age(*max_age)));
         }
-        let Some(at) = keeping.expires? else {
-            return Some(Self::exactly(Since::Before, 0));
+        let at = match keeping.expires? {
+            Expires::At(at) => at,
+            Expires::NoDate => return Some(Self::exactly(Since::Before, 0)),
         };
         // Without a date, that of the response counts: at most 30 s after the epoch.
         let (from, until) = keeping.date.map_or((0, 30), |date| (date, date));
@@ -152,7 +153,7 @@ impl Rests {
             let answered = known.hops.last().and_then(|hop| hop.answered);
             let started = known.started.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap();
             match answered {
-                Some(answered) => left(kept, Some(took - (started + answered)), took),
+                Some(answered) => left(kept, Some(before(took, started + answered)), took),
                 None => left(kept, None, took),
             }
         });
@@ -188,7 +189,7 @@ fn first<'a>(
                 let exchange =
                     report.dns.iter().find(|exchange| exchange.question.to_string() == *question);
                 let answered = exchange.and_then(|exchange| exchange.answered);
-                Some(took - answered.unwrap_or_else(|| panic!("{question} was not answered")))
+                Some(before(took, answered.expect("every answer that counts")))
             }
             Since::Decision => Some(Duration::ZERO),
             Since::Before => None,
@@ -196,6 +197,11 @@ fn first<'a>(
         left(kept, ago, took)
     });
     left.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))
+}
+
+/// How long before the end.
+fn before(end: Duration, at: Duration) -> Duration {
+    end.checked_sub(at).expect("what came before the end")
 }
 
 /// What is left of something that began so long ago; `None`: it is not known when, but while the

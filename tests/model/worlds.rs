@@ -74,10 +74,17 @@ pub(crate) struct Keeping {
     /// A directive that says nothing to a private cache.
     pub(crate) beside: Option<&'static str>,
     pub(crate) age: Option<u64>,
-    /// `Some(None)`: no date at all.
-    pub(crate) expires: Option<Option<u64>>,
+    pub(crate) expires: Option<Expires>,
     pub(crate) date: Option<u64>,
     pub(crate) retry_after: Option<u64>,
+}
+
+/// What `Expires` says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expires {
+    At(u64),
+    /// Something that is no date.
+    NoDate,
 }
 
 /// What is at a URL.
@@ -268,9 +275,9 @@ fn keeping() -> impl Strategy<Value = Keeping> {
     let maybe = proptest::option::weighted(0.2, seconds());
     let date = select(&[0_u64, 1_000, 784_111_777][..]);
     // Not so long that the date could not be written.
-    let expires =
-        (date.clone(), select(&SECONDS[..10])).prop_map(|(date, seconds)| Some(date + seconds));
-    let expires = prop_oneof![4 => expires.boxed(), 1 => Just(None).boxed()];
+    let expires = (date.clone(), select(&SECONDS[..10]))
+        .prop_map(|(date, seconds)| Expires::At(date + seconds));
+    let expires = prop_oneof![4 => expires.boxed(), 1 => Just(Expires::NoDate).boxed()];
     let beside = select(&["public", "s-maxage=7", "must-revalidate", "max-age-x=1"][..]);
     (
         prop_oneof![2 => prop::collection::vec(seconds(), 0..2), 1 => prop::collection::vec(seconds(), 0..4)],

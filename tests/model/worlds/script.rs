@@ -10,8 +10,8 @@ use matrix_delegation::{
 
 use super::super::support::{self, World, millis, seconds};
 use super::{
-    Addresses, FamilyOf, HOSTS, Keeping, Leads, Page, Plan, Preset, SERVICES, SRV_HOSTS, ServiceOf,
-    Srv, URLS, document,
+    Addresses, Expires, FamilyOf, HOSTS, Keeping, Leads, Page, Plan, Preset, SERVICES, SRV_HOSTS,
+    ServiceOf, Srv, URLS, document,
 };
 
 /// Knuth's MMIX generator, upper bits.
@@ -102,7 +102,10 @@ impl Keeping {
             lines.push(("cache-control", directives.join(", ")));
         }
         lines.extend(self.age.map(|seconds| ("age", seconds.to_string())));
-        let expires = self.expires.map(|at| at.map_or("0".to_owned(), date));
+        let expires = self.expires.map(|expires| match expires {
+            Expires::At(at) => date(at),
+            Expires::NoDate => "0".to_owned(),
+        });
         lines.extend(expires.map(|expires| ("expires", expires)));
         lines.extend(self.date.map(|at| ("date", date(at))));
         lines.extend(self.retry_after.map(|seconds| ("retry-after", seconds.to_string())));
