@@ -13,6 +13,8 @@
 //!   `WellKnownFetch` and `Runtime`, shares questions between callers and remembers answers.
 //! - Features **`hickory`**, **`hyper`** and **`tokio`**: those three traits on well-kept
 //!   libraries. **`full`** turns on all of them, with ring as the crypto provider.
+//! - Feature **`testing`**: an internet that is a value, to test the machine, the resolver and what
+//!   is built on them without a network.
 //!
 //! # The answer
 //!
@@ -98,7 +100,10 @@ pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 /// The README's example is compiled as it stands there.
-#[cfg(all(doctest, feature = "full"))]
+#[cfg(all(doctest, feature = "full", feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

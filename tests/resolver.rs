@@ -5,81 +5,35 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use http::Response;
+use matrix_delegation::testing::Network;
 use matrix_delegation::{
-    Body, BoxFuture, Config, Dns, DnsAnswer, DnsFailure, DnsQuestion, Fetch, FetchFailure,
-    Provenance, ResolveError, Resolver, ServerName, Source, Step, TokioRuntime, WellKnownFetch,
+    BoxFuture, Config, DnsFailure, FetchFailure, Provenance, ResolveError, Resolver, ServerName,
+    Source, Step, TokioRuntime,
 };
 use support::{World, lenient, millis, seconds};
 
-/// A scripted world behind the resolver's traits. What it answers can be changed on the way.
-#[derive(Debug, Default)]
-struct Scripted {
-    world: Mutex<World>,
-    asked: Mutex<Vec<String>>,
-    open: AtomicUsize,
-    panics: Mutex<Option<String>>,
-}
+/// A scripted internet behind the resolver's traits, on tokio's clock.
+struct Scripted(Network);
 
 impl Scripted {
     fn set(&self, world: World) {
-        *self.world.lock().unwrap() = world;
+        self.0.set(world.internet);
     }
 
+    /// What was asked since the last call.
     fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
-    }
-
-    /// Notes the question and waits as long as its answer takes.
-    async fn wait(&self, question: &str) {
-        let panics = self.panics.lock().unwrap().as_deref() == Some(question);
-        assert!(!panics, "scripted");
-        self.asked.lock().unwrap().push(question.to_owned());
-        let delay = self.world.lock().unwrap().delay(question);
-        self.open.fetch_add(1, Ordering::SeqCst);
-        match delay {
-            Some(delay) => tokio::time::sleep(delay).await,
-            None => std::future::pending().await,
-        }
-        self.open.fetch_sub(1, Ordering::SeqCst);
+        let asked = self.0.asked();
+        self.0.clear_asked();
+        asked
     }
 }
 
-impl Dns for Scripted {
-    fn lookup(&self, question: DnsQuestion) -> BoxFuture<'_, DnsAnswer> {
-        Box::pin(async move {
-            let question = question.to_string();
-            self.wait(&question).await;
-            self.world.lock().unwrap().dns_answer(&question)
-        })
-    }
-}
-
-impl WellKnownFetch for Scripted {
-    fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Response<Body>, FetchFailure>> {
-        Box::pin(async move {
-            let url = fetch.request.uri().to_string();
-            self.wait(&format!("GET {url}")).await;
-            self.world.lock().unwrap().response(&url)
-        })
-    }
-}
-
-fn set_up(world: World, config: Config) -> (Arc<Scripted>, Resolver) {
-    let scripted = Arc::new(Scripted::default());
-    scripted.set(world);
-    let runtime = Arc::new(TokioRuntime::current());
-    let resolver = Resolver::with_seed(
-        Arc::clone(&scripted) as _,
-        Arc::clone(&scripted) as _,
-        runtime,
-        config,
-        1,
-    );
-    (scripted, resolver)
+fn set_up(world: World, config: Config) -> (Scripted, Resolver) {
+    let network = Network::on_runtime(world.internet, Arc::new(TokioRuntime::current()));
+    let resolver = network.resolver(config);
+    (Scripted(network), resolver)
 }
 
 fn name(name: &str) -> ServerName {
@@ -199,18 +153,18 @@ async fn a_caller_that_goes_away_cancels_nothing() {
     assert!(!scripted.asked().is_empty());
     let found = resolver.cached(&name("a.example")).expect("it went on and was remembered");
     assert_eq!(found.step(), Step::DelegatedSrv);
-    assert_eq!(scripted.open.load(Ordering::SeqCst), 0);
+    assert_eq!(scripted.0.open(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_adapter_that_panics_fails_the_callers_and_frees_the_name() {
     for question in ["A a.example", &format!("GET {URL}"), "A fed.example"] {
         let (scripted, resolver) = set_up(delegated(), lenient());
-        *scripted.panics.lock().unwrap() = Some(question.to_owned());
+        scripted.0.panic_at(Some(question));
         let error = resolver.resolve(&name("a.example")).await.unwrap_err();
         assert_eq!(error.kind(), "adapter_failed", "{question}");
         assert!(error.is_temporary());
-        *scripted.panics.lock().unwrap() = None;
+        scripted.0.panic_at(None);
         tokio::time::sleep(seconds(10)).await;
         resolver.resolve(&name("a.example")).await.unwrap();
     }
@@ -258,7 +212,7 @@ async fn a_question_that_turns_out_not_to_be_needed_fails_nothing() {
     let world = a().delegates("a.example", "192.0.2.9");
     let needless = "SRV _matrix-fed._tcp.a.example";
     let (scripted, resolver) = set_up(world.clone(), lenient());
-    *scripted.panics.lock().unwrap() = Some(needless.to_owned());
+    scripted.0.panic_at(Some(needless));
     let found = resolver.resolve(&name("a.example")).await.unwrap();
     assert_eq!(found.step(), Step::DelegatedIpLiteral);
 
@@ -270,7 +224,7 @@ async fn a_question_that_turns_out_not_to_be_needed_fails_nothing() {
 
     // Where it is needed, there is no guessing: too busy, or failed.
     let (scripted, resolver) = set_up(a(), lenient());
-    *scripted.panics.lock().unwrap() = Some(needless.to_owned());
+    scripted.0.panic_at(Some(needless));
     let error = resolver.resolve(&name("a.example")).await.unwrap_err();
     assert_eq!(error.kind(), "adapter_failed");
     let (_, resolver) = set_up(a(), config);
@@ -477,9 +431,8 @@ async fn a_runtime_that_shuts_down_fails_the_callers() {
             drop(task);
         }
     }
-    let scripted = Arc::new(Scripted::default());
     let runtime = Arc::new(Gone(TokioRuntime::current()));
-    let resolver = Resolver::new(Arc::clone(&scripted) as _, scripted, runtime, lenient());
+    let resolver = Network::on_runtime(World::new().internet, runtime).resolver(lenient());
     let error = resolver.resolve(&name("a.example")).await.unwrap_err();
     assert_eq!(error.kind(), "adapter_failed");
 }

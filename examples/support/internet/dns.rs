@@ -76,9 +76,17 @@ pub enum Trouble {
 }
 
 /// All that DNS knows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Table {
     names: HashMap<String, Node>,
+    /// For how many seconds a "no" holds.
+    pub(super) negative_ttl: u32,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { names: HashMap::new(), negative_ttl: NEGATIVE_TTL }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -179,7 +187,7 @@ impl Answers {
                 rest = parent;
             }
         }
-        let minimum = NEGATIVE_TTL;
+        let minimum = table.negative_ttl;
         let soa = SOA::new(
             absolute("ns.example"),
             absolute("dns.example"),

@@ -142,7 +142,7 @@ impl Site {
 #[derive(Clone, Debug)]
 pub struct Page {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(String, String)>,
     body: PageBody,
     delay: Duration,
 }
@@ -193,8 +193,8 @@ impl Page {
 
     /// One more header.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -208,7 +208,7 @@ impl Page {
     fn response(&self) -> Response<PageBody> {
         let mut response = Response::builder().status(self.status);
         for (name, value) in &self.headers {
-            response = response.header(*name, value);
+            response = response.header(name, value);
         }
         response.body(self.body.clone()).expect("a page with a valid status and headers")
     }

@@ -202,6 +202,13 @@ impl Builder {
         self
     }
 
+    /// For how many seconds a "no" holds, if not for [`NEGATIVE_TTL`]; at most 900.
+    #[must_use]
+    pub fn negative_ttl(mut self, ttl: u32) -> Self {
+        self.table.negative_ttl = ttl;
+        self
+    }
+
     /// What goes wrong with every question about this name.
     #[must_use]
     pub fn trouble(mut self, name: &str, trouble: Trouble) -> Self {

@@ -1,0 +1,399 @@
+//! Drives the machines of the core through a scripted internet, without async.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+
+use super::internet::Internet;
+use super::path::CriticalPath;
+use super::schedule::{Order, Schedule};
+use crate::core::config::Config;
+use crate::core::discovery::{
+    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
+    lookup::WellKnownLookup,
+};
+use crate::core::dns::DnsAnswer;
+use crate::core::dns_name::DnsName;
+use crate::core::fetch::{Body, FetchFailure};
+use crate::core::report::{Report, Source, WellKnownReport};
+use crate::core::server_name::ServerName;
+use crate::core::srv::SplitMix64;
+use crate::core::step::Step;
+use crate::core::time::Now;
+use crate::core::well_known_answer::WellKnownAnswer;
+
+/// A way to take a machine through an [`Internet`] to its end, on a virtual clock that jumps from
+/// event to event.
+///
+/// ```
+/// use matrix_delegation::Config;
+/// use matrix_delegation::testing::{Internet, Order, Schedule, documentation_allowed};
+///
+/// let internet = Internet::new().host("a.example", &["192.0.2.1"]);
+/// let config = documentation_allowed(Config::default());
+/// let shuffled = Schedule::new(Order::Shuffled(7)).twice();
+/// let run = internet.drive(&config).with_schedule(shuffled).discover("a.example".parse()?);
+/// assert_eq!(run.outcome?.step().to_string(), "6");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Drive<'a> {
+    internet: &'a Internet,
+    config: Arc<Config>,
+    schedule: Schedule,
+    start: Now,
+    seed: u64,
+    earlier: Option<WellKnownAnswer>,
+    last_step: Option<Step>,
+    shared: bool,
+}
+
+/// How a discovery went.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The machine's own account.
+    pub report: Report,
+    /// Every question, in the order asked.
+    pub transcript: Vec<Exchange>,
+    /// The longest chain of questions that depend on each other.
+    pub critical_path: CriticalPath,
+    /// How long it took on the virtual clock.
+    pub took: Duration,
+}
+
+impl Run {
+    /// The questions, in the order asked, as they are shown: `A a.example`, `GET https://...`.
+    pub fn asked(&self) -> impl Iterator<Item = &str> {
+        self.transcript.iter().map(|exchange| exchange.question.as_str())
+    }
+}
+
+/// A question and when it was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// `A a.example`, `SRV _matrix-fed._tcp.a.example`, `GET https://...`, or
+    /// `WELL-KNOWN a.example` where the document is looked up as a whole.
+    pub question: String,
+    /// Where a fetch was to connect.
+    pub addresses: Vec<SocketAddr>,
+    /// When it was asked, from the start.
+    pub asked: Duration,
+    /// When it was answered, if that was before the end.
+    pub answered: Option<Duration>,
+    /// Whether a look-up of the whole document asked it.
+    pub within_look_up: bool,
+}
+
+impl<'a> Drive<'a> {
+    pub(super) fn new(internet: &'a Internet, config: &Config) -> Self {
+        Self {
+            internet,
+            config: Arc::new(config.clone()),
+            schedule: Schedule::default(),
+            start: super::start(),
+            seed: 42,
+            earlier: None,
+            last_step: None,
+            shared: false,
+        }
+    }
+
+    /// When and in which order answers arrive. Default: when they are due.
+    pub fn with_schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// When it begins. Default [`start`](super::start).
+    pub fn with_start(mut self, start: Now) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// The seed of the jitter of lifetimes. Default 42.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// What is known of the well-known of earlier.
+    pub fn with_earlier_well_known(mut self, earlier: WellKnownAnswer) -> Self {
+        self.earlier = Some(earlier);
+        self
+    }
+
+    /// Which step decided the last time.
+    pub fn with_last_step(mut self, step: Step) -> Self {
+        self.last_step = Some(step);
+        self
+    }
+
+    /// The document is looked up as a whole, as by drivers that share it between discoveries
+    /// ([`Discovery::with_shared_well_known`]).
+    pub fn with_shared_well_known(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
+    /// Resolves a name.
+    pub fn discover(&self, name: ServerName) -> Run {
+        let mut machine = self.machine(name.clone());
+        let driven = self.drive(&mut machine, self.start, Pace::Scheduled);
+        let counted = self.drive(&mut self.machine(name), self.start, Pace::RoundTrips);
+        Run {
+            outcome: driven.done,
+            report: machine.report(),
+            transcript: driven.transcript,
+            critical_path: counted.path,
+            took: driven.end.monotonic.since(self.start.monotonic),
+        }
+    }
+
+    fn machine(&self, name: ServerName) -> Discovery {
+        let mut machine = Discovery::new(name, Arc::clone(&self.config), self.start, self.seed);
+        if self.shared {
+            machine = machine.with_shared_well_known();
+        } else if let Some(earlier) = self.earlier.clone() {
+            machine = machine.with_earlier_well_known(earlier);
+        }
+        if let Some(step) = self.last_step {
+            machine = machine.with_last_step(step);
+        }
+        machine
+    }
+
+    /// Looks up the well-known document of a host by itself.
+    pub fn look_up(&self, host: DnsName) -> (WellKnownAnswer, WellKnownReport) {
+        let mut machine = self.look_up_machine(host, self.start);
+        let answer = self.drive(&mut machine, self.start, Pace::Scheduled).done;
+        (answer, machine.report())
+    }
+
+    fn look_up_machine(&self, host: DnsName, start: Now) -> WellKnownLookup {
+        let machine = WellKnownLookup::new(host, Arc::clone(&self.config), start, self.seed);
+        match self.earlier.clone() {
+            Some(earlier) => machine.with_earlier(earlier),
+            None => machine,
+        }
+    }
+
+    /// Takes a machine to its end. Machines bound their questions and their time, and each turn
+    /// takes one question, one answer or one step of the clock.
+    fn drive<M: Machine>(&self, machine: &mut M, start: Now, pace: Pace) -> Driven<M::Done> {
+        let mut random = match self.schedule.order() {
+            Order::Shuffled(seed) => SplitMix64(seed),
+            _ => SplitMix64(0),
+        };
+        let mut now = start;
+        let mut open: Vec<Open> = Vec::new();
+        let (mut transcript, mut path) = (Vec::new(), CriticalPath::default());
+        let done = loop {
+            let until = match machine.poll(now) {
+                Output::Done(done) => break done,
+                Output::Ask(question) => {
+                    let asked = now.monotonic.since(start.monotonic);
+                    let Asked { exchange, within, answer, due, path } =
+                        self.ask(question, asked, now, pace, &path);
+                    transcript.extend(within);
+                    let exchange_at = transcript.len();
+                    transcript.push(exchange);
+                    open.extend(due.map(|due| Open { exchange: exchange_at, answer, due, path }));
+                    continue;
+                }
+                Output::Wait(until) => until,
+            };
+            let due = open.iter().map(|open| open.due.monotonic).min();
+            if due.is_none_or(|due| due > now.monotonic) {
+                let Some(wake) = until.into_iter().chain(due).min() else {
+                    panic!("the machine waits for nothing at all");
+                };
+                now = now + wake.since(now.monotonic);
+            }
+            let Some(next) = self.next(&open, now, pace, &mut random) else { continue };
+            let next = open.remove(next);
+            if self.schedule.is_twice() {
+                machine.take(next.answer.clone(), now);
+            }
+            machine.take(next.answer, now);
+            if let Some(exchange) = transcript.get_mut(next.exchange) {
+                exchange.answered = Some(now.monotonic.since(start.monotonic));
+            }
+            if next.path.round_trips > path.round_trips {
+                path = next.path;
+            }
+        };
+        Driven { done, end: now, transcript, path }
+    }
+
+    /// Which of the open questions is answered now.
+    fn next(&self, open: &[Open], now: Now, pace: Pace, random: &mut SplitMix64) -> Option<usize> {
+        let due: Vec<usize> = (0_usize..)
+            .zip(open)
+            .filter(|(_, open)| open.due.monotonic <= now.monotonic)
+            .map(|(at, _)| at)
+            .collect();
+        let order = match pace {
+            Pace::Scheduled => self.schedule.order(),
+            Pace::RoundTrips => Order::Timely,
+        };
+        match order {
+            Order::Timely => {
+                due.into_iter().min_by_key(|at| open.get(*at).map(|it| it.due.monotonic))
+            }
+            Order::AsAsked => due.first().copied(),
+            Order::Reversed => due.last().copied(),
+            Order::Shuffled(_) => {
+                let last = u64::try_from(due.len().checked_sub(1)?).ok()?;
+                due.get(usize::try_from(random.up_to(last)).ok()?).copied()
+            }
+        }
+    }
+
+    /// Notes a question, with its answer and when it comes. `path` leads up to it.
+    fn ask(
+        &self,
+        question: Question,
+        asked: Duration,
+        now: Now,
+        pace: Pace,
+        path: &CriticalPath,
+    ) -> Asked {
+        let (mut within, mut addresses) = (Vec::new(), Vec::new());
+        let (question, answer, due, path) = match question {
+            Question::Dns { token, question } => {
+                let answer = Answer::Dns(token, self.internet.dns_answer(&question));
+                let question = question.to_string();
+                let due = self.due(&question, DNS_ROUND_TRIPS, now, pace);
+                let path = path.then(&question, DNS_ROUND_TRIPS);
+                (question, answer, due, path)
+            }
+            Question::Fetch { token, fetch } => {
+                let url = fetch.request.uri().to_string();
+                let response = self.internet.response(&url, fetch.limits.body_bytes);
+                addresses = fetch.addresses;
+                let question = format!("GET {url}");
+                let due = self.due(&question, FETCH_ROUND_TRIPS, now, pace);
+                let path = path.then(&question, FETCH_ROUND_TRIPS);
+                (question, Answer::Fetch(token, Box::new(response)), due, path)
+            }
+            Question::WellKnown { token, host } => {
+                let question = format!("WELL-KNOWN {host}");
+                let mut machine = self.look_up_machine(host, now);
+                let looked_up = self.drive(&mut machine, now, pace);
+                within = looked_up.transcript;
+                for exchange in &mut within {
+                    exchange.asked += asked;
+                    exchange.answered = exchange.answered.map(|answered| asked + answered);
+                    exchange.within_look_up = true;
+                }
+                let (answer, report) = (Arc::new(looked_up.done), Arc::new(machine.report()));
+                let path = path.join(looked_up.path);
+                (question, Answer::WellKnown(token, answer, report), Some(looked_up.end), path)
+            }
+        };
+        let exchange =
+            Exchange { question, addresses, asked, answered: None, within_look_up: false };
+        Asked { exchange, within, answer, due, path }
+    }
+
+    /// When the answer comes.
+    fn due(&self, question: &str, round_trips: u32, now: Now, pace: Pace) -> Option<Now> {
+        let delay = self.schedule.delay(question, self.internet.delay(question))?;
+        Some(now + if pace == Pace::RoundTrips { ROUND_TRIP * round_trips } else { delay })
+    }
+}
+
+/// What passes while answers are on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// As the schedule says.
+    Scheduled,
+    /// The same time for each round trip, so that the time tells how many there were.
+    RoundTrips,
+}
+
+/// Short beside every grace, so that whatever is answered at all is answered in time.
+const ROUND_TRIP: Duration = Duration::from_micros(100);
+const DNS_ROUND_TRIPS: u32 = 1;
+/// TCP, TLS 1.3 and HTTP.
+const FETCH_ROUND_TRIPS: u32 = 3;
+
+/// A question, put.
+struct Asked {
+    exchange: Exchange,
+    /// What a look-up asked for its sake.
+    within: Vec<Exchange>,
+    answer: Answer,
+    due: Option<Now>,
+    path: CriticalPath,
+}
+
+/// An answer on its way.
+struct Open {
+    /// The place in the transcript.
+    exchange: usize,
+    answer: Answer,
+    due: Now,
+    path: CriticalPath,
+}
+
+struct Driven<T> {
+    done: T,
+    end: Now,
+    transcript: Vec<Exchange>,
+    path: CriticalPath,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Dns(DnsToken, DnsAnswer),
+    Fetch(FetchToken, Box<Result<Response<Body>, FetchFailure>>),
+    WellKnown(WellKnownToken, Arc<WellKnownAnswer>, Arc<WellKnownReport>),
+}
+
+/// What the two machines of the core have in common.
+trait Machine {
+    type Done;
+    fn poll(&mut self, now: Now) -> Output<Self::Done>;
+    fn take(&mut self, answer: Answer, now: Now);
+}
+
+impl Machine for Discovery {
+    type Done = Outcome;
+
+    fn poll(&mut self, now: Now) -> Output<Outcome> {
+        self.poll_output(now)
+    }
+
+    fn take(&mut self, answer: Answer, now: Now) {
+        match answer {
+            Answer::Dns(token, answer) => self.handle_dns(token, answer, now),
+            Answer::Fetch(token, result) => self.handle_response(token, *result, now),
+            Answer::WellKnown(token, answer, report) => {
+                self.handle_well_known(token, answer, Source::Asked, Some(report), now);
+            }
+        }
+    }
+}
+
+impl Machine for WellKnownLookup {
+    type Done = WellKnownAnswer;
+
+    fn poll(&mut self, now: Now) -> Output<WellKnownAnswer> {
+        self.poll_output(now)
+    }
+
+    fn take(&mut self, answer: Answer, now: Now) {
+        match answer {
+            Answer::Dns(token, answer) => self.handle_dns(token, answer, now),
+            Answer::Fetch(token, result) => self.handle_response(token, *result, now),
+            // A look-up asks for no other look-up.
+            Answer::WellKnown(..) => {}
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! A scripted internet as JSON: the shapes that are written, and the way to and from them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::internet::{self, DELAY, Malformed, NEGATIVE_TTL, Reply, Scripted, TTL};
+use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
+use crate::core::fetch::{Body, FetchFailure, FetchFailureKind};
+
+/// An internet as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Internet {
+    #[serde(default)]
+    dns: BTreeMap<String, Dns>,
+    #[serde(default)]
+    https: BTreeMap<String, Https>,
+}
+
+/// One answer of DNS: exactly one of the first five, with details.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Dns {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<Vec<IpAddr>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    srv: Option<Vec<SrvRecord>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    none: Option<NoRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<DnsFailure>,
+    #[serde(skip_serializing_if = "is_false")]
+    never: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    /// Present but null: no SOA record.
+    #[allow(clippy::option_option, reason = "a missing field and null are told apart")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    ttl: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "is_false")]
+    alias: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after_ms: Option<u64>,
+}
+
+/// What is at a URL: exactly one of the first four, with details.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Https {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<FetchFailureKind>,
+    #[serde(skip_serializing_if = "is_false")]
+    never: bool,
+    /// Of a response: its body was not read to its end.
+    #[serde(skip_serializing_if = "is_false")]
+    too_large: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_hex: Option<String>,
+    /// Spaces are put behind the body up to so many bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pad_to: Option<usize>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after_ms: Option<u64>,
+}
+
+/// The most that a body is padded to, in bytes: several times what is ever read.
+const MOST_PADDING: usize = 1 << 20;
+/// More spaces than this at the end of a body are written as a number.
+const FEW_SPACES: usize = 32;
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// Tells a field that is null from one that is missing.
+#[allow(clippy::option_option, reason = "as above")]
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl TryFrom<Internet> for internet::Internet {
+    type Error = Malformed;
+
+    fn try_from(written: Internet) -> Result<Self, Malformed> {
+        let mut read = Self::new();
+        for (question, dns) in written.dns {
+            internet::question(&question)?;
+            let scripted = dns.read().map_err(|why| Malformed::new(&question, why))?;
+            read.dns.insert(question, scripted);
+        }
+        for (url, https) in written.https {
+            internet::url(&url)?;
+            let scripted = https.read().map_err(|why| Malformed::new(&url, why))?;
+            read.https.insert(url, scripted);
+        }
+        Ok(read)
+    }
+}
+
+impl From<internet::Internet> for Internet {
+    fn from(internet: internet::Internet) -> Self {
+        Self {
+            dns: internet.dns.into_iter().map(|(key, it)| (key, Dns::write(it))).collect(),
+            https: internet.https.into_iter().map(|(key, it)| (key, Https::write(it))).collect(),
+        }
+    }
+}
+
+/// The delay of an answer that does come.
+fn delay(after_ms: Option<u64>) -> Duration {
+    after_ms.map_or(DELAY, Duration::from_millis)
+}
+
+fn after_ms(after: Option<Duration>) -> Option<u64> {
+    let after = after.filter(|after| *after != DELAY)?;
+    u64::try_from(after.as_millis()).ok()
+}
+
+impl Dns {
+    fn read(self) -> Result<Scripted<DnsAnswer>, &'static str> {
+        let Self { addresses, srv, none, failed, never, detail, ttl, alias, after_ms } = self;
+        let answers = [addresses.is_some(), srv.is_some(), none.is_some(), failed.is_some(), never];
+        if answers.into_iter().filter(|it| *it).count() != 1 {
+            return Err("exactly one of addresses, srv, none, failed and never is needed");
+        }
+        if never && after_ms.is_some() || !detail.is_empty() && failed.is_none() {
+            return Err("a detail that does not go with the answer");
+        }
+        let records = match (addresses, srv) {
+            (Some(addresses), _) => Some(Records::Addresses(addresses)),
+            (None, srv) => srv.map(Records::Srv),
+        };
+        let answer = match (records, none, failed) {
+            (Some(records), ..) => {
+                let ttl = match ttl {
+                    Some(None) => return Err("records have a TTL"),
+                    Some(Some(ttl)) => Duration::from_secs(ttl),
+                    None => TTL,
+                };
+                return Ok(Scripted {
+                    answer: DnsAnswer::Found { records, ttl, alias },
+                    after: Some(delay(after_ms)),
+                });
+            }
+            (None, Some(kind), _) => {
+                let ttl = ttl.map_or(Some(NEGATIVE_TTL), |ttl| ttl.map(Duration::from_secs));
+                DnsAnswer::None { kind, ttl }
+            }
+            (None, None, failed) => {
+                if ttl.is_some() {
+                    return Err("a failure has no TTL");
+                }
+                match failed {
+                    Some(failure) => DnsAnswer::Failed { failure, detail },
+                    // Never; the answer is not looked at.
+                    None => DnsAnswer::None { kind: NoRecord::NxDomain, ttl: Some(NEGATIVE_TTL) },
+                }
+            }
+        };
+        if alias {
+            return Err("only records are found through an alias");
+        }
+        Ok(Scripted { answer, after: (!never).then(|| delay(after_ms)) })
+    }
+
+    fn write(Scripted { answer, after }: Scripted<DnsAnswer>) -> Self {
+        let written = Self { after_ms: after_ms(after), ..Self::default() };
+        if after.is_none() {
+            return Self { never: true, ..written };
+        }
+        match answer {
+            DnsAnswer::Found { records, ttl, alias } => {
+                let ttl = (ttl != TTL).then_some(Some(ttl.as_secs()));
+                let written = Self { ttl, alias, ..written };
+                match records {
+                    Records::Addresses(addresses) => Self { addresses: Some(addresses), ..written },
+                    Records::Srv(records) => Self { srv: Some(records), ..written },
+                }
+            }
+            DnsAnswer::None { kind, ttl } => {
+                let ttl = (ttl != Some(NEGATIVE_TTL)).then(|| ttl.map(|ttl| ttl.as_secs()));
+                Self { none: Some(kind), ttl, ..written }
+            }
+            DnsAnswer::Failed { failure, detail } => {
+                Self { failed: Some(failure), detail, ..written }
+            }
+        }
+    }
+}
+
+impl Https {
+    fn read(self) -> Result<Scripted<Reply>, String> {
+        let after = (!self.never).then(|| delay(self.after_ms));
+        let answers = [self.status.is_some() || self.too_large, self.failed.is_some(), self.never];
+        if answers.into_iter().filter(|it| *it).count() != 1 {
+            return Err("exactly one of status, failed and never is needed".to_owned());
+        }
+        let has_body = self.body.is_some() || self.body_hex.is_some() || self.pad_to.is_some();
+        let misplaced = if self.status.is_some() || self.too_large {
+            !self.detail.is_empty() || self.too_large && has_body
+        } else {
+            let of_failure = self.failed.is_some();
+            has_body || !self.headers.is_empty() || !of_failure && !self.detail.is_empty()
+        };
+        if misplaced || self.never && self.after_ms.is_some() {
+            return Err("a detail that does not go with the answer".to_owned());
+        }
+        let answer = if let Some(kind) = self.failed {
+            let said = if self.detail.is_empty() { internet::SCRIPTED } else { &self.detail };
+            Reply::Failed(FetchFailure::new(kind, said))
+        } else if self.never {
+            internet::refused()
+        } else {
+            let status = self.status.unwrap_or(200);
+            StatusCode::from_u16(status).map_err(|error| error.to_string())?;
+            let body = self.read_body()?;
+            Reply::Response { status, headers: read_headers(self.headers)?, body }
+        };
+        Ok(Scripted { answer, after })
+    }
+
+    fn read_body(&self) -> Result<Body, String> {
+        if self.too_large {
+            return Ok(Body::TooLarge);
+        }
+        let mut body = match (&self.body, &self.body_hex) {
+            (Some(_), Some(_)) => return Err("two bodies".to_owned()),
+            (Some(text), None) => text.clone().into_bytes(),
+            (None, Some(hex)) => from_hex(hex).ok_or("body_hex is not hexadecimal")?,
+            (None, None) => Vec::new(),
+        };
+        if let Some(length) = self.pad_to {
+            if length > MOST_PADDING || length < body.len() {
+                return Err(format!("pad_to is shorter than the body or over {MOST_PADDING}"));
+            }
+            body.resize(length, b' ');
+        }
+        Ok(Body::Complete(body))
+    }
+
+    fn write(Scripted { answer, after }: Scripted<Reply>) -> Self {
+        let written = Self { after_ms: after_ms(after), ..Self::default() };
+        if after.is_none() {
+            return Self { never: true, ..written };
+        }
+        match answer {
+            Reply::Failed(failure) => {
+                // What is said of each failure that comes by itself is not worth a line.
+                let detail = if failure.detail == internet::SCRIPTED {
+                    String::new()
+                } else {
+                    failure.detail
+                };
+                Self { failed: Some(failure.kind), detail, ..written }
+            }
+            Reply::Response { status, headers, body } => {
+                let written = Self { status: Some(status), headers, ..written };
+                let Body::Complete(mut bytes) = body else {
+                    return Self { too_large: true, ..written };
+                };
+                let length = bytes.len();
+                let kept = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
+                let padded = length - kept > FEW_SPACES && length <= MOST_PADDING;
+                if padded {
+                    bytes.truncate(kept);
+                }
+                let written = Self { pad_to: padded.then_some(length), ..written };
+                match String::from_utf8(bytes) {
+                    Ok(text) if text.is_empty() => written,
+                    Ok(text) => Self { body: Some(text), ..written },
+                    Err(error) => Self { body_hex: Some(to_hex(error.as_bytes())), ..written },
+                }
+            }
+        }
+    }
+}
+
+/// Checks that these can be the headers of a response. Names are read in lower case.
+fn read_headers(headers: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
+    let read = |(name, value): (String, String)| {
+        let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+        HeaderValue::from_bytes(value.as_bytes()).map_err(|error| error.to_string())?;
+        Ok((name.as_str().to_owned(), value))
+    };
+    headers.into_iter().map(read).collect()
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    if !hex.len().is_multiple_of(2) || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
+}

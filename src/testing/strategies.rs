@@ -1,0 +1,65 @@
+//! Strategies for property tests (feature `proptest`).
+//!
+//! Each draws bytes and makes of them what [`generate`](super::generate) does, so that shrinking
+//! the bytes makes what is generated simpler.
+//!
+//! ```
+//! use matrix_delegation::Config;
+//! use matrix_delegation::testing::strategies::{internets, server_names};
+//! use proptest::prelude::*;
+//!
+//! proptest!(ProptestConfig::with_cases(20), |(internet in internets(), name in server_names())| {
+//!     let run = internet.resolve(name, &Config::default());
+//!     prop_assert!(run.took <= Config::default().time.discovery);
+//! });
+//! ```
+
+use arbitrary::{Arbitrary, Unstructured};
+use proptest::collection::vec;
+use proptest::prelude::any;
+use proptest::strategy::Strategy;
+
+use super::generate::{ResponseHeaders, ServerNameText, SrvRecords, WellKnownBody};
+use super::internet::Internet;
+use crate::core::dns::SrvRecord;
+use crate::core::server_name::ServerName;
+
+/// What `T` makes of up to `most` bytes. Where they do not suffice, zeros follow.
+fn of_bytes<T>(most: usize) -> impl Strategy<Value = T>
+where
+    T: for<'a> Arbitrary<'a> + std::fmt::Debug,
+{
+    vec(any::<u8>(), 0..most).prop_filter_map("not enough to make anything of", |bytes| {
+        T::arbitrary(&mut Unstructured::new(&bytes)).ok()
+    })
+}
+
+/// Server names in the grammar, resolvable or not.
+pub fn server_names() -> impl Strategy<Value = ServerName> {
+    of_bytes(64)
+}
+
+/// Texts that are server names or nearly.
+pub fn server_name_texts() -> impl Strategy<Value = String> {
+    of_bytes(64).prop_map(|ServerNameText(text)| text)
+}
+
+/// Bodies that are well-known documents or nearly.
+pub fn well_known_bodies() -> impl Strategy<Value = Vec<u8>> {
+    of_bytes(128).prop_map(|WellKnownBody(body)| body)
+}
+
+/// Headers of responses.
+pub fn response_headers() -> impl Strategy<Value = http::HeaderMap> {
+    of_bytes(128).prop_map(|ResponseHeaders(headers)| headers)
+}
+
+/// SRV sets as DNS may answer them.
+pub fn srv_records() -> impl Strategy<Value = Vec<SrvRecord>> {
+    of_bytes(256).prop_map(|SrvRecords(records)| records)
+}
+
+/// Whole internets, about the hosts of [`HOSTS`](super::generate::HOSTS).
+pub fn internets() -> impl Strategy<Value = Internet> {
+    of_bytes(1500)
+}

@@ -1,0 +1,270 @@
+//! A runtime whose clock jumps from event to event.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use crate::core::srv::SplitMix64;
+use crate::core::time::{Monotonic, Now};
+use crate::resolver::traits::{BoxFuture, Runtime};
+
+/// A [`Runtime`] on virtual time: when nothing can go on, the clock jumps to the next timer. No
+/// thread is started and no real time passes.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::Runtime;
+/// use matrix_delegation::testing::VirtualTime;
+///
+/// let time = VirtualTime::new();
+/// let before = time.now();
+/// time.block_on(time.sleep_until(before.monotonic + Duration::from_secs(86_400)));
+/// assert_eq!(time.now().monotonic.since(before.monotonic), Duration::from_secs(86_400));
+/// ```
+#[derive(Clone)]
+pub struct VirtualTime(Arc<Mutex<State>>);
+
+struct State {
+    now: Now,
+    /// By when they are due and in which order they were set.
+    timers: BTreeMap<(Monotonic, u64), Waker>,
+    tasks: BTreeMap<u64, BoxFuture<'static, ()>>,
+    ready: Arc<Ready>,
+    next: u64,
+    /// Draws which of the tasks that can go on does; without it the one that could first.
+    random: Option<SplitMix64>,
+    panicked: bool,
+}
+
+/// The tasks that can go on.
+#[derive(Default)]
+struct Ready(Mutex<VecDeque<u64>>);
+
+/// The future that [`VirtualTime::block_on`] waits for, as a task.
+const MAIN: u64 = 0;
+
+struct TaskWaker {
+    task: u64,
+    ready: Arc<Ready>,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        let mut ready = lock(&self.ready.0);
+        if !ready.contains(&self.task) {
+            ready.push_back(self.task);
+        }
+    }
+}
+
+/// No lock here is held while other code runs, so that none is left half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for VirtualTime {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl VirtualTime {
+    /// A clock that stands at [`start`](super::start).
+    pub fn new() -> Self {
+        Self::starting_at(super::start())
+    }
+
+    /// A clock that stands at this time.
+    pub fn starting_at(now: Now) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            now,
+            timers: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            ready: Arc::default(),
+            next: MAIN + 1,
+            random: None,
+            panicked: false,
+        })))
+    }
+
+    /// Draws by this seed which of the tasks that can go on does so, to find out what depends on
+    /// their order. Without it the one goes on that could first.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        lock(&self.0).random = Some(SplitMix64(seed));
+        self
+    }
+
+    /// Sets the wall clock, which may be stepped while time goes on.
+    pub fn set_wall(&self, wall: std::time::SystemTime) {
+        lock(&self.0).now.wall = wall;
+    }
+
+    /// Sleeps for so long.
+    pub fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let now = self.now();
+        self.sleep_until(now.monotonic + duration)
+    }
+
+    /// Runs a future to its end, and tasks beside it as far as they come in the meantime. What is
+    /// left of them goes on in the next call.
+    ///
+    /// # Panics
+    ///
+    /// If everything waits for what nothing will bring about, and if it is called from within. A
+    /// task that panics ends; nothing else does.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let ready = Arc::clone(&lock(&self.0).ready);
+        let main = waker(MAIN, &ready);
+        main.wake_by_ref();
+        loop {
+            match self.next_ready(&ready) {
+                Some(MAIN) => {
+                    let polled = future.as_mut().poll(&mut Context::from_waker(&main));
+                    if let Poll::Ready(output) = polled {
+                        return output;
+                    }
+                }
+                Some(task) => self.run(task, &ready),
+                None => assert!(self.jump(), "everything waits for what nothing will bring about"),
+            }
+        }
+    }
+
+    /// Lets so much time pass, with the tasks going on.
+    pub fn advance(&self, duration: Duration) {
+        self.block_on(self.sleep(duration));
+    }
+
+    /// How many tasks have not ended.
+    pub fn tasks(&self) -> usize {
+        lock(&self.0).tasks.len()
+    }
+
+    /// Whether a task ever ended by a panic.
+    pub fn has_panicked(&self) -> bool {
+        lock(&self.0).panicked
+    }
+
+    fn next_ready(&self, ready: &Ready) -> Option<u64> {
+        let mut ready = lock(&ready.0);
+        let last = u64::try_from(ready.len().checked_sub(1)?).ok()?;
+        let at = match &mut lock(&self.0).random {
+            None => 0,
+            Some(random) => usize::try_from(random.up_to(last)).ok()?,
+        };
+        ready.remove(at)
+    }
+
+    fn run(&self, task: u64, ready: &Arc<Ready>) {
+        // It is taken out, so that it can spawn others and set timers.
+        let Some(mut future) = lock(&self.0).tasks.remove(&task) else { return };
+        let waker = waker(task, ready);
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            future.as_mut().poll(&mut Context::from_waker(&waker))
+        }));
+        match polled {
+            Ok(Poll::Pending) => {
+                lock(&self.0).tasks.insert(task, future);
+            }
+            Ok(Poll::Ready(())) => {}
+            Err(_) => {
+                lock(&self.0).panicked = true;
+                // What it holds ends with it, as on a runtime with threads.
+                drop(future);
+            }
+        }
+    }
+
+    /// Goes to the next timer; false if there is none.
+    fn jump(&self) -> bool {
+        let wakers: Vec<Waker> = {
+            let mut state = lock(&self.0);
+            let Some(((due, _), _)) = state.timers.first_key_value() else { return false };
+            let passed = due.since(state.now.monotonic);
+            state.now = state.now + passed;
+            let now = state.now.monotonic;
+            let later = state.timers.split_off(&(now, u64::MAX));
+            std::mem::replace(&mut state.timers, later).into_values().collect()
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+        true
+    }
+}
+
+fn waker(task: u64, ready: &Arc<Ready>) -> Waker {
+    Waker::from(Arc::new(TaskWaker { task, ready: Arc::clone(ready) }))
+}
+
+impl Runtime for VirtualTime {
+    fn now(&self) -> Now {
+        lock(&self.0).now
+    }
+
+    fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()> {
+        Box::pin(Sleep { time: self.clone(), at, timer: None })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        let mut state = lock(&self.0);
+        let id = state.next;
+        state.next += 1;
+        state.tasks.insert(id, task);
+        lock(&state.ready.0).push_back(id);
+    }
+}
+
+struct Sleep {
+    time: VirtualTime,
+    at: Monotonic,
+    timer: Option<u64>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let time = self.time.clone();
+        let mut state = lock(&time.0);
+        if self.at <= state.now.monotonic {
+            return Poll::Ready(());
+        }
+        let timer = *self.timer.get_or_insert_with(|| {
+            state.next += 1;
+            state.next - 1
+        });
+        let before = state.timers.insert((self.at, timer), context.waker().clone());
+        // A waker is dropped after the lock is let go: it may own what locks again.
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            // As above.
+            let waker = lock(&self.time.0).timers.remove(&(self.at, timer));
+            drop(waker);
+        }
+    }
+}
+
+impl fmt::Debug for VirtualTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = lock(&self.0);
+        f.debug_struct("VirtualTime")
+            .field("now", &state.now)
+            .field("tasks", &state.tasks.len())
+            .field("timers", &state.timers.len())
+            .finish_non_exhaustive()
+    }
+}
