@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use arbitrary::{Result, Unstructured};
 use http::{HeaderValue, Response, StatusCode};
-use ipnet::IpNet;
+use matrix_delegation::testing::documentation_allowed;
 use matrix_delegation::{
     AddressFamilies, AddressPolicy, Body, Config, Discovery, DnsAnswer, DnsFailure, DnsPart,
     DnsQuestion, DnsToken, FetchFailure, FetchFailureKind, FetchToken, Monotonic, NoRecord, Now,
@@ -117,6 +117,14 @@ fn duration(u: &mut Unstructured<'_>) -> Result<Duration> {
     })
 }
 
+/// A small number in one byte, any other in three.
+pub(crate) fn short(u: &mut Unstructured<'_>) -> Result<u16> {
+    match u.arbitrary::<u8>()? {
+        255 => u.arbitrary(),
+        small => Ok(small.into()),
+    }
+}
+
 /// One of a list, or text of its own: a length and the bytes.
 fn text(u: &mut Unstructured<'_>, known: &[&str]) -> Result<String> {
     let choice = usize::from(u.arbitrary::<u8>()?);
@@ -147,9 +155,7 @@ pub(crate) fn config(u: &mut Unstructured<'_>) -> Result<Config> {
     };
     let policy = match u.arbitrary::<u8>()? % 4 {
         0 | 1 => AddressPolicy::default(),
-        2 => ["192.0.2.0/24", "2001:db8::/32"]
-            .iter()
-            .fold(AddressPolicy::default(), |it, range| it.allow(range.parse::<IpNet>().unwrap())),
+        2 => documentation_allowed(Config::default()).address_policy,
         _ => AddressPolicy::unrestricted().block("203.0.114.0/31".parse().unwrap()),
     };
     let mut config = config
@@ -215,7 +221,7 @@ fn srv_records(u: &mut Unstructured<'_>) -> Result<Records> {
     let count = u.arbitrary::<u8>()? % 24;
     let mut records = Vec::new();
     for _ in 0..count {
-        let [priority, weight, port] = u.arbitrary::<[u8; 3]>()?.map(u16::from);
+        let (priority, weight, port) = (short(u)?, short(u)?, short(u)?);
         let target = text(u, SRV_TARGETS)?;
         records.push(SrvRecord { priority, weight, port, target });
     }

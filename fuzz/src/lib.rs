@@ -8,8 +8,10 @@ pub mod discovery;
 pub mod lifetime;
 pub mod redirect;
 pub mod report_json;
+pub mod seeds;
 pub mod server_name;
 pub mod srv_order;
+pub mod vectors_json;
 pub mod well_known_body;
 
 mod driver;
@@ -27,5 +29,6 @@ pub const TARGETS: &[Target] = &[
     ("report_json", report_json::run),
     ("server_name", server_name::run),
     ("srv_order", srv_order::run),
+    ("vectors_json", vectors_json::run),
     ("well_known_body", well_known_body::run),
 ];

@@ -19,6 +19,7 @@ use matrix_delegation::{
     SrvRecord, SrvSet, select_by_weight,
 };
 
+use crate::driver::short;
 use crate::oracle;
 
 /// What a target may be, so that records meet often.
@@ -105,14 +106,6 @@ impl Input {
             records.push(SrvRecord { priority, weight, port, target });
         }
         Ok(Self { limit, seed, choice, records })
-    }
-}
-
-/// A small number in one byte, any other in three.
-fn short(u: &mut Unstructured<'_>) -> Result<u16> {
-    match u.arbitrary::<u8>()? {
-        255 => u.arbitrary(),
-        small => Ok(small.into()),
     }
 }
 
