@@ -23,9 +23,9 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use matrix_delegation::{
-    AddressFamilies, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailurePolicy, DnsName,
-    DnsQuestion, Family, Fetch, Host, Now, Outcome, Output, Question, Records, Report,
-    ResolveError, ServerName, Service, Speculation, Step, WellKnownUrl,
+    AddressFamilies, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailurePolicy, DnsQuestion,
+    Family, Fetch, Host, Now, Outcome, Output, Question, Records, Report, ResolveError, ServerName,
+    Service, Speculation, Step, WellKnownUrl,
 };
 
 use crate::driver::{self, Driven};
@@ -67,8 +67,9 @@ struct Check<'a> {
 impl Check<'_> {
     /// Invariants 1, 2, 6 and 7, as far as questions go.
     fn questions(&self) {
-        let own = self.name.to_host().ok();
-        let decides_alone = self.name.is_ip_literal() || own.is_none();
+        let host = self.name.to_host().ok();
+        let decides_alone = self.name.is_ip_literal() || host.is_none();
+        let own = host.as_ref().and_then(Host::as_dns);
         assert!(!decides_alone || self.asked.is_empty());
         let (mut dns, mut fetches, mut shared) = (Vec::new(), Vec::new(), 0);
         for question in self.asked {
@@ -76,7 +77,7 @@ impl Check<'_> {
                 Question::Dns { question, .. } => dns.push(question),
                 Question::Fetch { fetch, .. } => fetches.push(fetch),
                 Question::WellKnown { host, .. } => {
-                    assert_eq!(own.as_ref().and_then(Host::as_dns), Some(host));
+                    assert_eq!(own, Some(host));
                     shared += 1;
                 }
                 other => panic!("{other:?}"),
@@ -94,16 +95,15 @@ impl Check<'_> {
         let services: Vec<_> = services.collect();
         if self.name.port().is_some() {
             assert!(services.is_empty() && fetches.is_empty() && shared == 0);
-            assert!(dns.iter().all(|question| Some(question.host()) == own_name(&own)));
+            assert!(dns.iter().all(|question| Some(question.host()) == own));
         }
         // Of whom else SRV is asked, the server name delegates to.
-        let others: BTreeSet<_> =
-            services.into_iter().filter(|host| Some(*host) != own_name(&own)).collect();
+        let others: BTreeSet<_> = services.into_iter().filter(|host| Some(*host) != own).collect();
         assert!(others.len() <= 1, "{others:?}");
 
         for (index, fetch) in fetches.iter().enumerate() {
             if index == 0 {
-                let first = WellKnownUrl::of_host(own_name(&own).expect("only names are asked"));
+                let first = WellKnownUrl::of_host(own.expect("only names are asked"));
                 assert_eq!(fetch.request.uri(), first.uri());
             }
             self.fetch(fetch);
@@ -262,10 +262,6 @@ impl Check<'_> {
             other => panic!("{other}"),
         }
     }
-}
-
-fn own_name(own: &Option<Host>) -> Option<&DnsName> {
-    own.as_ref().and_then(Host::as_dns)
 }
 
 /// Invariant 8: one world, however it is asked and in whichever order it answers.

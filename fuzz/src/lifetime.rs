@@ -47,27 +47,20 @@ pub fn run(data: &[u8]) {
         time.saturating_sub(part).saturating_sub(Duration::from_micros(1))
     };
     let kept = input.kept(200);
-    match expected {
-        Some(seconds) => {
-            let stated = Duration::from_secs(seconds);
-            assert_eq!(kept, clamped(stated, bounds.least, bounds.most));
-        }
-        None => {
-            let (least, most) = (bounds.least, bounds.most);
-            assert!(kept <= clamped(bounds.unstated, least, most));
-            assert!(kept >= clamped(shortened(bounds.unstated), least, most));
-        }
+    let (least, most) = (bounds.least, bounds.most);
+    if let Some(seconds) = expected {
+        assert_eq!(kept, clamped(Duration::from_secs(seconds), least, most));
+    } else {
+        assert!(kept <= clamped(bounds.unstated, least, most));
+        assert!(kept >= clamped(shortened(bounds.unstated), least, most));
     }
     let kept = input.kept(429);
-    match after {
-        Some(after) => {
-            let (least, most) = (bounds.retry_after_least, bounds.retry_after_most);
-            assert_eq!(kept, clamped(after, least, most));
-        }
-        None => {
-            let first = bounds.temporary.min(bounds.temporary_most);
-            assert!(kept <= first && kept >= shortened(first));
-        }
+    if let Some(after) = after {
+        let (least, most) = (bounds.retry_after_least, bounds.retry_after_most);
+        assert_eq!(kept, clamped(after, least, most));
+    } else {
+        let first = bounds.temporary.min(bounds.temporary_most);
+        assert!(kept <= first && kept >= shortened(first));
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn server_name(bytes: &[u8]) -> Option<Name> {
     }
     let mut port = 0_u32;
     for digit in digits {
-        if !(b'0'..=b'9').contains(digit) {
+        if !digit.is_ascii_digit() {
             return None;
         }
         port = port * 10 + u32::from(*digit - b'0');
@@ -174,7 +174,7 @@ pub(crate) fn is_host_name(name: &[u8], underscores: bool) -> bool {
     let last = labels.last().unwrap().to_ascii_lowercase();
     let hexadecimal = last.starts_with(b"0x")
         && last[2..].iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let decimal = last.iter().all(|byte| matches!(byte, b'0'..=b'9'));
+    let decimal = last.iter().all(u8::is_ascii_digit);
     good && !decimal && !hexadecimal
 }
 

@@ -116,14 +116,11 @@ fn check_resolved(
     resolved: Result<Url, url::ParseError>,
     next: &Result<WellKnownUrl, RedirectError>,
 ) {
-    let url = match resolved {
-        Ok(url) => url,
-        Err(_) => {
-            let credentials = matches!(next, Err(RedirectError::Credentials));
-            assert!(matches!(next, Err(RedirectError::NotAUrl { .. })) || credentials, "{next:?}");
-            assert!(!credentials || location.contains('@'));
-            return;
-        }
+    let Ok(url) = resolved else {
+        let credentials = matches!(next, Err(RedirectError::Credentials));
+        assert!(matches!(next, Err(RedirectError::NotAUrl { .. })) || credentials, "{next:?}");
+        assert!(!credentials || location.contains('@'));
+        return;
     };
     if url.scheme() != "https" {
         assert!(matches!(next, Err(RedirectError::NotHttps { .. })), "{next:?}");

@@ -331,7 +331,7 @@ fn fetched(seed: &mut Vec<u8>, internet: &Internet, url: &str, most: usize) -> O
                 text(seed, location.unwrap_or_default());
             }
             let coding = response.headers().get("content-encoding");
-            let coded = coding.is_some_and(|it| it.as_bytes().to_ascii_lowercase() != b"identity");
+            let coded = coding.is_some_and(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"));
             let lived = response.headers().contains_key("cache-control");
             seed.push(u8::from(lived) | u8::from(coded) << 3);
         }

@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
     match shape {
         b'I' => {
             if let Some(internet) = read::<Internet>(data) {
-                check_internet(&internet, "a.example".parse().unwrap());
+                check_internet(&internet, &"a.example".parse().unwrap());
             }
         }
         b'S' => {
@@ -47,7 +47,7 @@ fn made(data: &[u8]) -> arbitrary::Result<()> {
     let again: Internet =
         serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
     assert_eq!(again, internet, "{json}");
-    check_internet(&internet, name);
+    check_internet(&internet, &name);
     Ok(())
 }
 
@@ -77,7 +77,7 @@ fn prepared<'a>(drive: Drive<'a>, schedule: &Schedule, shared: bool) -> Drive<'a
     if shared { drive.with_shared_well_known() } else { drive }
 }
 
-fn check_internet(internet: &Internet, name: ServerName) {
+fn check_internet(internet: &Internet, name: &ServerName) {
     let mut ends = Vec::new();
     let config = documentation_allowed(Config::default());
     each_way(|speculation, schedule, shared| {
@@ -124,7 +124,7 @@ fn check_run(run: &Run) {
 enum End {
     Name(ServerNameError),
     Error(String),
-    Target(Box<(String, Vec<String>, Vec<String>, bool, bool)>),
+    Target { shown: String, endpoints: Vec<String>, warnings: Vec<String>, marks: [bool; 2] },
 }
 
 impl End {
@@ -134,13 +134,12 @@ impl End {
             // What was waited for depends on what was asked.
             Ok(Err(ResolveError::DeadlineExceeded { .. })) => Self::Error("deadline".to_owned()),
             Ok(Err(error)) => Self::Error(error.to_string()),
-            Ok(Ok(target)) => Self::Target(Box::new((
-                target.to_string(),
-                target.endpoints().iter().map(|it| format!("{it:?}")).collect(),
-                target.warnings().iter().map(ToString::to_string).collect(),
-                target.degraded().is_some(),
-                target.is_stale(),
-            ))),
+            Ok(Ok(target)) => Self::Target {
+                shown: target.to_string(),
+                endpoints: target.endpoints().iter().map(|it| format!("{it:?}")).collect(),
+                warnings: target.warnings().iter().map(ToString::to_string).collect(),
+                marks: [target.degraded().is_some(), target.is_stale()],
+            },
         }
     }
 }

@@ -94,9 +94,9 @@ fn expected(body: &[u8]) -> (Expected, bool) {
     let expected = match reader.document() {
         None => Expected::NotJson,
         Some(Document::NotAnObject) => Expected::NotAnObject,
-        Some(Document::Object(None)) => Expected::Missing,
-        Some(Document::Object(Some(None))) => Expected::NotAString,
-        Some(Document::Object(Some(Some(name)))) => of_name(name),
+        Some(Document::Object(Server::Missing)) => Expected::Missing,
+        Some(Document::Object(Server::NotAString)) => Expected::NotAString,
+        Some(Document::Object(Server::Text(name))) => of_name(name),
     };
     (expected, reader.odd)
 }
@@ -126,8 +126,14 @@ fn of_name(name: String) -> Expected {
 
 enum Document {
     NotAnObject,
-    /// The last `m.server`, if there is one, and its text, if it is a string.
-    Object(Option<Option<String>>),
+    Object(Server),
+}
+
+/// The last `m.server` of an object.
+enum Server {
+    Missing,
+    NotAString,
+    Text(String),
 }
 
 /// RFC 8259, one byte after the other. What is nested is kept track of by its brackets alone.
@@ -151,11 +157,11 @@ impl Reader<'_> {
     }
 
     /// The members of the outermost object, whose brace has been taken.
-    fn members(&mut self) -> Option<Option<Option<String>>> {
-        let mut server = None;
+    fn members(&mut self) -> Option<Server> {
+        let mut server = Server::Missing;
         self.space();
         if self.take(b'}') {
-            return Some(None);
+            return Some(server);
         }
         loop {
             self.space();
@@ -167,7 +173,10 @@ impl Reader<'_> {
             self.value()?;
             if key == "m.server" {
                 let end = std::mem::replace(&mut self.at, start);
-                server = Some(if self.peek() == Some(b'"') { self.string() } else { None });
+                server = match self.peek() {
+                    Some(b'"') => Server::Text(self.string()?),
+                    _ => Server::NotAString,
+                };
                 self.at = end;
             }
             self.space();
