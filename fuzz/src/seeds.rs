@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use matrix_delegation::testing::{Internet, Preset, Scenario, start};
 use matrix_delegation::{
     AddressFamilies, Body, Discovery, DnsAnswer, DnsFailure, FetchFailure, FetchFailureKind,
@@ -327,8 +328,8 @@ fn fetched(seed: &mut Vec<u8>, internet: &Internet, url: &str, most: usize) -> O
             let at = statuses.iter().position(|it| *it == status)?;
             seed.push(u8::try_from(at).unwrap());
             if response.status().is_redirection() {
-                let location = response.headers().get("location").and_then(|it| it.to_str().ok());
-                text(seed, location.unwrap_or_default());
+                let location = response.headers().get("location").map(HeaderValue::as_bytes);
+                text(seed, std::str::from_utf8(location.unwrap_or_default()).ok()?);
             }
             let coding = response.headers().get("content-encoding");
             let coded = coding.is_some_and(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"));
