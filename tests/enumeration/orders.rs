@@ -3,7 +3,7 @@
 use matrix_delegation::{AddressFamilies, Outcome};
 
 use super::driver::{Case, same};
-use super::is_long_run;
+use super::wanted;
 use super::world::{Addresses, Answers, Document, NAMES, Srv, World, configs};
 
 /// More orders than this of one world are left out, in the gate and in the long run; which, does
@@ -68,7 +68,7 @@ fn every_order_of_arrival() {
         World { document: Document::RedirectToGood, fed: Srv::Several, ..plain },
         World { document: Document::Never, fed: Srv::Several, ..plain },
     ];
-    let most = MOST_ORDERS[usize::from(is_long_run())];
+    let most = MOST_ORDERS[usize::from(wanted("full"))];
     let (answers, name) = (Answers::new(), NAMES[0].0.parse().unwrap());
     let (mut runs, mut sets, mut complete) = (0, 0, 0);
     for world in worlds {
