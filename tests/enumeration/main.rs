@@ -13,7 +13,8 @@
 //! `driver` checks what one run shows; here and in `orders` runs are compared. Every run counts, and
 //! `cargo test --test enumeration -- --nocapture` prints how many there were. With
 //! `ENUMERATION=full` IPv4 alone and IPv6 alone have their turns, too, and more orders of arrival;
-//! with `ENUMERATION=reduced` each preset has but one class of addresses of the server itself.
+//! with `ENUMERATION=reduced` each preset has but one class of addresses of the server itself, and
+//! there are fewer orders.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod driver;

@@ -6,9 +6,16 @@ use super::driver::{Case, same};
 use super::wanted;
 use super::world::{Addresses, Answers, Document, NAMES, Srv, World, configs};
 
-/// More orders than this of one world are left out, in the gate and in the long run; which, does
-/// not change.
-const MOST_ORDERS: [usize; 2] = [5_000, 100_000];
+/// More orders than this of one world are left out; which, does not change.
+fn most_orders() -> usize {
+    if wanted("full") {
+        100_000
+    } else if wanted("reduced") {
+        500
+    } else {
+        5_000
+    }
+}
 
 /// Goes through all sequences of choices, each of so many as turn out to be there.
 #[derive(Default)]
@@ -68,7 +75,7 @@ fn every_order_of_arrival() {
         World { document: Document::RedirectToGood, fed: Srv::Several, ..plain },
         World { document: Document::Never, fed: Srv::Several, ..plain },
     ];
-    let most = MOST_ORDERS[usize::from(wanted("full"))];
+    let most = most_orders();
     let (answers, name) = (Answers::new(), NAMES[0].0.parse().unwrap());
     let (mut runs, mut sets, mut complete) = (0, 0, 0);
     for world in worlds {
