@@ -112,6 +112,49 @@ fn late_second_and_unknown_answers_do_nothing() {
 }
 
 #[test]
+fn late_second_and_unknown_responses_do_nothing() {
+    let now = Now::EPOCH;
+    let config = Arc::new(lenient());
+    let mut machine = Discovery::new("a.example".parse().unwrap(), config, now, 0);
+    let page = |status: u16, location: &str, server: &str| {
+        Ok(Response::builder()
+            .status(status)
+            .header("location", location)
+            .body(Body::from(format!(r#"{{"m.server":"{server}"}}"#)))
+            .unwrap())
+    };
+    let mut tokens = Vec::new();
+    loop {
+        match machine.poll_output(now) {
+            Output::Ask(Question::Dns { token, question }) => {
+                // SRV stays open, so that this does not end.
+                if question.record_type() != "SRV" {
+                    machine.handle_dns(token, with_m().dns_answer(&question.to_string()), now);
+                }
+            }
+            Output::Ask(Question::Fetch { token, .. }) => {
+                tokens.push(token);
+                let status = if tokens.len() == 1 { 302 } else { 200 };
+                for earlier in &tokens[..tokens.len() - 1] {
+                    machine.handle_response(*earlier, page(404, "", "127.0.0.1"), now);
+                }
+                machine.handle_response(token, page(status, "/x", "m.example"), now);
+                machine.handle_response(token, page(404, "", "127.0.0.1"), now);
+            }
+            Output::Wait(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let report = machine.report();
+    let well_known = report.well_known.as_ref().unwrap();
+    assert_eq!(well_known.result, Some(Ok("m.example".parse().unwrap())));
+    for token in tokens {
+        machine.handle_response(token, page(404, "", "127.0.0.1"), now + seconds(1));
+        assert_eq!(machine.report(), report);
+    }
+}
+
+#[test]
 fn time_that_runs_backwards_stands_still() {
     let later = Now::EPOCH + seconds(100);
     let mut machine =

@@ -159,6 +159,13 @@ fn a_body_at_the_limit_is_read_and_one_over_is_not() {
         let run = with_m().well_known("a.example", &body).resolve("a.example", &lenient());
         assert_eq!(run.target().step(), step, "{spaces}");
     }
+    // A fetch that keeps to no limit does not lift it, and it is no matter of the document.
+    let mut config = lenient();
+    config.limits.body_bytes = delegation().len() - 1;
+    let run = with_m().well_known("a.example", delegation()).resolve("a.example", &config);
+    let limit = config.limits.body_bytes;
+    let result = run.report.well_known.unwrap().result;
+    assert_eq!(result, Some(Err(WellKnownFailure::TooLarge { limit })));
 }
 
 #[test]
