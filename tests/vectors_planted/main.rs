@@ -6,6 +6,13 @@
 //! one: a core that lets a plus sign through is one that is told `443` where `+443` is written.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(unreachable_pub, clippy::needless_pass_by_value)]
+// Names are compared as they are written in the scenarios, in lower case.
+#![allow(
+    clippy::pedantic,
+    clippy::type_complexity,
+    clippy::collapsible_if,
+    clippy::unnecessary_to_owned
+)]
 
 mod bugs;
 mod case;
