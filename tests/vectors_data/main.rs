@@ -1,5 +1,5 @@
 //! The files of `tests/vectors` themselves: are they what their schema and their README say?
-#![allow(clippy::type_complexity)]
+#![allow(clippy::style, clippy::type_complexity)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(unreachable_pub)]
 
