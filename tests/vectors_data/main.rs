@@ -1,5 +1,4 @@
 //! The files of `tests/vectors` themselves: are they what their schema and their README say?
-#![allow(clippy::style, clippy::type_complexity)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(unreachable_pub)]
 
@@ -41,6 +40,9 @@ fn id(scenario: &Json) -> &str {
     scenario["id"].as_str().unwrap()
 }
 
+/// A way to spoil a scenario.
+type Change = fn(&mut Json);
+
 /// The tables of the README: each clause, and the scenarios that it lists.
 fn clauses() -> Vec<(String, Vec<String>)> {
     let row = |line: &str| {
@@ -77,7 +79,7 @@ fn each_file_is_as_the_schema_says() {
 fn the_schema_notices_what_is_wrong() {
     let text = read(&scenarios::folder().join("schema.json"));
     let schema = Schema::new(serde_json::from_str(&text).unwrap());
-    let changes: &[(&str, fn(&mut Json))] = &[
+    let changes: &[(&str, Change)] = &[
         ("an unknown key", |it| it["titel"] = "x".into()),
         ("an id that is no id", |it| it["id"] = "A b".into()),
         ("no clause", |it| it["clauses"] = Json::Array(Vec::new())),

@@ -4,16 +4,8 @@
 //! A bug stands between the core and what it is told, or between the core and what it says. The
 //! core is the same for all of them, so that hundreds can be tried in the time it takes to compile
 //! one: a core that lets a plus sign through is one that is told `443` where `+443` is written.
-#![allow(clippy::wrong_self_convention)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(unreachable_pub, clippy::needless_pass_by_value)]
-// Names are compared as they are written in the scenarios, in lower case.
-#![allow(
-    clippy::pedantic,
-    clippy::type_complexity,
-    clippy::collapsible_if,
-    clippy::unnecessary_to_owned
-)]
 
 mod bugs;
 mod case;

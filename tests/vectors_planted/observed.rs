@@ -109,7 +109,7 @@ impl Target {
     }
 
     /// Changes the port of every endpoint.
-    pub fn to_port(&mut self, port: u16) {
+    pub fn use_port(&mut self, port: u16) {
         for endpoint in &mut self.endpoints {
             endpoint.port = port;
             endpoint.addresses.iter_mut().for_each(|address| address.set_port(port));

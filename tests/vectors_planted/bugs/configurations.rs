@@ -81,7 +81,9 @@ fn strict() -> Vec<Bug> {
         under(strict, "failed look-ups of all addresses find nothing", move |case| {
             let questions = addresses(case);
             if questions.iter().all(|question| case.fails(question)) {
-                questions.iter().for_each(|question| case.unset(question));
+                for question in &questions {
+                    case.unset(question);
+                }
             }
         }),
         under(strict, "a failed look-up of either family is an error", move |case| {

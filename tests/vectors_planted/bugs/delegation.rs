@@ -159,7 +159,7 @@ fn without_port() -> Vec<Bug> {
 
 fn step_six() -> Vec<Bug> {
     vec![
-        finds_by("6", "port 443 is connected to", |_, target| target.to_port(443)),
+        finds_by("6", "port 443 is connected to", |_, target| target.use_port(443)),
         finds("a closed port 443 has a warning", |case, target| {
             let listening = case.own_page().is_some();
             if !listening && target.well_known.is_some() && !case.addresses(&case.host()).is_empty()
@@ -193,7 +193,7 @@ fn step_six() -> Vec<Bug> {
             target.endpoints.iter_mut().for_each(|endpoint| endpoint.addresses.truncate(8));
         }),
         told("a ninth address of a family is used", |case| {
-            case.config.limits.addresses_per_family = 9
+            case.config.limits.addresses_per_family = 9;
         }),
         told("an address of the other family is used", |case| {
             let host = case.host();

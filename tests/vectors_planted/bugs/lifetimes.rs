@@ -152,7 +152,8 @@ fn age() -> Vec<Bug> {
         }),
         headers("of an Age that is a list the last number counts", |headers| {
             if let Some((_, last)) = find(headers, "age").and_then(|it| it.split_once(", ")) {
-                put(headers, "Age", &last.to_owned());
+                let last = last.to_owned();
+                put(headers, "Age", &last);
             }
         }),
         headers("an unreadable Age makes a document stale", |headers| {

@@ -22,10 +22,13 @@ pub struct Bug {
 
 pub enum Plant {
     /// It is told something else.
-    Told(Box<dyn Fn(&mut Case) + Send + Sync>),
+    Told(Box<Telling>),
     /// It says something else.
-    Says(Box<dyn Fn(&Case, &mut Observed) + Send + Sync>),
+    Says(Box<Saying>),
 }
+
+type Telling = dyn Fn(&mut Case) + Send + Sync;
+type Saying = dyn Fn(&Case, &mut Observed) + Send + Sync;
 
 pub fn all() -> Vec<Bug> {
     [
@@ -84,10 +87,11 @@ fn finds_by(
 /// An error of one kind by a step becomes one of another.
 fn mistakes(step: Option<&'static str>, from: &'static str, to: &'static str) -> Bug {
     says(format!("{from} at step {step:?} is said to be {to}"), move |_, observed| {
-        if let Err((kind, at)) = &mut observed.outcome {
-            if kind == from && at.as_deref() == step {
-                to.clone_into(kind);
-            }
+        if let Err((kind, at)) = &mut observed.outcome
+            && kind == from
+            && at.as_deref() == step
+        {
+            to.clone_into(kind);
         }
     })
 }

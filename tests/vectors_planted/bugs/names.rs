@@ -266,10 +266,10 @@ pub(super) fn literal_hosts(step: &'static str) -> Vec<Bug> {
     vec![
         finds_by(step, "without a port, port 443 is connected to", |_, target| {
             if host_of(&target.host).len() == target.host.len() {
-                target.to_port(443);
+                target.use_port(443);
             }
         }),
-        finds_by(step, "the port is not connected to", |_, target| target.to_port(8448)),
+        finds_by(step, "the port is not connected to", |_, target| target.use_port(8448)),
         finds_by(step, "Host is without port 443", |_, target| {
             target.host = target.host.trim_end_matches(":443").to_owned();
         }),

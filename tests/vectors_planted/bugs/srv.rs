@@ -134,7 +134,7 @@ fn which_service_counts() -> Vec<Bug> {
             }
         }),
         told("a host is not asked for the deprecated service", |case| {
-            case.unset(&old(&case.host()))
+            case.unset(&old(&case.host()));
         }),
         told("that there is no such record is a failed look-up", |case| {
             case.each_answer(|question, answer| {
@@ -224,7 +224,9 @@ fn no_service() -> Vec<Bug> {
         told("a target that is the root counts only alone", |case| {
             case.each_srv(|_, records| {
                 if records.len() > 1 && records.iter().all(is_root) {
-                    records.iter_mut().for_each(|record| record["target"] = "192.0.2.1.".into());
+                    for record in records {
+                        record["target"] = "192.0.2.1.".into();
+                    }
                 }
             });
         }),
