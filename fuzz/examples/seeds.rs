@@ -10,24 +10,14 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use matrix_delegation::testing::Scenario;
-use matrix_delegation_fuzz::seeds::{Seeds, of_scenario};
-use serde_json::Value;
+use matrix_delegation_fuzz::seeds::{Seeds, of_scenario, scenarios};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = std::env::args_os().nth(1).map_or_else(|| home.join("corpus"), PathBuf::from);
     let mut seeds = Seeds::new();
-    for file in fs::read_dir(home.join("../tests/vectors"))? {
-        let path = file?.path();
-        if path.extension().is_none_or(|it| it != "json") {
-            continue;
-        }
-        let file: Value = serde_json::from_slice(&fs::read(&path)?)?;
-        for json in file["scenarios"].as_array().into_iter().flatten() {
-            let scenario: Scenario = serde_json::from_value(json.clone())?;
-            of_scenario(&scenario, json, &mut seeds);
-        }
+    for (scenario, json) in scenarios()? {
+        of_scenario(&scenario, &json, &mut seeds);
     }
     for (target, inputs) in &seeds {
         let folder = folder.join(target);

@@ -1,8 +1,11 @@
 //! Seeds out of the scenarios of `tests/vectors`: what they say to each target, in its own format.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::fmt::Write as _;
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +19,29 @@ use serde_json::Value;
 
 /// Inputs by target.
 pub type Seeds = BTreeMap<&'static str, BTreeSet<Vec<u8>>>;
+
+/// The scenarios of `tests/vectors`, as values and as they are written.
+///
+/// # Errors
+///
+/// Where a file cannot be read, or is none of scenarios.
+pub fn scenarios() -> Result<Vec<(Scenario, Value)>, Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
+    let mut scenarios = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        let is_json = path.extension().is_some_and(|it| it == "json");
+        if !is_json || path.file_name().is_some_and(|it| it == "schema.json") {
+            continue;
+        }
+        let file: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        let written = file["scenarios"].as_array();
+        for json in written.ok_or_else(|| format!("{}: no scenarios", path.display()))? {
+            scenarios.push((serde_json::from_value(json.clone())?, json.clone()));
+        }
+    }
+    Ok(scenarios)
+}
 
 /// What one scenario says to each target; `json` is the same scenario as it is written.
 pub fn of_scenario(scenario: &Scenario, json: &Value, seeds: &mut Seeds) {
@@ -345,24 +371,10 @@ mod tests {
     use super::*;
     use crate::driver::Driven;
 
-    /// The scenarios, as values and as they are written.
-    fn scenarios() -> Vec<(Scenario, Value)> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
-        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-        let files = files.filter(|path| path.extension().is_some_and(|it| it == "json"));
-        files
-            .flat_map(|path| {
-                let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-                file["scenarios"].as_array().unwrap().clone()
-            })
-            .map(|json| (serde_json::from_value(json.clone()).unwrap(), json))
-            .collect()
-    }
-
     #[test]
     fn a_driver_is_led_where_the_scenario_leads() {
         let mut alike = 0;
-        for (scenario, _) in scenarios() {
+        for (scenario, _) in scenarios().unwrap() {
             let undelayed = scenario.internet.is_undelayed() && scenario.earlier.is_none();
             let own_policy = scenario.config.allow.len() + scenario.config.block.len() > 0;
             let (Some(seed), false, true) = (driven(&scenario), own_policy, undelayed) else {
@@ -385,7 +397,7 @@ mod tests {
     #[test]
     fn every_target_has_seeds() {
         let mut seeds = Seeds::new();
-        for (scenario, json) in scenarios() {
+        for (scenario, json) in scenarios().unwrap() {
             of_scenario(&scenario, &json, &mut seeds);
         }
         let seeded: Vec<_> = seeds.keys().copied().collect();
