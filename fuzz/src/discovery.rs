@@ -4,7 +4,8 @@
 //! 1. an IP literal asks nothing, an explicit port no well-known and no SRV;
 //! 2. one delegation at most: the delegated name is never asked for a well-known, and SRV is asked
 //!    of the server name and of the delegated name alone;
-//! 3. `Host` is the delegated name or the server name as written, the certificate's name its host;
+//! 3. `Host` is the delegated name or the server name as written, the certificate's name its host,
+//!    and the kind of that name (literal, with a port, without) is that of the step;
 //! 4. a well-known that fails leads to step 4 and on;
 //! 5. `_matrix._tcp` decides only where `_matrix-fed._tcp` was not found, or failed and may;
 //! 6. it ends at its limit, and the number of questions is bounded, each asked once;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use matrix_delegation::{
     AddressFamilies, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailurePolicy, DnsQuestion,
-    Family, Fetch, Host, Now, Outcome, Output, Question, Records, Report, ResolveError, ServerName,
-    Service, Speculation, Step, WellKnownUrl,
+    Family, FamilyOutcome, Fetch, Host, Now, Outcome, Output, Question, Records, Report,
+    ResolveError, ServerName, Service, Speculation, Step, WellKnownUrl,
 };
 
 use crate::driver::{self, Driven};
@@ -184,6 +185,7 @@ impl Check<'_> {
         assert_eq!(target.host_header().as_bytes(), name.as_str().as_bytes());
         assert_eq!(target.tls_host(), &host);
         assert_eq!(target.tls_name(), host.tls_name());
+        self.kind_of_step(target.step(), name, &host);
         // 4.
         let result = self.report.well_known.as_ref().and_then(|it| it.result.as_ref());
         match result {
@@ -212,6 +214,23 @@ impl Check<'_> {
         }
         assert_eq!(target.recheck(&self.config.address_policy), Ok(()));
         assert_eq!(target.attempts(1).len(), target.endpoints().len());
+    }
+
+    /// Which steps a name that decides may lead to, by its kind alone.
+    fn kind_of_step(&self, step: Step, name: &ServerName, host: &Host) {
+        let literal = matches!(step, Step::IpLiteral | Step::DelegatedIpLiteral);
+        let with_port = matches!(step, Step::ExplicitPort | Step::DelegatedPort);
+        assert_eq!(literal, host.as_ip().is_some(), "step {step}");
+        assert_eq!(with_port, !literal && name.port().is_some(), "step {step}");
+        // Whose SRV is asked early is the server name alone.
+        let asked_in_vain = self.asked.iter().any(|question| match question {
+            Question::Dns { question: DnsQuestion::Srv { host: asked, .. }, .. } => {
+                Some(asked) == host.as_dns()
+            }
+            _ => false,
+        });
+        let own = self.name.to_host().as_ref() == Ok(host);
+        assert!(own || !with_port || !asked_in_vain, "SRV of a name with a port");
     }
 
     /// Invariant 5: which SRV answers a step may rest on.
@@ -249,15 +268,26 @@ impl Check<'_> {
         match error {
             ResolveError::UnresolvableName { .. } => assert!(self.name.to_host().is_err()),
             ResolveError::AdapterFailed { .. } => assert!(gave_up),
-            ResolveError::DnsFailed { .. } => {
+            ResolveError::DnsFailed { question, failure, .. } => {
                 assert_eq!(self.config.dns_failure, DnsFailurePolicy::Fail);
+                let mut exchanges = self.report.dns.iter();
+                let exchange = exchanges.find(|it| it.question == *question);
+                let answer = exchange.and_then(|it| it.answer.as_deref());
+                assert!(
+                    matches!(answer, Some(DnsAnswer::Failed { failure: it, .. }) if it == failure)
+                );
             }
             ResolveError::BlockedAddress { address, .. } => {
                 assert!(self.config.address_policy.check(*address).is_err());
             }
+            // Each host that was to be connected to, and none with an address.
+            ResolveError::NoAddresses { evidence, .. } => {
+                assert!(!evidence.hosts.is_empty(), "{error}");
+                let mut outcomes = evidence.hosts.iter().flat_map(|host| &host.families);
+                assert!(!outcomes.any(|(_, it)| matches!(it, FamilyOutcome::Found(1..))));
+            }
             ResolveError::ServiceNotAvailable { .. }
             | ResolveError::NoUsableEndpoint { .. }
-            | ResolveError::NoAddresses { .. }
             | ResolveError::DeadlineExceeded { .. } => {}
             other => panic!("{other}"),
         }

@@ -1,10 +1,12 @@
-//! Every input that is stored, through the function that libFuzzer calls.
+//! Every input that is stored, and every seed of the scenarios, through the function that libFuzzer
+//! calls.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use matrix_delegation_fuzz::TARGETS;
+use matrix_delegation_fuzz::seeds::{Seeds, of_scenario, scenarios};
 
 fn folder(kind: &str, target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(kind).join(target)
@@ -47,6 +49,23 @@ fn replay(target: &str) {
     }
     // The least that libFuzzer begins with.
     run(&[]);
+}
+
+/// A corpus holds what reaches the most lines, which need not be what shows the most bugs.
+#[test]
+fn what_the_scenarios_say() {
+    for (scenario, json) in scenarios().unwrap() {
+        let mut seeds = Seeds::new();
+        of_scenario(&scenario, &json, &mut seeds);
+        for (target, inputs) in seeds {
+            let (_, run) = TARGETS.iter().find(|(name, _)| *name == target).expect("a target");
+            let running = Running(format!("{target}'s of {}", scenario.id));
+            for input in &inputs {
+                run(input);
+            }
+            drop(running);
+        }
+    }
 }
 
 macro_rules! replays {
