@@ -126,13 +126,25 @@ pub(super) fn url(text: &str) -> Result<(), Malformed> {
     let url = url::Url::parse(text).map_err(|error| malformed(error.to_string()))?;
     match url.as_str() {
         _ if url.scheme() != "https" => Err(malformed("not https".to_owned())),
+        _ if url.fragment().is_some() => Err(malformed("it has a fragment".to_owned())),
+        _ if !url.username().is_empty() || url.password().is_some() => {
+            Err(malformed("it has credentials".to_owned()))
+        }
         same if same == text => Ok(()),
         other => Err(malformed(format!("it is written {other}"))),
     }
 }
 
+/// Checks that this is a question as it is shown, of DNS or of HTTPS.
+pub(super) fn any_question(text: &str) -> Result<(), Malformed> {
+    match text.strip_prefix("GET ") {
+        Some(text) => url(text),
+        None => question(text).map(|_| ()),
+    }
+}
+
 #[track_caller]
-fn must<T>(result: Result<T, Malformed>) -> T {
+pub(super) fn must<T>(result: Result<T, Malformed>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
