@@ -258,6 +258,10 @@ fn mistakes_in_json_are_errors_that_name_the_place() {
         (r#"{"dns": {"A A.example": {"never": true}}}"#, "not in lower case"),
         (r#"{"dns": {"A a..example": {"never": true}}}"#, "a..example"),
         (r#"{"dns": {"A a.example": {}}}"#, "exactly one of"),
+        (
+            r#"{"dns": {"A a.example": {"never": true}, "A a.example": {"never": true}}}"#,
+            "\"A a.example\" stands there twice",
+        ),
         (r#"{"dns": {"A a.example": {"never": true, "none": "no_data"}}}"#, "exactly one of"),
         (r#"{"dns": {"A a.example": {"none": "never"}}}"#, "unknown variant"),
         (r#"{"dns": {"A a.example": {"none": "no_data", "alias": true}}}"#, "alias"),

@@ -203,15 +203,21 @@ impl Internet {
         self
     }
 
-    /// The addresses of a host are found through an alias.
+    /// The addresses of a host, said before, are found through an alias.
     #[must_use]
+    #[track_caller]
     pub fn aliased(mut self, host: &str) -> Self {
+        let mut found = false;
         for record_type in ["A", "AAAA"] {
             let scripted = self.dns.get_mut(&format!("{record_type} {host}"));
             if let Some(Scripted { answer: DnsAnswer::Found { alias, .. }, .. }) = scripted {
                 *alias = true;
+                found = true;
             }
         }
+        let none =
+            || Malformed::new(format!("{host:?}"), "no address to be found through an alias");
+        must(found.then_some(()).ok_or_else(none));
         self
     }
 
