@@ -218,6 +218,7 @@ fn can_be_answered_from_memory_with_what_is_left_of_the_lifetime() {
     }
     let report = machine.report();
     assert_eq!(report.hops[0].addresses, ["192.0.2.1:443".parse().unwrap()]);
+    assert_eq!(report.dns.len(), 2);
     assert!(report.dns.iter().all(|exchange| exchange.source == source));
 }
 

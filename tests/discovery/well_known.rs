@@ -96,6 +96,14 @@ fn the_user_agent_is_replaceable() {
     assert_eq!(first_fetch(config).request.headers()["user-agent"], "homeserver/2");
 }
 
+#[test]
+fn the_fetch_is_told_whether_a_proxy_looks_its_host_up() {
+    let fetch = first_fetch(lenient());
+    assert!(!fetch.left_to_proxy && !fetch.addresses.is_empty());
+    let fetch = first_fetch(lenient().with_addresses(AddressFamilies::Leave));
+    assert!(fetch.left_to_proxy && fetch.addresses.is_empty());
+}
+
 /// A tenth, where that is less than 100 ms.
 #[test]
 fn the_fetch_ends_a_little_before_the_limit_on_all_of_the_well_known() {
