@@ -13,8 +13,9 @@ mod support;
 mod worlds;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use matrix_delegation::{Degraded, Origin, Speculation, Step, Warning};
+use matrix_delegation::{Degraded, Origin, Speculation, Step, Warning, WellKnownFailure};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestRng, TestRunner};
@@ -61,6 +62,21 @@ fn verdict(run: &Run) -> Verdict {
             Some(other) => panic!("nothing was known before, yet {other}"),
         },
     })
+}
+
+/// The warnings without the one figure in them that runs down while the machine goes on: how long
+/// DNS says that a host has no address. Who asked early hears of it early. What follows from it,
+/// the lifetime of the well-known, is checked as that.
+fn timeless(warnings: &[Warning]) -> Vec<Warning> {
+    let mut warnings = warnings.to_vec();
+    for warning in &mut warnings {
+        if let Warning::WellKnownUnusable { failure, .. } = warning
+            && let WellKnownFailure::NoAddress { lifetime, .. } = failure
+        {
+            *lifetime = Duration::ZERO;
+        }
+    }
+    warnings
 }
 
 /// What the answer says twice must agree.
@@ -130,8 +146,8 @@ fn every_world_is_resolved_as_the_specification_says() {
                 kinds.sort_unstable();
                 prop_assert_eq!(&kinds, &expected.warnings, "{}", story());
                 is_of_one_piece(&run, &plan);
-                let warned = warnings.get_or_insert_with(|| run.report.warnings.clone());
-                prop_assert_eq!(&*warned, &run.report.warnings);
+                let warned = warnings.get_or_insert_with(|| timeless(&run.report.warnings));
+                prop_assert_eq!(&*warned, &timeless(&run.report.warnings), "{}", story());
             }
         }
         Ok(())
