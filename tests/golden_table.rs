@@ -6,6 +6,7 @@ mod support;
 
 use matrix_delegation::{AddressPolicy, Origin, Step};
 use rustls_pki_types::ServerName as TlsName;
+use serde_json::{Value, json};
 use support::{World, documentation, lenient, seconds};
 
 /// A row: server name, world, step, endpoints, `Host`, certificate name.
@@ -221,34 +222,122 @@ fn a_target_survives_serde() {
     }
 }
 
+/// A target as JSON.
+fn stored(world: &World, name: &str) -> Value {
+    serde_json::to_value(world.resolve_once(name, &lenient()).target()).unwrap()
+}
+
+fn is_read(target: Value) -> bool {
+    serde_json::from_value::<matrix_delegation::DelegationTarget>(target).is_ok()
+}
+
 #[test]
 fn a_target_that_contradicts_itself_is_not_deserialised() {
-    let world = World::new().host("a.example", &["192.0.2.1"]);
-    let run = world.resolve_once("a.example", &lenient());
-    let good = serde_json::to_value(run.target()).unwrap();
-    for (key, value) in [
-        ("step", serde_json::json!("3.5")),
-        ("endpoints", serde_json::json!([])),
-        ("server_name", serde_json::json!("a..example")),
-        ("server_name", serde_json::json!("a b")),
-        ("delegated", serde_json::json!("b.example")),
-        ("step", serde_json::json!("1")),
-        ("step", serde_json::json!("2")),
-        ("server_name", serde_json::json!("evil.example")),
-        ("server_name", serde_json::json!("a.example:8448")),
-        ("left_to_proxy", serde_json::json!(true)),
-        ("endpoints", {
-            let mut endpoints = good["endpoints"].clone();
-            endpoints[0]["port"] = serde_json::json!(0);
-            endpoints
-        }),
-        ("endpoints", vec![good["endpoints"][0].clone(); 65].into()),
+    let world = World::new()
+        .host("a.example", &["192.0.2.1"])
+        .host("m.example", &["192.0.2.2"])
+        .host("s.example", &["192.0.2.2"])
+        .srv("_matrix-fed._tcp.s.example", &[(0, 0, 443, "m.example.")]);
+    let ip = json!({"ip": "192.0.2.1"});
+    for (name, changes) in [
+        (
+            "192.0.2.1",
+            vec![
+                ("/step", json!("2")),
+                ("/step", json!("6")),
+                ("/delegated", json!("b.example")),
+                ("/server_name", json!("192.0.2.1:443")),
+                ("/server_name", json!("192.0.2.2")),
+                ("/endpoints/0/port", json!(443)),
+                ("/endpoints/0/host", json!({"dns": "a.example"})),
+                ("/endpoints/0/addresses", json!(["192.0.2.2"])),
+                ("/endpoints/0/addresses", json!(["192.0.2.1", "192.0.2.1"])),
+                ("/endpoints/0/addresses", json!([])),
+            ],
+        ),
+        (
+            "a.example:443",
+            vec![
+                ("/step", json!("6")),
+                ("/server_name", json!("a.example")),
+                ("/server_name", json!("a.example:444")),
+                ("/endpoints/0/host", json!({"dns": "m.example"})),
+                ("/endpoints/0/host", ip.clone()),
+                ("/endpoints/0/port", json!(8448)),
+                ("/left_to_proxy", json!(true)),
+                ("/endpoints/0/addresses", json!([])),
+            ],
+        ),
+        (
+            "s.example",
+            vec![
+                ("/step", json!("3.3")),
+                ("/step", json!("6")),
+                ("/server_name", json!("s.example:443")),
+                ("/endpoints/0/host", ip.clone()),
+                ("/endpoints/0/port", json!(0)),
+                ("/left_to_proxy", json!(true)),
+            ],
+        ),
+        (
+            "a.example",
+            vec![
+                ("/step", json!("1")),
+                ("/step", json!("2")),
+                ("/step", json!("3.5")),
+                ("/delegated", json!("b.example")),
+                ("/server_name", json!("a..example")),
+                ("/server_name", json!("a b")),
+                ("/server_name", json!("evil.example")),
+                ("/server_name", json!("a.example:8448")),
+                ("/endpoints", json!([])),
+                ("/endpoints/0/port", json!(0)),
+                ("/endpoints/0/port", json!(443)),
+                ("/endpoints/0/host", ip),
+                ("/left_to_proxy", json!(true)),
+            ],
+        ),
     ] {
-        let mut bad = good.clone();
-        bad[key] = value.clone();
-        let read = serde_json::from_value::<matrix_delegation::DelegationTarget>(bad);
-        assert!(read.is_err(), "{key} = {value}");
+        let good = stored(&world, name);
+        assert!(is_read(good.clone()), "{good}");
+        for (place, value) in changes {
+            let mut bad = good.clone();
+            *bad.pointer_mut(place).unwrap() = value.clone();
+            assert!(!is_read(bad), "{name}: {place} = {value}");
+        }
     }
+
+    // An IP literal with a port, and a step of names.
+    let mut bad = stored(&world, "192.0.2.1:443");
+    assert!(is_read(bad.clone()));
+    bad["step"] = json!("2");
+    assert!(!is_read(bad), "step 2 of an IP literal");
+
+    for (step, count, good) in [
+        ("s.example", 2, true),
+        ("s.example", 64, true),
+        ("s.example", 65, false),
+        ("a.example", 2, false),
+    ] {
+        let mut target = stored(&world, step);
+        target["endpoints"] = vec![target["endpoints"][0].clone(); count].into();
+        assert_eq!(is_read(target), good, "{count} endpoints of {step}");
+    }
+}
+
+#[test]
+fn a_target_is_printed_on_a_line() {
+    let world = World::new()
+        .host("m.example", &["192.0.2.2"])
+        .host("n.example", &["192.0.2.3"])
+        .delegates("a.example", "D.example")
+        .host("a.example", &["192.0.2.1"])
+        .srv("_matrix-fed._tcp.d.example", &[(0, 0, 443, "m.example."), (1, 0, 444, "n.example.")]);
+    assert_eq!(
+        world.resolve_once("a.example", &lenient()).target().to_string(),
+        "a.example: step 3.3, connect to m.example:443, n.example:444; \
+         Host D.example, certificate for d.example"
+    );
 }
 
 #[test]

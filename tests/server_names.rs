@@ -9,9 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use http::uri::Authority;
 use matrix_delegation::ServerNameErrorKind::*;
 use matrix_delegation::{
-    Host, HostRef, NotAHostName, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
+    DnsName, Host, HostRef, NotAHostName, ServerName, ServerNameError, ServerNameErrorKind,
+    UnresolvableName,
 };
 use rustls_pki_types::ServerName as TlsName;
+use serde::Deserialize;
+use serde::de::{self, value::BytesDeserializer};
 
 struct Row {
     rule: &'static str,
@@ -411,6 +414,9 @@ fn all_ways_in_agree() {
     for Row { rule, input, .. } in names() {
         let parsed = ServerName::parse(&input);
         assert_eq!(ServerName::try_from(input.as_slice()), parsed, "{rule}");
+        // From formats that have bytes and no text.
+        let bytes = BytesDeserializer::<de::value::Error>::new(&input);
+        assert_eq!(ServerName::deserialize(bytes).ok().as_ref(), parsed.as_ref().ok(), "{rule}");
         let Ok(text) = String::from_utf8(input) else { continue };
         assert_eq!(text.parse(), parsed, "{rule}");
         assert_eq!(ServerName::try_from(text.as_str()), parsed, "{rule}");
@@ -423,6 +429,8 @@ fn all_ways_in_agree() {
         assert_eq!(value.ok().as_ref(), parsed.as_ref().ok(), "{rule}");
         assert_eq!(ServerName::try_from(text), parsed, "{rule}");
     }
+    let error = serde_json::from_str::<ServerName>("1").unwrap_err();
+    assert!(error.to_string().contains("expected a Matrix server name"), "{error}");
 }
 
 #[test]
@@ -448,6 +456,7 @@ fn identity_is_the_text() {
     ] {
         assert_ne!(name(one), name(other));
         assert_eq!(name(one).cmp(&name(other)), one.cmp(other));
+        assert_eq!(name(one).partial_cmp(&name(other)), one.partial_cmp(other));
     }
     let map: HashMap<_, _> = valid().map(|(rule, _, name)| (name, rule)).collect();
     for (rule, text, name) in valid() {
@@ -459,6 +468,18 @@ fn identity_is_the_text() {
     names.sort();
     texts.sort();
     assert!(names.iter().map(ServerName::as_str).eq(texts.iter().map(String::as_str)));
+}
+
+#[test]
+fn host_names_are_their_text_in_lower_case() {
+    let name: DnsName = "A.Example".parse().unwrap();
+    assert_eq!(name.as_ref() as &str, "a.example");
+    assert_eq!(format!("{name:>10}"), " a.example");
+    assert_eq!(format!("{name:?}"), "DnsName(a.example)");
+    assert_eq!(serde_json::to_value(&name).unwrap(), "a.example");
+    assert_eq!(serde_json::from_value::<DnsName>("A.example".into()).unwrap(), name);
+    assert_eq!(HashMap::from([(name.clone(), 1)]).get("a.example"), Some(&1));
+    assert_eq!(String::from(name), "a.example");
 }
 
 #[test]

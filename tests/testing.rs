@@ -164,6 +164,44 @@ fn redirects_lengthen_the_path_by_their_own_look_ups() {
     assert_eq!(last, questions);
 }
 
+/// With the first family never there, what is asked after its grace does not depend on the SRV
+/// records that came in the meantime, nor on the addresses of their targets.
+#[test]
+fn the_critical_path_leaves_out_what_merely_came_in_the_meantime() {
+    let fed = [(0, 0, 443, "t.example.")];
+    let internet = Internet::new()
+        .srv("_matrix-fed._tcp.a.example", &fed)
+        .host("t.example", &["192.0.2.3"])
+        .host("a.example", &["2001:db8::1"])
+        .never("A a.example");
+    let path = run(&internet, Schedule::default()).critical_path;
+    assert_eq!(path.round_trips, 4, "{path:?}");
+    let get = "GET https://a.example/.well-known/matrix/server";
+    assert_eq!(path.questions, ["AAAA a.example", get]);
+}
+
+#[test]
+fn a_look_up_of_the_whole_document_stands_among_what_was_asked_beside_it() {
+    let url = "GET https://a.example/.well-known/matrix/server";
+    let mut config = lenient();
+    config.time.discovery = Duration::from_secs(3);
+    for internet in [delegated(), delegated().never(url)] {
+        let drive = internet.drive(&config).with_shared_well_known();
+        let run = drive.discover("a.example".parse().unwrap());
+        let whole = run.asked().position(|asked| asked == "WELL-KNOWN a.example").unwrap();
+        assert!(run.transcript[..whole].iter().all(|it| !it.within_look_up));
+        assert!(run.asked().any(|asked| asked == url));
+        assert!(run.transcript.is_sorted_by_key(|it| it.asked), "{:?}", run.transcript);
+        assert!(run.transcript.iter().all(|it| it.answered.is_none_or(|at| at <= run.took)));
+    }
+}
+
+#[test]
+#[should_panic(expected = "not in lower case")]
+fn a_schedule_for_what_is_never_asked_stops_the_test() {
+    let _ = Schedule::default().never("A A.example");
+}
+
 #[test]
 fn schedules_choose_who_is_answered_first() {
     let answered = |order| {
@@ -220,6 +258,10 @@ fn mistakes_in_json_are_errors_that_name_the_place() {
         (r#"{"dns": {"A A.example": {"never": true}}}"#, "not in lower case"),
         (r#"{"dns": {"A a..example": {"never": true}}}"#, "a..example"),
         (r#"{"dns": {"A a.example": {}}}"#, "exactly one of"),
+        (
+            r#"{"dns": {"A a.example": {"never": true}, "A a.example": {"never": true}}}"#,
+            "\"A a.example\" stands there twice",
+        ),
         (r#"{"dns": {"A a.example": {"never": true, "none": "no_data"}}}"#, "exactly one of"),
         (r#"{"dns": {"A a.example": {"none": "never"}}}"#, "unknown variant"),
         (r#"{"dns": {"A a.example": {"none": "no_data", "alias": true}}}"#, "alias"),
@@ -230,6 +272,8 @@ fn mistakes_in_json_are_errors_that_name_the_place() {
         (r#"{"https": {"http://a.example/": {"status": 200}}}"#, "not https"),
         (r#"{"https": {"https://A.example/": {"status": 200}}}"#, "https://a.example/"),
         (r#"{"https": {"https://a.example": {"status": 200}}}"#, "it is written"),
+        (r#"{"https": {"https://a.example/x#y": {"status": 200}}}"#, "fragment"),
+        (r#"{"https": {"https://u:p@a.example/": {"status": 200}}}"#, "credentials"),
         (r#"{"https": {"https://a.example/": {"status": 99}}}"#, "status"),
         (r#"{"https": {"https://a.example/": {"body": "x"}}}"#, "exactly one of"),
         (r#"{"https": {"https://a.example/": {"status": 200, "body_hex": "f"}}}"#, "hexadecimal"),
@@ -274,6 +318,33 @@ proptest! {
             prop_assert!(run.took <= lenient().time.discovery);
             prop_assert!(run.critical_path.round_trips <= 60, "{:?}", run.critical_path);
         }
+    }
+}
+
+/// What is generated is of use only if it leads everywhere.
+#[test]
+fn generated_internets_reach_every_step_that_a_host_name_can_reach() {
+    use std::collections::BTreeMap;
+
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let mut reached: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..3_000 {
+        let internet = internets().new_tree(&mut runner).unwrap().current();
+        let what = match internet.resolve("a.example".parse().unwrap(), &lenient()).outcome {
+            Ok(target) => target.step().to_string(),
+            Err(error) => error.kind().to_owned(),
+        };
+        *reached.entry(what).or_default() += 1;
+    }
+    println!("{reached:?}");
+    for step in ["3.1", "3.2", "3.3", "3.4", "3.5", "4", "5", "6"] {
+        assert!(reached.get(step).is_some_and(|count| *count >= 10), "{step}: {reached:?}");
+    }
+    for kind in ["service_not_available", "no_usable_endpoint", "blocked_address", "no_addresses"] {
+        assert!(reached.get(kind).is_some_and(|count| *count >= 5), "{kind}: {reached:?}");
     }
 }
 
@@ -322,6 +393,50 @@ mod on_virtual_time {
         time.advance(Duration::from_secs(1));
         assert_eq!(ran.load(Ordering::SeqCst), 1);
         assert!(time.has_panicked());
+    }
+
+    #[test]
+    fn what_can_go_on_when_the_time_has_passed_does() {
+        let time = VirtualTime::new();
+        let ticks = Arc::new(AtomicUsize::new(0));
+        let (clock, counted) = (time.clone(), Arc::clone(&ticks));
+        time.spawn(Box::pin(async move {
+            loop {
+                clock.sleep(Duration::from_secs(1)).await;
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        }));
+        time.advance(Duration::from_secs(10));
+        assert_eq!(ticks.load(Ordering::SeqCst), 10);
+        // It would keep itself alive.
+        assert_eq!(Arc::strong_count(&ticks), 2);
+        time.shut_down();
+        assert_eq!((Arc::strong_count(&ticks), time.tasks()), (1, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "driven already")]
+    fn driving_from_within_is_noticed() {
+        let time = VirtualTime::new();
+        time.block_on(async { time.block_on(async {}) });
+    }
+
+    /// A thread that spawns takes no two locks against the order of the one that drives.
+    #[test]
+    fn tasks_can_be_spawned_from_another_thread() {
+        let time = VirtualTime::new();
+        let there = time.clone();
+        let spawning = std::thread::spawn(move || {
+            for _ in 0..10_000 {
+                there.spawn(Box::pin(async {}));
+            }
+        });
+        while !spawning.is_finished() {
+            time.block_on(async {});
+        }
+        spawning.join().unwrap();
+        time.advance(Duration::from_secs(1));
+        assert_eq!(time.tasks(), 0);
     }
 
     #[test]

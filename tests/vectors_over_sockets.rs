@@ -69,7 +69,6 @@ fn dns(
         .collect();
     let ttl = || u32::try_from(answer.get("ttl").map_or(300, |ttl| ttl.as_u64().unwrap()));
     let ttl = || ttl().map_err(|_| "the TTL is larger than DNS can say");
-    // Whatever is said of one type, the name exists.
     let here = |builder: Builder, trouble| builder.trouble_with(record_type, name, trouble);
     let mut owner = name.to_owned();
     let mut builder = builder;
@@ -82,8 +81,14 @@ fn dns(
             builder = builder.cname_for(name, &owner, ttl()?);
         }
     }
+    // Whatever is said of one type, the name exists. An answer without records has no SOA record,
+    // either.
+    let records = answer.get("addresses").or(answer.get("srv")).and_then(Value::as_array);
+    if let Some(records) = records {
+        let empty = if records.is_empty() { Trouble::NoSoa } else { Trouble::Late(Duration::ZERO) };
+        builder = here(builder, empty);
+    }
     if let Some(addresses) = answer.get("addresses") {
-        builder = here(builder, Trouble::Late(Duration::ZERO));
         for address in addresses.as_array().unwrap() {
             let address = address.as_str().unwrap();
             if address.parse::<IpAddr>().unwrap().is_ipv4() != (record_type == "A") {
@@ -94,7 +99,6 @@ fn dns(
         return Ok(builder);
     }
     if let Some(records) = answer.get("srv") {
-        builder = here(builder, Trouble::Late(Duration::ZERO));
         for record in records.as_array().unwrap() {
             let number = |key: &str| u16::try_from(record[key].as_u64().unwrap()).unwrap();
             let target = record["target"].as_str().unwrap();

@@ -12,6 +12,8 @@ use matrix_delegation::ServerNameErrorKind as Kind;
 use matrix_delegation::{
     FetchLimits, MAX_BODY_BYTES, NotAHostName, ServerName, WellKnown, WellKnownError,
 };
+use serde::Deserialize;
+use serde::de::{self, IntoDeserializer, value::MapDeserializer};
 
 struct Row {
     rule: &'static str,
@@ -292,6 +294,24 @@ fn serde_reads_what_from_body_reads() {
         "m.server is not a server name: \"a b\": \
          a hostname has only letters, digits, hyphens and dots (byte 1)"
     ));
+    let error = serde_json::from_str::<WellKnown>("[]").unwrap_err();
+    assert!(error.to_string().contains("expected an object with m.server"), "{error}");
+}
+
+/// Other formats have keys and values that JSON has not.
+#[test]
+fn what_no_json_says_is_refused_in_words() {
+    fn error<'de, K, V>(key: K, value: V) -> String
+    where
+        K: IntoDeserializer<'de, de::value::Error>,
+        V: IntoDeserializer<'de, de::value::Error>,
+    {
+        let map = MapDeserializer::new(std::iter::once((key, value)));
+        WellKnown::deserialize(map).unwrap_err().to_string()
+    }
+    assert!(error(1, "m.example").ends_with("expected a key"), "{}", error(1, "m.example"));
+    let value = error("m.server", 1_u128);
+    assert!(value.ends_with("expected any value"), "{value}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Freshness {
     pub fn from_headers(headers: &HeaderMap, now: SystemTime) -> Self {
         let mut least: Option<u64> = None;
         for line in headers.get_all(CACHE_CONTROL) {
-            for (name, argument) in Directives(line.as_bytes()) {
+            for (name, argument) in directives(line.as_bytes()) {
                 if name.eq_ignore_ascii_case(b"no-store") || name.eq_ignore_ascii_case(b"no-cache")
                 {
                     return Self::For(Duration::ZERO);
@@ -177,31 +177,9 @@ fn digits(bytes: impl Iterator<Item = u8>) -> Option<u64> {
 /// The directives of one `Cache-Control` line, each with the raw bytes after its `=`.
 ///
 /// A quoted string left open runs to the end of its line and swallows what stands there.
-struct Directives<'a>(&'a [u8]);
-
-impl<'a> Iterator for Directives<'a> {
-    type Item = (&'a [u8], Option<&'a [u8]>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.0.is_empty() {
-            let (member, rest) = split_member(self.0);
-            self.0 = rest;
-            let member = trim(member);
-            if member.is_empty() {
-                continue;
-            }
-            let mut halves = member.splitn(2, |&byte| byte == b'=');
-            let name = trim(halves.next().unwrap_or_default());
-            return Some((name, halves.next().map(trim)));
-        }
-        None
-    }
-}
-
-/// Splits at the first comma outside of a quoted string.
-fn split_member(list: &[u8]) -> (&[u8], &[u8]) {
+fn directives(line: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let (mut quoted, mut escaped) = (false, false);
-    let comma = list.iter().position(|&byte| {
+    let members = line.split(move |&byte| {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
@@ -211,10 +189,11 @@ fn split_member(list: &[u8]) -> (&[u8], &[u8]) {
         }
         false
     });
-    match comma {
-        Some(at) => (list.get(..at).unwrap_or_default(), list.get(at + 1..).unwrap_or_default()),
-        None => (list, &[]),
-    }
+    members.map(trim).filter(|member| !member.is_empty()).map(|member| {
+        let mut halves = member.splitn(2, |&byte| byte == b'=');
+        let name = trim(halves.next().unwrap_or_default());
+        (name, halves.next().map(trim))
+    })
 }
 
 /// Without spaces and tabs at either end (OWS, RFC 9110 section 5.6.3).

@@ -301,6 +301,18 @@ impl SplitMix64 {
 mod tests {
     use super::*;
 
+    /// The first outputs for the seed 0, as everybody who implements it has them.
+    #[test]
+    fn split_mix_is_split_mix() {
+        let mut random = SplitMix64(0);
+        for expected in [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F_u64] {
+            assert_eq!(random.next(), expected);
+        }
+        let drawn: Vec<_> = (0..200).map(|_| random.up_to(3)).collect();
+        assert!((0..=3).all(|number| drawn.contains(&number)) && drawn.iter().all(|it| *it <= 3));
+        assert_eq!(random.up_to(0), 0);
+    }
+
     /// Runs through every value of the choice and counts who is taken.
     fn counts(weights: &[u16]) -> Vec<u64> {
         let sum: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
@@ -346,7 +358,8 @@ mod tests {
         record: impl Fn(usize) -> (u16, u16) + Copy,
     ) -> impl Iterator<Item = usize> {
         let mut order = WeightedOrder::new(count, seed);
-        std::iter::from_fn(move || order.next(record))
+        // It ends by itself; should it not, a test is to fail rather than to go on for ever.
+        std::iter::from_fn(move || order.next(record)).take(WeightedOrder::MOST + 1)
     }
 
     #[test]
@@ -462,5 +475,22 @@ mod tests {
         assert!(set.dropped().iter().all(|drop| drop.reason == SrvDropReason::OverLimit));
         let many: Vec<_> = (0..1000).map(|n| record(0, 0, 0, &format!("h{n}.example"))).collect();
         assert_eq!(SrvSet::from_records(&many, 20).dropped().len(), 32);
+    }
+
+    #[test]
+    fn only_what_records_can_lead_to_is_deserialised() {
+        let target = |priority: u16, port: u16| serde_json::json!({"priority": priority, "weight": 0, "host": "a.example", "port": port});
+        let read = |targets: Vec<serde_json::Value>, no_service: bool| {
+            let set = serde_json::json!({
+                "targets": targets, "dropped": [], "no_service": no_service,
+            });
+            serde_json::from_value::<SrvSet>(set).ok()
+        };
+        assert!(read(vec![], false).is_some());
+        assert!(read(vec![], true).is_some());
+        assert!(read(vec![target(0, 1)], true).is_none());
+        assert!(read(vec![target(0, 1), target(0, 0)], false).is_none());
+        let set = read(vec![target(2, 1), target(1, 1)], false).unwrap();
+        assert_eq!(set.targets()[0].priority, 1);
     }
 }

@@ -459,9 +459,12 @@ mod tests {
     fn a_permanent_failure_is_believed_but_marked_where_a_good_answer_was_known() {
         let good = answer(Ok(Freshness::For(HOUR)), at(0), None);
         let gone = answer(Err(status(404)), at(3600), Some(&good));
+        assert_eq!(good.last_document(), Some(&document()));
+        assert_eq!(gone.last_document(), Some(&document()));
         let in_use = gone.in_use(at(3600).monotonic, &plain());
         assert!(matches!(in_use, InUse::Nothing { degraded: true, .. }));
         let never = answer(Err(status(404)), at(0), None);
+        assert_eq!(never.last_document(), None);
         let in_use = never.in_use(at(0).monotonic, &plain());
         assert!(matches!(in_use, InUse::Nothing { degraded: false, .. }));
     }

@@ -1,5 +1,6 @@
 //! Drives the machines of the core through a scripted internet, without async.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::core::report::{Report, Source, WellKnownReport};
 use crate::core::server_name::ServerName;
 use crate::core::srv::SplitMix64;
 use crate::core::step::Step;
-use crate::core::time::Now;
+use crate::core::time::{Monotonic, Now};
 use crate::core::well_known_answer::WellKnownAnswer;
 
 /// A way to take a machine through an [`Internet`] to its end, on a virtual clock that jumps from
@@ -191,22 +192,38 @@ impl<'a> Drive<'a> {
         };
         let mut now = start;
         let mut open: Vec<Open> = Vec::new();
-        let (mut transcript, mut path) = (Vec::new(), CriticalPath::default());
+        let mut transcript = Vec::new();
+        // What has led to where the machine is now, to each time that it waits for, and to what is
+        // never answered.
+        let mut path = CriticalPath::default();
+        let mut timers: BTreeMap<Monotonic, CriticalPath> = BTreeMap::new();
+        let mut unanswered = CriticalPath::default();
         let done = loop {
             let until = match machine.poll(now) {
                 Output::Done(done) => break done,
                 Output::Ask(question) => {
                     let asked = now.monotonic.since(start.monotonic);
-                    let Asked { exchange, within, answer, due, path } =
+                    let Asked { exchange, within, answer, due, path: then } =
                         self.ask(question, asked, now, pace, &path);
-                    transcript.extend(within);
                     let exchange_at = transcript.len();
                     transcript.push(exchange);
-                    open.extend(due.map(|due| Open { exchange: exchange_at, answer, due, path }));
+                    transcript.extend(within);
+                    match due {
+                        Some(due) => {
+                            open.push(Open { exchange: exchange_at, answer, due, path: then });
+                        }
+                        None if path.round_trips > unanswered.round_trips => {
+                            unanswered = path.clone();
+                        }
+                        None => {}
+                    }
                     continue;
                 }
                 Output::Wait(until) => until,
             };
+            if let Some(until) = until {
+                timers.entry(until).or_insert_with(|| path.clone());
+            }
             let due = open.iter().map(|open| open.due.monotonic).min();
             if due.is_none_or(|due| due > now.monotonic) {
                 let Some(wake) = until.into_iter().chain(due).min() else {
@@ -214,7 +231,14 @@ impl<'a> Drive<'a> {
                 };
                 now = now + wake.since(now.monotonic);
             }
-            let Some(next) = self.next(&open, now, pace, &mut random) else { continue };
+            let Some(next) = self.next(&open, now, pace, &mut random) else {
+                // It has waited long enough for what does not come.
+                path = until.and_then(|until| timers.remove(&until)).unwrap_or_default();
+                if unanswered.round_trips > path.round_trips {
+                    path = unanswered.clone();
+                }
+                continue;
+            };
             let next = open.remove(next);
             if self.schedule.is_twice() {
                 machine.take(next.answer.clone(), now);
@@ -223,10 +247,15 @@ impl<'a> Drive<'a> {
             if let Some(exchange) = transcript.get_mut(next.exchange) {
                 exchange.answered = Some(now.monotonic.since(start.monotonic));
             }
-            if next.path.round_trips > path.round_trips {
-                path = next.path;
-            }
+            path = next.path;
         };
+        // What a look-up asked stands among what was asked beside it; nothing is of after the end.
+        let took = now.monotonic.since(start.monotonic);
+        transcript.retain(|exchange| exchange.asked <= took);
+        for exchange in &mut transcript {
+            exchange.answered = exchange.answered.filter(|answered| *answered <= took);
+        }
+        transcript.sort_by_key(|exchange| exchange.asked);
         Driven { done, end: now, transcript, path }
     }
 
@@ -287,8 +316,8 @@ impl<'a> Drive<'a> {
                 let looked_up = self.drive(&mut machine, now, pace);
                 within = looked_up.transcript;
                 for exchange in &mut within {
-                    exchange.asked += asked;
-                    exchange.answered = exchange.answered.map(|answered| asked + answered);
+                    exchange.asked = exchange.asked.saturating_add(asked);
+                    exchange.answered = exchange.answered.map(|it| it.saturating_add(asked));
                     exchange.within_look_up = true;
                 }
                 let (answer, report) = (Arc::new(looked_up.done), Arc::new(machine.report()));

@@ -1,10 +1,13 @@
 //! A scripted internet as JSON: the shapes that are written, and the way to and from them.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::internet::{self, DELAY, Malformed, NEGATIVE_TTL, Reply, Scripted, TTL};
@@ -15,9 +18,9 @@ use crate::core::fetch::{Body, FetchFailure, FetchFailureKind};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Internet {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once_each")]
     dns: BTreeMap<String, Dns>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once_each")]
     https: BTreeMap<String, Https>,
 }
 
@@ -84,6 +87,36 @@ const FEW_SPACES: usize = 32;
 #[allow(clippy::trivially_copy_pass_by_ref)]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+/// Reads a map in which no key stands twice: the one that is lost would be missed by nobody.
+fn once_each<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Once<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Once<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map of questions to answers")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut read: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some(key) = read.next_key::<String>()? {
+                if map.contains_key(&key) {
+                    return Err(A::Error::custom(format_args!("{key:?} stands there twice")));
+                }
+                map.insert(key, read.next_value()?);
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(Once(PhantomData))
 }
 
 /// Tells a field that is null from one that is missing.
@@ -162,7 +195,7 @@ impl Dns {
             }
             (None, None, failed) => {
                 if ttl.is_some() {
-                    return Err("a failure has no TTL");
+                    return Err("what fails or never comes has no TTL");
                 }
                 match failed {
                     Some(failure) => DnsAnswer::Failed { failure, detail },

@@ -7,12 +7,13 @@
 //! ```
 //! use arbitrary::{Arbitrary, Unstructured};
 //! use matrix_delegation::Config;
-//! use matrix_delegation::testing::Internet;
+//! use matrix_delegation::testing::{Internet, documentation_allowed};
 //!
 //! let bytes: Vec<u8> = (0..=255).cycle().take(4096).collect();
 //! let internet = Internet::arbitrary(&mut Unstructured::new(&bytes))?;
 //! // It comes to an end, whatever it answers.
-//! let _ = internet.resolve("a.example".parse().unwrap(), &Config::default());
+//! let config = documentation_allowed(Config::default());
+//! let _ = internet.resolve("a.example".parse().unwrap(), &config);
 //! # Ok::<(), arbitrary::Error>(())
 //! ```
 
@@ -65,6 +66,10 @@ const ADDRESSES: [&str; 14] = [
     "64:ff9b::7f00:1",
     "2002:7f00:1::",
 ];
+
+/// Those that are let through, by family.
+const PUBLIC_V4: [&str; 4] = ["192.0.2.1", "192.0.2.2", "198.51.100.3", "203.0.113.4"];
+const PUBLIC_V6: [&str; 2] = ["2001:db8::1", "2001:db8::2"];
 
 const HOST_PIECES: [&str; 30] = [
     "a.example",
@@ -285,9 +290,10 @@ fn ttl(u: &mut Unstructured<'_>) -> Result<Duration> {
 fn answer(u: &mut Unstructured<'_>, records: Records) -> Result<DnsAnswer> {
     use DnsFailure::{Malformed, Network, Refused, ServFail, Timeout};
     use NoRecord::{NoData, NotImplemented, NxDomain};
-    Ok(match u.int_in_range(0..=7)? {
-        0 => DnsAnswer::failed(*u.choose(&[ServFail, Refused, Timeout, Network, Malformed])?),
-        1 | 2 => DnsAnswer::None {
+    // The ordinary is what the bytes' end, which reads as zeros, stands for.
+    Ok(match u.int_in_range(0..=11)? {
+        11 => DnsAnswer::failed(*u.choose(&[ServFail, Refused, Timeout, Network, Malformed])?),
+        9 | 10 => DnsAnswer::None {
             kind: *u.choose(&[NxDomain, NoData, NotImplemented])?,
             ttl: if u.ratio(1, 4)? { None } else { Some(ttl(u)?) },
         },
@@ -295,32 +301,62 @@ fn answer(u: &mut Unstructured<'_>, records: Records) -> Result<DnsAnswer> {
     })
 }
 
-fn addresses(u: &mut Unstructured<'_>) -> Result<Records> {
+fn addresses(u: &mut Unstructured<'_>, public: &[&str]) -> Result<Records> {
     let mut addresses: Vec<IpAddr> = Vec::new();
-    let most = if u.ratio(1, 8)? { 12 } else { 2 };
-    for _ in 0..u.int_in_range(0..=most)? {
-        let address = if u.ratio(1, 6)? {
+    let most = if u.int_in_range(0..=7)? == 7 { 12 } else { 2 };
+    for _ in 0..u.int_in_range(0..=most)?.max(u8::from(u.ratio(7, 8)?)) {
+        let address = if u.int_in_range(0..=7)? == 7 {
             if u.arbitrary()? { IpAddr::V4(u.arbitrary()?) } else { IpAddr::V6(u.arbitrary()?) }
         } else {
-            u.choose(&ADDRESSES)?.parse().map_err(|_| arbitrary::Error::IncorrectFormat)?
+            // Most hosts are somewhere.
+            let of = if u.int_in_range(0..=3)? == 3 { &ADDRESSES[..] } else { public };
+            u.choose(of)?.parse().map_err(|_| arbitrary::Error::IncorrectFormat)?
         };
         addresses.push(address);
     }
     Ok(Records::Addresses(addresses))
 }
 
+/// A document that delegates to one of the hosts, or to an address.
+fn delegation(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    let to =
+        if u.ratio(7, 8)? { u.choose(&HOSTS)? } else { u.choose(&["192.0.2.9", "127.0.0.1"])? };
+    let port = if u.ratio(1, 3)? { *u.choose(&[":443", ":8448"])? } else { "" };
+    Ok(serde_json::json!({ "m.server": format!("{to}{port}") }).to_string().into_bytes())
+}
+
 fn fetched(u: &mut Unstructured<'_>) -> Result<std::result::Result<Response<Body>, FetchFailure>> {
-    use FetchFailureKind::{ConnectTimeout, CutOff, ExchangeTimeout, Protocol, Refused, Tls};
-    if u.ratio(1, 6)? {
-        let kinds = [Refused, ConnectTimeout, Tls, ExchangeTimeout, Protocol, CutOff];
+    use FetchFailureKind::{
+        Adapter, Connect, ConnectTimeout, CutOff, ExchangeTimeout, HeadTooLarge, NoAddress,
+        Protocol, Refused, Tls, TlsTimeout,
+    };
+    if u.int_in_range(0..=5)? == 5 {
+        let kinds = [
+            Refused,
+            Connect,
+            ConnectTimeout,
+            Tls,
+            TlsTimeout,
+            ExchangeTimeout,
+            Protocol,
+            HeadTooLarge,
+            CutOff,
+            NoAddress,
+            Adapter,
+        ];
         return Ok(Err(FetchFailure::new(*u.choose(&kinds)?, "")));
     }
-    let statuses = [200, 200, 200, 200, 204, 301, 302, 303, 307, 308, 304, 404, 408, 429, 500, 503];
-    let status = *u.choose(&statuses)?;
+    let statuses = [204, 301, 302, 303, 307, 308, 304, 404, 408, 429, 500, 503];
+    let status = if u.ratio(2, 3)? { 200 } else { *u.choose(&statuses)? };
     let body = if u.ratio(1, 20)? {
         Body::TooLarge
     } else {
-        let WellKnownBody(mut body) = u.arbitrary()?;
+        let mut body = if u.ratio(3, 4)? {
+            delegation(u)?
+        } else {
+            let WellKnownBody(body) = u.arbitrary()?;
+            body
+        };
         if u.ratio(1, 20)? {
             body.resize(*u.choose(&[51_200, 51_201])?, b' ');
         }
@@ -343,22 +379,22 @@ impl<'a> Arbitrary<'a> for Internet {
         let mut internet = Self::new();
         let delay = |u: &mut Unstructured<'a>| -> Result<Option<Duration>> {
             Ok(match u.int_in_range(0..=23)? {
-                0 => None,
-                1 => Some(Duration::from_millis(u.int_in_range(0..=20_000)?)),
+                23 => None,
+                22 => Some(Duration::from_millis(u.int_in_range(0..=20_000)?)),
                 _ => Some(super::internet::DELAY),
             })
         };
         let mut questions = Vec::new();
         for host in HOSTS {
-            for record_type in ["A", "AAAA"] {
-                let records = addresses(u)?;
+            for (record_type, public) in [("A", &PUBLIC_V4[..]), ("AAAA", &PUBLIC_V6[..])] {
+                let records = addresses(u, public)?;
                 let question = format!("{record_type} {host}");
                 internet = internet.dns(&question, answer(u, records)?);
                 questions.push(question);
             }
             for service in ["_matrix-fed._tcp", "_matrix._tcp"] {
                 // Most hosts have none.
-                if u.ratio(1, 2)? {
+                if u.int_in_range(0..=2)? == 2 {
                     let SrvRecords(records) = u.arbitrary()?;
                     let question = format!("SRV {service}.{host}");
                     internet = internet.dns(&question, answer(u, Records::Srv(records))?);

@@ -126,13 +126,25 @@ pub(super) fn url(text: &str) -> Result<(), Malformed> {
     let url = url::Url::parse(text).map_err(|error| malformed(error.to_string()))?;
     match url.as_str() {
         _ if url.scheme() != "https" => Err(malformed("not https".to_owned())),
+        _ if url.fragment().is_some() => Err(malformed("it has a fragment".to_owned())),
+        _ if !url.username().is_empty() || url.password().is_some() => {
+            Err(malformed("it has credentials".to_owned()))
+        }
         same if same == text => Ok(()),
         other => Err(malformed(format!("it is written {other}"))),
     }
 }
 
+/// Checks that this is a question as it is shown, of DNS or of HTTPS.
+pub(super) fn any_question(text: &str) -> Result<(), Malformed> {
+    match text.strip_prefix("GET ") {
+        Some(text) => url(text),
+        None => question(text).map(|_| ()),
+    }
+}
+
 #[track_caller]
-fn must<T>(result: Result<T, Malformed>) -> T {
+pub(super) fn must<T>(result: Result<T, Malformed>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -191,15 +203,21 @@ impl Internet {
         self
     }
 
-    /// The addresses of a host are found through an alias.
+    /// The addresses of a host, said before, are found through an alias.
     #[must_use]
+    #[track_caller]
     pub fn aliased(mut self, host: &str) -> Self {
+        let mut found = false;
         for record_type in ["A", "AAAA"] {
             let scripted = self.dns.get_mut(&format!("{record_type} {host}"));
             if let Some(Scripted { answer: DnsAnswer::Found { alias, .. }, .. }) = scripted {
                 *alias = true;
+                found = true;
             }
         }
+        let none =
+            || Malformed::new(format!("{host:?}"), "no address to be found through an alias");
+        must(found.then_some(()).ok_or_else(none));
         self
     }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::drive::{Drive, Run};
-use super::internet::{Internet, Malformed};
+use super::internet::{self, Internet, Malformed};
 use super::{documentation_allowed, start};
 use crate::core::config::{AddressFamilies, Config, Speculation};
 use crate::core::discovery::Outcome;
@@ -221,6 +221,13 @@ impl TryFrom<Flat> for Expected {
     fn try_from(flat: Flat) -> Result<Self, Malformed> {
         let malformed = |why: &str| Malformed::new("what is expected", why);
         let Flat { error, step, delegated, endpoints, host_header, tls_name, .. } = flat;
+        for question in &flat.not_asked {
+            internet::any_question(question)?;
+        }
+        let ranges = [flat.lifetime_seconds, flat.well_known_lifetime_seconds];
+        if ranges.into_iter().flatten().any(|(least, most)| least > most) {
+            return Err(malformed("a lifetime that is at least longer than it is at most"));
+        }
         let range = |(least, most): (u64, u64)| least..=most;
         let outcome = match (error, step, host_header, tls_name) {
             (None, Some(step), Some(host_header), Some(tls_name)) if !endpoints.is_empty() => {
@@ -423,7 +430,7 @@ impl Wrong {
         found: Option<Duration>,
     ) {
         // The time until the decision has passed already.
-        let found = found.map(|it| (it + Duration::from_nanos(999_999_999)).as_secs());
+        let found = found.map(|it| it.saturating_add(Duration::from_nanos(999_999_999)).as_secs());
         let holds = match (expected, found) {
             (Some(expected), Some(found)) => expected.contains(&found),
             (None, None) => true,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::internet;
+
 /// In which order, and when, the answers of an [`Internet`](super::Internet) arrive.
 ///
 /// ```
@@ -50,15 +52,27 @@ impl Schedule {
     }
 
     /// The answer to this question (`A a.example`, `GET https://...`) takes so long, in any order.
+    ///
+    /// # Panics
+    ///
+    /// If that is no question, as the methods that build an [`Internet`](super::Internet).
     #[must_use]
+    #[track_caller]
     pub fn late(mut self, question: &str, by: Duration) -> Self {
+        internet::must(internet::any_question(question));
         self.late.insert(question.to_owned(), Some(by));
         self
     }
 
     /// This question is never answered.
+    ///
+    /// # Panics
+    ///
+    /// As [`late`](Self::late).
     #[must_use]
+    #[track_caller]
     pub fn never(mut self, question: &str) -> Self {
+        internet::must(internet::any_question(question));
         self.late.insert(question.to_owned(), None);
         self
     }

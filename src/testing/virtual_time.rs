@@ -1,6 +1,6 @@
 //! A runtime whose clock jumps from event to event.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -38,11 +38,48 @@ struct State {
     /// Draws which of the tasks that can go on does; without it the one that could first.
     random: Option<SplitMix64>,
     panicked: bool,
+    /// Whether somebody drives it.
+    driven: bool,
 }
 
-/// The tasks that can go on.
+/// The tasks that can go on. Its lock is never held together with the state's.
 #[derive(Default)]
-struct Ready(Mutex<VecDeque<u64>>);
+struct Ready(Mutex<Queue>);
+
+/// Each task once, in the order in which they could go on.
+#[derive(Default)]
+struct Queue {
+    order: VecDeque<u64>,
+    waiting: BTreeSet<u64>,
+}
+
+impl Ready {
+    fn push(&self, task: u64) {
+        let mut queue = lock(&self.0);
+        if queue.waiting.insert(task) {
+            queue.order.push_back(task);
+        }
+    }
+
+    /// Takes the one that could go on first, or one that is drawn.
+    fn pop(&self, random: Option<&mut SplitMix64>) -> Option<u64> {
+        let mut queue = lock(&self.0);
+        let last = u64::try_from(queue.order.len().checked_sub(1)?).ok()?;
+        let at = random.map_or(0, |random| random.up_to(last));
+        let task = queue.order.remove(usize::try_from(at).ok()?)?;
+        queue.waiting.remove(&task);
+        Some(task)
+    }
+}
+
+/// That somebody drives the time; ends when dropped, by a panic, too.
+struct Driven<'a>(&'a VirtualTime);
+
+impl Drop for Driven<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0).driven = false;
+    }
+}
 
 /// The future that [`VirtualTime::block_on`] waits for, as a task.
 const MAIN: u64 = 0;
@@ -54,10 +91,7 @@ struct TaskWaker {
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        let mut ready = lock(&self.ready.0);
-        if !ready.contains(&self.task) {
-            ready.push_back(self.task);
-        }
+        self.ready.push(self.task);
     }
 }
 
@@ -88,6 +122,7 @@ impl VirtualTime {
             next: MAIN + 1,
             random: None,
             panicked: false,
+            driven: false,
         })))
     }
 
@@ -115,30 +150,64 @@ impl VirtualTime {
     ///
     /// # Panics
     ///
-    /// If everything waits for what nothing will bring about, and if it is called from within. A
-    /// task that panics ends; nothing else does.
+    /// If everything waits for what nothing here will bring about, wakers in other threads
+    /// included, and if it is called from within or by two threads at once. A task that panics
+    /// ends; nothing else does.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.drive(future, false)
+    }
+
+    /// Lets so much time pass, with the tasks going on, those too that can do so only at its end.
+    ///
+    /// # Panics
+    ///
+    /// As [`block_on`](Self::block_on).
+    pub fn advance(&self, duration: Duration) {
+        self.drive(self.sleep(duration), true);
+    }
+
+    /// Drops all tasks and timers, as a runtime does that is shut down. A task that has not ended
+    /// keeps alive what it holds, and mostly this time itself.
+    pub fn shut_down(&self) {
+        let (tasks, timers) = {
+            let mut state = lock(&self.0);
+            (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers))
+        };
+        // Dropped after the lock is let go: they may own what locks again.
+        drop(tasks);
+        drop(timers);
+    }
+
+    /// Runs a future to its end; then, if `settle`, tasks until none can go on at this time.
+    fn drive<F: Future>(&self, future: F, settle: bool) -> F::Output {
+        let ready = {
+            let mut state = lock(&self.0);
+            let before = std::mem::replace(&mut state.driven, true);
+            let ready = Arc::clone(&state.ready);
+            drop(state);
+            assert!(!before, "the time is driven already, from within or by another thread");
+            ready
+        };
+        let _driven = Driven(self);
         let mut future = pin!(future);
-        let ready = Arc::clone(&lock(&self.0).ready);
         let main = waker(MAIN, &ready);
         main.wake_by_ref();
-        loop {
+        let output = loop {
             match self.next_ready(&ready) {
                 Some(MAIN) => {
                     let polled = future.as_mut().poll(&mut Context::from_waker(&main));
                     if let Poll::Ready(output) = polled {
-                        return output;
+                        break output;
                     }
                 }
                 Some(task) => self.run(task, &ready),
                 None => assert!(self.jump(), "everything waits for what nothing will bring about"),
             }
+        };
+        while settle && let Some(task) = self.next_ready(&ready) {
+            self.run(task, &ready);
         }
-    }
-
-    /// Lets so much time pass, with the tasks going on.
-    pub fn advance(&self, duration: Duration) {
-        self.block_on(self.sleep(duration));
+        output
     }
 
     /// How many tasks have not ended.
@@ -152,13 +221,12 @@ impl VirtualTime {
     }
 
     fn next_ready(&self, ready: &Ready) -> Option<u64> {
-        let mut ready = lock(&ready.0);
-        let last = u64::try_from(ready.len().checked_sub(1)?).ok()?;
-        let at = match &mut lock(&self.0).random {
-            None => 0,
-            Some(random) => usize::try_from(random.up_to(last)).ok()?,
-        };
-        ready.remove(at)
+        // The generator is copied out and back: whoever spawns from another thread takes the locks
+        // in whichever order.
+        let mut random = lock(&self.0).random.clone();
+        let task = ready.pop(random.as_mut());
+        lock(&self.0).random = random;
+        task
     }
 
     fn run(&self, task: u64, ready: &Arc<Ready>) {
@@ -217,7 +285,9 @@ impl Runtime for VirtualTime {
         let id = state.next;
         state.next += 1;
         state.tasks.insert(id, task);
-        lock(&state.ready.0).push_back(id);
+        let ready = Arc::clone(&state.ready);
+        drop(state);
+        ready.push(id);
     }
 }
 

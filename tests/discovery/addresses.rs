@@ -122,6 +122,13 @@ fn left_to_a_proxy_only_literals_are_judged() {
     assert_eq!(run.connected, [""; 0]);
     let run = World::new().delegates("a.example", "127.0.0.1").resolve("a.example", &config);
     assert_eq!(run.error().kind(), "blocked_address");
+    // A literal is connected to as it is.
+    let run = World::new()
+        .page(URL, 302, &[("location", "https://192.0.2.5:444/")], "")
+        .page("https://192.0.2.5:444/", 200, &[], delegation())
+        .resolve("a.example", &config);
+    assert_eq!(run.target().step(), Step::DelegatedPort);
+    assert_eq!(run.connected, ["192.0.2.5:444"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod addresses;
+mod errors;
 mod questions;
 mod redirects;
 mod reports;
@@ -21,7 +22,7 @@ use matrix_delegation::{
     Speculation, SrvDropReason, Step, StepOutcome, StepReport, TimeLimits, Warning,
     WellKnownFailure,
 };
-use support::{World, lenient, millis, seconds, strict, synapse, whole};
+use support::{World, documentation, lenient, millis, seconds, strict, synapse, whole};
 
 fn a() -> World {
     World::new().host("a.example", &["192.0.2.1"])

@@ -1,5 +1,7 @@
 //! What is asked, how often, and what late answers do.
 
+use matrix_delegation::{DnsPart, DnsQuestion, Source, WellKnownLookup};
+
 use super::*;
 
 /// The table in the documentation of `Speculation`.
@@ -110,6 +112,49 @@ fn late_second_and_unknown_answers_do_nothing() {
 }
 
 #[test]
+fn late_second_and_unknown_responses_do_nothing() {
+    let now = Now::EPOCH;
+    let config = Arc::new(lenient());
+    let mut machine = Discovery::new("a.example".parse().unwrap(), config, now, 0);
+    let page = |status: u16, location: &str, server: &str| {
+        Ok(Response::builder()
+            .status(status)
+            .header("location", location)
+            .body(Body::from(format!(r#"{{"m.server":"{server}"}}"#)))
+            .unwrap())
+    };
+    let mut tokens = Vec::new();
+    loop {
+        match machine.poll_output(now) {
+            Output::Ask(Question::Dns { token, question }) => {
+                // SRV stays open, so that this does not end.
+                if question.record_type() != "SRV" {
+                    machine.handle_dns(token, with_m().dns_answer(&question.to_string()), now);
+                }
+            }
+            Output::Ask(Question::Fetch { token, .. }) => {
+                tokens.push(token);
+                let status = if tokens.len() == 1 { 302 } else { 200 };
+                for earlier in &tokens[..tokens.len() - 1] {
+                    machine.handle_response(*earlier, page(404, "", "127.0.0.1"), now);
+                }
+                machine.handle_response(token, page(status, "/x", "m.example"), now);
+                machine.handle_response(token, page(404, "", "127.0.0.1"), now);
+            }
+            Output::Wait(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let report = machine.report();
+    let well_known = report.well_known.as_ref().unwrap();
+    assert_eq!(well_known.result, Some(Ok("m.example".parse().unwrap())));
+    for token in tokens {
+        machine.handle_response(token, page(404, "", "127.0.0.1"), now + seconds(1));
+        assert_eq!(machine.report(), report);
+    }
+}
+
+#[test]
 fn time_that_runs_backwards_stands_still() {
     let later = Now::EPOCH + seconds(100);
     let mut machine =
@@ -119,4 +164,101 @@ fn time_that_runs_backwards_stands_still() {
     }
     let Output::Wait(Some(wake)) = machine.poll_output(Now::EPOCH) else { panic!() };
     assert_eq!(wake, later.monotonic + millis(5_250));
+}
+
+#[test]
+fn are_not_asked_of_an_srv_target_once_the_well_known_leads_elsewhere() {
+    let mut world = with_m()
+        .delegates("a.example", "m.example")
+        .srv("_matrix-fed._tcp.a.example", &[(0, 0, 443, "b.example.")])
+        .after("SRV _matrix-fed._tcp.a.example", millis(25));
+    for shared in [false, true] {
+        world.shared = shared;
+        let run = world.resolve_once("a.example", &lenient());
+        assert_eq!(run.took, millis(30));
+        assert!(!run.asked.iter().any(|it| it.ends_with("b.example")), "{:?}", run.asked);
+    }
+}
+
+/// Speaks to a machine until it asks something; `None`: it waits.
+fn asked<T: std::fmt::Debug>(output: Output<T>) -> Option<Question> {
+    match output {
+        Output::Ask(question) => Some(question),
+        Output::Wait(_) => None,
+        Output::Done(done) => panic!("{done:?}"),
+    }
+}
+
+#[test]
+fn can_be_answered_from_memory_with_what_is_left_of_the_lifetime() {
+    let (start, config) = (Now::EPOCH + seconds(100), Arc::new(lenient()));
+    let part = |question: &DnsQuestion| {
+        let answer = a().dns_answer(&question.to_string());
+        let at = (Now::EPOCH + seconds(60)).monotonic;
+        Arc::new(DnsPart::new(question, answer, at, None, &config.dns))
+    };
+    let source = Source::Memory { age: seconds(40) };
+
+    let name = "a.example:443".parse().unwrap();
+    let mut machine = Discovery::new(name, Arc::clone(&config), start, 0);
+    while let Output::Ask(Question::Dns { token, question }) = machine.poll_output(start) {
+        machine.handle_dns_part(token, part(&question), source, start);
+    }
+    let Output::Done(Ok(target)) = machine.poll_output(start) else { panic!() };
+    assert_eq!(support::endpoints(&target), ["a.example:443@192.0.2.1"]);
+    assert_eq!(target.lifetimes().addresses, Some(seconds(260)));
+    assert!(machine.report().dns.iter().all(|exchange| exchange.source == source));
+
+    let host = "a.example".parse().unwrap();
+    let mut machine = WellKnownLookup::new(host, Arc::clone(&config), start, 0);
+    while let Some(question) = asked(machine.poll_output(start)) {
+        if let Question::Dns { token, question } = question {
+            machine.handle_dns_part(token, part(&question), source, start);
+        }
+    }
+    let report = machine.report();
+    assert_eq!(report.hops[0].addresses, ["192.0.2.1:443".parse().unwrap()]);
+    assert_eq!(report.dns.len(), 2);
+    assert!(report.dns.iter().all(|exchange| exchange.source == source));
+}
+
+#[test]
+fn that_nobody_will_answer_matter_only_where_the_answer_is_needed() {
+    let is = |question: &Question, text: &str| matches!(question, Question::Dns { question, .. } if question.to_string() == text);
+    for (name, given_up, fails) in [
+        ("a.example:443", "A a.example", true),
+        ("a.example:443", "AAAA a.example", true),
+        ("a.example", "SRV _matrix._tcp.a.example", false),
+        ("a.example", "A a.example", true),
+    ] {
+        let world = a().delegates("a.example", "192.0.2.3");
+        let config = Arc::new(lenient());
+        let mut machine = Discovery::new(name.parse().unwrap(), config, Now::EPOCH, 0);
+        let mut questions = Vec::new();
+        while let Some(question) = asked(machine.poll_output(Now::EPOCH)) {
+            questions.push(question);
+        }
+        let lost = questions.iter().position(|question| is(question, given_up)).unwrap();
+        let Question::Dns { token, .. } = questions.remove(lost) else { panic!() };
+        machine.give_up_dns(token, Now::EPOCH);
+        let outcome = loop {
+            match machine.poll_output(Now::EPOCH) {
+                Output::Done(outcome) => break outcome,
+                Output::Ask(question) => questions.push(question),
+                Output::Wait(_) => match questions.pop().expect("an end") {
+                    Question::Dns { token, question } => {
+                        let answer = world.dns_answer(&question.to_string());
+                        machine.handle_dns(token, answer, Now::EPOCH);
+                    }
+                    Question::Fetch { token, fetch } => {
+                        let response = world.response(&fetch.request.uri().to_string());
+                        machine.handle_response(token, response, Now::EPOCH);
+                    }
+                    other => panic!("{other:?}"),
+                },
+            }
+        };
+        let kind = outcome.err().map(|error| error.kind());
+        assert_eq!(kind, fails.then_some("adapter_failed"), "{name} without {given_up}");
+    }
 }

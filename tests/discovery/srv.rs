@@ -156,6 +156,17 @@ fn targets_without_addresses_are_left_out() {
     let run = world.resolve("a.example", &lenient());
     assert_eq!(run.endpoints(), ["m.example:443@192.0.2.2"]);
     assert_eq!(run.warnings(), ["srv_target_without_address"]);
+    // How each family failed stands in that warning.
+    let world = world
+        .fails("A nowhere.example", DnsFailure::Refused)
+        .fails("AAAA nowhere.example", DnsFailure::Refused);
+    let run = world.resolve("a.example", &lenient());
+    assert_eq!(run.warnings(), ["srv_target_without_address"]);
+    assert_eq!(
+        run.target().warnings()[0].to_string(),
+        "an SRV target has no usable address: nowhere.example (A: the DNS server refused \
+         (REFUSED), AAAA: the DNS server refused (REFUSED))"
+    );
 }
 
 #[test]

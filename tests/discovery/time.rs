@@ -1,5 +1,7 @@
 //! Graces, limits and round trips.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -127,7 +129,7 @@ fn a_silent_dns_question_times_out_after_five_seconds() {
 #[test]
 fn a_limit_can_be_as_long_as_there_is_time() {
     let mut time = TimeLimits::default();
-    time.dns = std::time::Duration::MAX;
+    time.dns = Duration::MAX;
     let run = a().never("A a.example").resolve_once("a.example:443", &lenient().with_time(time));
     assert_eq!(run.error().kind(), "deadline_exceeded");
     assert_eq!(run.took, seconds(30));
@@ -157,6 +159,104 @@ fn the_deadline_names_what_was_waited_for() {
     };
     assert_eq!(*limit, seconds(2));
     assert_eq!(waiting_for, &[format!("GET {URL}")]);
+    assert_eq!(
+        run.error().to_string(),
+        format!("resolving a.example took longer than 2 s; still waiting for GET {URL}")
+    );
+}
+
+#[test]
+fn the_deadline_names_nothing_else() {
+    let fed = "SRV _matrix-fed._tcp.a.example";
+    for (world, waiting_for) in [
+        // Without addresses there is no fetch yet, ...
+        (a().never("A a.example").never("AAAA a.example"), vec!["A a.example", "AAAA a.example"]),
+        // ... and once its answer is there no more.
+        (a().page(URL, 404, &[], "").never(fed), vec![fed]),
+    ] {
+        let mut config = lenient();
+        config.time.discovery = seconds(2);
+        let run = world.resolve_once("a.example", &config);
+        let ResolveError::DeadlineExceeded { waiting_for: named, .. } = run.error() else {
+            panic!("{:?}", run.error());
+        };
+        assert_eq!(named, &waiting_for);
+    }
+}
+
+/// Polls a machine that shares its well-known, at the times it asks for, until it is done; what
+/// DNS is asked is answered, the well-known never is.
+fn without_the_shared_look_up(config: Config) -> (Discovery, Duration) {
+    let mut now = Now::EPOCH;
+    let mut machine = Discovery::new("a.example".parse().unwrap(), Arc::new(config), now, 0)
+        .with_shared_well_known();
+    loop {
+        match machine.poll_output(now) {
+            Output::Ask(Question::Dns { token, question }) => {
+                machine.handle_dns(token, a().dns_answer(&question.to_string()), now);
+            }
+            Output::Ask(_) => {}
+            Output::Wait(until) => {
+                let wait = until.expect("an end to the wait").since(now.monotonic);
+                assert!(!wait.is_zero(), "it waits for what has passed");
+                now = now + wait;
+            }
+            Output::Done(_) => return (machine, now.monotonic.since_origin()),
+        }
+    }
+}
+
+#[test]
+fn a_shared_look_up_that_never_ends_is_given_up_a_second_after_its_limit() {
+    let (machine, took) = without_the_shared_look_up(lenient());
+    assert_eq!(took, seconds(16));
+    let report = machine.report();
+    let well_known = report.well_known.as_ref().unwrap();
+    let limit = seconds(15);
+    assert_eq!(well_known.result, Some(Err(WellKnownFailure::TimedOut { limit })));
+    assert_eq!(well_known.failures, 1);
+
+    let mut config = lenient();
+    config.time.discovery = seconds(2);
+    let (machine, took) = without_the_shared_look_up(config);
+    assert_eq!(took, seconds(2));
+    let error = machine.report().error.unwrap();
+    assert!(error.to_string().ends_with("waiting for the well-known of a.example"), "{error}");
+}
+
+#[test]
+fn an_answer_counts_until_its_limit_and_not_at_it() {
+    let question = "SRV _matrix-fed._tcp.a.example";
+    let world = with_m().srv(&question[4..], &[(0, 0, 443, "m.example.")]);
+    let config = lenient().with_speculation(Speculation::Full);
+    for (delay, step) in [(5_249, Step::Srv), (5_250, Step::DefaultPort)] {
+        let run = world.clone().after(question, millis(delay)).resolve_once("a.example", &config);
+        assert_eq!(run.target().step(), step, "{delay}");
+    }
+}
+
+#[test]
+fn a_target_is_fresh_until_its_first_part_ends() {
+    let run = with_m()
+        .page(URL, 200, &[("cache-control", "max-age=100")], delegation())
+        .resolve_once("a.example", &lenient());
+    let target = run.target();
+    let decided = target.decided();
+    assert_eq!(decided, Now::EPOCH + run.took);
+    let until = target.until().unwrap();
+    assert_eq!(until, decided.monotonic + target.lifetimes().least().unwrap());
+    assert_eq!(until, Now::EPOCH.monotonic + millis(100_020));
+    assert!(target.is_fresh(decided.monotonic));
+    assert!(target.is_fresh(Now::EPOCH.monotonic + millis(100_019)));
+    assert!(!target.is_fresh(until));
+    assert!(!target.is_fresh(until + millis(1)));
+    let literal = World::new().resolve_once("192.0.2.1", &lenient());
+    assert!(literal.target().is_fresh(until));
+}
+
+#[test]
+fn a_point_in_time_is_printed_in_seconds() {
+    assert_eq!((Now::EPOCH + millis(1_500)).monotonic.to_string(), "+1.500 s");
 }
 
 #[test]

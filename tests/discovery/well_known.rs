@@ -1,5 +1,7 @@
 //! The well-known document: what is valid, what is not, and what comes of it.
 
+use matrix_delegation::Fetch;
+
 use super::*;
 
 fn failure(world: &World) -> (Step, WellKnownFailure) {
@@ -74,22 +76,68 @@ fn the_fetch_is_told_all_it_needs() {
     }
 }
 
-#[test]
-fn the_user_agent_is_replaceable() {
-    let config = lenient().with_user_agent("homeserver/2".parse().unwrap());
+/// The first fetch for a.example.
+fn first_fetch(config: Config) -> Box<Fetch> {
     let mut machine = Discovery::new("a.example".parse().unwrap(), Arc::new(config), Now::EPOCH, 0);
     loop {
         match machine.poll_output(Now::EPOCH) {
             Output::Ask(Question::Dns { token, question }) => {
                 machine.handle_dns(token, a().dns_answer(&question.to_string()), Now::EPOCH);
             }
-            Output::Ask(Question::Fetch { fetch, .. }) => {
-                assert_eq!(fetch.request.headers()["user-agent"], "homeserver/2");
-                return;
-            }
+            Output::Ask(Question::Fetch { fetch, .. }) => return fetch,
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn the_user_agent_is_replaceable() {
+    let config = lenient().with_user_agent("homeserver/2".parse().unwrap());
+    assert_eq!(first_fetch(config).request.headers()["user-agent"], "homeserver/2");
+}
+
+#[test]
+fn the_fetch_is_told_whether_a_proxy_looks_its_host_up() {
+    let fetch = first_fetch(lenient());
+    assert!(!fetch.left_to_proxy && !fetch.addresses.is_empty());
+    let fetch = first_fetch(lenient().with_addresses(AddressFamilies::Leave));
+    assert!(fetch.left_to_proxy && fetch.addresses.is_empty());
+}
+
+/// A tenth, where that is less than 100 ms.
+#[test]
+fn the_fetch_ends_a_little_before_the_limit_on_all_of_the_well_known() {
+    for (limit, total) in [(15_000, 14_900), (1_000, 900), (500, 450)] {
+        let mut config = lenient();
+        config.time.well_known = millis(limit);
+        assert_eq!(first_fetch(config).limits.total, millis(total));
+    }
+}
+
+#[test]
+fn retry_after_is_heeded_of_a_429_alone() {
+    let mut config = lenient();
+    config.well_known.jitter_percent = 0;
+    for (status, kept) in [(429, 7200), (503, 120), (404, 3600)] {
+        let world = a().page(URL, status, &[("retry-after", "7200")], "");
+        let lifetimes = world.resolve_once("a.example", &config).target().lifetimes();
+        assert_eq!(whole(lifetimes.well_known), Some(kept), "{status}");
+    }
+}
+
+#[test]
+fn a_host_without_an_address_is_so_for_as_long_as_dns_says() {
+    let world = World::new()
+        .none("A a.example", NoRecord::NotImplemented)
+        .none("AAAA a.example", NoRecord::NxDomain);
+    let (_, failure) = failure(
+        &world
+            .srv("_matrix-fed._tcp.a.example", &[(0, 0, 1, "m.example.")])
+            .host("m.example", &["192.0.2.2"]),
+    );
+    let host = "a.example".parse().unwrap();
+    let (kind, lifetime) = (NoRecord::NotImplemented, seconds(60));
+    assert_eq!(failure, WellKnownFailure::NoAddress { host, kind, lifetime });
 }
 
 #[test]
@@ -119,6 +167,13 @@ fn a_body_at_the_limit_is_read_and_one_over_is_not() {
         let run = with_m().well_known("a.example", &body).resolve("a.example", &lenient());
         assert_eq!(run.target().step(), step, "{spaces}");
     }
+    // A fetch that keeps to no limit does not lift it, and it is no matter of the document.
+    let mut config = lenient();
+    config.limits.body_bytes = delegation().len() - 1;
+    let run = with_m().well_known("a.example", delegation()).resolve("a.example", &config);
+    let limit = config.limits.body_bytes;
+    let result = run.report.well_known.unwrap().result;
+    assert_eq!(result, Some(Err(WellKnownFailure::TooLarge { limit })));
 }
 
 #[test]

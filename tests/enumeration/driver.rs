@@ -3,20 +3,47 @@
 use std::sync::Arc;
 
 use matrix_delegation::{
-    Config, DelegationTarget, Discovery, DnsFailurePolicy, DnsQuestion, DnsToken, Fetch,
-    FetchToken, Now, Outcome, Output, Question, ServerName, Service, Source, Step, WellKnownAnswer,
-    WellKnownFailure, WellKnownLookup, WellKnownToken,
+    Config, DelegationTarget, Discovery, DnsFailurePolicy, DnsQuestion, DnsToken, Family, Fetch,
+    FetchToken, Monotonic, Now, Outcome, Output, Question, ServerName, Service, Source, Step,
+    WellKnownAnswer, WellKnownFailure, WellKnownLookup, WellKnownToken,
 };
 
-use super::world::{
-    Addresses, Answers, Document, NAMES, Srv, World, is_blocked, most_questions, port,
-};
+use super::document::Document;
+use super::world::{Addresses, Answers, NAMES, Srv, World, is_blocked, most_questions, port};
 
 /// A question that waits for its answer.
-enum Open {
+#[derive(Debug)]
+pub(crate) enum Open {
     Dns(DnsToken, DnsQuestion),
     Fetch(FetchToken, http::Uri),
     WellKnown(WellKnownToken),
+}
+
+/// What is asked, whatever the token.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Dns(DnsQuestion),
+    Fetch(String),
+    WellKnown,
+}
+
+impl Open {
+    pub(crate) fn is(&self, key: &Key) -> bool {
+        match (self, key) {
+            (Self::Dns(_, question), Key::Dns(other)) => question == other,
+            (Self::Fetch(_, uri), Key::Fetch(other)) => uri == other.as_str(),
+            (Self::WellKnown(_), Key::WellKnown) => true,
+            _ => false,
+        }
+    }
+
+    fn key(&self) -> Key {
+        match self {
+            Self::Dns(_, question) => Key::Dns(question.clone()),
+            Self::Fetch(_, uri) => Key::Fetch(uri.to_string()),
+            Self::WellKnown(_) => Key::WellKnown,
+        }
+    }
 }
 
 /// A world, and how it is asked.
@@ -35,64 +62,189 @@ pub(crate) struct Run {
     pub(crate) questions: usize,
 }
 
-impl Case<'_> {
-    /// One run; whenever there is nothing else to do, `choose` says which of so many open questions
-    /// is answered. Everything stands still but for what is never answered.
-    pub(crate) fn run(&self, mut choose: impl FnMut(usize) -> usize) -> Run {
-        let mut now = Now::EPOCH;
-        let mut machine = Discovery::new(self.name.clone(), Arc::clone(self.config), now, 7);
-        if self.shared.is_some() {
+/// A run under way.
+pub(crate) struct Session<'a> {
+    case: &'a Case<'a>,
+    machine: Discovery,
+    now: Now,
+    /// What may be answered now.
+    pub(crate) open: Vec<Open>,
+    /// What is answered after all time for the well-known is over.
+    late: Vec<Open>,
+    /// What was asked so far.
+    dns: Vec<DnsQuestion>,
+    fetches: usize,
+    outcome: Option<Outcome>,
+    /// Until when the machine waits.
+    pub(crate) until: Option<Monotonic>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn begin(case: &'a Case<'a>) -> Self {
+        let now = Now::EPOCH;
+        let mut machine = Discovery::new(case.name.clone(), Arc::clone(case.config), now, 7);
+        if case.shared.is_some() {
             machine = machine.with_shared_well_known();
         }
-        let mut open = Vec::with_capacity(16);
-        let mut asked = Asked { case: self, dns: Vec::with_capacity(24), fetches: 0 };
-        let outcome = loop {
-            let until = match machine.poll_output(now) {
-                Output::Done(outcome) => break outcome,
+        let mut session = Self {
+            case,
+            machine,
+            now,
+            open: Vec::with_capacity(16),
+            late: Vec::new(),
+            dns: Vec::with_capacity(24),
+            fetches: 0,
+            outcome: None,
+            until: None,
+        };
+        session.settle();
+        session
+    }
+
+    /// Asks what the machine wants until it is over or only an answer helps. Time passes only where
+    /// no answer is left to give.
+    fn settle(&mut self) {
+        loop {
+            let until = match self.machine.poll_output(self.now) {
+                Output::Done(outcome) => {
+                    self.finish(outcome);
+                    return;
+                }
                 Output::Ask(question) => {
-                    open.extend(asked.take(question));
+                    self.take(question);
                     continue;
                 }
                 Output::Wait(until) => until.expect("an end to the wait"),
             };
-            assert!(until > now.monotonic, "it waits for what has passed");
-            if open.is_empty() {
-                now = now + until.since(now.monotonic);
-            } else {
-                let next = open.remove(choose(open.len()));
-                self.answer(&mut machine, next, now);
+            assert!(until > self.now.monotonic, "it waits for what has passed");
+            self.until = Some(until);
+            if !self.open.is_empty() {
+                return;
             }
-        };
-        // (6) It ends, after a bounded number of questions.
-        let questions = asked.dns.len() + asked.fetches;
-        assert!(questions <= most_questions(self.config), "{questions} questions");
-        self.check_outcome(&outcome);
-        // (9) What comes after the end changes nothing.
-        for late in open {
-            self.answer(&mut machine, late, now);
+            self.now = self.now + until.since(self.now.monotonic);
+            if self.now.monotonic.since_origin() >= self.case.config.time.well_known {
+                self.open.append(&mut self.late);
+            }
         }
-        let Output::Done(again) = machine.poll_output(now) else { panic!("it began anew") };
+    }
+
+    pub(crate) fn answer(&mut self, index: usize) {
+        let open = self.open.remove(index);
+        self.deliver(open);
+        self.settle();
+    }
+
+    fn deliver(&mut self, open: Open) {
+        let Case { answers, world, .. } = *self.case;
+        let (machine, now) = (&mut self.machine, self.now);
+        match open {
+            Open::Dns(token, question) => {
+                machine.handle_dns(token, answers.dns(world, &question), now);
+            }
+            Open::Fetch(token, uri) => {
+                machine.handle_response(token, answers.response(world, &uri), now);
+            }
+            Open::WellKnown(token) => {
+                let answer = Arc::clone(self.case.shared.expect("an answer"));
+                machine.handle_well_known(token, answer, Source::Asked, None, now);
+            }
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// The machine, with every field of it.
+    pub(crate) fn details(&self) -> String {
+        format!("{:?}", self.machine)
+    }
+
+    /// What may be answered now, in the order of the questions.
+    pub(crate) fn open_keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.open.iter().map(Open::key).collect();
+        keys.sort();
+        keys
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        // (6) It ends, after a bounded number of questions.
+        let questions = self.dns.len() + self.fetches;
+        assert!(questions <= most_questions(self.case.config), "{questions} questions");
+        self.case.check_outcome(&outcome);
+        (self.outcome, self.until) = (Some(outcome), None);
+    }
+
+    /// (9) What comes after the end changes nothing.
+    fn end(mut self) -> Run {
+        let open = std::mem::take(&mut self.open);
+        for late in open.into_iter().chain(std::mem::take(&mut self.late)) {
+            self.deliver(late);
+        }
+        let Output::Done(again) = self.machine.poll_output(self.now) else {
+            panic!("it began anew")
+        };
+        let outcome = self.outcome.expect("an end");
         match (&outcome, &again) {
             (Ok(before), Ok(after)) => assert!(Arc::ptr_eq(before, after)),
             (before, after) => assert_eq!(before, after),
         }
-        Run { outcome, questions }
+        Run { outcome, questions: self.dns.len() + self.fetches }
     }
 
-    fn answer(&self, machine: &mut Discovery, open: Open, now: Now) {
-        match open {
-            Open::Dns(token, question) => {
-                machine.handle_dns(token, self.answers.dns(self.world, &question), now);
+    /// Notes a question and checks that it may be asked.
+    fn take(&mut self, question: Question) {
+        // (1) An IP literal or a port asks for no well-known and no SRV.
+        let alone = decides_by_itself(self.case.name);
+        let document = self.case.world.document;
+        let open = match question {
+            Question::Dns { token, question } => {
+                assert!(!alone || matches!(question, DnsQuestion::Addresses { .. }));
+                assert!(!self.dns.contains(&question), "asked twice: {question}");
+                self.dns.push(question.clone());
+                self.open.push(Open::Dns(token, question));
+                return;
             }
-            Open::Fetch(token, uri) => {
-                let response = self.answers.response(self.world, &uri).expect("a response");
-                machine.handle_response(token, response, now);
+            Question::Fetch { token, fetch } => {
+                assert!(!alone && self.case.shared.is_none());
+                self.case.check_fetch(&fetch);
+                self.fetches += 1;
+                Open::Fetch(token, fetch.request.uri().clone())
             }
-            Open::WellKnown(token) => {
-                let answer = Arc::clone(self.shared.expect("an answer"));
-                machine.handle_well_known(token, answer, Source::Asked, None, now);
+            Question::WellKnown { token, host } => {
+                assert!(!alone && self.case.shared.is_some());
+                assert_eq!(host.as_str(), "a.example");
+                self.fetches += 1;
+                assert_eq!(self.fetches, 1);
+                // Where the look-up fails before it fetches anything, nothing is late.
+                let result = self.case.shared.map(|shared| shared.result());
+                if !matches!(result, Some(Err(WellKnownFailure::TimedOut { .. }))) {
+                    self.open.push(Open::WellKnown(token));
+                    return;
+                }
+                Open::WellKnown(token)
             }
+            other => panic!("unknown question {other:?}"),
+        };
+        match document {
+            Document::Never => {}
+            Document::Late => self.late.push(open),
+            _ => self.open.push(open),
         }
+    }
+}
+
+impl Case<'_> {
+    /// One run; whenever there is nothing else to do, `choose` says which of so many open questions
+    /// is answered.
+    pub(crate) fn run(&self, mut choose: impl FnMut(usize) -> usize) -> Run {
+        let mut session = Session::begin(self);
+        while session.outcome.is_none() {
+            let next = choose(session.open.len());
+            session.answer(next);
+        }
+        session.end()
     }
 
     /// (7) No connection goes to a blocked address.
@@ -172,47 +324,6 @@ impl Case<'_> {
     }
 }
 
-/// What a run has asked so far.
-struct Asked<'a> {
-    case: &'a Case<'a>,
-    dns: Vec<DnsQuestion>,
-    fetches: usize,
-}
-
-impl Asked<'_> {
-    /// Notes a question and checks that it may be asked; `None` if it is never answered.
-    fn take(&mut self, question: Question) -> Option<Open> {
-        // (1) An IP literal or a port asks for no well-known and no SRV.
-        let alone = decides_by_itself(self.case.name);
-        match question {
-            Question::Dns { token, question } => {
-                assert!(!alone || matches!(question, DnsQuestion::Addresses { .. }));
-                assert!(!self.dns.contains(&question), "asked twice: {question}");
-                self.dns.push(question.clone());
-                Some(Open::Dns(token, question))
-            }
-            Question::Fetch { token, fetch } => {
-                assert!(!alone && self.case.shared.is_none());
-                self.case.check_fetch(&fetch);
-                self.fetches += 1;
-                let uri = fetch.request.uri().clone();
-                (self.case.world.document != Document::Never).then_some(Open::Fetch(token, uri))
-            }
-            Question::WellKnown { token, host } => {
-                assert!(!alone && self.case.shared.is_some());
-                assert_eq!(host.as_str(), "a.example");
-                self.fetches += 1;
-                assert_eq!(self.fetches, 1);
-                // Whoever looks it up and is not answered does not answer, either.
-                let never =
-                    matches!(self.case.shared?.result(), Err(WellKnownFailure::TimedOut { .. }));
-                (!never).then_some(Open::WellKnown(token))
-            }
-            other => panic!("unknown question {other:?}"),
-        }
-    }
-}
-
 /// What comes of the well-known of `a.example` by itself.
 pub(crate) fn look_up(
     answers: &Answers,
@@ -230,7 +341,8 @@ pub(crate) fn look_up(
                 machine.handle_dns(token, answers.dns(world, &question), now);
             }
             Output::Ask(Question::Fetch { token, fetch }) => {
-                if let Some(response) = answers.response(world, fetch.request.uri()) {
+                if !matches!(world.document, Document::Never | Document::Late) {
+                    let response = answers.response(world, fetch.request.uri());
                     machine.handle_response(token, response, now);
                 }
             }
@@ -245,8 +357,9 @@ fn decides_by_itself(name: &ServerName) -> bool {
 
 /// Whether there is no valid well-known in this world.
 pub(crate) fn document_fails(world: World, config: &Config) -> bool {
-    let asked = !config.addresses.families().is_empty();
-    world.document.delegates().is_none() || asked && world.host != Addresses::Some
+    let families = config.addresses.families();
+    let found = |family: &Family| world.host[*family as usize] == Addresses::Some;
+    world.document.delegates().is_none() || !families.is_empty() && !families.iter().any(found)
 }
 
 /// Whether two runs lead to the same place.

@@ -10,11 +10,24 @@
 //! 8. Speculation on or off, the well-known shared or not, answers in any order: the same target.
 //! 9. No panic, and nothing changes after the end.
 //!
+//! The classes: `document` has what comes of a well-known, each way to be valid and each to fail;
+//! `world` has what DNS says of SRV names and addresses. One answer stands for its class: that there
+//! is no record for every way in which there is none, SERVFAIL for every failure, one address for
+//! any number of them. What tells these apart is tested where it is decided: `golden_table`,
+//! `lifetimes`, and the model with random ones.
+//!
+//! The product takes all classes of one family beside the same of the other; where they differ is a
+//! product of its own. Each world is run with and without speculation, with the well-known asked
+//! hop by hop and whole, answered as asked and the newest question first.
+//!
 //! `driver` checks what one run shows; here and in `orders` runs are compared. Every run counts, and
 //! `cargo test --test enumeration -- --nocapture` prints how many there were. With
-//! `ENUMERATION=full` IPv4 alone and IPv6 alone have their turns, too, and more orders of arrival.
+//! `ENUMERATION=full` IPv4 alone and IPv6 alone have their turns, too, and every order of arrival of
+//! more worlds and under every preset; with `ENUMERATION=reduced` each preset has but few classes of
+//! addresses of the server itself, and the orders are those of the first preset.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod document;
 mod driver;
 mod orders;
 mod world;
@@ -24,8 +37,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use matrix_delegation::{AddressFamilies, Config, Outcome, ServerName, WellKnownAnswer};
 
+use document::Document;
 use driver::{Case, document_fails, look_up, same};
-use world::{Addresses, Answers, Document, NAMES, Srv, World, configs};
+use world::{Addresses, Answers, NAMES, Srv, World, configs};
 
 /// How many runs there were, of how many worlds, and the most questions that one asked.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,48 +93,62 @@ impl Ways<'_> {
     }
 }
 
-/// Every world in which these three differ from the others.
-fn worlds_with(fed: Srv, matrix: Srv, target: Addresses) -> impl Iterator<Item = World> {
-    Document::ALL.into_iter().flat_map(move |document| {
-        // What is never looked at takes no turn.
+/// Every world in which these differ from the others. What is never looked at takes no turn: so
+/// where the host of the document has no good address, one way to fail stands for all, but in the
+/// long run. It does so everywhere when reduced; the orders of arrival have the others.
+fn worlds_with(template: World, families: AddressFamilies) -> impl Iterator<Item = World> {
+    let fetched = families == AddressFamilies::Leave || template.host.contains(&Addresses::Some);
+    let all = fetched && !wanted("reduced") || wanted("full");
+    let takes_a_turn = move |document: &Document| {
+        all || *document == Document::NotFound || document.delegates().is_some()
+    };
+    Document::ALL.into_iter().filter(takes_a_turn).flat_map(move |document| {
         let owns: &[Srv] =
             if document.asks_srv_of_another() { &[Srv::None, Srv::One] } else { &[Srv::None] };
         let delegates = if document.asks_addresses_of_another() {
-            &Addresses::ALL[..]
+            classes(families)
         } else {
-            &[Addresses::Some]
+            &Addresses::BOTH[..1]
         };
         owns.iter().flat_map(move |own| {
             delegates.iter().map(move |delegate| World {
                 document,
-                fed,
-                matrix,
                 own: *own,
-                host: Addresses::Some,
                 delegate: *delegate,
-                target,
+                ..template
             })
         })
     })
 }
 
+/// Every class of addresses, the same in both families; where none are asked for, there is one.
+const fn classes(families: AddressFamilies) -> &'static [[Addresses; 2]] {
+    match families {
+        AddressFamilies::Leave => Addresses::BOTH.first_chunk::<1>().unwrap(),
+        _ => &Addresses::BOTH,
+    }
+}
+
 /// Every world of a server name without a port, under one configuration and with one class of
 /// addresses of that name.
-fn enumerate(configs: &[Arc<Config>; 2], host: Addresses) -> Tally {
+fn enumerate(configs: &[Arc<Config>; 2], host: [Addresses; 2]) -> Tally {
     let (answers, name) = (Answers::new(), NAMES[0].0.parse().unwrap());
     let mut ways = Ways { answers: &answers, name: &name, configs, tally: Tally::default() };
-    let template = worlds_with(Srv::None, Srv::None, Addresses::Some).next().unwrap();
-    let looked_up = Document::ALL.map(|document| {
-        let world = World { document, host, ..template };
-        look_up(&answers, world, &configs[0])
-    });
-    for fed in Srv::ALL {
-        for matrix in Srv::ALL {
-            for target in Addresses::ALL {
+    let looked_up = Document::ALL
+        .map(|document| look_up(&answers, World { document, host, ..World::PLAIN }, &configs[0]));
+    let families = configs[0].addresses;
+    for (fed_at, fed) in Srv::ALL.into_iter().enumerate() {
+        for (matrix_at, matrix) in Srv::ALL.into_iter().enumerate() {
+            for (target_at, target) in classes(families).iter().enumerate() {
+                // Reduced, any two classes still meet, but not any three.
+                let turn = (fed_at + matrix_at) % classes(families).len();
+                if wanted("reduced") && turn != target_at {
+                    continue;
+                }
                 let mut not_found = None;
-                for world in worlds_with(fed, matrix, target) {
-                    let world = World { host, ..world };
-                    let shared = &looked_up[world.document as usize];
+                let template = World { fed, matrix, host, target: *target, ..World::PLAIN };
+                for world in worlds_with(template, families) {
+                    let shared = &looked_up[world.document.index()];
                     let outcome = ways.run(world, Some(shared));
                     // (4) However it fails, it leads where a 404 leads.
                     let not_found = not_found.get_or_insert_with(|| outcome.clone());
@@ -135,14 +163,21 @@ fn enumerate(configs: &[Arc<Config>; 2], host: Addresses) -> Tally {
     ways.tally
 }
 
-/// Whether everything is wanted that takes too long for the gate.
-fn is_long_run() -> bool {
-    std::env::var_os("ENUMERATION").is_some_and(|what| what == "full")
+/// Whether `ENUMERATION` says so: `full` is what takes too long for the gate, `reduced` what can be
+/// run a thousand times.
+fn wanted(what: &str) -> bool {
+    std::env::var_os("ENUMERATION").is_some_and(|wanted| wanted == what)
 }
 
 fn families() -> &'static [AddressFamilies] {
     use AddressFamilies::{Both, Leave, V4, V6};
-    if is_long_run() { &[Both, V4, V6, Leave] } else { &[Both, Leave] }
+    if wanted("full") {
+        &[Both, V4, V6, Leave]
+    } else if wanted("reduced") {
+        &[Both]
+    } else {
+        &[Both, Leave]
+    }
 }
 
 #[test]
@@ -150,27 +185,109 @@ fn every_class_of_answer_to_every_question() {
     let mut jobs = Vec::new();
     for families in families() {
         for configs in configs(*families) {
-            jobs.extend(Addresses::ALL.map(|host| (configs.clone(), host)));
+            jobs.extend(classes(*families).iter().map(|host| (configs.clone(), *host)));
         }
     }
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut tally = Tally::default();
-        while let Some((configs, host)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            tally.add(enumerate(configs, *host));
-        }
-        tally
-    };
+    if wanted("reduced") {
+        // Each preset once, and each with another class of addresses.
+        jobs = jobs.into_iter().step_by(Addresses::ALL.len() + 1).collect();
+    }
     let mut tally = Tally::default();
-    std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, Into::into);
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for thread in threads {
-            tally.add(thread.join().unwrap());
-        }
-    });
+    for done in on_all_cores(&jobs, |(configs, host)| enumerate(configs, *host)) {
+        tally.add(done);
+    }
     let Tally { worlds, runs, most } = tally;
     println!("{runs} runs of {worlds} worlds, {most} questions at the most");
+}
+
+/// What comes of each job, in no order.
+fn on_all_cores<J: Sync, T: Send>(jobs: &[J], work: impl Fn(&J) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push(work(job));
+        }
+        done
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, Into::into);
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(take)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// The classes are what their names say, or some way to fail would not be there.
+#[test]
+fn every_class_of_documents_comes_to_what_it_stands_for() {
+    let answers = Answers::new();
+    for families in [AddressFamilies::Both, AddressFamilies::Leave] {
+        for document in Document::ALL {
+            let config = &configs(families)[0][0];
+            let answer = look_up(&answers, World { document, ..World::PLAIN }, config);
+            let expected = document.comes_to(families == AddressFamilies::Leave);
+            let came = match answer.result() {
+                Ok(delegates) => {
+                    let server = delegates.server().as_str();
+                    assert_eq!(Some(server), document.delegates().map(|(name, _)| name));
+                    "Ok".to_owned()
+                }
+                Err(failure) => format!("{failure:?}"),
+            };
+            assert!(came.starts_with(expected), "{document:?}: {came}");
+        }
+    }
+    // The same for the classes of addresses where the document lies.
+    for (host, expected) in [
+        (Addresses::None, "NoAddress { host: DnsName(a.example)"),
+        (Addresses::Blocked, "Blocked { host: Dns(DnsName(a.example))"),
+        (Addresses::Failed, "Dns { host: DnsName(a.example)"),
+    ] {
+        let world = World { host: [host; 2], ..World::PLAIN };
+        let answer = look_up(&answers, world, &configs(AddressFamilies::Both)[0][0]);
+        let came = format!("{:?}", answer.result().as_ref().unwrap_err());
+        assert!(came.starts_with(expected), "{host:?}: {came}");
+    }
+}
+
+/// Where the families differ: each class in the one beside each in the other, of every host whose
+/// addresses decide.
+#[test]
+fn every_class_of_addresses_in_each_family() {
+    let mut worlds = Vec::new();
+    for (document, fed) in [
+        (Document::NotFound, Srv::None),
+        (Document::NotFound, Srv::One),
+        (Document::NotFound, Srv::Several),
+        (Document::NotFound, Srv::Alias),
+        (Document::ToIp, Srv::None),
+        (Document::ToNameAndPort, Srv::None),
+        (Document::ToName, Srv::None),
+        (Document::ToName, Srv::Several),
+    ] {
+        for one in Addresses::pairs() {
+            for other in Addresses::pairs() {
+                let world = World { document, fed, host: one, ..World::PLAIN };
+                worlds.push(if fed == Srv::None {
+                    World { delegate: other, ..world }
+                } else {
+                    World { target: other, ..world }
+                });
+            }
+        }
+    }
+    let presets = configs(AddressFamilies::Both);
+    let tallies = on_all_cores(&presets, |configs| {
+        let (answers, name) = (Answers::new(), NAMES[0].0.parse().unwrap());
+        let mut ways = Ways { answers: &answers, name: &name, configs, tally: Tally::default() };
+        for world in &worlds {
+            let shared = look_up(&answers, *world, &configs[0]);
+            drop(ways.run(*world, Some(&shared)));
+        }
+        ways.tally
+    });
+    let runs: usize = tallies.iter().map(|tally| tally.runs).sum();
+    println!("{runs} runs of worlds whose address families differ");
 }
 
 #[test]
@@ -187,9 +304,11 @@ fn names_that_decide_by_themselves() {
                     configs: &configs,
                     tally: Tally::default(),
                 };
-                for host in Addresses::ALL {
-                    for world in worlds_with(Srv::One, Srv::Several, Addresses::Some) {
-                        drop(ways.run(World { host, ..world }, None));
+                for host in Addresses::pairs() {
+                    let template =
+                        World { fed: Srv::One, matrix: Srv::Several, host, ..World::PLAIN };
+                    for world in worlds_with(template, *families) {
+                        drop(ways.run(world, None));
                     }
                 }
                 tally.add(ways.tally);

@@ -1,105 +1,41 @@
-//! Every class of answer to every question, and what a machine is told in each.
+//! Every class of answer to every question to DNS, and what a machine is told in each.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
 use matrix_delegation::{
-    AddressFamilies, AddressPolicy, Body, Config, DnsAnswer, DnsFailure, DnsQuestion, Family,
-    FetchFailure, FetchFailureKind, NoRecord, Records, Service, Speculation, SrvRecord,
+    AddressFamilies, AddressPolicy, Config, DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord,
+    Records, Service, Speculation, SrvRecord,
 };
 
-pub(crate) type Fetched = Result<Response<Body>, FetchFailure>;
-
-/// What comes of `https://a.example/.well-known/matrix/server`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Document {
-    NotFound,
-    ToIp,
-    ToBlockedIp,
-    ToNameAndPort,
-    ToName,
-    ToItself,
-    RedirectToGood,
-    ServerError,
-    Refused,
-    BadBody,
-    TooLarge,
-    Never,
-    RedirectToNoAddress,
-    RedirectToFailed,
-    RedirectToBlocked,
-    RedirectToBlockedIp,
-    RedirectToHttp,
-    RedirectInCircle,
-    RedirectTooOften,
-}
-
-impl Document {
-    /// 404 first: the others are compared with it.
-    pub(crate) const ALL: [Self; 19] = [
-        Self::NotFound,
-        Self::ToIp,
-        Self::ToBlockedIp,
-        Self::ToNameAndPort,
-        Self::ToName,
-        Self::ToItself,
-        Self::RedirectToGood,
-        Self::ServerError,
-        Self::Refused,
-        Self::BadBody,
-        Self::TooLarge,
-        Self::Never,
-        Self::RedirectToNoAddress,
-        Self::RedirectToFailed,
-        Self::RedirectToBlocked,
-        Self::RedirectToBlockedIp,
-        Self::RedirectToHttp,
-        Self::RedirectInCircle,
-        Self::RedirectTooOften,
-    ];
-
-    /// The name delegated to, and its host.
-    pub(crate) fn delegates(self) -> Option<(&'static str, &'static str)> {
-        Some(match self {
-            Self::ToIp => ("192.0.2.77:9", "192.0.2.77"),
-            Self::ToBlockedIp => ("10.0.0.77", "10.0.0.77"),
-            Self::ToNameAndPort => ("M.example:443", "m.example"),
-            Self::ToName | Self::RedirectToGood => ("M.example", "m.example"),
-            Self::ToItself => ("a.Example", "a.example"),
-            _ => return None,
-        })
-    }
-
-    /// Whether the SRV records and addresses of another host decide.
-    pub(crate) fn asks_srv_of_another(self) -> bool {
-        matches!(self, Self::ToName | Self::RedirectToGood)
-    }
-
-    pub(crate) fn asks_addresses_of_another(self) -> bool {
-        self.asks_srv_of_another() || self == Self::ToNameAndPort
-    }
-}
+use super::document::{Document, Fetched, redirected};
 
 /// What is said of one SRV name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Srv {
     One,
-    /// Over two priorities, one target as the class of targets says, one good.
+    /// One more than are used, over three priorities: the first target as the class of targets
+    /// says, the second good, the third never to be asked for.
     Several,
+    /// `.` alone: there is no such service.
     Root,
+    /// `.` beside a target that is an alias.
+    RootAndAlias,
+    /// A target that is an alias.
     Alias,
+    /// Port 0 and an IP address.
     Unusable,
     None,
     Failed,
 }
 
 impl Srv {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::One,
         Self::Several,
         Self::Root,
+        Self::RootAndAlias,
         Self::Alias,
         Self::Unusable,
         Self::None,
@@ -107,7 +43,7 @@ impl Srv {
     ];
 }
 
-/// What is said of a host's addresses, in both families.
+/// What is said of the addresses of a host in one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Addresses {
     Some,
@@ -118,6 +54,15 @@ pub(crate) enum Addresses {
 
 impl Addresses {
     pub(crate) const ALL: [Self; 4] = [Self::Some, Self::None, Self::Blocked, Self::Failed];
+
+    /// The same in both families.
+    pub(crate) const BOTH: [[Self; 2]; 4] =
+        [[Self::Some; 2], [Self::None; 2], [Self::Blocked; 2], [Self::Failed; 2]];
+
+    /// Each class in the one family beside each in the other.
+    pub(crate) fn pairs() -> impl Iterator<Item = [Self; 2]> {
+        Self::ALL.into_iter().flat_map(|v4| Self::ALL.map(|v6| [v4, v6]))
+    }
 }
 
 /// One combination of all of these.
@@ -128,9 +73,23 @@ pub(crate) struct World {
     pub(crate) matrix: Srv,
     /// Of the server name itself, where another host's SRV records decide.
     pub(crate) own: Srv,
-    pub(crate) host: Addresses,
-    pub(crate) delegate: Addresses,
-    pub(crate) target: Addresses,
+    /// IPv4, IPv6.
+    pub(crate) host: [Addresses; 2],
+    pub(crate) delegate: [Addresses; 2],
+    pub(crate) target: [Addresses; 2],
+}
+
+impl World {
+    /// Nothing but the server itself.
+    pub(crate) const PLAIN: Self = Self {
+        document: Document::NotFound,
+        fed: Srv::None,
+        matrix: Srv::None,
+        own: Srv::None,
+        host: [Addresses::Some; 2],
+        delegate: [Addresses::Some; 2],
+        target: [Addresses::Some; 2],
+    };
 }
 
 /// Answers, made once.
@@ -138,14 +97,13 @@ pub(crate) struct Answers {
     /// By host, family and class.
     addresses: Vec<[[DnsAnswer; 4]; 2]>,
     /// By owner, service and class.
-    srv: [[[DnsAnswer; 7]; 2]; 2],
+    srv: [[[DnsAnswer; 8]; 2]; 2],
     documents: Vec<Fetched>,
-    redirected: [Response<Body>; 4],
 }
 
-/// By their first letters: the server, the delegate, three SRV targets (as the class says, good,
-/// an alias), one of the server's own that should not matter, and where redirects go.
-const HOSTS: &[u8; 7] = b"amtucsr";
+/// By their first letters: the server, the delegate, three SRV targets (as the class says, good, an
+/// alias), and where redirects go.
+const HOSTS: &[u8; 6] = b"amtucr";
 
 /// What is let through: the ranges for documentation.
 pub(crate) fn policy() -> AddressPolicy {
@@ -226,8 +184,13 @@ fn srv(owner: usize, service: Service, class: Srv) -> DnsAnswer {
     };
     let records = match class {
         Srv::One => vec![record(0, port, "t.example.")],
-        Srv::Several => vec![record(1, port, "u.example."), record(0, port, "T.example.")],
+        Srv::Several => vec![
+            record(2, port, "over-limit.example."),
+            record(1, port, "u.example."),
+            record(0, port, "T.example."),
+        ],
         Srv::Root => vec![record(0, 0, ".")],
+        Srv::RootAndAlias => vec![record(1, port, "c.example."), record(0, 0, ".")],
         Srv::Alias => vec![record(0, port, "c.example.")],
         Srv::Unusable => vec![record(0, 0, "t.example."), record(0, port, "192.0.2.9.")],
         Srv::None => return DnsAnswer::None { kind: NoRecord::NxDomain, ttl: Some(TTL) },
@@ -236,40 +199,9 @@ fn srv(owner: usize, service: Service, class: Srv) -> DnsAnswer {
     DnsAnswer::Found { records: Records::Srv(records), ttl: TTL, alias: false }
 }
 
-fn page(status: u16, location: &str, body: &str) -> Response<Body> {
-    let response = Response::builder().status(status);
-    let response =
-        if location.is_empty() { response } else { response.header("location", location) };
-    response.body(Body::from(body.as_bytes())).unwrap()
-}
-
-fn document(class: Document) -> Fetched {
-    if class == Document::RedirectToGood {
-        return Ok(page(302, "https://r.example/good", ""));
-    }
-    if let Some((server, _)) = class.delegates() {
-        return Ok(page(200, "", &format!(r#"{{"m.server":"{server}"}}"#)));
-    }
-    Ok(match class {
-        Document::NotFound => page(404, "", r#"{"m.server":"192.0.2.99"}"#),
-        Document::ServerError => page(503, "", r#"{"m.server":"192.0.2.99"}"#),
-        Document::BadBody => page(200, "", r#"{"m.server":"127.1"}"#),
-        Document::TooLarge => Response::new(Body::TooLarge),
-        Document::RedirectToBlockedIp => page(302, "https://10.2570/gone", ""),
-        Document::RedirectToHttp => page(302, "http://r.example/good", ""),
-        Document::RedirectInCircle => page(302, "/.well-known/matrix/server", ""),
-        Document::RedirectTooOften => page(302, "https://r.example/1", ""),
-        Document::RedirectToNoAddress
-        | Document::RedirectToFailed
-        | Document::RedirectToBlocked => page(302, "https://r.example/gone", ""),
-        _ => return Err(FetchFailure::new(FetchFailureKind::Refused, "scripted")),
-    })
-}
-
 impl Answers {
     pub(crate) fn new() -> Self {
         let hosts = 0..u16::try_from(HOSTS.len()).unwrap();
-        let good = r#"{"m.server":"M.example"}"#;
         Self {
             addresses: hosts
                 .map(|host| {
@@ -281,13 +213,7 @@ impl Answers {
                 [Service::MatrixFed, Service::Matrix]
                     .map(|service| Srv::ALL.map(|class| srv(owner, service, class)))
             }),
-            documents: Document::ALL.map(document).into(),
-            redirected: [
-                page(200, "", good),
-                page(302, "https://r.example/2", ""),
-                page(302, "https://r.example/good", ""),
-                page(404, "", good),
-            ],
+            documents: Document::ALL.map(Document::response).into(),
         }
     }
 
@@ -296,10 +222,11 @@ impl Answers {
         match question {
             DnsQuestion::Addresses { family, .. } => {
                 let host = HOSTS.iter().position(|host| *host == letter).unwrap();
+                let family = *family as usize;
                 let class = match letter {
-                    b'a' => world.host,
-                    b'm' => world.delegate,
-                    b't' | b'c' => world.target,
+                    b'a' => world.host[family],
+                    b'm' => world.delegate[family],
+                    b't' | b'c' => world.target[family],
                     b'r' => match world.document {
                         Document::RedirectToNoAddress => Addresses::None,
                         Document::RedirectToFailed => Addresses::Failed,
@@ -308,7 +235,7 @@ impl Answers {
                     },
                     _ => Addresses::Some,
                 };
-                self.addresses[host][*family as usize][class as usize].clone()
+                self.addresses[host][family][class as usize].clone()
             }
             DnsQuestion::Srv { service, .. } => {
                 let owner = usize::from(letter == b'm');
@@ -322,18 +249,10 @@ impl Answers {
         }
     }
 
-    /// `None`: never.
-    pub(crate) fn response(&self, world: World, uri: &http::Uri) -> Option<Fetched> {
-        if world.document == Document::Never {
-            return None;
+    pub(crate) fn response(&self, world: World, uri: &http::Uri) -> Fetched {
+        match redirected(uri.path()) {
+            Some(response) => Ok(response),
+            None => self.documents[world.document.index()].clone(),
         }
-        let redirected = match uri.path() {
-            "/good" => 0,
-            "/1" => 1,
-            "/2" => 2,
-            "/gone" => 3,
-            _ => return Some(self.documents[world.document as usize].clone()),
-        };
-        Some(Ok(self.redirected[redirected].clone()))
     }
 }

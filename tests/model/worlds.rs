@@ -1,16 +1,12 @@
 //! Random worlds: what DNS and HTTPS answer to every question that may come up.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod script;
 
-use http::Response;
-use matrix_delegation::{
-    AddressFamilies, Body, Config, DnsAnswer, DnsFailure, FetchFailure, FetchFailureKind, NoRecord,
-    Records, SrvRecord, Step,
-};
+use matrix_delegation::{AddressFamilies, DnsFailure, FetchFailureKind, NoRecord, Step};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::support::{self, World, millis, seconds};
+pub(crate) use script::Draw;
 
 /// Every host of these worlds. The first is asked about, the second is delegated to, ...
 const HOSTS: [&str; 7] =
@@ -53,6 +49,44 @@ enum Srv {
     Failed(DnsFailure),
 }
 
+/// One address family of a host.
+#[derive(Clone, Debug)]
+struct FamilyOf {
+    addresses: Addresses,
+    alias: bool,
+    ttl: Option<u64>,
+}
+
+/// One service of a host.
+#[derive(Clone, Debug)]
+struct ServiceOf {
+    srv: Srv,
+    ttl: Option<u64>,
+}
+
+/// What the headers of a response say of time, in seconds; dates since the epoch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Keeping {
+    /// Each is a directive of its own.
+    pub(crate) max_age: Vec<u64>,
+    /// `no-store` or `no-cache`.
+    pub(crate) not_at_all: Option<&'static str>,
+    /// A directive that says nothing to a private cache.
+    pub(crate) beside: Option<&'static str>,
+    pub(crate) age: Option<u64>,
+    pub(crate) expires: Option<Expires>,
+    pub(crate) date: Option<u64>,
+    pub(crate) retry_after: Option<u64>,
+}
+
+/// What `Expires` says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expires {
+    At(u64),
+    /// Something that is no date.
+    NoDate,
+}
+
 /// What is at a URL.
 #[derive(Clone, Debug)]
 pub(crate) enum Page {
@@ -62,6 +96,7 @@ pub(crate) enum Page {
         coding: &'static str,
         body: String,
         delegates: Option<&'static str>,
+        keeping: Keeping,
     },
     /// A status and a `Location`, and where a client finds itself that follows it.
     Redirect {
@@ -94,13 +129,13 @@ pub(crate) struct Plan {
     pub(crate) preset: Preset,
     pub(crate) families: AddressFamilies,
     last_step: Option<Step>,
-    hosts: Vec<[(Addresses, bool); 2]>,
-    srv: Vec<[Srv; 2]>,
+    hosts: Vec<[FamilyOf; 2]>,
+    srv: Vec<[ServiceOf; 2]>,
     pages: Vec<(&'static str, Page)>,
     /// `https://r.example/n/0` redirects to `/n/1`, and so on, this often; then it delegates.
     chain: usize,
-    /// Draws how long each answer takes.
-    pace: u64,
+    /// Draws what the rest leaves open: how long each answer takes, for one.
+    pub(crate) seed: u64,
 }
 
 const NAMES: [&str; 12] = [
@@ -213,7 +248,58 @@ fn failure() -> impl Strategy<Value = DnsFailure> {
     select(&[ServFail, Refused, Timeout, Network, Malformed][..])
 }
 
-fn addresses() -> impl Strategy<Value = (Addresses, bool)> {
+/// In seconds; `None`: no SOA record, or where there are records any TTL.
+fn ttl() -> impl Strategy<Value = Option<u64>> {
+    const TTLS: &[Option<u64>] = &[
+        None,
+        Some(0),
+        Some(4),
+        Some(6),
+        Some(60),
+        Some(300),
+        Some(300),
+        Some(3_599),
+        Some(3_601),
+        Some(86_399),
+        Some(86_401),
+        Some(u32::MAX as u64),
+    ];
+    select(TTLS)
+}
+
+/// Headers about time: none, simple ones, and those that contradict each other.
+fn keeping() -> impl Strategy<Value = Keeping> {
+    const SECONDS: &[u64] =
+        &[0, 1, 59, 61, 299, 301, 3_600, 86_400, 172_799, 172_801, u32::MAX as u64, u64::MAX];
+    let seconds = || select(SECONDS);
+    let maybe = proptest::option::weighted(0.2, seconds());
+    let date = select(&[0_u64, 1_000, 784_111_777][..]);
+    // Not so long that the date could not be written.
+    let expires = (date.clone(), select(&SECONDS[..10]))
+        .prop_map(|(date, seconds)| Expires::At(date + seconds));
+    let expires = prop_oneof![4 => expires.boxed(), 1 => Just(Expires::NoDate).boxed()];
+    let beside = select(&["public", "s-maxage=7", "must-revalidate", "max-age-x=1"][..]);
+    (
+        prop_oneof![2 => prop::collection::vec(seconds(), 0..2), 1 => prop::collection::vec(seconds(), 0..4)],
+        proptest::option::weighted(0.1, select(&["no-store", "No-Cache", "no-cache=\"x\""][..])),
+        proptest::option::weighted(0.3, beside),
+        maybe.clone(),
+        proptest::option::weighted(0.3, expires),
+        proptest::option::weighted(0.5, date),
+        proptest::option::weighted(0.5, seconds()),
+    )
+        .prop_map(|(max_age, not_at_all, beside, age, expires, date, retry_after)| Keeping {
+            max_age,
+            not_at_all,
+            beside,
+            age,
+            expires,
+            date,
+            retry_after,
+        })
+}
+
+fn family() -> impl Strategy<Value = FamilyOf> {
     let answer = prop_oneof![
         8 => Just(Addresses::One),
         1 => Just(Addresses::Many),
@@ -225,16 +311,20 @@ fn addresses() -> impl Strategy<Value = (Addresses, bool)> {
         4 => no_record().prop_map(Addresses::None),
         4 => failure().prop_map(Addresses::Failed),
     ];
-    (answer, prop::bool::weighted(0.15))
+    (answer, prop::bool::weighted(0.15), ttl()).prop_map(|(addresses, alias, ttl)| FamilyOf {
+        addresses,
+        alias,
+        ttl,
+    })
 }
 
-fn srv() -> impl Strategy<Value = Srv> {
+fn service() -> impl Strategy<Value = ServiceOf> {
     const PORTS: &[u16] = &[0, 443, 443, 8448, 8449];
     let good = select(&["t.example.", "T.Example", "u.example.", "a.example", "m.example."][..]);
     let odd = select(&[".", "", "192.0.2.9", "[::1]", "127.1.", "a_b.example.", "t.onion."][..]);
     let record = |target| (0_u16..3, select(&[0_u16, 1, 9][..]), select(PORTS), target);
     let any = prop_oneof![3 => good.clone().boxed(), 1 => odd.boxed()];
-    prop_oneof![
+    let srv = prop_oneof![
         6 => no_record().prop_map(Srv::None),
         2 => failure().prop_map(Srv::Failed),
         4 => prop::collection::vec(record(good.boxed()), 1..5).prop_map(Srv::Records),
@@ -244,13 +334,14 @@ fn srv() -> impl Strategy<Value = Srv> {
         1 => Just(Srv::Records(vec![(0, 0, 0, "t.example."), (0, 0, 4, "192.0.2.9")])),
         1 => Just(Srv::Crowd),
         1 => Just(Srv::Nonsense),
-    ]
+    ];
+    (srv, ttl()).prop_map(|(srv, ttl)| ServiceOf { srv, ttl })
 }
 
-fn document(status: u16, server: &'static str, valid: bool) -> Page {
+fn document(status: u16, server: &'static str, valid: bool, keeping: Keeping) -> Page {
     let body = format!(r#"{{"m.server":"{server}"}}"#);
     let delegates = (valid && status == 200).then_some(server);
-    Page::Document { status, coding: "", body, delegates }
+    Page::Document { status, coding: "", body, delegates, keeping }
 }
 
 fn page() -> impl Strategy<Value = Page> {
@@ -276,12 +367,14 @@ fn page() -> impl Strategy<Value = Page> {
         coding,
         body: r#"{"m.server":"m.example:443"}"#.to_owned(),
         delegates: readable.then_some("m.example:443"),
+        keeping: Keeping::default(),
     });
     let other = select(&BODIES[..]).prop_map(|(body, delegates)| Page::Document {
         status: 200,
         coding: "",
         body: body.to_owned(),
         delegates,
+        keeping: Keeping::default(),
     });
     let lengths = select(vec![(51_200_usize, true), (51_201, false)]);
     let padded = lengths.prop_map(|(length, readable)| Page::Document {
@@ -289,6 +382,7 @@ fn page() -> impl Strategy<Value = Page> {
         coding: "",
         body: format!("{:length$}", r#"{"m.server":"m.example"}"#),
         delegates: readable.then_some("m.example"),
+        keeping: Keeping::default(),
     });
     let absolute = select(&LOCATIONS[..])
         .prop_map(|(text, leads)| (text.to_owned(), leads.map_or(Leads::Nowhere, Leads::To)));
@@ -300,10 +394,12 @@ fn page() -> impl Strategy<Value = Page> {
     let redirect = (select(&[301_u16, 302, 303, 307, 308][..]), location)
         .prop_map(|(status, (location, leads))| Page::Redirect { status, location, leads });
     prop_oneof![
-        9 => select(&SERVERS[..]).prop_map(|(server, valid)| document(200, server, valid)),
-        3 => Just(document(200, "m.example", true)),
+        9 => (select(&SERVERS[..]), keeping())
+            .prop_map(|((server, valid), keeping)| document(200, server, valid, keeping)),
+        3 => keeping().prop_map(|keeping| document(200, "m.example", true, keeping)),
         5 => redirect,
-        3 => select(STATUSES).prop_map(|status| document(status, "m.example", true)),
+        3 => (select(STATUSES), keeping())
+            .prop_map(|(status, keeping)| document(status, "m.example", true, keeping)),
         1 => other,
         1 => coded,
         1 => padded,
@@ -320,13 +416,13 @@ pub(crate) fn plans() -> impl Strategy<Value = Plan> {
     let preset = select(&[Preset::Default, Preset::Strict, Preset::Synapse][..]);
     let families = select(&[Both, Both, Both, V4, V6, Leave][..]);
     let last_step = proptest::option::weighted(0.3, select(&Step::ALL[..]));
-    let hosts = prop::collection::vec([addresses(), addresses()], HOSTS.len());
-    let services = prop::collection::vec([srv(), srv()], SRV_HOSTS.len());
+    let hosts = prop::collection::vec([family(), family()], HOSTS.len());
+    let services = prop::collection::vec([service(), service()], SRV_HOSTS.len());
     let pages = prop::collection::vec(page(), URLS.len())
         .prop_map(|pages| URLS.into_iter().zip(pages).collect::<Vec<_>>());
     let chain = select(&[0_usize, 1, 7, 8, 9, 10, 17, 18, 19, 20][..]);
     (name, preset, families, last_step, hosts, services, pages, chain, any::<u64>()).prop_map(
-        |(name, preset, families, last_step, hosts, srv, pages, chain, pace)| Plan {
+        |(name, preset, families, last_step, hosts, srv, pages, chain, seed)| Plan {
             name,
             preset,
             families,
@@ -335,161 +431,7 @@ pub(crate) fn plans() -> impl Strategy<Value = Plan> {
             srv,
             pages,
             chain,
-            pace,
+            seed,
         },
     )
-}
-
-impl Addresses {
-    /// The answer about the host with this number.
-    fn answer(self, number: u16, v6: bool, alias: bool) -> DnsAnswer {
-        let low = u8::try_from(number).unwrap();
-        let good = |v6: bool, more: u8| {
-            if v6 {
-                Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, more.into(), number).into()
-            } else {
-                IpAddr::from(Ipv4Addr::new(192, 0, 2, low + more))
-            }
-        };
-        let blocked = if v6 {
-            Ipv4Addr::new(10, 0, 0, low).to_ipv6_mapped().into()
-        } else {
-            IpAddr::from(Ipv4Addr::new(10, 0, 0, low))
-        };
-        let addresses = match self {
-            Self::One => vec![good(v6, 0)],
-            Self::Many => {
-                let good = (0..12).rev().map(|more| good(v6, more * 10));
-                good.clone().chain([blocked]).chain(good).collect()
-            }
-            Self::Blocked => vec![blocked],
-            Self::PartlyBlocked => vec![good(v6, 20), blocked, good(v6, 0)],
-            Self::OfTheOtherFamily => vec![good(!v6, 0)],
-            Self::Empty => Vec::new(),
-            Self::Nonsense => {
-                return found(Records::Srv(vec![record(&(0, 0, 1, "t.example."))]), alias);
-            }
-            Self::None(kind) => return none(kind),
-            Self::Failed(failure) => return DnsAnswer::failed(failure),
-        };
-        found(Records::Addresses(addresses), alias)
-    }
-}
-
-impl Srv {
-    fn answer(&self) -> DnsAnswer {
-        match self {
-            Self::Records(records) => {
-                found(Records::Srv(records.iter().map(record).collect()), false)
-            }
-            Self::Crowd => {
-                let records =
-                    (1..=25).map(|port| record(&(port % 3, port % 2, port, "t.example.")));
-                found(Records::Srv(records.collect()), false)
-            }
-            Self::Nonsense => found(Records::Addresses(vec![Ipv4Addr::LOCALHOST.into()]), false),
-            Self::None(kind) => none(*kind),
-            Self::Failed(failure) => DnsAnswer::failed(*failure),
-        }
-    }
-}
-
-fn found(records: Records, alias: bool) -> DnsAnswer {
-    DnsAnswer::Found { records, ttl: seconds(300), alias }
-}
-
-fn none(kind: NoRecord) -> DnsAnswer {
-    DnsAnswer::None { kind, ttl: Some(seconds(900)) }
-}
-
-fn record(&(priority, weight, port, target): &(u16, u16, u16, &str)) -> SrvRecord {
-    SrvRecord { priority, weight, port, target: target.to_owned() }
-}
-
-impl Page {
-    fn response(&self) -> Result<Response<Body>, FetchFailure> {
-        let (response, body) = match self {
-            Self::Document { status, coding, body, .. } => {
-                let response = Response::builder().status(*status);
-                let response = if coding.is_empty() {
-                    response
-                } else {
-                    response.header("content-encoding", *coding)
-                };
-                (response, Body::from(body.as_bytes()))
-            }
-            Self::Redirect { status, location, .. } => {
-                let body = br#"{"m.server":"192.0.2.99"}"#;
-                let response = Response::builder().status(*status).header("location", location);
-                (response, Body::from(&body[..]))
-            }
-            Self::TooLarge => (Response::builder(), Body::TooLarge),
-            Self::Fails(kind) => return Err(FetchFailure::new(*kind, "scripted")),
-            Self::Never => return Err(FetchFailure::new(FetchFailureKind::Refused, "never comes")),
-        };
-        Ok(response.body(body).unwrap())
-    }
-}
-
-impl Plan {
-    /// What is at a URL; where nothing is, the connection is refused.
-    pub(crate) fn page(&self, url: &str) -> Page {
-        if let Some(number) = url.strip_prefix("https://r.example/n/") {
-            let number: usize = number.parse().unwrap();
-            return if number < self.chain {
-                let location = format!("/n/{}", number + 1);
-                Page::Redirect { status: 302, leads: Leads::Within(location.clone()), location }
-            } else {
-                document(200, "m.example:443", true)
-            };
-        }
-        let page = self.pages.iter().find(|(known, _)| *known == url);
-        page.map_or(Page::Fails(FetchFailureKind::Refused), |(_, page)| page.clone())
-    }
-
-    pub(crate) fn config(&self) -> Config {
-        let config = match self.preset {
-            Preset::Default => support::lenient(),
-            Preset::Strict => support::strict(),
-            Preset::Synapse => support::synapse(),
-        };
-        config.with_addresses(self.families)
-    }
-
-    /// The same as a script. Every answer comes in time: addresses within every grace.
-    pub(crate) fn world(&self) -> World {
-        let mut world = World::new();
-        world.last_step = self.last_step;
-        let mut state = self.pace;
-        let mut delay = |most: u64| {
-            // Knuth's MMIX generator, upper bits.
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            millis((state >> 33) % most + 1)
-        };
-        for (number, (host, families)) in (1..).zip(HOSTS.iter().zip(&self.hosts)) {
-            for (record_type, (addresses, alias)) in ["A", "AAAA"].iter().zip(families) {
-                let question = format!("{record_type} {host}");
-                let answer = addresses.answer(number, *record_type == "AAAA", *alias);
-                world = world.dns(&question, answer).after(&question, delay(45));
-            }
-        }
-        for (host, services) in SRV_HOSTS.iter().zip(&self.srv) {
-            for (service, srv) in SERVICES.iter().zip(services) {
-                let question = format!("SRV {service}.{host}");
-                world = world.dns(&question, srv.answer()).after(&question, delay(4_000));
-            }
-        }
-        let chain = (0..=self.chain).map(|number| format!("https://r.example/n/{number}"));
-        for url in URLS.iter().map(|url| (*url).to_owned()).chain(chain) {
-            let (page, question) = (self.page(&url), format!("GET {url}"));
-            world = world.fetched(&url, page.response());
-            world = match page {
-                Page::Never => world.never(&question),
-                _ => world.after(&question, delay(500)),
-            };
-        }
-        world
-    }
 }

@@ -113,10 +113,11 @@ impl Gathered {
         }
         let Some(first) = self.first else { return false };
         let due = first.max(self.asked) + grace;
-        if now < due {
-            ledger.wake_at(due);
+        if now >= due {
+            return true;
         }
-        now >= due
+        ledger.wake_at(due);
+        false
     }
 
     /// How the look-up of some family failed, if one did.

@@ -1,6 +1,5 @@
 //! The look-up of a well-known document by itself.
 
-use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -21,15 +20,10 @@ use crate::core::well_known_answer::WellKnownAnswer;
 /// Finds out about one host's well-known document, for drivers that share the answer between
 /// discoveries. It is driven like a [`Discovery`](crate::Discovery) and ends with a [`WellKnownAnswer`], never with
 /// an error.
+#[derive(Debug)]
 pub struct WellKnownLookup {
     ledger: Ledger,
     chain: Chain,
-}
-
-impl fmt::Debug for WellKnownLookup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WellKnownLookup").field("chain", &self.chain).finish_non_exhaustive()
-    }
 }
 
 impl WellKnownLookup {
