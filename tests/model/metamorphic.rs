@@ -272,7 +272,7 @@ fn facts(run: &Run) -> impl PartialEq + std::fmt::Debug + use<> {
 #[test]
 fn what_means_the_same_changes_nothing() {
     let mattered: [AtomicUsize; CHANGES.len()] = Default::default();
-    in_internets(cases().cases, |plan| {
+    let holds = |plan: Plan| {
         let mut world = plan.world();
         let mut draw = Draw(plan.seed);
         world.shared = draw.below(2) == 0;
@@ -301,7 +301,14 @@ fn what_means_the_same_changes_nothing() {
             }
         }
         Ok(())
-    });
+    };
+    // One internet in thirty redirects, so a hundred of them may well leave that out: then more.
+    for _ in 0..10 {
+        in_internets(cases().cases, holds);
+        if mattered.iter().all(|mattered| mattered.load(Ordering::Relaxed) > 0) {
+            break;
+        }
+    }
     for (change, mattered) in CHANGES.iter().zip(mattered) {
         let mattered = mattered.into_inner();
         println!("{change:?}: {mattered} internets in which an answer was written differently");
