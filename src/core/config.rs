@@ -391,6 +391,7 @@ impl Default for Refresh {
 
 impl Refresh {
     /// Whether so much of a life is left that it is to be renewed.
+    #[cfg(feature = "resolver")]
     pub(crate) fn is_due(&self, left: Duration, life: Duration) -> bool {
         left.as_nanos() * 100 <= life.as_nanos() * u128::from(self.ahead_percent.min(100))
             && self.ahead_percent > 0
