@@ -56,7 +56,9 @@ pub use crate::core::fetch::{
     Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
 };
 pub use crate::core::host::Host;
-pub use crate::core::well_known_answer::{InUse, WellKnownAnswer, WellKnownFailure};
+pub use crate::core::well_known_answer::{InUse, WellKnownAnswer};
+pub use crate::core::well_known_failure::{FailureClass, WellKnownFailure};
+pub use crate::core::well_known_record::{RecordError, WellKnownRecord};
 
 // What comes out: a target, or an error, and the story of either.
 pub use crate::core::error::{Evidence, FamilyOutcome, HostEvidence, ResolveError};

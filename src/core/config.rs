@@ -220,7 +220,7 @@ impl WellKnownLifetimes {
 }
 
 /// The time doubled so often.
-fn doubled(time: Duration, times: u32) -> Duration {
+pub(crate) fn doubled(time: Duration, times: u32) -> Duration {
     2_u32.checked_pow(times).and_then(|factor| time.checked_mul(factor)).unwrap_or(Duration::MAX)
 }
 
@@ -296,6 +296,9 @@ pub struct Limits {
     pub addresses_per_family: usize,
     /// Redirects followed. Default 10; Synapse 20.
     pub redirects: usize,
+    /// How often a fetch that failed is tried again within the time for all of the well-known,
+    /// where the host is known to have delegated and nothing may stand in any more. Default 3.
+    pub retries: u32,
     /// Status line and headers of a response, in bytes. Default 16 KiB.
     pub head_bytes: usize,
     /// Body of a well-known, in bytes. Default 51,200, as in Synapse and gomatrixserverlib; more
@@ -310,6 +313,7 @@ impl Default for Limits {
             srv_records: 20,
             addresses_per_family: 8,
             redirects: 10,
+            retries: 3,
             head_bytes: fetch.head_bytes,
             body_bytes: fetch.body_bytes,
         }
@@ -336,6 +340,9 @@ pub struct TimeLimits {
     /// All of the well-known: its DNS, every hop, every retry. Default 15 s; then it counts as a
     /// temporary failure and step 4 begins.
     pub well_known: Duration,
+    /// Before a fetch is tried again the first time; each further time it is twice as long. Default
+    /// 500 ms.
+    pub retry_pause: Duration,
     /// The whole discovery. Default 30 s.
     pub discovery: Duration,
     /// How long the fetch waits for the other address family once one is there (RFC 8305
@@ -359,6 +366,7 @@ impl Default for TimeLimits {
             tls: fetch.tls,
             exchange: fetch.exchange,
             well_known: fetch.total,
+            retry_pause: Duration::from_millis(500),
             discovery: Duration::from_secs(30),
             fetch_grace: Duration::from_millis(50),
             family_grace: Duration::from_millis(250),
@@ -390,9 +398,8 @@ impl Default for Refresh {
 }
 
 impl Refresh {
-    /// Whether so much of a life is left that it is to be renewed.
-    #[cfg(feature = "resolver")]
-    pub(crate) fn is_due(&self, left: Duration, life: Duration) -> bool {
+    /// Whether so little of a life is left that it is to be renewed ahead.
+    pub fn is_due(&self, left: Duration, life: Duration) -> bool {
         left.as_nanos() * 100 <= life.as_nanos() * u128::from(self.ahead_percent.min(100))
             && self.ahead_percent > 0
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::DnsLifetimes;
+use super::config::{Config, DnsLifetimes};
 use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, SrvRecord};
 use super::time::Monotonic;
 
@@ -101,13 +101,9 @@ impl DnsPart {
     }
 
     /// The same for a resolution that cannot wait for it to be renewed: as it is while it holds, then
-    /// the last good records, or that there are none, for as long as they may stand in.
-    #[cfg(feature = "resolver")]
-    pub(crate) fn standing_in(
-        &self,
-        now: Monotonic,
-        config: &super::config::Config,
-    ) -> Option<Self> {
+    /// the last good records, or that there are none, for as long as they may stand in; `None` if
+    /// there is nothing.
+    pub fn standing_in(&self, now: Monotonic, config: &Config) -> Option<Self> {
         if now < self.until() {
             return Some(self.clone());
         }

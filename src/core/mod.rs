@@ -22,3 +22,5 @@ pub(crate) mod time;
 pub(crate) mod warning;
 pub(crate) mod well_known;
 pub(crate) mod well_known_answer;
+pub(crate) mod well_known_failure;
+pub(crate) mod well_known_record;

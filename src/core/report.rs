@@ -17,7 +17,7 @@ use super::step::Step;
 use super::text::Causes;
 use super::time::Now;
 use super::warning::Warning;
-use super::well_known_answer::WellKnownFailure;
+use super::well_known_failure::WellKnownFailure;
 
 /// The whole story of one resolution. Times are counted from its start.
 ///

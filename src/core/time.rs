@@ -21,29 +21,60 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(later.since(start), Duration::from_secs(5));
 /// assert_eq!(start.since(later), Duration::ZERO);
 /// ```
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(transparent)]
-pub struct Monotonic(Duration);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "Duration", into = "Duration")]
+pub struct Monotonic(
+    /// Counted from [`BEFORE_ORIGIN`] before the origin: what an earlier process fetched lies there.
+    Duration,
+);
+
+/// How far before its origin the clock reaches.
+const BEFORE_ORIGIN: Duration = Duration::from_secs(100 * 24 * 3600);
 
 impl Monotonic {
     /// The origin of the clock.
-    pub const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self(BEFORE_ORIGIN);
 
     /// The point this long after the origin.
     pub const fn from_origin(elapsed: Duration) -> Self {
-        Self(elapsed)
+        Self(BEFORE_ORIGIN.saturating_add(elapsed))
     }
 
-    /// How long after the origin this point lies.
+    /// How long after the origin this point lies; zero if it lies before.
     pub const fn since_origin(self) -> Duration {
-        self.0
+        self.0.saturating_sub(BEFORE_ORIGIN)
+    }
+
+    /// The point this long before this one, which may lie up to 100 days before the origin.
+    #[must_use]
+    pub const fn before(self, ago: Duration) -> Self {
+        Self(self.0.saturating_sub(ago))
     }
 
     /// How long after `earlier` this point lies; zero if it does not.
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Default for Monotonic {
+    /// The origin.
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl From<Duration> for Monotonic {
+    /// The point this long after the origin.
+    fn from(elapsed: Duration) -> Self {
+        Self::from_origin(elapsed)
+    }
+}
+
+impl From<Monotonic> for Duration {
+    /// How long after the origin it lies; zero if it lies before.
+    fn from(at: Monotonic) -> Self {
+        at.since_origin()
     }
 }
 
@@ -58,7 +89,7 @@ impl Add<Duration> for Monotonic {
 
 impl fmt::Display for Monotonic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+{:.3} s", self.0.as_secs_f64())
+        write!(f, "+{:.3} s", self.since_origin().as_secs_f64())
     }
 }
 
@@ -94,5 +125,28 @@ impl Add<Duration> for Now {
             monotonic: self.monotonic + rhs,
             wall: self.wall.checked_add(rhs).unwrap_or(self.wall),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_reaches_back_before_its_origin() {
+        let (day, origin) = (Duration::from_secs(86_400), Monotonic::ZERO);
+        let earlier = origin.before(day);
+        assert!(earlier < origin);
+        assert_eq!((origin.since(earlier), earlier.since_origin()), (day, Duration::ZERO));
+        assert_eq!(earlier + day, origin);
+        assert_eq!(origin.before(1000 * day), origin.before(100 * day));
+        assert_eq!(Monotonic::default(), origin);
+        assert_eq!(
+            (earlier.to_string(), (origin + day).to_string()),
+            ("+0.000 s".to_owned(), "+86400.000 s".to_owned())
+        );
+        let read: Monotonic = serde_json::from_str(r#"{"secs":5,"nanos":0}"#).unwrap();
+        assert_eq!(read, origin + Duration::from_secs(5));
+        assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"secs":5,"nanos":0}"#);
     }
 }

@@ -11,7 +11,7 @@ use super::dns_name::DnsName;
 use super::error::HostEvidence;
 use super::srv::DroppedSrv;
 use super::text::Causes;
-use super::well_known_answer::WellKnownFailure;
+use super::well_known_failure::WellKnownFailure;
 
 /// Something that an administrator of the resolved server, or of the resolver, should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]

@@ -13,116 +13,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::address_policy::BlockedRange;
-use super::config::WellKnownLifetimes;
-use super::dns::{DnsFailure, NoRecord};
-use super::dns_name::DnsName;
-use super::fetch::{FetchFailure, FetchFailureKind};
-use super::host::Host;
+use super::config::{Config, WellKnownLifetimes};
 use super::lifetime::Freshness;
-use super::redirect::RedirectError;
 use super::srv::SplitMix64;
 use super::time::{Monotonic, Now};
-use super::well_known::{WellKnown, WellKnownError};
-
-/// Why there is no valid well-known document.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum WellKnownFailure {
-    /// The host's addresses could not be looked up. Temporary.
-    #[error("looking up {host} failed: {failure}")]
-    Dns {
-        /// The host of the document, or of a redirect.
-        host: DnsName,
-        /// How.
-        failure: DnsFailure,
-    },
-    /// There is no such host, or it has no address.
-    #[error("{host} has no address: {kind}")]
-    NoAddress {
-        /// The host of the document, or of a redirect.
-        host: DnsName,
-        /// In which way.
-        kind: NoRecord,
-        /// How long DNS says that this holds.
-        lifetime: Duration,
-    },
-    /// The address policy lets none of its addresses through.
-    #[error("{host} may not be connected to: {range}")]
-    Blocked {
-        /// The host of the document, or of a redirect.
-        host: Host,
-        /// The range that the first of its addresses lies in.
-        range: BlockedRange,
-    },
-    /// The exchange brought no response. Temporary.
-    #[error(transparent)]
-    Fetch(FetchFailure),
-    /// It took longer than all of the well-known may. Temporary.
-    #[error("it took longer than {} s", limit.as_secs_f32())]
-    TimedOut {
-        /// The limit.
-        limit: Duration,
-    },
-    /// The body is over the limit. Temporary.
-    #[error("the body is larger than {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-    },
-    /// A status other than 200. 408, 429 and 5xx are temporary.
-    #[error("status {status}")]
-    Status {
-        /// The status.
-        status: u16,
-        /// `Retry-After`, of a 429.
-        retry_after: Option<Duration>,
-    },
-    /// A redirect that is not followed.
-    #[error("the redirect is not followed")]
-    Redirect(#[source] RedirectError),
-    /// The body carries a content coding although none was asked for.
-    #[error("the body is encoded as {coding:?}, although no content coding was asked for")]
-    ContentCoding {
-        /// The coding.
-        coding: String,
-    },
-    /// The body is not a valid document.
-    #[error(transparent)]
-    Body(WellKnownError),
-}
-
-impl WellKnownFailure {
-    /// Whether the next try may well succeed, so that a good answer should not give way to this.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Dns { .. } | Self::Fetch(_) | Self::TimedOut { .. } | Self::TooLarge { .. } => {
-                true
-            }
-            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
-            Self::NoAddress { .. }
-            | Self::Blocked { .. }
-            | Self::Redirect(_)
-            | Self::ContentCoding { .. }
-            | Self::Body(_) => false,
-        }
-    }
-
-    /// Whether this is how a server looks that simply does not delegate: no such document, nothing
-    /// listening, no address. It deserves no warning. `asked` is the host that the document was
-    /// asked of: a redirect to a host that does not exist is not ordinary.
-    pub fn is_ordinary(&self, asked: &DnsName) -> bool {
-        match self {
-            Self::NoAddress { host, .. } => host == asked,
-            Self::Status { status, .. } => *status == 404,
-            Self::Fetch(failure) => failure.kind == FetchFailureKind::Refused,
-            _ => false,
-        }
-    }
-}
+use super::well_known::WellKnown;
+use super::well_known_failure::WellKnownFailure;
 
 /// What is known of a host's well-known document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,9 +35,9 @@ pub struct WellKnownAnswer {
 
 /// A good answer that a later failure has not made forgotten.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct LastGood {
-    document: WellKnown,
-    fetched: Now,
+pub(crate) struct LastGood {
+    pub(crate) document: WellKnown,
+    pub(crate) fetched: Now,
 }
 
 /// What a resolution goes by.
@@ -209,6 +106,18 @@ impl WellKnownAnswer {
         }
     }
 
+    /// What was kept by an earlier process or another one.
+    pub(crate) const fn restored(
+        result: Result<WellKnown, WellKnownFailure>,
+        fetched: Now,
+        lifetime: Duration,
+        failures: u32,
+        backed_off: u32,
+        last_good: Option<LastGood>,
+    ) -> Self {
+        Self { result, fetched, lifetime, failures, backed_off, last_good }
+    }
+
     /// The good answer known at `now`, if it was fetched at most `within` ago.
     fn good_since(&self, now: Now, within: Duration) -> Option<LastGood> {
         match &self.result {
@@ -219,9 +128,8 @@ impl WellKnownAnswer {
     }
 
     /// The same for a resolution that cannot wait for it to be renewed: as it is while it holds, then
-    /// the last good answer, for as long as it may stand in.
-    #[cfg(feature = "resolver")]
-    pub(crate) fn standing_in(&self, now: Now, config: &super::config::Config) -> Option<Self> {
+    /// the last good answer, for as long as it may stand in; `None` if there is none.
+    pub fn standing_in(&self, now: Now, config: &Config) -> Option<Self> {
         if now.monotonic < self.until() {
             return Some(self.clone());
         }
@@ -234,6 +142,12 @@ impl WellKnownAnswer {
             backed_off: self.backed_off,
             last_good: Some(last_good),
         })
+    }
+
+    /// Whether the host is known to have delegated, by an answer too old to stand in for failures.
+    pub(crate) fn is_lost(&self, now: Now, lifetimes: &WellKnownLifetimes) -> bool {
+        let known = |within| self.good_since(now, within).is_some();
+        known(lifetimes.remembered) && !known(lifetimes.stale)
     }
 
     /// What came of the last fetch.
@@ -269,6 +183,16 @@ impl WellKnownAnswer {
         self.failures
     }
 
+    /// How many of the failures in a row backed off.
+    pub(crate) const fn backed_off(&self) -> u32 {
+        self.backed_off
+    }
+
+    /// The good answer that is remembered beside a failure.
+    pub(crate) const fn last_good(&self) -> Option<&LastGood> {
+        self.last_good.as_ref()
+    }
+
     /// What a resolution goes by at `now`.
     pub fn in_use(&self, now: Monotonic, lifetimes: &WellKnownLifetimes) -> InUse<'_> {
         let failure = match &self.result {
@@ -292,6 +216,7 @@ impl WellKnownAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::dns::NoRecord;
 
     const HOUR: Duration = Duration::from_secs(3600);
     const MINUTE: Duration = Duration::from_secs(60);
@@ -327,10 +252,10 @@ mod tests {
             (WellKnownLifetimes::default(), 0, 60),
             (WellKnownLifetimes::default(), 61, 61),
             (WellKnownLifetimes::default(), 1 << 31, 48 * 3600),
-            (crate::Config::strict().well_known, 0, 0),
-            (crate::Config::strict().well_known, 1 << 31, 48 * 3600),
-            (crate::Config::synapse().well_known, 0, 300),
-            (crate::Config::synapse().well_known, 1 << 31, 48 * 3600),
+            (Config::strict().well_known, 0, 0),
+            (Config::strict().well_known, 1 << 31, 48 * 3600),
+            (Config::synapse().well_known, 0, 300),
+            (Config::synapse().well_known, 1 << 31, 48 * 3600),
         ] {
             let freshness = Freshness::For(Duration::from_secs(stated));
             assert_eq!(
@@ -467,37 +392,5 @@ mod tests {
         assert_eq!(never.last_document(), None);
         let in_use = never.in_use(at(0).monotonic, &plain());
         assert!(matches!(in_use, InUse::Nothing { degraded: false, .. }));
-    }
-
-    #[test]
-    fn failures_are_told_apart() {
-        use FetchFailureKind as Kind;
-        let asked: DnsName = "a.example".parse().unwrap();
-        let none = |host: &str| WellKnownFailure::NoAddress {
-            host: host.parse().unwrap(),
-            kind: NoRecord::NxDomain,
-            lifetime: HOUR,
-        };
-        let host = asked.clone();
-        for (failure, temporary, ordinary) in [
-            (WellKnownFailure::Dns { host, failure: DnsFailure::ServFail }, true, false),
-            (WellKnownFailure::Fetch(FetchFailure::new(Kind::Refused, "")), true, true),
-            (WellKnownFailure::Fetch(FetchFailure::new(Kind::Tls, "")), true, false),
-            (WellKnownFailure::TimedOut { limit: HOUR }, true, false),
-            (WellKnownFailure::TooLarge { limit: 1 }, true, false),
-            (none("a.example"), false, true),
-            (none("redirected.example"), false, false),
-            (status(408), true, false),
-            (status(429), true, false),
-            (status(500), true, false),
-            (status(599), true, false),
-            (status(404), false, true),
-            (status(403), false, false),
-            (status(204), false, false),
-            (WellKnownFailure::ContentCoding { coding: String::new() }, false, false),
-        ] {
-            assert_eq!(failure.is_temporary(), temporary, "{failure}");
-            assert_eq!(failure.is_ordinary(&asked), ordinary, "{failure}");
-        }
     }
 }

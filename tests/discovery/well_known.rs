@@ -1,6 +1,8 @@
 //! The well-known document: what is valid, what is not, and what comes of it.
 
-use matrix_delegation::Fetch;
+use std::time::Duration;
+
+use matrix_delegation::{Fetch, WellKnownAnswer, WellKnownLookup};
 
 use super::*;
 
@@ -239,29 +241,134 @@ fn its_lifetime_is_its_own() {
     assert_eq!(whole(lifetimes(&lenient, "max-age=99999999").well_known), most);
 }
 
-#[test]
-fn an_earlier_good_answer_stands_in_for_a_passing_failure() {
-    let good = with_m().delegates("a.example", "m.example:443");
-    let now = Now::EPOCH;
-    let mut look_up = matrix_delegation::WellKnownLookup::new(
-        "a.example".parse().unwrap(),
-        Arc::new(lenient()),
-        now,
-        0,
-    );
-    let earlier = loop {
+/// A look-up of `a.example` by itself that begins at `start`: its answer, and when after that each
+/// fetch was asked for. `respond` has the number of the fetch, and answers after `after`.
+fn look_up(
+    start: Now,
+    earlier: Option<&WellKnownAnswer>,
+    after: Duration,
+    respond: impl Fn(usize) -> Result<Response<Body>, FetchFailure>,
+) -> (WellKnownAnswer, Vec<(u64, String)>) {
+    let host = "a.example".parse().unwrap();
+    let mut look_up = WellKnownLookup::new(host, Arc::new(lenient()), start, 0);
+    if let Some(earlier) = earlier {
+        look_up = look_up.with_earlier(earlier.clone());
+    }
+    let (mut now, mut fetched, mut last) = (start, Vec::new(), None);
+    let answer = loop {
         match look_up.poll_output(now) {
             Output::Ask(Question::Dns { token, question }) => {
-                look_up.handle_dns(token, good.dns_answer(&question.to_string()), now);
+                look_up.handle_dns(token, with_m().dns_answer(&question.to_string()), now);
             }
             Output::Ask(Question::Fetch { token, fetch }) => {
+                let since = now.monotonic.since(start.monotonic);
                 let url = fetch.request.uri().to_string();
-                look_up.handle_response(token, good.response(&url), now);
+                fetched.push((u64::try_from(since.as_millis()).unwrap(), url));
+                now = now + after;
+                look_up.handle_response(token, respond(fetched.len()), now);
+                last = Some(token);
+            }
+            Output::Wait(Some(until)) => {
+                // A second answer to a fetch that is over does nothing.
+                if let Some(token) = last {
+                    look_up.handle_response(token, delegating(), now);
+                }
+                now = now + until.since(now.monotonic);
             }
             Output::Done(answer) => break answer,
             other => panic!("{other:?}"),
         }
     };
+    (answer, fetched)
+}
+
+fn delegating() -> Result<Response<Body>, FetchFailure> {
+    with_m().delegates("a.example", "m.example:443").response(URL)
+}
+
+fn refused() -> Result<Response<Body>, FetchFailure> {
+    Err(FetchFailure::new(FetchFailureKind::Refused, "scripted"))
+}
+
+fn status(status: u16) -> Result<Response<Body>, FetchFailure> {
+    with_m().page(URL, status, &[], "").response(URL)
+}
+
+/// In milliseconds.
+fn times(fetched: &[(u64, String)]) -> Vec<u64> {
+    fetched.iter().map(|(at, _)| *at).collect()
+}
+
+#[test]
+fn a_host_known_to_delegate_is_tried_again_once_nothing_may_stand_in() {
+    let (good, asked) = look_up(Now::EPOCH, None, Duration::ZERO, |_| delegating());
+    assert_eq!(times(&asked), [0]);
+    let hours = |hours: u64| Now::EPOCH + seconds(hours * 3600);
+    let a_moment = Duration::from_nanos(1);
+    // (when, how many fetches: nothing stands in after 48 h, nothing is known after 50 h)
+    for (now, count) in [
+        (hours(1), 1),
+        (hours(48), 1),
+        (hours(48) + a_moment, 4),
+        // Forgotten before the third try.
+        (hours(50), 2),
+        (hours(50) + a_moment, 1),
+    ] {
+        let (answer, asked) = look_up(now, Some(&good), Duration::ZERO, |_| refused());
+        assert_eq!(times(&asked), [0, 500, 1500, 3500][..count], "{now:?}");
+        assert_eq!(answer.failures(), 1);
+    }
+    // What comes of a later try counts, and the failures before are over.
+    let respond = |fetch| if fetch < 3 { status(503) } else { delegating() };
+    let (answer, asked) = look_up(hours(49), Some(&good), millis(10), respond);
+    assert_eq!(times(&asked), [0, 510, 1520]);
+    assert_eq!((answer.result(), answer.failures()), (good.result(), 0));
+    // Nobody delegated there before.
+    assert_eq!(times(&look_up(hours(49), None, Duration::ZERO, |_| refused()).1), [0]);
+}
+
+#[test]
+fn only_what_failed_quickly_is_tried_again() {
+    let (good, _) = look_up(Now::EPOCH, None, Duration::ZERO, |_| delegating());
+    let now = Now::EPOCH + seconds(49 * 3600);
+    for (status, count) in [(408, 4), (500, 4), (599, 4), (404, 1), (429, 1), (600, 1)] {
+        let respond = |_| self::status(status);
+        let (_, asked) = look_up(now, Some(&good), Duration::ZERO, respond);
+        assert_eq!(asked.len(), count, "{status}");
+    }
+    // The 15 s for all of it are a bound on the tries: 0, 5.5, 11.5 s, and no fourth at 18.5 s.
+    let (answer, asked) = look_up(now, Some(&good), seconds(5), |_| refused());
+    assert_eq!(times(&asked), [0, 5500, 11_500]);
+    assert!(matches!(answer.result(), Err(WellKnownFailure::Fetch(_))), "{answer:?}");
+    // A try that would begin when the time is up is none.
+    let (answer, asked) = look_up(now, Some(&good), millis(14_500), |_| refused());
+    assert_eq!(times(&asked), [0]);
+    assert!(matches!(answer.result(), Err(WellKnownFailure::Fetch(_))), "{answer:?}");
+}
+
+#[test]
+fn each_try_follows_its_own_redirects() {
+    let (good, _) = look_up(Now::EPOCH, None, Duration::ZERO, |_| delegating());
+    let now = Now::EPOCH + seconds(49 * 3600);
+    let to = "https://m.example/there";
+    // Ten redirects are followed in each try, although the tries together see more.
+    let (answer, asked) = look_up(now, Some(&good), Duration::ZERO, |fetch| match fetch % 11 {
+        0 if fetch < 44 => refused(),
+        0 => delegating(),
+        hop => with_m().page(URL, 302, &[("location", &format!("{to}{hop}"))], "").response(URL),
+    });
+    assert_eq!(asked.len(), 44);
+    for each in asked.chunks(11) {
+        let urls: Vec<_> = each.iter().map(|(_, url)| url.as_str()).collect();
+        assert_eq!((urls[0], urls[1]), (URL, "https://m.example/there1"));
+    }
+    assert_eq!(answer.result(), good.result());
+}
+
+#[test]
+fn an_earlier_good_answer_stands_in_for_a_passing_failure() {
+    let good = with_m().delegates("a.example", "m.example:443");
+    let (earlier, _) = look_up(Now::EPOCH, None, Duration::ZERO, |_| good.response(URL));
     let mut down = with_m().page(URL, 503, &[], "");
     down.earlier = Some(earlier.clone());
     let run = down.resolve("a.example", &lenient());

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use super::gather::{Gathered, gather};
 use super::ledger::Ledger;
 use super::{FetchToken, Question};
-use crate::core::config::AddressFamilies;
+use crate::core::config::{AddressFamilies, doubled};
 use crate::core::dns::NoRecord;
 use crate::core::dns_name::DnsName;
 use crate::core::error::FamilyOutcome;
@@ -23,7 +23,8 @@ use crate::core::target::interleaved;
 use crate::core::text::excerpt_of_bytes;
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{MAX_BODY_BYTES, WellKnown};
-use crate::core::well_known_answer::{WellKnownAnswer, WellKnownFailure};
+use crate::core::well_known_answer::WellKnownAnswer;
+use crate::core::well_known_failure::WellKnownFailure;
 
 /// How much earlier than all of the well-known a fetch is to end.
 const FETCH_MARGIN: Duration = Duration::from_millis(100);
@@ -37,6 +38,12 @@ pub(super) struct Chain {
     started: Option<Monotonic>,
     /// The exchanges so far; the last one is under way.
     hops: Vec<Hop>,
+    /// Where among them the present try began.
+    first: usize,
+    /// How often it was tried again.
+    retries: u32,
+    /// When it is to be tried again.
+    resumes: Option<Monotonic>,
     /// The response that has come for the last hop.
     arrived: Option<FetchResult>,
     before: Option<WellKnownAnswer>,
@@ -45,7 +52,17 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn new(host: DnsName) -> Self {
-        Self { host, started: None, hops: Vec::new(), arrived: None, before: None, answer: None }
+        Self {
+            host,
+            started: None,
+            hops: Vec::new(),
+            first: 0,
+            retries: 0,
+            resumes: None,
+            arrived: None,
+            before: None,
+            answer: None,
+        }
     }
 
     /// Tells what was known of the document before.
@@ -63,7 +80,8 @@ impl Chain {
         if self.answer.is_some() || self.arrived.is_some() || last != Some(token.0) {
             return;
         }
-        if let Some(hop) = self.hops.last_mut().filter(|hop| hop.asked.is_some()) {
+        let open = |hop: &&mut Hop| hop.asked.is_some() && hop.answered.is_none();
+        if let Some(hop) = self.hops.last_mut().filter(open) {
             hop.answered = Some(at);
             hop.outcome = Some(match &result {
                 Ok(response) => HopOutcome::Response { status: response.status().as_u16() },
@@ -78,7 +96,7 @@ impl Chain {
         if self.answer.is_none() {
             let limit = ledger.config.time.well_known;
             let due = *self.started.get_or_insert(now.monotonic) + limit;
-            let result = match self.advance(ledger, now, due) {
+            let result = match self.attempt(ledger, now, due) {
                 Poll::Ready(result) => result,
                 Poll::Pending if now.monotonic >= due => Err(WellKnownFailure::TimedOut { limit }),
                 Poll::Pending => {
@@ -97,6 +115,41 @@ impl Chain {
         }
     }
 
+    /// Goes on, and tries again what failed quickly where the host is known to have delegated and
+    /// nothing may stand in any more.
+    fn attempt(
+        &mut self,
+        ledger: &mut Ledger,
+        now: Now,
+        due: Monotonic,
+    ) -> Poll<Result<(WellKnown, Freshness), WellKnownFailure>> {
+        let failure = match self.resumes {
+            Some(at) if now.monotonic < at => {
+                ledger.wake_at(at);
+                return Poll::Pending;
+            }
+            _ => match ready!(self.advance(ledger, now, due)) {
+                Ok(found) => return Poll::Ready(Ok(found)),
+                Err(failure) => failure,
+            },
+        };
+        let config = &ledger.config;
+        let is_lost = |before: &WellKnownAnswer| before.is_lost(now, &config.well_known);
+        let again = now.monotonic + doubled(config.time.retry_pause, self.retries);
+        if !failure.is_quick()
+            || self.retries >= config.limits.retries
+            || again >= due
+            || !self.before.as_ref().is_some_and(is_lost)
+        {
+            return Poll::Ready(Err(failure));
+        }
+        self.retries += 1;
+        self.first = self.hops.len();
+        self.resumes = Some(again);
+        ledger.wake_at(again);
+        Poll::Pending
+    }
+
     /// Goes on from hop to hop until something is missing.
     fn advance(
         &mut self,
@@ -107,7 +160,7 @@ impl Chain {
         // Each turn ends a hop, and the hops are bounded by the limit on redirects.
         loop {
             let first = || fresh_hop(WellKnownUrl::of_host(&self.host));
-            if self.hops.is_empty() {
+            if self.hops.len() == self.first {
                 let hop = first();
                 self.hops.push(hop);
             }
@@ -158,11 +211,12 @@ impl Chain {
     ) -> Result<WellKnownUrl, RedirectError> {
         let Some(hop) = self.hops.last() else { return Err(RedirectError::TooMany { limit }) };
         let next = hop.url.redirect(status, headers)?;
-        if self.hops.iter().any(|hop| hop.url == next) {
+        let hops = self.hops.get(self.first..).unwrap_or_default();
+        if hops.iter().any(|hop| hop.url == next) {
             return Err(RedirectError::back_to(&next));
         }
         // The first hop is no redirect.
-        if self.hops.len() > limit {
+        if hops.len() > limit {
             return Err(RedirectError::TooMany { limit });
         }
         Ok(next)

@@ -30,7 +30,8 @@ use super::step::Step;
 use super::target::DelegationTarget;
 use super::time::{Monotonic, Now};
 use super::warning::Warning;
-use super::well_known_answer::{WellKnownAnswer, WellKnownFailure};
+use super::well_known_answer::WellKnownAnswer;
+use super::well_known_failure::WellKnownFailure;
 
 /// Finds out where a server name leads, without doing anything itself.
 ///

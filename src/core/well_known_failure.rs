@@ -1,0 +1,309 @@
+//! Why there is no valid well-known document, and of which kind that is.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::address_policy::BlockedRange;
+use super::dns::{DnsFailure, NoRecord};
+use super::dns_name::DnsName;
+use super::fetch::{FetchFailure, FetchFailureKind};
+use super::host::Host;
+use super::redirect::RedirectError;
+use super::well_known::WellKnownError;
+
+/// Why there is no valid well-known document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WellKnownFailure {
+    /// The host's addresses could not be looked up. Temporary.
+    #[error("looking up {host} failed: {failure}")]
+    Dns {
+        /// The host of the document, or of a redirect.
+        host: DnsName,
+        /// How.
+        failure: DnsFailure,
+    },
+    /// There is no such host, or it has no address.
+    #[error("{host} has no address: {kind}")]
+    NoAddress {
+        /// The host of the document, or of a redirect.
+        host: DnsName,
+        /// In which way.
+        kind: NoRecord,
+        /// How long DNS says that this holds.
+        lifetime: Duration,
+    },
+    /// The address policy lets none of its addresses through.
+    #[error("{host} may not be connected to: {range}")]
+    Blocked {
+        /// The host of the document, or of a redirect.
+        host: Host,
+        /// The range that the first of its addresses lies in.
+        range: BlockedRange,
+    },
+    /// The exchange brought no response. Temporary.
+    #[error(transparent)]
+    Fetch(FetchFailure),
+    /// It took longer than all of the well-known may. Temporary.
+    #[error("it took longer than {} s", limit.as_secs_f32())]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The body is over the limit. Temporary.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// A status other than 200. 408, 429 and 5xx are temporary.
+    #[error("status {status}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// `Retry-After`, of a 429.
+        retry_after: Option<Duration>,
+    },
+    /// A redirect that is not followed.
+    #[error("the redirect is not followed")]
+    Redirect(#[source] RedirectError),
+    /// The body carries a content coding although none was asked for.
+    #[error("the body is encoded as {coding:?}, although no content coding was asked for")]
+    ContentCoding {
+        /// The coding.
+        coding: String,
+    },
+    /// The body is not a valid document.
+    #[error(transparent)]
+    Body(WellKnownError),
+    /// All who waited for it went away, and it was given up ([`crate::Abandoned::Cancel`]).
+    /// Temporary.
+    #[error("it was given up after {} s, because nobody waited for it any more", after.as_secs_f32())]
+    Abandoned {
+        /// How long it had taken.
+        after: Duration,
+    },
+    /// What an earlier process or another one kept of a failure ([`crate::WellKnownRecord`]).
+    #[error("it failed before: {class}")]
+    Recorded {
+        /// Of which kind it was.
+        class: FailureClass,
+    },
+}
+
+/// What kind of failure it was: all that outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailureClass {
+    /// The host's addresses could not be looked up. Temporary.
+    Dns,
+    /// Nothing listens there. Temporary.
+    Refused,
+    /// The exchange brought no response otherwise. Temporary.
+    Exchange,
+    /// It took too long, or longer than anybody waited. Temporary.
+    TimedOut,
+    /// The body was too large. Temporary.
+    TooLarge,
+    /// Status 408, 429 or 5xx. Temporary.
+    Unavailable,
+    /// There is no such host, or it has no address.
+    NoAddress,
+    /// The address policy let none of its addresses through.
+    Blocked,
+    /// Status 404.
+    NotFound,
+    /// Another status.
+    Status,
+    /// A redirect that is not followed.
+    Redirect,
+    /// A body that is no valid document.
+    Unreadable,
+}
+
+impl FailureClass {
+    /// Whether the next try may well succeed.
+    pub const fn is_temporary(self) -> bool {
+        match self {
+            Self::Dns
+            | Self::Refused
+            | Self::Exchange
+            | Self::TimedOut
+            | Self::TooLarge
+            | Self::Unavailable => true,
+            Self::NoAddress
+            | Self::Blocked
+            | Self::NotFound
+            | Self::Status
+            | Self::Redirect
+            | Self::Unreadable => false,
+        }
+    }
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Dns => "DNS failed",
+            Self::Refused => "the connection was refused",
+            Self::Exchange => "there was no response",
+            Self::TimedOut => "it took too long",
+            Self::TooLarge => "the body was too large",
+            Self::Unavailable => "the server was unavailable",
+            Self::NoAddress => "the host had no address",
+            Self::Blocked => "the address was blocked",
+            Self::NotFound => "there was no such document",
+            Self::Status => "the status was not 200",
+            Self::Redirect => "the redirect was not followed",
+            Self::Unreadable => "the document could not be read",
+        })
+    }
+}
+
+impl WellKnownFailure {
+    /// Of which kind it is.
+    pub const fn class(&self) -> FailureClass {
+        match self {
+            Self::Dns { .. } => FailureClass::Dns,
+            Self::NoAddress { .. } => FailureClass::NoAddress,
+            Self::Blocked { .. } => FailureClass::Blocked,
+            Self::Fetch(FetchFailure { kind: FetchFailureKind::Refused, .. }) => {
+                FailureClass::Refused
+            }
+            Self::Fetch(_) => FailureClass::Exchange,
+            Self::TimedOut { .. } | Self::Abandoned { .. } => FailureClass::TimedOut,
+            Self::TooLarge { .. } => FailureClass::TooLarge,
+            Self::Status { status: 408 | 429 | 500..=599, .. } => FailureClass::Unavailable,
+            Self::Status { status: 404, .. } => FailureClass::NotFound,
+            Self::Status { .. } => FailureClass::Status,
+            Self::Redirect(_) => FailureClass::Redirect,
+            Self::ContentCoding { .. } | Self::Body(_) => FailureClass::Unreadable,
+            Self::Recorded { class } => *class,
+        }
+    }
+
+    /// Whether the next try may well succeed, so that a good answer should not give way to this.
+    pub const fn is_temporary(&self) -> bool {
+        self.class().is_temporary()
+    }
+
+    /// Whether it is worth another try at once: what ended the exchange may not end the next.
+    pub(crate) const fn is_quick(&self) -> bool {
+        match self {
+            Self::Fetch(_) => true,
+            Self::Status { status, .. } => matches!(status, 408 | 500..=599),
+            _ => false,
+        }
+    }
+
+    /// Whether this is how a server looks that simply does not delegate: no such document, nothing
+    /// listening, no address. It deserves no warning. `asked` is the host that the document was
+    /// asked of: a redirect to a host that does not exist is not ordinary.
+    pub fn is_ordinary(&self, asked: &DnsName) -> bool {
+        match self {
+            Self::NoAddress { host, .. } => host == asked,
+            failure => matches!(
+                failure.class(),
+                FailureClass::NoAddress | FailureClass::NotFound | FailureClass::Refused
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn status(status: u16) -> WellKnownFailure {
+        WellKnownFailure::Status { status, retry_after: None }
+    }
+
+    #[test]
+    fn failures_are_told_apart() {
+        use FetchFailureKind as Kind;
+        let asked: DnsName = "a.example".parse().unwrap();
+        let none = |host: &str| WellKnownFailure::NoAddress {
+            host: host.parse().unwrap(),
+            kind: NoRecord::NxDomain,
+            lifetime: HOUR,
+        };
+        let host = asked.clone();
+        let fetch = |kind| WellKnownFailure::Fetch(FetchFailure::new(kind, ""));
+        let url: crate::WellKnownUrl =
+            "https://a.example/.well-known/matrix/server".parse().unwrap();
+        let range = crate::AddressPolicy::default().check([127, 0, 0, 1].into()).unwrap_err();
+        let recorded = |class| WellKnownFailure::Recorded { class };
+        use FailureClass as Class;
+        // Whether it is temporary, ordinary, and worth another try at once.
+        for (failure, class, temporary, ordinary, quick) in [
+            (
+                WellKnownFailure::Dns { host, failure: DnsFailure::ServFail },
+                Class::Dns,
+                true,
+                false,
+                false,
+            ),
+            (fetch(Kind::Refused), Class::Refused, true, true, true),
+            (fetch(Kind::Tls), Class::Exchange, true, false, true),
+            (WellKnownFailure::TimedOut { limit: HOUR }, Class::TimedOut, true, false, false),
+            (WellKnownFailure::Abandoned { after: HOUR }, Class::TimedOut, true, false, false),
+            (WellKnownFailure::TooLarge { limit: 1 }, Class::TooLarge, true, false, false),
+            (none("a.example"), Class::NoAddress, false, true, false),
+            (none("redirected.example"), Class::NoAddress, false, false, false),
+            (
+                WellKnownFailure::Blocked { host: Host::Dns(asked.clone()), range },
+                Class::Blocked,
+                false,
+                false,
+                false,
+            ),
+            (status(407), Class::Status, false, false, false),
+            (status(408), Class::Unavailable, true, false, true),
+            (status(429), Class::Unavailable, true, false, false),
+            (status(499), Class::Status, false, false, false),
+            (status(500), Class::Unavailable, true, false, true),
+            (status(599), Class::Unavailable, true, false, true),
+            (status(600), Class::Status, false, false, false),
+            (status(404), Class::NotFound, false, true, false),
+            (status(403), Class::Status, false, false, false),
+            (
+                WellKnownFailure::Redirect(RedirectError::back_to(&url)),
+                Class::Redirect,
+                false,
+                false,
+                false,
+            ),
+            (
+                WellKnownFailure::ContentCoding { coding: String::new() },
+                Class::Unreadable,
+                false,
+                false,
+                false,
+            ),
+            (
+                WellKnownFailure::Body(WellKnownError::NotAnObject),
+                Class::Unreadable,
+                false,
+                false,
+                false,
+            ),
+            (recorded(Class::NotFound), Class::NotFound, false, true, false),
+            (recorded(Class::Refused), Class::Refused, true, true, false),
+            (recorded(Class::NoAddress), Class::NoAddress, false, true, false),
+            (recorded(Class::Status), Class::Status, false, false, false),
+        ] {
+            assert_eq!(failure.class(), class, "{failure}");
+            assert_eq!(failure.is_temporary(), temporary, "{failure}");
+            assert_eq!(failure.is_ordinary(&asked), ordinary, "{failure}");
+            assert_eq!(failure.is_quick(), quick, "{failure}");
+            assert!(!class.to_string().is_empty() && !failure.to_string().is_empty());
+        }
+    }
+}

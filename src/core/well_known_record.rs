@@ -1,0 +1,340 @@
+//! What outlives the process of a host's well-known answer, or is shared with other processes.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::config::Config;
+use super::dns_name::{DnsName, NotAHostName};
+use super::server_name::{ServerName, ServerNameError, UnresolvableName};
+use super::time::Now;
+use super::well_known::WellKnown;
+use super::well_known_answer::{LastGood, WellKnownAnswer};
+use super::well_known_failure::{FailureClass, WellKnownFailure};
+
+/// A well-known outcome for keeping: names as text and absolute times, in milliseconds since the
+/// Unix epoch. Nothing in it is believed before [`restore`](Self::restore) has judged it.
+///
+/// ```
+/// use matrix_delegation::{Config, Now, WellKnownRecord};
+///
+/// let kept = r#"{"version": 1, "host": "a.example", "delegates": "m.example:443",
+///                "fetched": 1000, "until": 3601000}"#;
+/// let record: WellKnownRecord = serde_json::from_str(kept)?;
+/// let now = Now::EPOCH + std::time::Duration::from_secs(60);
+/// let (host, answer) = record.restore(now, &Config::default())?;
+/// assert_eq!(host.as_str(), "a.example");
+/// assert_eq!(answer.last_document().unwrap().server().as_str(), "m.example:443");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WellKnownRecord {
+    version: u32,
+    host: String,
+    /// Exactly one of this and `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delegates: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<FailureClass>,
+    fetched: u64,
+    until: u64,
+    #[serde(default)]
+    failures: u32,
+    #[serde(default)]
+    backed_off: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_good: Option<Good>,
+}
+
+/// The last good answer, after failures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Good {
+    delegates: String,
+    fetched: u64,
+}
+
+/// Why a record is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// It was written by another version of this crate.
+    #[error("the record is of version {found}, not {}", WellKnownRecord::VERSION)]
+    Version {
+        /// The version that it says.
+        found: u32,
+    },
+    /// The host is none that could be asked.
+    #[error("the host of the record is none")]
+    Host(#[source] NotAHostName),
+    /// The name delegated to is not in the grammar.
+    #[error("the record delegates to no server name")]
+    Server(#[source] ServerNameError),
+    /// No host can be made of the name delegated to.
+    #[error("the record delegates to a name without a host")]
+    Unresolvable(#[source] UnresolvableName),
+    /// It says both how it delegates and how it failed, or neither.
+    #[error("the record has no outcome, or two")]
+    Outcome,
+    /// It was fetched after now.
+    #[error("the record is from the future")]
+    FromTheFuture,
+    /// It ends before it begins.
+    #[error("the record ends before it begins")]
+    Backwards,
+    /// It is so old that nothing of it is of use.
+    #[error("the record is too old")]
+    TooOld,
+}
+
+impl WellKnownRecord {
+    /// The version of the format.
+    pub const VERSION: u32 = 1;
+
+    /// The record of what is known of this host.
+    pub fn new(host: &DnsName, answer: &WellKnownAnswer) -> Self {
+        let fetched = millis(answer.fetched().wall);
+        let lifetime = u64::try_from(answer.lifetime().as_millis()).unwrap_or(u64::MAX);
+        let result = answer.result();
+        Self {
+            version: Self::VERSION,
+            host: host.as_str().to_owned(),
+            delegates: result.as_ref().ok().map(|it| it.server().as_str().to_owned()),
+            failed: result.as_ref().err().map(WellKnownFailure::class),
+            fetched,
+            until: fetched.saturating_add(lifetime),
+            failures: answer.failures(),
+            backed_off: answer.backed_off(),
+            last_good: answer.last_good().map(|good| Good {
+                delegates: good.document.server().as_str().to_owned(),
+                fetched: millis(good.fetched.wall),
+            }),
+        }
+    }
+
+    /// The host that it says it is of.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What may be believed of it at `now`, under the present configuration: names are parsed
+    /// again, lifetimes clamped again, and what is from the future, of another version or past the
+    /// 48 h that a good answer may be used is refused.
+    pub fn restore(
+        &self,
+        now: Now,
+        config: &Config,
+    ) -> Result<(DnsName, WellKnownAnswer), RecordError> {
+        let lifetimes = &config.well_known;
+        if self.version != Self::VERSION {
+            return Err(RecordError::Version { found: self.version });
+        }
+        let host: DnsName = self.host.parse().map_err(RecordError::Host)?;
+        let fetched = at(self.fetched, now)?;
+        let lifetime = self.until.checked_sub(self.fetched).ok_or(RecordError::Backwards)?;
+        let lifetime = Duration::from_millis(lifetime);
+        let age = now.monotonic.since(fetched.monotonic);
+        if age > lifetimes.stale {
+            return Err(RecordError::TooOld);
+        }
+        let (result, most) = match (&self.delegates, self.failed) {
+            (Some(name), None) => (Ok(document(name)?), lifetimes.most),
+            (None, Some(class)) => {
+                // What another policy refused is asked anew and judged by the present one.
+                let blocked = class == FailureClass::Blocked;
+                let most = if blocked { Duration::ZERO } else { lifetimes.retry_after_most };
+                (Err(WellKnownFailure::Recorded { class }), most)
+            }
+            _ => return Err(RecordError::Outcome),
+        };
+        let last_good = match &self.last_good {
+            Some(good) if result.is_err() => {
+                let document = document(&good.delegates)?;
+                let fetched = at(good.fetched, now)?;
+                let age = now.monotonic.since(fetched.monotonic);
+                (age <= lifetimes.remembered).then_some(LastGood { document, fetched })
+            }
+            _ => None,
+        };
+        let lifetime = lifetime.min(most);
+        let (failures, backed_off) = (self.failures, self.backed_off);
+        let answer =
+            WellKnownAnswer::restored(result, fetched, lifetime, failures, backed_off, last_good);
+        Ok((host, answer))
+    }
+}
+
+fn document(name: &str) -> Result<WellKnown, RecordError> {
+    let name: ServerName = name.parse().map_err(RecordError::Server)?;
+    WellKnown::new(name).map_err(RecordError::Unresolvable)
+}
+
+fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time on the wall clock, on both of ours.
+fn at(millis: u64, now: Now) -> Result<Now, RecordError> {
+    let wall = SystemTime::UNIX_EPOCH
+        .checked_add(Duration::from_millis(millis))
+        .ok_or(RecordError::FromTheFuture)?;
+    let age = now.wall.duration_since(wall).map_err(|_| RecordError::FromTheFuture)?;
+    Ok(Now::new(now.monotonic.before(age), wall))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fetch::{FetchFailure, FetchFailureKind};
+    use crate::core::lifetime::Freshness;
+    use crate::core::srv::SplitMix64;
+    use crate::core::well_known_answer::InUse;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// An hour after the start of a process, a thousand days after the epoch.
+    fn now() -> Now {
+        let wall = SystemTime::UNIX_EPOCH + 24_000 * HOUR;
+        Now::new(crate::Monotonic::ZERO + HOUR, wall)
+    }
+
+    fn host() -> DnsName {
+        "a.example".parse().unwrap()
+    }
+
+    fn answer(
+        result: Result<u64, WellKnownFailure>,
+        at: Now,
+        before: Option<&WellKnownAnswer>,
+    ) -> WellKnownAnswer {
+        let document = document("M.example:443").unwrap();
+        let result = result.map(|life| (document, Freshness::For(Duration::from_secs(life))));
+        let lifetimes = Config::default().well_known;
+        WellKnownAnswer::new(result, at, before, &lifetimes, &mut SplitMix64(1))
+    }
+
+    fn passing() -> WellKnownFailure {
+        WellKnownFailure::Fetch(FetchFailure::new(FetchFailureKind::Refused, "no"))
+    }
+
+    /// As it is after having been written and read.
+    fn written(answer: &WellKnownAnswer) -> serde_json::Value {
+        serde_json::to_value(WellKnownRecord::new(&host(), answer)).unwrap()
+    }
+
+    fn restored(
+        record: &serde_json::Value,
+        now: Now,
+    ) -> Result<(DnsName, WellKnownAnswer), RecordError> {
+        let record: WellKnownRecord = serde_json::from_value(record.clone()).unwrap();
+        record.restore(now, &Config::default())
+    }
+
+    /// The same moment in a process that began a minute before it.
+    fn restarted(ago: Duration) -> Now {
+        let wall = now().wall + ago;
+        Now::new(crate::Monotonic::ZERO + Duration::from_secs(60), wall)
+    }
+
+    #[test]
+    fn a_good_answer_comes_back_as_old_as_it_is() {
+        let good = answer(Ok(7200), now(), None);
+        let record = written(&good);
+        assert_eq!(record["delegates"], "M.example:443");
+        assert_eq!(
+            record["until"].as_u64().unwrap() - record["fetched"].as_u64().unwrap(),
+            7_200_000
+        );
+        let then = restarted(HOUR);
+        let (host, back) = restored(&record, then).unwrap();
+        assert_eq!((host, back.result()), (self::host(), good.result()));
+        assert_eq!(then.monotonic.since(back.fetched().monotonic), HOUR);
+        assert_eq!((back.lifetime(), back.fetched().wall), (2 * HOUR, now().wall));
+        assert_eq!(back.until().since(then.monotonic), HOUR);
+    }
+
+    #[test]
+    fn a_failure_comes_back_with_its_back_off_and_the_last_good_answer() {
+        let good = answer(Ok(60), now(), None);
+        let failed = answer(Err(passing()), now() + HOUR, Some(&good));
+        let failed = answer(Err(passing()), now() + 2 * HOUR, Some(&failed));
+        let then = restarted(2 * HOUR);
+        let (_, back) = restored(&written(&failed), then).unwrap();
+        assert_eq!((back.failures(), back.backed_off()), (2, 2));
+        let class = FailureClass::Refused;
+        assert_eq!(back.result(), &Err(WellKnownFailure::Recorded { class }));
+        let lifetimes = Config::default().well_known;
+        let InUse::Delegates { document, stale: Some((_, until)) } =
+            back.in_use(then.monotonic, &lifetimes)
+        else {
+            panic!("{back:?}")
+        };
+        assert_eq!(document.server().as_str(), "M.example:443");
+        assert_eq!(until.since(then.monotonic), 46 * HOUR);
+        // Written again, it is the same.
+        assert_eq!(written(&back), written(&failed));
+        let next = answer(Err(passing()), then, Some(&back));
+        assert_eq!(next.failures(), 3);
+        // A good answer older than is remembered does not come back.
+        let late = answer(Err(passing()), now() + 49 * HOUR, Some(&failed));
+        assert!(restored(&written(&late), restarted(50 * HOUR)).unwrap().1.last_good().is_some());
+        let later = restarted(50 * HOUR + Duration::from_millis(1));
+        assert!(restored(&written(&late), later).unwrap().1.last_good().is_none());
+    }
+
+    #[test]
+    fn what_was_blocked_is_judged_anew() {
+        let good = answer(Ok(60), now(), None);
+        let mut record = written(&answer(Err(passing()), now(), Some(&good)));
+        record["failed"] = "blocked".into();
+        let (_, back) = restored(&record, restarted(HOUR)).unwrap();
+        assert_eq!(back.lifetime(), Duration::ZERO);
+        assert!(back.last_document().is_some());
+    }
+
+    #[test]
+    fn lifetimes_are_clamped_again() {
+        let mut record = written(&answer(Ok(60), now(), None));
+        record["until"] = u64::MAX.into();
+        assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), 48 * HOUR);
+        let mut record = written(&answer(Err(passing()), now(), None));
+        record["until"] = u64::MAX.into();
+        assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), 24 * HOUR);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let good = written(&answer(Ok(60), now(), None));
+        let failed = written(&answer(Err(passing()), now(), Some(&answer(Ok(60), now(), None))));
+        let at_48_h = restarted(48 * HOUR);
+        assert!(restored(&good, at_48_h).is_ok() && restored(&failed, restarted(HOUR)).is_ok());
+        let past = restarted(48 * HOUR + Duration::from_millis(1));
+        assert_eq!(restored(&good, past), Err(RecordError::TooOld));
+        let with = |record: &serde_json::Value, field: &str, value: serde_json::Value| {
+            let mut record = record.clone();
+            record[field] = value;
+            restored(&record, restarted(HOUR)).unwrap_err()
+        };
+        let fetched = good["fetched"].as_u64().unwrap();
+        assert_eq!(with(&good, "version", 2.into()), RecordError::Version { found: 2 });
+        assert_eq!(with(&good, "version", 0.into()), RecordError::Version { found: 0 });
+        assert!(matches!(with(&good, "host", "127.1".into()), RecordError::Host(_)));
+        assert!(matches!(with(&good, "delegates", "a b".into()), RecordError::Server(_)));
+        assert!(matches!(with(&good, "delegates", "a.".into()), RecordError::Unresolvable(_)));
+        assert_eq!(with(&good, "failed", "dns".into()), RecordError::Outcome);
+        assert_eq!(with(&good, "delegates", serde_json::Value::Null), RecordError::Outcome);
+        assert_eq!(with(&good, "until", (fetched - 1).into()), RecordError::Backwards);
+        let later = fetched + 3_600_001;
+        assert_eq!(with(&good, "fetched", later.into()), RecordError::FromTheFuture);
+        assert_eq!(with(&good, "fetched", u64::MAX.into()), RecordError::FromTheFuture);
+        for (field, value) in
+            [("fetched", serde_json::Value::from(later)), ("delegates", "a b".into())]
+        {
+            let mut good = failed["last_good"].clone();
+            good[field] = value;
+            with(&failed, "last_good", good);
+        }
+        assert_eq!(serde_json::from_value::<WellKnownRecord>(good).unwrap().host(), "a.example");
+    }
+}
