@@ -142,6 +142,11 @@ impl<'a> Drive<'a> {
     }
 
     /// Resolves a name.
+    ///
+    /// # Panics
+    ///
+    /// If the machine can never end: it waits for what has passed, or for nothing at all. That is a
+    /// bug of this crate.
     pub fn discover(&self, name: ServerName) -> Run {
         let mut machine = self.machine(name.clone());
         let driven = self.drive(&mut machine, self.start, Pace::Scheduled);
@@ -185,6 +190,7 @@ impl<'a> Drive<'a> {
 
     /// Takes a machine to its end. Machines bound their questions and their time, and each turn
     /// takes one question, one answer or one step of the clock.
+    /// One that waits for what has passed would never end: a bug, which panics.
     fn drive<M: Machine>(&self, machine: &mut M, start: Now, pace: Pace) -> Driven<M::Done> {
         let mut random = match self.schedule.order() {
             Order::Shuffled(seed) => SplitMix64(seed),
@@ -222,6 +228,7 @@ impl<'a> Drive<'a> {
                 Output::Wait(until) => until,
             };
             if let Some(until) = until {
+                assert!(until > now.monotonic, "the machine waits for what has passed");
                 timers.entry(until).or_insert_with(|| path.clone());
             }
             let due = open.iter().map(|open| open.due.monotonic).min();
