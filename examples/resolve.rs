@@ -223,8 +223,10 @@ impl Program {
             use std::hash::{BuildHasher, RandomState};
             RandomState::new().hash_one(0_u8)
         });
-        let resolver =
-            Resolver::with_seed(Arc::new(dns), Arc::clone(&fetch) as _, runtime, config, seed);
+        let resolver = Resolver::builder(Arc::new(dns), Arc::clone(&fetch) as _, runtime)
+            .config(config)
+            .seed(seed)
+            .build();
         Ok(Self { options, resolver, fetch, seed, all_resolved: true })
     }
 

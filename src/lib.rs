@@ -34,8 +34,8 @@ mod core;
 // What goes in: a name, and the choices that the specification leaves.
 pub use crate::core::address_policy::{AddressPolicy, BlockedRange};
 pub use crate::core::config::{
-    AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Limits, MemoryLimits, Refresh,
-    Speculation, SrvAliasPolicy, TimeLimits, UserAgent, WellKnownLifetimes,
+    Abandoned, AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Feedback, Limits,
+    MemoryLimits, Refresh, Speculation, SrvAliasPolicy, TimeLimits, UserAgent, WellKnownLifetimes,
 };
 pub use crate::core::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
@@ -67,7 +67,10 @@ pub use crate::core::report::{
     WellKnownReport,
 };
 pub use crate::core::step::{Reasons, Step};
-pub use crate::core::target::{Attempts, Degraded, DelegationTarget, Endpoint, Lifetimes, Origin};
+pub use crate::core::target::{
+    Attempts, Degraded, DelegationTarget, Endpoint, FixedTarget, FixedTargetError, Lifetimes,
+    Origin,
+};
 pub use crate::core::warning::Warning;
 
 // The parts that the machine is built of, each of use by itself.
@@ -81,7 +84,14 @@ mod resolver;
 #[cfg(feature = "resolver")]
 pub use crate::resolver::{
     Resolver,
+    builder::ResolverBuilder,
+    counters::{Counters, Outcomes, Queries},
+    entry::{Remembered, Subject},
+    feedback::{ContactFailure, ContactFailureKind},
     resolution::{Explanation, Provenance, Resolution},
+    rules::{Names, Rules},
+    snapshot::{RestoreError, Restored, Snapshot},
+    store::{Store, StoreError},
     traits::{BoxFuture, Dns, Runtime, WellKnownFetch},
 };
 

@@ -55,6 +55,11 @@ pub struct Config {
     pub time: TimeLimits,
     /// When a resolver renews what it remembers.
     pub refresh: Refresh,
+    /// What becomes of what is under way once nobody waits for it any more. Default
+    /// [`Abandoned::Finish`].
+    pub abandoned: Abandoned,
+    /// What a failure that a caller reports brings about.
+    pub feedback: Feedback,
     /// How much a resolver remembers and does at once.
     pub memory: MemoryLimits,
     /// What the well-known fetch calls itself. Default: this crate's name and version.
@@ -343,8 +348,19 @@ pub struct TimeLimits {
     /// Before a fetch is tried again the first time; each further time it is twice as long. Default
     /// 500 ms.
     pub retry_pause: Duration,
+    /// How long a well-known had to be under way for it to count as a failure when it is stopped
+    /// because nobody waits for it any more ([`Abandoned::Cancel`]). Default 2 s.
+    pub abandoned: Duration,
     /// The whole discovery. Default 30 s.
     pub discovery: Duration,
+    /// How long a discovery waits for its turn where too many are under way; then it is refused as
+    /// too busy. Default 30 s.
+    pub queue: Duration,
+    /// How long a [store](crate::Store) is waited for. Default 250 ms.
+    pub store: Duration,
+    /// How long a fetch waits for its turn where too many go to one destination; then the discovery
+    /// is refused as too busy. Default 5 s.
+    pub destination: Duration,
     /// How long the fetch waits for the other address family once one is there (RFC 8305
     /// section 3). Default 50 ms.
     pub fetch_grace: Duration,
@@ -367,7 +383,11 @@ impl Default for TimeLimits {
             exchange: fetch.exchange,
             well_known: fetch.total,
             retry_pause: Duration::from_millis(500),
+            abandoned: Duration::from_secs(2),
             discovery: Duration::from_secs(30),
+            queue: Duration::from_secs(30),
+            store: Duration::from_millis(250),
+            destination: Duration::from_secs(5),
             fetch_grace: Duration::from_millis(50),
             family_grace: Duration::from_millis(250),
             target_grace: Duration::from_secs(1),
@@ -405,6 +425,40 @@ impl Refresh {
     }
 }
 
+/// What becomes of what is under way once nobody waits for it any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Abandoned {
+    /// It ends and is remembered, for whoever asks next. The default.
+    #[default]
+    Finish,
+    /// It stops when the last caller goes away. A well-known that had taken
+    /// [`TimeLimits::abandoned`] counts as having failed for a while, so that impatient callers do
+    /// not ask a slow server over and over. What is renewed in the background goes on.
+    Cancel,
+}
+
+/// What a failure that a caller reports brings about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Feedback {
+    /// How long after its parts were asked for a name is asked for again, at the least; each time
+    /// in a row that this changes nothing, it is twice as long. Default 10 s.
+    pub apart: Duration,
+    /// How long that becomes at most. Default 10 min.
+    pub apart_most: Duration,
+    /// How long an endpoint that failed is tried last. Default 10 min.
+    pub demoted: Duration,
+}
+
+impl Default for Feedback {
+    fn default() -> Self {
+        Self { apart: Duration::from_secs(10), apart_most: 10 * MINUTE, demoted: 10 * MINUTE }
+    }
+}
+
 /// How much a resolver remembers and does at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -416,8 +470,18 @@ pub struct MemoryLimits {
     pub well_known: usize,
     /// DNS answers, by question. Default 50,000.
     pub dns: usize,
-    /// Discoveries under way; one more is refused as too busy. Default 1,000.
+    /// Discoveries under way. Default 1,000.
     pub discoveries: usize,
+    /// Discoveries that wait for their turn, first come, first served; one more is refused as too
+    /// busy. Default 10,000.
+    pub waiting: usize,
+    /// Fetches under way to one destination: an IPv4 address, or an IPv6 network of 64 bits, which
+    /// is what one host commonly has. Default 16.
+    pub per_destination: usize,
+    /// Fetches that wait for their turn at one destination; a discovery that needs one more is
+    /// refused as too busy, so that one host behind many names does not take every turn. Default
+    /// 112.
+    pub per_destination_waiting: usize,
     /// DNS questions under way; a discovery that needs one more is refused as too busy. Default
     /// 10,000.
     pub questions: usize,
@@ -430,6 +494,9 @@ impl Default for MemoryLimits {
             well_known: 10_000,
             dns: 50_000,
             discoveries: 1_000,
+            waiting: 10_000,
+            per_destination: 16,
+            per_destination_waiting: 112,
             questions: 10_000,
         }
     }

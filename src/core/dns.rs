@@ -207,6 +207,42 @@ impl DnsAnswer {
     }
 }
 
+impl fmt::Display for DnsAnswer {
+    /// For people: the records, or why there are none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found { records, ttl, alias } => {
+                match records {
+                    Records::Addresses(addresses) => {
+                        for (index, address) in addresses.iter().enumerate() {
+                            let comma = if index == 0 { "" } else { ", " };
+                            write!(f, "{comma}{address}")?;
+                        }
+                    }
+                    Records::Srv(records) => {
+                        for (index, record) in records.iter().enumerate() {
+                            let comma = if index == 0 { "" } else { ", " };
+                            let SrvRecord { priority, weight, port, target } = record;
+                            write!(f, "{comma}{priority} {weight} {port} {target}")?;
+                        }
+                    }
+                }
+                write!(f, "; TTL {} s", ttl.as_secs())?;
+                if *alias { f.write_str(", through an alias") } else { Ok(()) }
+            }
+            Self::None { kind, ttl } => {
+                write!(f, "{kind}")?;
+                match ttl {
+                    Some(ttl) => write!(f, "; TTL {} s", ttl.as_secs()),
+                    None => Ok(()),
+                }
+            }
+            Self::Failed { failure, detail } if detail.is_empty() => failure.fmt(f),
+            Self::Failed { failure, detail } => write!(f, "{failure}: {detail}"),
+        }
+    }
+}
+
 /// How DNS says that there is no such record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

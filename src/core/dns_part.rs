@@ -89,6 +89,15 @@ impl DnsPart {
         Self { answer: Arc::new(answer), obtained: now, lifetime, failures, last_good }
     }
 
+    /// What DNS said of it last that was no failure, whether it holds or not.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn last_said(&self) -> Option<&DnsAnswer> {
+        match &*self.answer {
+            DnsAnswer::Failed { .. } => self.last_good.as_ref().map(|good| &*good.records),
+            answer => Some(answer),
+        }
+    }
+
     /// The records that there are, of now or of earlier.
     fn good(&self) -> Option<LastGood> {
         match &*self.answer {

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Records};
+use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
 use super::dns_name::DnsName;
 use super::error::ResolveError;
 use super::fetch::FetchFailure;
 use super::redirect::WellKnownUrl;
 use super::server_name::ServerName;
 use super::step::Step;
+#[cfg(feature = "resolver")]
+use super::target::DelegationTarget;
 use super::text::Causes;
 use super::time::Now;
 use super::warning::Warning;
@@ -41,6 +43,25 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// Why it failed, if it did.
     pub error: Option<ResolveError>,
+}
+
+impl Report {
+    /// Of a target that no question was asked for, because a rule of the application set it.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn of_rule(target: &DelegationTarget) -> Self {
+        let outcome = StepOutcome::Skipped(SkipReason::Rule);
+        let steps = Step::ALL.map(|step| StepReport { step, outcome: outcome.clone() });
+        Self {
+            server_name: target.server_name().clone(),
+            started: target.decided(),
+            took: Some(Duration::ZERO),
+            steps: steps.into(),
+            dns: Vec::new(),
+            well_known: None,
+            warnings: Vec::new(),
+            error: None,
+        }
+    }
 }
 
 /// What became of a step.
@@ -86,6 +107,8 @@ pub enum SkipReason {
     DecidedEarlier,
     /// Its SRV records are not asked for, because .onion names are not in DNS (RFC 7686).
     Onion,
+    /// A rule of the application decided.
+    Rule,
     /// The resolution ended before.
     Ended,
     /// The resolution is still under way.
@@ -113,6 +136,7 @@ impl fmt::Display for SkipReason {
             Self::Delegated => "the well-known document delegates",
             Self::DecidedEarlier => "an earlier step decided",
             Self::Onion => ".onion names are not in DNS (RFC 7686)",
+            Self::Rule => "a rule of the application decided",
             Self::Ended => "the resolution ended before",
             Self::NotYet => "not reached yet",
         })
@@ -227,43 +251,6 @@ impl fmt::Display for At {
     }
 }
 
-struct Answer<'a>(&'a DnsAnswer);
-
-impl fmt::Display for Answer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            DnsAnswer::Found { records, ttl, alias } => {
-                match records {
-                    Records::Addresses(addresses) => {
-                        for (index, address) in addresses.iter().enumerate() {
-                            let comma = if index == 0 { "" } else { ", " };
-                            write!(f, "{comma}{address}")?;
-                        }
-                    }
-                    Records::Srv(records) => {
-                        for (index, record) in records.iter().enumerate() {
-                            let comma = if index == 0 { "" } else { ", " };
-                            let crate::SrvRecord { priority, weight, port, target } = record;
-                            write!(f, "{comma}{priority} {weight} {port} {target}")?;
-                        }
-                    }
-                }
-                write!(f, "; TTL {} s", ttl.as_secs())?;
-                if *alias { f.write_str(", through an alias") } else { Ok(()) }
-            }
-            DnsAnswer::None { kind, ttl } => {
-                write!(f, "{kind}")?;
-                match ttl {
-                    Some(ttl) => write!(f, "; TTL {} s", ttl.as_secs()),
-                    None => Ok(()),
-                }
-            }
-            DnsAnswer::Failed { failure, detail } if detail.is_empty() => failure.fmt(f),
-            DnsAnswer::Failed { failure, detail } => write!(f, "{failure}: {detail}"),
-        }
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.server_name)?;
@@ -295,7 +282,7 @@ impl fmt::Display for DnsExchange {
         let (asked, answered) = (At(Some(self.asked)), At(self.answered));
         write!(f, "    {asked} {answered}  {}: ", self.question)?;
         match &self.answer {
-            Some(answer) => writeln!(f, "{}{}", Answer(answer), Remembered(self.source)),
+            Some(answer) => writeln!(f, "{}{}", answer, Remembered(self.source)),
             None => writeln!(f, "not waited for"),
         }
     }

@@ -253,13 +253,16 @@ impl WeightedOrder {
     }
 
     /// The next index, given priority and weight by index.
-    pub(crate) fn next(&mut self, record: impl Fn(usize) -> (u16, u16) + Copy) -> Option<usize> {
+    pub(crate) fn next<P: Ord>(
+        &mut self,
+        record: impl Fn(usize) -> (P, u16) + Copy,
+    ) -> Option<usize> {
         let left = self.left;
         let indices = (0..Self::MOST).filter(move |index| left & (1 << index) != 0);
-        let first = indices.clone().map(|index| record(index).0).min()?;
+        let first = &indices.clone().map(|index| record(index).0).min()?;
         let group = indices
             .map(move |index| (index, record(index)))
-            .filter(move |(_, (priority, _))| *priority == first)
+            .filter(move |(_, (priority, _))| priority == first)
             .map(|(index, (_, weight))| (index, weight));
         let sum = group.clone().map(|(_, weight)| u64::from(weight)).sum();
         let zeros = group.clone().filter(|(_, weight)| *weight == 0).count();

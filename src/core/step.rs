@@ -44,6 +44,9 @@ pub enum Step {
     /// 6: neither.
     #[serde(rename = "6")]
     DefaultPort,
+    /// None of the specification's: a rule of the application decided ([`crate::FixedTarget`]).
+    #[serde(rename = "fixed")]
+    Fixed,
 }
 
 /// Why the three parts of an answer are what they are, in words for people.
@@ -58,7 +61,7 @@ pub struct Reasons {
 }
 
 impl Step {
-    /// Every step, in the order of the specification.
+    /// Every step of the specification, in its order.
     pub const ALL: [Self; 10] = [
         Self::IpLiteral,
         Self::ExplicitPort,
@@ -72,7 +75,7 @@ impl Step {
         Self::DefaultPort,
     ];
 
-    /// The number it has in the specification.
+    /// The number it has in the specification; `fixed` for the one that is not of it.
     pub const fn number(self) -> &'static str {
         match self {
             Self::IpLiteral => "1",
@@ -85,6 +88,7 @@ impl Step {
             Self::Srv => "4",
             Self::DeprecatedSrv => "5",
             Self::DefaultPort => "6",
+            Self::Fixed => "fixed",
         }
     }
 
@@ -122,6 +126,7 @@ impl Step {
                 "no valid well-known; SRV records of the deprecated _matrix._tcp"
             }
             Self::DefaultPort => "no valid well-known and no SRV record: port 8448",
+            Self::Fixed => "a rule of the application says so",
         };
         let host_header = match self {
             Self::IpLiteral | Self::ExplicitPort => "the server name as written",
@@ -132,6 +137,7 @@ impl Step {
             Self::Srv | Self::DeprecatedSrv | Self::DefaultPort => {
                 "the server name, without a port; SRV never changes it"
             }
+            Self::Fixed => "the name that the rule names, else the server name",
         };
         let tls_name = match self {
             Self::IpLiteral => "the IP address itself",
@@ -143,6 +149,7 @@ impl Step {
             | Self::DelegatedSrv
             | Self::DelegatedDeprecatedSrv
             | Self::DelegatedDefaultPort => "the delegated name's host, whatever is connected to",
+            Self::Fixed => "the host of the name that the rule names, else of the server name",
         };
         Reasons { endpoints, host_header, tls_name }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::address_policy::{AddressPolicy, BlockedRange};
 use super::dns::Service;
 use super::host::Host;
-use super::server_name::ServerName;
+use super::server_name::{ServerName, UnresolvableName};
 use super::srv::WeightedOrder;
 use super::step::{Reasons, Step};
 use super::time::{Monotonic, Now};
@@ -69,6 +69,8 @@ pub enum Origin {
     Srv,
     /// The default port 8448.
     DefaultPort,
+    /// A rule of the application: see [`FixedTarget`].
+    Fixed,
 }
 
 /// One place to connect to.
@@ -140,15 +142,19 @@ impl fmt::Display for Endpoint {
 pub struct Attempts<'a> {
     endpoints: &'a [Endpoint],
     order: WeightedOrder,
+    /// Those that come after all others, a bit each.
+    last: u64,
 }
 
 impl<'a> Iterator for Attempts<'a> {
     type Item = &'a Endpoint;
 
     fn next(&mut self) -> Option<&'a Endpoint> {
-        let endpoints = self.endpoints;
+        let (endpoints, last) = (self.endpoints, self.last);
         let next = self.order.next(|index| {
-            endpoints.get(index).map_or((u16::MAX, 0), |it| (it.priority, it.weight))
+            let (priority, weight) =
+                endpoints.get(index).map_or((u16::MAX, 0), |it| (it.priority, it.weight));
+            ((last & (1 << index) != 0, priority), weight)
         })?;
         endpoints.get(next)
     }
@@ -214,7 +220,7 @@ impl TryFrom<Stored> for DelegationTarget {
 
     fn try_from(parts: Stored) -> Result<Self, Contradiction> {
         let contradiction = |why: &str| Contradiction(why.to_owned());
-        if parts.step.is_delegated() != parts.delegated.is_some() {
+        if parts.step != Step::Fixed && parts.step.is_delegated() != parts.delegated.is_some() {
             return Err(contradiction("step and delegation disagree"));
         }
         if parts.endpoints.is_empty() || parts.endpoints.len() > WeightedOrder::MOST {
@@ -239,6 +245,7 @@ fn fits(parts: &Stored, name: &ServerName, host: &Host, endpoint: &Endpoint) -> 
     let alone = parts.endpoints.len() == 1 && endpoint.host == *host;
     let with_addresses = endpoint.addresses.is_empty() == parts.left_to_proxy;
     match parts.step {
+        Step::Fixed => with_addresses,
         Step::IpLiteral | Step::DelegatedIpLiteral => {
             alone
                 && endpoint.port == name.port().unwrap_or(DEFAULT_PORT)
@@ -260,6 +267,98 @@ fn fits(parts: &Stored, name: &ServerName, host: &Host, endpoint: &Endpoint) -> 
 impl From<DelegationTarget> for Stored {
     fn from(target: DelegationTarget) -> Self {
         target.parts
+    }
+}
+
+/// Why a [`FixedTarget`] cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FixedTargetError {
+    /// There is no address, or there are too many.
+    #[error("a fixed target has 1 to {most} addresses")]
+    Addresses {
+        /// How many there may be.
+        most: usize,
+    },
+    /// The port is 0.
+    #[error("port 0 of {address} cannot be connected to")]
+    Port {
+        /// Of which address.
+        address: IpAddr,
+    },
+    /// No host can be made of the name that `Host` and certificate name are taken from.
+    #[error(transparent)]
+    Delegated(UnresolvableName),
+}
+
+/// A target that the application sets itself, for a network of its own or for tests: no question
+/// is asked for it.
+///
+/// ```
+/// use matrix_delegation::FixedTarget;
+///
+/// // Connect there, but send `Host` and check the certificate as for the server name itself.
+/// let fixed = FixedTarget::new(["127.0.0.1:8448".parse()?])?;
+/// // The same with the certificate and the `Host` of another name.
+/// let fixed = FixedTarget::new(["10.0.0.7:8448".parse()?])?.delegated_to("hs1.lan".parse()?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedTarget {
+    addresses: Vec<SocketAddr>,
+    delegated: Option<ServerName>,
+}
+
+impl FixedTarget {
+    /// At these addresses, which are tried in this order, whatever the address policy says. An
+    /// error: there is none, there are more than 64, or one has port 0.
+    pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, FixedTargetError> {
+        let addresses: Vec<_> = addresses.into_iter().take(WeightedOrder::MOST + 1).collect();
+        if addresses.is_empty() || addresses.len() > WeightedOrder::MOST {
+            return Err(FixedTargetError::Addresses { most: WeightedOrder::MOST });
+        }
+        match addresses.iter().find(|address| address.port() == 0) {
+            Some(address) => Err(FixedTargetError::Port { address: address.ip() }),
+            None => Ok(Self { addresses, delegated: None }),
+        }
+    }
+
+    /// `Host` and the certificate name are this name's, as if a well-known had delegated to it. An
+    /// error: no host can be made of it.
+    pub fn delegated_to(mut self, name: ServerName) -> Result<Self, FixedTargetError> {
+        name.to_host().map_err(FixedTargetError::Delegated)?;
+        self.delegated = Some(name);
+        Ok(self)
+    }
+
+    /// The target that this is for a server name, without an end; an error if no host can be made
+    /// of the name.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn target(
+        &self,
+        name: &ServerName,
+        decided: Now,
+    ) -> Result<DelegationTarget, Contradiction> {
+        let endpoints = (0_u16..).zip(&self.addresses).map(|(priority, address)| Endpoint {
+            host: Host::Ip(address.ip()),
+            port: address.port(),
+            priority,
+            weight: 0,
+            origin: Origin::Fixed,
+            addresses: vec![address.ip()],
+        });
+        DelegationTarget::try_from(Stored {
+            server_name: name.clone(),
+            delegated: self.delegated.clone(),
+            step: Step::Fixed,
+            endpoints: endpoints.collect(),
+            left_to_proxy: false,
+            degraded: None,
+            stale: false,
+            warnings: Vec::new(),
+            decided,
+            lifetimes: Lifetimes::default(),
+        })
     }
 }
 
@@ -295,8 +394,13 @@ impl DelegationTarget {
     ///
     /// Use another seed for each contact, or the same endpoint is always first; a counter will do.
     pub fn attempts(&self, seed: u64) -> Attempts<'_> {
+        self.attempts_but(seed, 0)
+    }
+
+    /// The same with some endpoints, a bit each, after all others.
+    pub(crate) fn attempts_but(&self, seed: u64, last: u64) -> Attempts<'_> {
         let endpoints = self.parts.endpoints.as_slice();
-        Attempts { endpoints, order: WeightedOrder::new(endpoints.len(), seed) }
+        Attempts { endpoints, order: WeightedOrder::new(endpoints.len(), seed), last }
     }
 
     /// Byte for byte what goes into `Host` (HTTP/1.1) or `:authority` (HTTP/2).

@@ -128,6 +128,12 @@ impl Add<Duration> for Now {
     }
 }
 
+/// A time on the wall clock, in milliseconds since the Unix epoch.
+pub(crate) fn millis_since_epoch(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,6 +106,19 @@ impl WellKnownAnswer {
         }
     }
 
+    /// The same for a look-up that was given up after so long, because nobody waited for it any
+    /// more: a temporary failure. The seed draws the jitter of its lifetime.
+    pub fn abandoned(
+        after: Duration,
+        now: Now,
+        before: Option<&Self>,
+        config: &Config,
+        seed: u64,
+    ) -> Self {
+        let failure = WellKnownFailure::Abandoned { after };
+        Self::new(Err(failure), now, before, &config.well_known, &mut SplitMix64(seed))
+    }
+
     /// What was kept by an earlier process or another one.
     pub(crate) const fn restored(
         result: Result<WellKnown, WellKnownFailure>,

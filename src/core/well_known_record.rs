@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::config::Config;
 use super::dns_name::{DnsName, NotAHostName};
 use super::server_name::{ServerName, ServerNameError, UnresolvableName};
-use super::time::Now;
+use super::time::{Now, millis_since_epoch as millis};
 use super::well_known::WellKnown;
 use super::well_known_answer::{LastGood, WellKnownAnswer};
 use super::well_known_failure::{FailureClass, WellKnownFailure};
@@ -167,11 +167,6 @@ impl WellKnownRecord {
 fn document(name: &str) -> Result<WellKnown, RecordError> {
     let name: ServerName = name.parse().map_err(RecordError::Server)?;
     WellKnown::new(name).map_err(RecordError::Unresolvable)
-}
-
-fn millis(at: SystemTime) -> u64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A time on the wall clock, on both of ours.

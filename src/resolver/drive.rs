@@ -126,7 +126,7 @@ impl Machine for Discovery {
             Answer::Fetch { token, result } => self.handle_response(token, result, now),
             Answer::NoDns { token, .. } => self.give_up_dns(token, now),
             Answer::WellKnown { token, known, source } => {
-                let lookup = (source == Source::Asked).then(|| Arc::clone(&known.lookup));
+                let lookup = known.lookup.clone().filter(|_| source == Source::Asked);
                 self.handle_well_known(token, Arc::clone(&known.answer), source, lookup, now);
             }
         }

@@ -1,24 +1,49 @@
 //! One flight a key, however many callers: the first starts it, the others join.
 //!
-//! A flight is a task of its own. A caller that goes away cancels nothing; a flight that panics,
-//! or whose runtime is shut down, fails its callers and frees its key.
+//! A flight is a task of its own. A caller that goes away leaves its seat: by default the flight
+//! goes on without passengers; with [`Abandoned::Cancel`] it is stopped when the last has left. A
+//! flight that panics, or whose runtime is shut down, fails its callers and frees its key.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::fmt;
+use std::future::Future;
 use std::hash::Hash;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use futures_channel::oneshot;
 use futures_util::FutureExt;
-use futures_util::future::Shared;
+use futures_util::future::{AbortHandle, Abortable, Shared};
 
-/// What a caller waits for. An error: the flight broke off.
-pub(super) type Landed<V> = Shared<oneshot::Receiver<V>>;
+use super::traits::{BoxFuture, Runtime};
+use crate::core::config::Abandoned;
 
-#[derive(Debug)]
-pub(super) struct Flights<K, V> {
+/// What all passengers wait for. An error: the flight broke off.
+type Landed<V> = Shared<oneshot::Receiver<V>>;
+
+pub(super) struct Flights<K: Clone + Eq + Hash, V> {
     limit: usize,
-    under_way: Mutex<HashMap<K, Landed<V>>>,
+    abandoned: Abandoned,
+    under_way: Mutex<UnderWay<K, V>>,
+}
+
+struct UnderWay<K, V> {
+    flights: HashMap<K, Flight<V>>,
+    /// The number of the next flight.
+    next: u64,
+}
+
+struct Flight<V> {
+    /// No other flight of the key has it.
+    number: u64,
+    landed: Landed<V>,
+    seats: usize,
+    /// Whether it goes on without passengers.
+    detached: bool,
+    stop: AbortHandle,
+    /// What is to be remembered of it if it is stopped.
+    stopped: Box<dyn FnOnce() + Send>,
 }
 
 /// There are too many flights already.
@@ -28,68 +53,162 @@ pub(super) struct TooMany {
 }
 
 /// How a caller gets its value.
-pub(super) enum Joined<V> {
+pub(super) enum Joined<K: Clone + Eq + Hash, V> {
     /// It was there.
     Known(V),
     /// It is under way.
-    Landing(Landed<V>),
+    Landing(Passenger<K, V>),
+}
+
+/// Waits for a flight to land. An error: it broke off.
+pub(super) struct Passenger<K: Clone + Eq + Hash, V> {
+    landed: Landed<V>,
+    flights: Arc<Flights<K, V>>,
+    key: K,
+    number: u64,
+    first: bool,
 }
 
 /// The duty of a flight's task: to land. Dropped without landing, it fails the callers.
-#[derive(Debug)]
-pub(super) struct Pilot<K: Eq + Hash, V> {
+pub(super) struct Pilot<K: Clone + Eq + Hash, V> {
     flights: Arc<Flights<K, V>>,
     key: K,
+    number: u64,
     landing: Option<oneshot::Sender<V>>,
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, under_way: Mutex::new(HashMap::new()) }
+    pub(super) fn new(limit: usize, abandoned: Abandoned) -> Self {
+        let under_way = Mutex::new(UnderWay { flights: HashMap::new(), next: 0 });
+        Self { limit, abandoned, under_way }
     }
 
     /// Joins the flight of this key, or starts it.
     ///
     /// `known` is asked under the lock, because a flight may have landed since the caller last
-    /// looked; `start` must hand the pilot to a task and return at once.
-    pub(super) fn join(
+    /// looked; `stopped` is called under it, too, so that whoever comes next sees what it does.
+    pub(super) fn join<F>(
         self: &Arc<Self>,
         key: &K,
+        runtime: &dyn Runtime,
         known: impl FnOnce() -> Option<V>,
-        start: impl FnOnce(Pilot<K, V>),
-    ) -> Result<Joined<V>, TooMany> {
-        let (landed, pilot) = {
+        stopped: impl FnOnce() + Send + 'static,
+        flight: impl FnOnce(Pilot<K, V>) -> F,
+    ) -> Result<Joined<K, V>, TooMany>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (landing, landed) = oneshot::channel();
+        let (stop, registration) = AbortHandle::new_pair();
+        let (passenger, pilot) = {
             let mut under_way = self.lock();
-            let many = under_way.len();
-            match under_way.entry(key.clone()) {
-                Entry::Occupied(flight) => return Ok(Joined::Landing(flight.get().clone())),
-                Entry::Vacant(vacant) => {
-                    if let Some(value) = known() {
-                        return Ok(Joined::Known(value));
-                    }
-                    if many >= self.limit {
-                        return Err(TooMany { limit: self.limit });
-                    }
-                    let (landing, landed) = oneshot::channel();
-                    let landed = vacant.insert(landed.shared()).clone();
-                    let flights = Arc::clone(self);
-                    (landed, Pilot { flights, key: key.clone(), landing: Some(landing) })
-                }
+            let many = under_way.flights.len();
+            let number = under_way.next;
+            if let Some(flight) = under_way.flights.get_mut(key) {
+                flight.seats += 1;
+                return Ok(Joined::Landing(self.passenger(key, flight, false)));
             }
+            if let Some(value) = known() {
+                return Ok(Joined::Known(value));
+            }
+            if many >= self.limit {
+                return Err(TooMany { limit: self.limit });
+            }
+            let flight = Flight {
+                number,
+                landed: landed.shared(),
+                seats: 1,
+                detached: self.abandoned == Abandoned::Finish,
+                stop,
+                stopped: Box::new(stopped),
+            };
+            let passenger = self.passenger(key, &flight, true);
+            under_way.flights.insert(key.clone(), flight);
+            under_way.next += 1;
+            let (flights, key) = (Arc::clone(self), key.clone());
+            (passenger, Pilot { flights, key, number, landing: Some(landing) })
         };
-        start(pilot);
-        Ok(Joined::Landing(landed))
+        let task = Abortable::new(flight(pilot), registration);
+        let task: BoxFuture<'static, ()> = Box::pin(task.map(drop));
+        runtime.spawn(task);
+        Ok(Joined::Landing(passenger))
+    }
+
+    fn passenger(self: &Arc<Self>, key: &K, flight: &Flight<V>, first: bool) -> Passenger<K, V> {
+        let (landed, flights) = (flight.landed.clone(), Arc::clone(self));
+        Passenger { landed, flights, key: key.clone(), number: flight.number, first }
     }
 }
 
-impl<K, V> Flights<K, V> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Landed<V>>> {
+impl<K: Clone + Eq + Hash, V> Flights<K, V> {
+    fn lock(&self) -> MutexGuard<'_, UnderWay<K, V>> {
         // Nothing in a critical section can leave the map half-changed.
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The flight of this number, if it has not ended.
+    fn under_way<'a>(
+        under_way: &'a mut UnderWay<K, V>,
+        key: &K,
+        number: u64,
+    ) -> Option<&'a mut Flight<V>> {
+        under_way.flights.get_mut(key).filter(|flight| flight.number == number)
+    }
+
+    /// How many are under way.
+    pub(super) fn len(&self) -> usize {
+        self.lock().flights.len()
+    }
 }
 
-impl<K: Eq + Hash, V> Pilot<K, V> {
+impl<K: Clone + Eq + Hash, V> Passenger<K, V> {
+    /// Whether the flight was started for it.
+    pub(super) const fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// Leaves the flight, which goes on whoever else leaves it.
+    pub(super) fn detach(self) {
+        let mut under_way = self.flights.lock();
+        if let Some(flight) = Flights::under_way(&mut under_way, &self.key, self.number) {
+            flight.detached = true;
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Drop for Passenger<K, V> {
+    fn drop(&mut self) {
+        let stopped = {
+            let mut under_way = self.flights.lock();
+            let Some(flight) = Flights::under_way(&mut under_way, &self.key, self.number) else {
+                return;
+            };
+            flight.seats -= 1;
+            if flight.seats > 0 || flight.detached {
+                return;
+            }
+            let flight = under_way.flights.remove(&self.key);
+            flight.map(|Flight { stop, stopped, .. }| {
+                stopped();
+                stop
+            })
+        };
+        // Its task is woken to end, which may run code of the runtime's.
+        if let Some(stop) = stopped {
+            stop.abort();
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Unpin, V: Clone> Future for Passenger<K, V> {
+    type Output = Result<V, oneshot::Canceled>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.landed.poll_unpin(context)
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Pilot<K, V> {
     /// Ends the flight. What was found must have been remembered before, so that nobody starts the
     /// next one in between.
     pub(super) fn land(mut self, value: V) {
@@ -99,9 +218,25 @@ impl<K: Eq + Hash, V> Pilot<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V> Drop for Pilot<K, V> {
+impl<K: Clone + Eq + Hash, V> Drop for Pilot<K, V> {
     fn drop(&mut self) {
-        self.flights.lock().remove(&self.key);
+        let mut under_way = self.flights.lock();
+        if Flights::under_way(&mut under_way, &self.key, self.number).is_some() {
+            let flight = under_way.flights.remove(&self.key);
+            drop(under_way);
+            // It owns what may lock again.
+            drop(flight);
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> fmt::Debug for Flights<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights")
+            .field("limit", &self.limit)
+            .field("abandoned", &self.abandoned)
+            .field("under_way", &self.len())
+            .finish()
     }
 }
 

@@ -9,79 +9,36 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use quick_cache::sync::Cache;
 
-use crate::core::config::{MemoryLimits, Refresh};
+use super::entry::Remembered;
+use super::settled::Settled;
+use crate::core::config::{Config, Refresh};
 use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
-use crate::core::report::{Report, WellKnownReport};
+use crate::core::report::WellKnownReport;
 use crate::core::server_name::ServerName;
-use crate::core::target::DelegationTarget;
-use crate::core::time::Monotonic;
+use crate::core::time::{Monotonic, Now, millis_since_epoch};
 use crate::core::well_known_answer::WellKnownAnswer;
-
-/// A target with the story of how it was found.
-#[derive(Debug)]
-pub(super) struct Settled {
-    pub(super) target: Arc<DelegationTarget>,
-    pub(super) report: Arc<Report>,
-    /// When it is to be renewed ahead.
-    renewal: Due,
-}
-
-/// The earliest of several times; at first, never.
-#[derive(Debug)]
-pub(super) struct Due(AtomicU64);
-
-impl Due {
-    pub(super) const fn never() -> Self {
-        Self(AtomicU64::new(u64::MAX))
-    }
-
-    /// The same, by itself.
-    pub(super) fn so_far(&self) -> Self {
-        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
-    }
-
-    /// In milliseconds of the monotonic clock.
-    fn millis(at: Monotonic) -> u64 {
-        u64::try_from(at.since_origin().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Takes in when a part is to be renewed that was used: in the last of its life, a failure once
-    /// it is over.
-    pub(super) fn take_in<P: Part>(&self, part: &P, refresh: &Refresh) {
-        let ahead = part.lifetime() / 100 * u32::from(refresh.ahead_percent.min(100));
-        let ahead = if part.is_failure() { Duration::ZERO } else { ahead };
-        let until = part.until().since_origin().saturating_sub(ahead);
-        self.0.fetch_min(Self::millis(Monotonic::from_origin(until)), Ordering::Relaxed);
-    }
-}
-
-impl Settled {
-    pub(super) fn new(target: Arc<DelegationTarget>, report: Arc<Report>, renewal: Due) -> Self {
-        Self { target, report, renewal }
-    }
-
-    /// Whether it is to be renewed ahead, which only one is told of so many that ask at a time.
-    pub(super) fn is_due(&self, now: Monotonic, refresh: &Refresh) -> bool {
-        let Due(due) = &self.renewal;
-        let last = due.load(Ordering::Relaxed);
-        let next = Due::millis(now + refresh.apart);
-        refresh.ahead_percent > 0
-            && last <= Due::millis(now)
-            && due.compare_exchange(last, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
+use crate::core::well_known_failure::WellKnownFailure;
+use crate::core::well_known_record::WellKnownRecord;
 
 /// A well-known answer with the story of how it was found.
 #[derive(Debug)]
 pub(super) struct LookedUp {
     pub(super) answer: Arc<WellKnownAnswer>,
-    pub(super) lookup: Arc<WellKnownReport>,
+    /// None of what was kept elsewhere, or given up.
+    pub(super) lookup: Option<Arc<WellKnownReport>>,
+}
+
+impl LookedUp {
+    /// What was kept by an earlier process, by another one, or of a look-up that was given up.
+    pub(super) fn kept(answer: WellKnownAnswer) -> Self {
+        Self { answer: Arc::new(answer), lookup: None }
+    }
 }
 
 /// A part of an answer, with its lifetime.
@@ -90,6 +47,8 @@ pub(super) trait Part {
     fn lifetime(&self) -> Duration;
     /// Whether it says that the question could not be answered.
     fn is_failure(&self) -> bool;
+    /// Whether the failure, if it is one, is likely to pass.
+    fn is_temporary(&self) -> bool;
 
     fn until(&self) -> Monotonic {
         self.obtained() + self.lifetime()
@@ -108,6 +67,10 @@ impl Part for DnsPart {
     fn is_failure(&self) -> bool {
         matches!(**self.answer(), DnsAnswer::Failed { .. })
     }
+
+    fn is_temporary(&self) -> bool {
+        self.is_failure()
+    }
 }
 
 impl Part for LookedUp {
@@ -121,6 +84,10 @@ impl Part for LookedUp {
 
     fn is_failure(&self) -> bool {
         self.answer.result().is_err()
+    }
+
+    fn is_temporary(&self) -> bool {
+        self.answer.result().as_ref().is_err_and(WellKnownFailure::is_temporary)
     }
 }
 
@@ -158,7 +125,7 @@ impl<P: Part> Kept<P> {
     }
 
     /// What holds at this time.
-    fn holding(&self, now: Monotonic) -> Option<&Arc<P>> {
+    pub(super) fn holding(&self, now: Monotonic) -> Option<&Arc<P>> {
         [Some(&self.part), self.renewal.as_ref()].into_iter().flatten().find(|it| now < it.until())
     }
 
@@ -171,6 +138,15 @@ impl<P: Part> Kept<P> {
         let backing_off = self.last().is_failure() && now < self.last().until();
         (!due || backing_off).then_some(holding)
     }
+
+    /// The same, unless it was asked for a while ago and may be asked for again.
+    fn just_now(&self, now: Monotonic, apart: Duration) -> Option<&Arc<P>> {
+        let holding = self.holding(now)?;
+        let last = self.last();
+        let just_now = now.since(last.obtained()) < apart;
+        let backing_off = last.is_temporary() && now < last.until();
+        (just_now || backing_off).then_some(holding)
+    }
 }
 
 /// How what is remembered is used.
@@ -180,6 +156,8 @@ pub(super) enum Use {
     Holding,
     /// Until it is time to renew it.
     NotDue,
+    /// If it was asked for just now, or backs off: a caller says that it leads nowhere.
+    JustNow,
 }
 
 /// How often something was forgotten on request. What was begun before that is not remembered after.
@@ -193,17 +171,32 @@ pub(super) struct Memory {
     well_known: Cache<DnsName, Kept<LookedUp>>,
     dns: Cache<DnsQuestion, Kept<DnsPart>>,
     refresh: Refresh,
+    /// How long what was asked for just now is so.
+    apart: Duration,
+    /// When hosts were forgotten on request: what a store has of them from before is of no use.
+    forgotten: Cache<DnsName, SystemTime>,
+    /// When everything was, in milliseconds since the Unix epoch.
+    cleared: AtomicU64,
 }
 
 impl Memory {
-    pub(super) fn new(limits: &MemoryLimits, refresh: Refresh) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
+        let limits = &config.memory;
         Self {
             epoch: AtomicU64::new(0),
+            apart: config.feedback.apart,
+            forgotten: Cache::new(limits.well_known),
+            cleared: AtomicU64::new(0),
             targets: Cache::new(limits.targets),
             well_known: Cache::new(limits.well_known),
             dns: Cache::new(limits.dns),
-            refresh,
+            refresh: config.refresh.clone(),
         }
+    }
+
+    /// How much it has let go of for want of room.
+    pub(super) fn evictions(&self) -> u64 {
+        0
     }
 
     /// To be taken before something is begun that is to be remembered.
@@ -227,10 +220,9 @@ impl Memory {
         if begun != self.epoch() {
             return;
         }
-        let is_good = |it: &DelegationTarget| it.degraded().is_none() && !it.is_stale();
         let decided = settled.target.decided().monotonic;
         let better = self.target(settled.target.server_name(), decided);
-        if !is_good(&settled.target) && better.is_some_and(|it| is_good(&it.target)) {
+        if !settled.is_good() && better.is_some_and(|it| it.is_good()) {
             return;
         }
         self.targets.insert(settled.target.server_name().clone(), settled);
@@ -240,6 +232,7 @@ impl Memory {
         match how {
             Use::Holding => kept.holding(now),
             Use::NotDue => kept.not_due(now, &self.refresh),
+            Use::JustNow => kept.just_now(now, self.apart),
         }
         .cloned()
     }
@@ -265,6 +258,21 @@ impl Memory {
         }
         let kept = Kept::after(self.well_known.get(host), known);
         self.well_known.insert(host.clone(), kept);
+    }
+
+    /// Remembers what was kept elsewhere, unless it is older than what is known here, or than when
+    /// it was to be forgotten.
+    pub(super) fn take_in(&self, begun: Epoch, host: &DnsName, known: LookedUp) -> bool {
+        let fetched = known.answer.fetched();
+        let forgotten = self.forgotten.get(host).is_some_and(|at| fetched.wall <= at)
+            || millis_since_epoch(fetched.wall) <= self.cleared.load(Ordering::Relaxed);
+        let here = self.earlier_well_known(host);
+        let older = here.is_some_and(|it| fetched.monotonic <= it.answer.fetched().monotonic);
+        if forgotten || older {
+            return false;
+        }
+        self.keep_well_known(begun, host, Arc::new(known));
+        true
     }
 
     /// The answer to a question that may be used.
@@ -294,6 +302,23 @@ impl Memory {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Everything, whether it holds or not.
+    pub(super) fn entries(&self, now: Now) -> impl Iterator<Item = Remembered> {
+        let targets = self.targets.iter().map(move |(name, it)| Remembered::target(name, &it, now));
+        let hosts = self.well_known.iter();
+        let hosts = hosts.map(move |(host, kept)| Remembered::well_known(host, &kept, now));
+        let questions = self.dns.iter();
+        let questions =
+            questions.map(move |(question, kept)| Remembered::dns(question, &kept, now));
+        targets.chain(hosts).chain(questions)
+    }
+
+    /// What is known of each host's well-known, whether it holds or not.
+    pub(super) fn records(&self) -> impl Iterator<Item = WellKnownRecord> {
+        let hosts = self.well_known.iter();
+        hosts.map(|(host, kept)| WellKnownRecord::new(&host, &kept.last().answer))
+    }
+
     /// Forgets a target.
     pub(super) fn forget_target(&self, name: &ServerName) {
         self.next_epoch();
@@ -301,15 +326,17 @@ impl Memory {
     }
 
     /// Forgets the parts that belong to a host.
-    pub(super) fn forget_host(&self, host: &DnsName) {
+    pub(super) fn forget_host(&self, host: &DnsName, now: SystemTime) {
         self.next_epoch();
+        self.forgotten.insert(host.clone(), now);
         self.well_known.remove(host);
         self.dns.retain(|question, _| question.host() != host);
     }
 
     /// Forgets everything.
-    pub(super) fn clear(&self) {
+    pub(super) fn clear(&self, now: SystemTime) {
         self.next_epoch();
+        self.cleared.fetch_max(millis_since_epoch(now), Ordering::Relaxed);
         self.targets.clear();
         self.well_known.clear();
         self.dns.clear();

@@ -1,47 +1,62 @@
 //! Drives the core over three traits and remembers what they said.
 //!
-//! `traits` holds the seams to the world; `drive` runs a machine of the core; `flights` lets many
-//! callers share one question; `memory` keeps parts and targets; `resolution` is what callers get.
+//! `traits` holds the seams to the world, `store` the one to the application's own memory, `rules`
+//! what it sets for some names. A call goes down: `discoveries` finds targets, each in its turn
+//! (`queue`) and by one flight (`flights`); `drive` runs a machine of the core for each; `parts`
+//! answers its questions, at most so many to one of the `destinations` at a time; `memory` keeps
+//! parts and `settled` targets. What callers get is a `resolution`; what they may look into is
+//! `entry`, `snapshot` and `counters`; what they say of it is `feedback`.
 #![deny(clippy::disallowed_methods)]
 
+pub(crate) mod builder;
+pub(crate) mod counters;
+mod destinations;
+mod discoveries;
 mod drive;
+pub(crate) mod entry;
+pub(crate) mod feedback;
 mod flights;
 mod memory;
+mod parts;
+mod queue;
 pub(crate) mod resolution;
+pub(crate) mod rules;
+mod settled;
+pub(crate) mod snapshot;
+pub(crate) mod store;
 pub(crate) mod traits;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{Either, ready, select};
-use tracing::{Instrument, debug, debug_span};
+use tracing::debug;
 
-use self::drive::{Answer, BrokenOff, Driven, drive};
-use self::flights::{Flights, Joined, TooMany};
-use self::memory::{Due, LookedUp, Memory, Settled, Use};
+use self::builder::ResolverBuilder;
+use self::counters::{Counters, Tally};
+use self::destinations::Destinations;
+use self::discoveries::{Answered, Explained};
+use self::drive::BrokenOff;
+use self::entry::Remembered;
+use self::feedback::ContactFailure;
+use self::flights::Flights;
+use self::memory::{LookedUp, Memory, Use};
+use self::queue::Queue;
 use self::resolution::{Explanation, Resolution};
-use self::traits::{BoxFuture, Dns, Runtime, WellKnownFetch};
-use crate::core::config::{Config, Speculation};
-use crate::core::discovery::lookup::WellKnownLookup;
-use crate::core::discovery::{Discovery, Output, Question};
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
+use self::rules::Rules;
+use self::snapshot::{RestoreError, Restored, Snapshot};
+use self::store::Shelf;
+use self::traits::{Dns, Runtime, WellKnownFetch};
+use crate::core::config::Config;
+use crate::core::dns::DnsQuestion;
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
 use crate::core::error::ResolveError;
 use crate::core::host::Host;
-use crate::core::report::{Report, Source};
+use crate::core::report::Source;
 use crate::core::server_name::ServerName;
-use crate::core::time::Monotonic;
+use crate::core::target::DelegationTarget;
 use crate::core::well_known::WellKnown;
-
-/// How much longer than the limit on a DNS question an adapter is waited for. The machine waits
-/// longer still.
-const ANSWER_MARGIN: Duration = Duration::from_millis(125);
 
 /// Resolves Matrix server names and remembers the answers.
 ///
@@ -70,21 +85,37 @@ struct Inner {
     dns: Arc<dyn Dns>,
     fetch: Arc<dyn WellKnownFetch>,
     runtime: Arc<dyn Runtime>,
+    rules: Rules,
+    shelf: Option<Shelf>,
     config: Arc<Config>,
     /// The same for what nobody waits for: one question after the other.
     unhurried: Arc<Config>,
     seed: AtomicU64,
+    tally: Tally,
     memory: Memory,
+    queue: Queue,
+    destinations: Arc<Destinations>,
     discoveries: Arc<Flights<ServerName, Arc<Explained>>>,
-    well_known: Arc<Flights<DnsName, Result<Arc<LookedUp>, BrokenOff>>>,
+    well_known: Arc<Flights<DnsName, Result<(Arc<LookedUp>, Source), BrokenOff>>>,
     questions: Arc<Flights<DnsQuestion, Arc<DnsPart>>>,
 }
 
-/// How a discovery ended, for all who waited.
-#[derive(Debug)]
-enum Explained {
-    Settled(Arc<Settled>),
-    Failed { error: ResolveError, report: Option<Arc<Report>> },
+impl Inner {
+    fn next_seed(&self) -> u64 {
+        // An odd step visits every number before it repeats one; this one is not the generator's own.
+        self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
+    }
+
+    /// Counts an answer that is given.
+    fn given(&self, resolution: Resolution) -> Resolution {
+        if resolution.is_stale() {
+            self.tally.stale();
+        }
+        if resolution.degraded().is_some() {
+            self.tally.degraded();
+        }
+        resolution
+    }
 }
 
 impl Resolver {
@@ -95,35 +126,32 @@ impl Resolver {
         runtime: Arc<dyn Runtime>,
         config: Config,
     ) -> Self {
-        // The standard library's only source of randomness; it need not be strong here.
-        #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
-        let seed = RandomState::new().hash_one(0_u8);
-        Self::with_seed(dns, fetch, runtime, config, seed)
+        Self::builder(dns, fetch, runtime).config(config).build()
     }
 
-    /// The same with a seed for all random choices, for tests.
-    pub fn with_seed(
+    /// The same with more to say: rules for some names, a store, a seed.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use matrix_delegation::testing::{Internet, Network};
+    /// use matrix_delegation::{FixedTarget, Names, Resolver, Rules};
+    ///
+    /// let network = Arc::new(Network::new(Internet::new()));
+    /// let name = Names::One("dev.example".parse()?);
+    /// let resolver = Resolver::builder(network.clone(), network.clone(), network.clone())
+    ///     .rules(Rules::new().target(name, FixedTarget::new(["127.0.0.1:8448".parse()?])?))
+    ///     .build();
+    /// let found = network.time().block_on(resolver.resolve(&"dev.example".parse()?))?;
+    /// assert_eq!(found.endpoints()[0].to_string(), "127.0.0.1:8448");
+    /// assert_eq!(found.authority(), "dev.example");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(
         dns: Arc<dyn Dns>,
         fetch: Arc<dyn WellKnownFetch>,
         runtime: Arc<dyn Runtime>,
-        config: Config,
-        seed: u64,
-    ) -> Self {
-        let limits = &config.memory;
-        Self {
-            inner: Arc::new(Inner {
-                dns,
-                fetch,
-                runtime,
-                seed: AtomicU64::new(seed),
-                memory: Memory::new(limits, config.refresh.clone()),
-                discoveries: Arc::new(Flights::new(limits.discoveries)),
-                well_known: Arc::new(Flights::new(limits.discoveries)),
-                questions: Arc::new(Flights::new(limits.questions)),
-                unhurried: Arc::new(config.clone().with_speculation(Speculation::Off)),
-                config: Arc::new(config),
-            }),
-        }
+    ) -> ResolverBuilder {
+        ResolverBuilder::new(dns, fetch, runtime)
     }
 
     /// The configuration.
@@ -133,14 +161,17 @@ impl Resolver {
 
     /// The remembered answer, while it holds: one look-up, no waiting, no allocation.
     pub fn cached(&self, name: &ServerName) -> Option<Resolution> {
-        let now = self.inner.runtime.now().monotonic;
-        let settled = self.inner.memory.target(name, now)?;
-        Some(Resolution::new(settled, true, now))
+        let inner = &self.inner;
+        let now = inner.runtime.now().monotonic;
+        let settled = inner.memory.target(name, now)?;
+        inner.tally.hits();
+        Some(inner.given(Resolution::new(settled, true, now)))
     }
 
     /// Where this server is reached.
     ///
-    /// The future may be dropped at any time; the discovery goes on and is remembered.
+    /// The future may be dropped at any time; by default the discovery goes on and is remembered
+    /// ([`Config::abandoned`]).
     pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
         match self.remembered(name) {
             Some(resolution) => Ok(resolution),
@@ -159,30 +190,152 @@ impl Resolver {
         }
     }
 
+    /// Says that a target led nowhere: the endpoint that failed is tried last for a while by
+    /// [`Resolution::attempts`], and the name is asked for again in the background, so that a server
+    /// that has moved is found in seconds. It is asked for at most once in
+    /// [`Feedback::apart`](crate::Feedback::apart), and less often the more often that changed
+    /// nothing; what backs off is left alone.
+    ///
+    /// ```
+    /// use matrix_delegation::testing::{Internet, Network};
+    /// use matrix_delegation::{Config, ContactFailure, ContactFailureKind};
+    ///
+    /// let internet = Internet::new()
+    ///     .srv("_matrix-fed._tcp.a.example", &[(0, 1, 1, "one.example."), (1, 1, 2, "two.example.")])
+    ///     .host("a.example", &["192.0.2.1"])
+    ///     .host("one.example", &["192.0.2.2"])
+    ///     .host("two.example", &["192.0.2.3"]);
+    /// let network = Network::new(internet);
+    /// let resolver = network.resolver(Config::default());
+    /// let name = "a.example".parse()?;
+    ///
+    /// let found = network.time().block_on(resolver.resolve(&name))?;
+    /// let first = found.attempts(1).next().ok_or("none")?;
+    /// assert_eq!(first.to_string(), "one.example:1");
+    /// let why = ContactFailure::new(ContactFailureKind::CouldNotConnect).at(first);
+    /// resolver.report_failure(&found, &why);
+    ///
+    /// let again = network.time().block_on(resolver.resolve(&name))?;
+    /// assert_eq!(again.attempts(1).next().ok_or("none")?.to_string(), "two.example:2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn report_failure(&self, target: &DelegationTarget, why: &ContactFailure) {
+        let (inner, name) = (&self.inner, target.server_name());
+        let now = inner.runtime.now().monotonic;
+        inner.tally.reports();
+        debug!(server_name = %name, %why, "a contact failed");
+        // What is not remembered is asked for by the next call in any case.
+        let Some(settled) = inner.memory.earlier_target(name) else { return };
+        let feedback = &inner.config.feedback;
+        if let Some((host, port)) = why.endpoint() {
+            settled.demote(host, port, now + feedback.demoted);
+        }
+        if settled.heeds(now, feedback) {
+            inner.renew(name, Use::JustNow);
+        }
+    }
+
     /// Forgets what is remembered of this name: its target, and the well-known and DNS answers of
     /// its host, of the host that it delegates to and of its SRV targets, the last good well-known
     /// and the back-off included. What is under way ends for those who wait for it, but is not
-    /// remembered.
+    /// remembered. What a [store](crate::Store) has of them from before is not used by this resolver
+    /// any more.
     pub fn invalidate(&self, name: &ServerName) {
         let memory = &self.inner.memory;
+        let now = self.inner.runtime.now().wall;
         if let Ok(Host::Dns(host)) = name.to_host() {
             let known = memory.earlier_well_known(&host);
             let document = known.as_ref().and_then(|known| known.answer.last_document());
             if let Some(Host::Dns(delegated)) = document.map(WellKnown::host) {
-                memory.forget_host(delegated);
+                memory.forget_host(delegated, now);
             }
-            memory.forget_host(&host);
+            memory.forget_host(&host, now);
         }
         if let Some(earlier) = memory.earlier_target(name) {
             let hosts = earlier.target.endpoints().iter().filter_map(|it| it.host().as_dns());
-            hosts.for_each(|host| memory.forget_host(host));
+            hosts.for_each(|host| memory.forget_host(host, now));
         }
         memory.forget_target(name);
     }
 
     /// Forgets everything. What is under way ends for those who wait for it, but is not remembered.
+    /// What a [store](crate::Store) has from before is not used by this resolver any more.
     pub fn clear(&self) {
-        self.inner.memory.clear();
+        self.inner.memory.clear(self.inner.runtime.now().wall);
+    }
+
+    /// What is remembered, in no order: targets, well-knowns and DNS answers, those that have run
+    /// out included. Nothing is locked meanwhile; what comes or goes during the iteration may or may
+    /// not be part of it.
+    ///
+    /// ```
+    /// use matrix_delegation::testing::{Internet, Network};
+    /// use matrix_delegation::{Config, Subject};
+    ///
+    /// let network = Network::new(Internet::new().host("a.example", &["192.0.2.1"]));
+    /// let resolver = network.resolver(Config::default());
+    /// network.time().block_on(resolver.resolve(&"a.example".parse()?))?;
+    /// let host = Subject::WellKnown("a.example".parse()?);
+    /// let known = resolver.entries().find(|it| it.subject == host).ok_or("nothing")?;
+    /// assert_eq!((known.failures, known.holds), (1, true));
+    /// assert!(known.last_error.is_some_and(|error| error.contains("refused")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn entries(&self) -> impl Iterator<Item = Remembered> + '_ {
+        self.inner.memory.entries(self.inner.runtime.now())
+    }
+
+    /// What this resolver has done so far, in numbers.
+    pub fn counters(&self) -> Counters {
+        self.inner.tally.read(self.inner.memory.evictions())
+    }
+
+    /// What is remembered of well-knowns, to be written down for the next process.
+    ///
+    /// ```
+    /// use matrix_delegation::testing::{Internet, Network};
+    /// use matrix_delegation::{Config, Snapshot};
+    ///
+    /// let internet = Internet::new()
+    ///     .host("a.example", &["192.0.2.1"])
+    ///     .delegates("a.example", "a.example:443");
+    /// let network = Network::new(internet);
+    /// let resolver = network.resolver(Config::default());
+    /// network.time().block_on(resolver.resolve(&"a.example".parse()?))?;
+    /// let written = serde_json::to_string(&resolver.snapshot())?;
+    ///
+    /// let next = network.resolver(Config::default());
+    /// let read: Snapshot = serde_json::from_str(&written)?;
+    /// assert_eq!(next.restore(&read)?.restored, 1);
+    /// network.clear_asked();
+    /// network.time().block_on(next.resolve(&"a.example".parse()?))?;
+    /// assert_eq!(network.asked(), ["A a.example", "AAAA a.example"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.inner.memory.records())
+    }
+
+    /// Takes in what an earlier process remembered. Names are parsed again; what is from the future,
+    /// of another version or past its use is dropped; what memory has already stays, unless it is
+    /// older.
+    pub fn restore(&self, snapshot: &Snapshot) -> Result<Restored, RestoreError> {
+        let inner = &self.inner;
+        let (begun, now) = (inner.memory.epoch(), inner.runtime.now());
+        let mut restored = Restored::default();
+        for record in snapshot.entries()? {
+            let Some(Ok((host, answer))) = record.map(|it| it.restore(now, &inner.config)) else {
+                restored.dropped += 1;
+                continue;
+            };
+            let known = LookedUp::kept(answer);
+            if !inner.rules.forgets(&host) && inner.memory.take_in(begun, &host, known) {
+                restored.restored += 1;
+            } else {
+                restored.passed_over += 1;
+            }
+        }
+        Ok(restored)
     }
 
     /// The remembered answer, while it holds; one that soon does not is renewed meanwhile.
@@ -192,313 +345,37 @@ impl Resolver {
         let settled = inner.memory.target(name, now)?;
         if settled.is_due(now, &inner.config.refresh) {
             // If there is no room for it, it is renewed when it is over.
-            drop(inner.fly(name, Use::NotDue));
+            inner.renew(name, Use::NotDue);
         }
-        Some(Resolution::new(settled, true, now))
+        inner.tally.hits();
+        Some(inner.given(Resolution::new(settled, true, now)))
     }
 
     async fn discover(&self, name: &ServerName) -> Explanation {
         let inner = &self.inner;
-        let (explained, remembered) = match inner.fly(name, Use::Holding) {
-            Ok(Joined::Known(explained)) => (Ok(explained), true),
-            Ok(Joined::Landing(landed)) => {
-                let broken_off = |_| ResolveError::AdapterFailed { name: name.clone() };
-                let overdue = inner.runtime.now().monotonic + inner.config.refresh.wait;
-                let explained = match select(landed, inner.runtime.sleep_until(overdue)).await {
-                    Either::Left((explained, _)) => explained,
-                    Either::Right(((), landed)) => match inner.compose(name) {
-                        Some(settled) => Ok(Arc::new(Explained::Settled(Arc::new(settled)))),
-                        None => landed.await,
-                    },
-                };
-                (explained.map_err(broken_off), false)
+        let Answered { explained, remembered } = inner.discover(name).await;
+        if remembered {
+            inner.tally.hits()
+        } else {
+            inner.tally.misses()
+        }
+        match &*explained {
+            Explained::Settled(settled) => {
+                let now = inner.runtime.now().monotonic;
+                let resolution = Resolution::new(Arc::clone(settled), remembered, now);
+                Explanation {
+                    report: Some(Arc::clone(&settled.report)),
+                    result: Ok(inner.given(resolution)),
+                }
             }
-            Err(too_many) => {
-                (Err(ResolveError::TooBusy { name: name.clone(), limit: too_many.limit }), false)
-            }
-        };
-        let now = inner.runtime.now().monotonic;
-        match explained.as_deref() {
-            Ok(Explained::Settled(settled)) => Explanation {
-                report: Some(Arc::clone(&settled.report)),
-                result: Ok(Resolution::new(Arc::clone(settled), remembered, now)),
-            },
-            Ok(Explained::Failed { error, report }) => {
+            Explained::Failed { error, report } => {
+                inner.tally.failed();
+                if matches!(error, ResolveError::TooBusy { .. }) {
+                    inner.tally.too_busy();
+                }
                 Explanation { result: Err(error.clone()), report: report.clone() }
             }
-            Err(error) => Explanation { result: Err(error.clone()), report: None },
         }
-    }
-}
-
-impl Inner {
-    /// Joins the discovery of a name, or starts it.
-    fn fly(
-        self: &Arc<Self>,
-        name: &ServerName,
-        how: Use,
-    ) -> Result<Joined<Arc<Explained>>, TooMany> {
-        self.discoveries.join(
-            name,
-            || {
-                let now = self.runtime.now().monotonic;
-                let settled = self.memory.target(name, now).filter(|_| how == Use::Holding)?;
-                Some(Arc::new(Explained::Settled(settled)))
-            },
-            |pilot| {
-                let (inner, name) = (Arc::clone(self), name.clone());
-                let begun = inner.memory.epoch();
-                let span = debug_span!("discovery", server_name = %name);
-                let task = async move {
-                    let explained = Arc::new(inner.run(name, how).await);
-                    if let Explained::Settled(settled) = &*explained {
-                        inner.memory.keep_target(begun, Arc::clone(settled));
-                    }
-                    pilot.land(explained);
-                };
-                self.runtime.spawn(Box::pin(task.instrument(span)));
-            },
-        )
-    }
-
-    /// What is remembered of a name, made into a target although parts of it have run out; nothing
-    /// if a part is missing or has run out too long ago. Nothing is asked.
-    fn compose(&self, name: &ServerName) -> Option<Settled> {
-        let earlier = self.memory.earlier_target(name)?;
-        let now = self.runtime.now();
-        let config = Arc::clone(&self.unhurried);
-        let mut machine = Discovery::new(name.clone(), config, now, self.next_seed())
-            .with_shared_well_known()
-            .with_last_step(earlier.target.step());
-        // Each turn answers one question, and the machine bounds those.
-        loop {
-            match machine.poll_output(now) {
-                Output::Done(outcome) => {
-                    let report = Arc::new(machine.report());
-                    return Some(Settled::new(outcome.ok()?, report, Due::never()));
-                }
-                Output::Ask(Question::Dns { token, question }) => {
-                    let last = self.memory.earlier_dns(&question)?;
-                    let (part, age) = (
-                        last.standing_in(now.monotonic, &self.config)?,
-                        now.monotonic.since(last.obtained()),
-                    );
-                    machine.handle_dns_part(token, Arc::new(part), Source::Memory { age }, now);
-                }
-                Output::Ask(Question::WellKnown { token, host }) => {
-                    let last = self.memory.earlier_well_known(&host)?;
-                    let age = now.monotonic.since(last.answer.fetched().monotonic);
-                    let answer = last.answer.standing_in(now, &self.config)?;
-                    let source = Source::Memory { age };
-                    machine.handle_well_known(token, Arc::new(answer), source, None, now);
-                }
-                Output::Ask(Question::Fetch { .. }) | Output::Wait(_) => return None,
-            }
-        }
-    }
-
-    /// Runs one discovery to its end.
-    async fn run(self: &Arc<Self>, name: ServerName, how: Use) -> Explained {
-        let config = match how {
-            Use::Holding => Arc::clone(&self.config),
-            Use::NotDue => Arc::clone(&self.unhurried),
-        };
-        let (now, seed) = (self.runtime.now(), self.next_seed());
-        let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
-        if let Some(earlier) = self.memory.earlier_target(&name) {
-            machine = machine.with_last_step(earlier.target.step());
-        }
-        let due = Arc::new(Due::never());
-        let ask = |question| self.ask(question, how, &due);
-        let driven = drive(&mut machine, &*self.runtime, ask).await;
-        let mut report = machine.report();
-        let error = match driven {
-            Ok(Driven { done: Ok(target), .. }) => {
-                debug!(%target, "resolved");
-                let report = Arc::new(report);
-                // What is asked still, for nobody, is not taken in any more.
-                let due = due.so_far();
-                return Explained::Settled(Arc::new(Settled::new(target, report, due)));
-            }
-            // What the machine cannot know: that it went without an answer for want of room.
-            Ok(Driven {
-                done: Err(ResolveError::AdapterFailed { .. }),
-                given_up: Some(BrokenOff::Busy { limit }),
-            })
-            | Err(BrokenOff::Busy { limit }) => ResolveError::TooBusy { name, limit },
-            Ok(Driven { done: Err(error), .. }) => error,
-            Err(BrokenOff::Adapter) => ResolveError::AdapterFailed { name },
-        };
-        debug!(%error, "not resolved");
-        report.error = Some(error.clone());
-        Explained::Failed { error, report: Some(Arc::new(report)) }
-    }
-
-    /// Sets about answering a question of a machine.
-    fn ask(
-        self: &Arc<Self>,
-        question: Question,
-        how: Use,
-        due: &Arc<Due>,
-    ) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
-        let (due, refresh) = (Arc::clone(due), self.config.refresh.clone());
-        match question {
-            Question::Dns { token, question } => {
-                Box::pin(self.dns(&question, how).map(move |found| {
-                    Ok(match found {
-                        Ok((part, source)) => {
-                            due.take_in(&*part, &refresh);
-                            Answer::Dns { token, part, source }
-                        }
-                        Err(why) => Answer::NoDns { token, why },
-                    })
-                }))
-            }
-            Question::Fetch { token, fetch } => {
-                let fetcher = Arc::clone(&self.fetch);
-                Box::pin(
-                    async move { Ok(Answer::Fetch { token, result: fetcher.fetch(*fetch).await }) },
-                )
-            }
-            Question::WellKnown { token, host } => {
-                Box::pin(self.well_known(&host, how).map(move |found| {
-                    found.map(|(known, source)| {
-                        due.take_in(&*known, &refresh);
-                        Answer::WellKnown { token, known, source }
-                    })
-                }))
-            }
-        }
-    }
-
-    /// The answer of DNS: remembered, under way, or asked for now.
-    fn dns(
-        self: &Arc<Self>,
-        question: &DnsQuestion,
-        how: Use,
-    ) -> BoxFuture<'static, Result<(Arc<DnsPart>, Source), BrokenOff>> {
-        let now = self.runtime.now().monotonic;
-        let joined = self.questions.join(
-            question,
-            || {
-                self.memory
-                    .dns(question, now, how)
-                    .filter(|part| self.is_of_use(question, part, now))
-            },
-            |pilot| {
-                let (inner, question) = (Arc::clone(self), question.clone());
-                let begun = inner.memory.epoch();
-                self.runtime.spawn(Box::pin(async move {
-                    let part = Arc::new(inner.look_up(&question).await);
-                    inner.memory.keep_dns(begun, &question, Arc::clone(&part));
-                    pilot.land(part);
-                }));
-            },
-        );
-        match joined {
-            Ok(Joined::Known(part)) => {
-                let age = now.since(part.obtained());
-                Box::pin(ready(Ok((part, Source::Memory { age }))))
-            }
-            Ok(Joined::Landing(landed)) => Box::pin(landed.map(|part| match part {
-                Ok(part) => Ok((part, Source::Asked)),
-                Err(_) => Err(BrokenOff::Adapter),
-            })),
-            Err(too_many) => Box::pin(ready(Err(too_many.into()))),
-        }
-    }
-
-    /// Whether a remembered answer may be used. A family that failed beside the other's answer is
-    /// asked again after a while, however far its back-off has come.
-    fn is_of_use(&self, question: &DnsQuestion, part: &DnsPart, now: Monotonic) -> bool {
-        let DnsQuestion::Addresses { host, family } = question else { return true };
-        let failed = matches!(**part.answer(), DnsAnswer::Failed { .. });
-        if !failed || now.since(part.obtained()) < self.config.dns.incomplete {
-            return true;
-        }
-        let other = DnsQuestion::Addresses { host: host.clone(), family: family.other() };
-        let beside = self.memory.earlier_dns(&other);
-        !beside.is_some_and(|part| matches!(**part.answer(), DnsAnswer::Found { .. }))
-    }
-
-    /// Asks DNS. An adapter that overruns the limit on a question has timed out.
-    async fn look_up(&self, question: &DnsQuestion) -> DnsPart {
-        let due = self.runtime.now().monotonic + self.config.time.dns.saturating_add(ANSWER_MARGIN);
-        let lookup = self.dns.lookup(question.clone());
-        let answer = match select(lookup, pin!(self.runtime.sleep_until(due))).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(((), _)) => DnsAnswer::failed(DnsFailure::Timeout),
-        };
-        let (now, before) = (self.runtime.now().monotonic, self.memory.earlier_dns(question));
-        DnsPart::new(question, answer, now, before.as_deref(), &self.config.dns)
-    }
-
-    /// What is known of a host's well-known: remembered, under way, or looked up now.
-    fn well_known(
-        self: &Arc<Self>,
-        host: &DnsName,
-        how: Use,
-    ) -> BoxFuture<'static, Result<(Arc<LookedUp>, Source), BrokenOff>> {
-        let now = self.runtime.now().monotonic;
-        let joined = self.well_known.join(
-            host,
-            || self.memory.well_known(host, now, how).map(Ok),
-            |pilot| {
-                let (inner, host) = (Arc::clone(self), host.clone());
-                let begun = inner.memory.epoch();
-                let span = debug_span!("well_known", %host);
-                let task = async move {
-                    let known = inner.look_up_well_known(&host, how).await.map(Arc::new);
-                    if let Ok(known) = &known {
-                        inner.memory.keep_well_known(begun, &host, Arc::clone(known));
-                    }
-                    pilot.land(known);
-                };
-                self.runtime.spawn(Box::pin(task.instrument(span)));
-            },
-        );
-        match joined {
-            Ok(Joined::Known(known)) => {
-                let found = known.map(|known| {
-                    let age = now.since(known.answer.fetched().monotonic);
-                    (known, Source::Memory { age })
-                });
-                Box::pin(ready(found))
-            }
-            Ok(Joined::Landing(landed)) => Box::pin(landed.map(|known| match known {
-                Ok(known) => known.map(|known| (known, Source::Asked)),
-                Err(_) => Err(BrokenOff::Adapter),
-            })),
-            Err(too_many) => Box::pin(ready(Err(too_many.into()))),
-        }
-    }
-
-    async fn look_up_well_known(
-        self: &Arc<Self>,
-        host: &DnsName,
-        how: Use,
-    ) -> Result<LookedUp, BrokenOff> {
-        let config = Arc::clone(&self.config);
-        let (now, seed) = (self.runtime.now(), self.next_seed());
-        let mut machine = WellKnownLookup::new(host.clone(), config, now, seed);
-        if let Some(earlier) = self.memory.earlier_well_known(host) {
-            machine = machine.with_earlier((*earlier.answer).clone());
-        }
-        // The addresses that it is fetched from need not be renewed with it.
-        let due = Arc::new(Due::never());
-        let ask = |question| self.ask(question, how, &due);
-        let driven = drive(&mut machine, &*self.runtime, ask).await?;
-        let answer = driven.done;
-        match answer.result() {
-            Ok(document) => debug!(server = %document.server(), "delegates"),
-            Err(failure) => debug!(%failure, "no valid well-known"),
-        }
-        Ok(LookedUp { answer: Arc::new(answer), lookup: Arc::new(machine.report()) })
-    }
-
-    fn next_seed(&self) -> u64 {
-        // An odd step visits every number before it repeats one; this one is not the generator's own.
-        self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
     }
 }
 
@@ -509,6 +386,9 @@ impl fmt::Debug for Resolver {
             .field("fetch", &self.inner.fetch)
             .field("runtime", &self.inner.runtime)
             .field("config", &self.inner.config)
+            .field("rules", &self.inner.rules)
+            .field("store", &self.inner.shelf)
+            .field("counters", &self.counters())
             .finish_non_exhaustive()
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::Settled;
+use super::settled::Settled;
 use crate::core::error::ResolveError;
 use crate::core::report::Report;
-use crate::core::target::DelegationTarget;
+use crate::core::target::{Attempts, DelegationTarget};
 use crate::core::time::Monotonic;
 
 /// An answer as one call got it. It derefs to the [`DelegationTarget`].
@@ -69,6 +69,13 @@ impl Resolution {
     /// The target, shared by all who asked for this name.
     pub fn target(&self) -> &Arc<DelegationTarget> {
         &self.settled.target
+    }
+
+    /// An order to try the endpoints in, as [`DelegationTarget::attempts`] says, but those that a
+    /// caller said had failed come last
+    /// ([`Resolver::report_failure`](crate::Resolver::report_failure)).
+    pub fn attempts(&self, seed: u64) -> Attempts<'_> {
+        self.settled.target.attempts_but(seed, self.settled.last(self.now))
     }
 
     /// Where the answer comes from.

@@ -12,6 +12,7 @@ use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::fetch::{Body, Fetch, FetchFailure};
 use crate::core::time::{Monotonic, Now};
 use crate::resolver::Resolver;
+use crate::resolver::builder::ResolverBuilder;
 use crate::resolver::traits::{BoxFuture, Dns, Runtime, WellKnownFetch};
 
 /// An [`Internet`] behind [`Dns`], [`WellKnownFetch`] and [`Runtime`], for code that is built on a
@@ -79,14 +80,14 @@ impl Network {
     /// let through.
     pub fn resolver(&self, config: Config) -> Resolver {
         let config = super::documentation_allowed(config);
+        self.builder().config(config).build()
+    }
+
+    /// The same with more to say; the ranges for documentation are let through only by a
+    /// configuration that does.
+    pub fn builder(&self) -> ResolverBuilder {
         let network = Arc::new(self.clone());
-        Resolver::with_seed(
-            Arc::clone(&network) as _,
-            network,
-            Arc::clone(&self.runtime),
-            config,
-            1,
-        )
+        Resolver::builder(Arc::clone(&network) as _, network, Arc::clone(&self.runtime)).seed(1)
     }
 
     /// The virtual time.

@@ -40,8 +40,10 @@ impl Client {
         let fetch = Arc::new(fetch.with_dial(Arc::new(internet.routes())));
         let dns = HickoryDns::with_servers([internet.dns_address()]).expect("one server");
         let runtime = Arc::new(TokioRuntime::current());
-        let resolver =
-            Resolver::with_seed(Arc::new(dns), Arc::clone(&fetch) as _, runtime, config, 7);
+        let resolver = Resolver::builder(Arc::new(dns), Arc::clone(&fetch) as _, runtime)
+            .config(config)
+            .seed(7)
+            .build();
         Self { resolver, fetch }
     }
 

@@ -1,0 +1,92 @@
+//! What a resolver is made of.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::counters::Tally;
+use super::destinations::Destinations;
+use super::flights::Flights;
+use super::memory::Memory;
+use super::queue::Queue;
+use super::rules::Rules;
+use super::store::{Shelf, Store};
+use super::traits::{Dns, Runtime, WellKnownFetch};
+use super::{Inner, Resolver};
+use crate::core::config::{Config, Speculation};
+
+/// Makes a [`Resolver`]: see [`Resolver::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing by itself"]
+pub struct ResolverBuilder {
+    dns: Arc<dyn Dns>,
+    fetch: Arc<dyn WellKnownFetch>,
+    runtime: Arc<dyn Runtime>,
+    config: Config,
+    seed: Option<u64>,
+    rules: Rules,
+    store: Option<Arc<dyn Store>>,
+}
+
+impl ResolverBuilder {
+    pub(super) fn new(
+        dns: Arc<dyn Dns>,
+        fetch: Arc<dyn WellKnownFetch>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Self {
+        let (config, rules) = (Config::default(), Rules::new());
+        Self { dns, fetch, runtime, config, seed: None, rules, store: None }
+    }
+
+    /// With this configuration. Default: [`Config::default`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// With this seed for all random choices, for tests. Default: one that nobody knows.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// With these rules for some names. Default: none.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// With a store beside its own memory. Default: none.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The resolver, with an empty memory.
+    pub fn build(self) -> Resolver {
+        let Self { dns, fetch, runtime, config, seed, rules, store } = self;
+        // The standard library's only source of randomness; it need not be strong here.
+        #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
+        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
+        let (limits, abandoned) = (&config.memory, config.abandoned);
+        let waiting = limits.discoveries.saturating_add(limits.waiting);
+        let inner = Inner {
+            dns,
+            fetch,
+            runtime,
+            rules,
+            shelf: store.map(Shelf::new),
+            seed: AtomicU64::new(seed),
+            tally: Tally::new(),
+            memory: Memory::new(&config),
+            queue: Queue::new(&config),
+            destinations: Arc::new(Destinations::new(&config)),
+            discoveries: Arc::new(Flights::new(waiting, abandoned)),
+            well_known: Arc::new(Flights::new(limits.discoveries, abandoned)),
+            questions: Arc::new(Flights::new(limits.questions, abandoned)),
+            unhurried: Arc::new(config.clone().with_speculation(Speculation::Off)),
+            config: Arc::new(config),
+        };
+        Resolver { inner: Arc::new(inner) }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a resolver has done so far, in numbers.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::dns::{DnsAnswer, DnsQuestion, Family, Service};
+use crate::core::well_known_answer::WellKnownAnswer;
+
+/// One number that only grows; with feature `metrics`, under a name there, too.
+struct Count {
+    so_far: AtomicU64,
+    #[cfg(feature = "metrics")]
+    metric: metrics::Counter,
+}
+
+impl Count {
+    /// `labels`: pairs of key and value.
+    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "metrics are off"))]
+    fn new(name: &'static str, labels: &[(&'static str, &'static str)]) -> Self {
+        Self {
+            so_far: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            metric: metrics::counter!(name, labels),
+        }
+    }
+
+    fn add(&self, many: u64) {
+        self.so_far.fetch_add(many, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.metric.increment(many);
+    }
+
+    fn one(&self) {
+        self.add(1);
+    }
+
+    fn read(&self) -> u64 {
+        self.so_far.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read().fmt(f)
+    }
+}
+
+/// Writes the public numbers and those that count them from one table: the field, what it is called
+/// in metrics, its documentation.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $field:ident: $metric:literal,)*) => {
+        /// What a resolver has done so far, in numbers that only grow; see
+        /// [`Resolver::counters`](crate::Resolver::counters).
+        ///
+        /// With feature `metrics` each is a counter of the `metrics` facade, too: for its name put
+        /// `matrix_delegation_` before the field's and `_total` after it;
+        /// [`queries`](Self::queries) is `matrix_delegation_queries_total` with the labels `kind`
+        /// (`a`, `aaaa`, `srv`, `srv_deprecated`, `well_known`) and `outcome` (`found`, `none`,
+        /// `failed`).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(default)]
+        #[non_exhaustive]
+        pub struct Counters {
+            $($(#[$doc])* pub $field: u64,)*
+            /// Questions asked, by kind and outcome.
+            pub queries: Queries,
+        }
+
+        #[derive(Debug)]
+        pub(super) struct Tally {
+            $($field: Count,)*
+            queries: [[Count; 3]; 5],
+        }
+
+        impl Tally {
+            pub(super) fn new() -> Self {
+                let outcomes = |kind| {
+                    ["found", "none", "failed"].map(|outcome| {
+                        let labels = [("kind", kind), ("outcome", outcome)];
+                        Count::new("matrix_delegation_queries_total", &labels)
+                    })
+                };
+                Self {
+                    $($field: Count::new($metric, &[]),)*
+                    queries: ["a", "aaaa", "srv", "srv_deprecated", "well_known"].map(outcomes),
+                }
+            }
+
+            pub(super) fn read(&self, evictions: u64) -> Counters {
+                let [a, aaaa, srv, srv_deprecated, well_known] =
+                    self.queries.each_ref().map(|[found, none, failed]| Outcomes {
+                        found: found.read(),
+                        none: none.read(),
+                        failed: failed.read(),
+                    });
+                Counters {
+                    $($field: self.$field.read(),)*
+                    queries: Queries { a, aaaa, srv, srv_deprecated, well_known },
+                }
+            }
+
+            $(pub(super) fn $field(&self) {
+                self.$field.one();
+            })*
+        }
+    };
+}
+
+counters! {
+    /// Calls that memory answered.
+    hits: "matrix_delegation_hits_total",
+    /// Calls that memory could not answer, those that joined a discovery under way included.
+    misses: "matrix_delegation_misses_total",
+    /// Calls, and needs of discoveries, that joined what was under way already.
+    joins: "matrix_delegation_joins_total",
+    /// Answers given that rest on something that has outlived its lifetime.
+    stale: "matrix_delegation_stale_total",
+    /// Answers given that are worse than they could be.
+    degraded: "matrix_delegation_degraded_total",
+    /// Calls that ended with an error.
+    failed: "matrix_delegation_failed_total",
+    /// Of these, those that were refused because too much was under way.
+    too_busy: "matrix_delegation_too_busy_total",
+    /// Renewals begun in the background.
+    renewals: "matrix_delegation_renewals_total",
+    /// Failures reported by callers.
+    reports: "matrix_delegation_reports_total",
+    /// Look-ups of a well-known and discoveries that met an address that the policy blocks.
+    blocked: "matrix_delegation_blocked_total",
+    /// What memory let go of for want of room.
+    evictions: "matrix_delegation_evictions_total",
+    /// Well-known outcomes taken from the store.
+    store_hits: "matrix_delegation_store_hits_total",
+    /// Well-known outcomes that the store did not have, or had older than was wanted.
+    store_misses: "matrix_delegation_store_misses_total",
+    /// Values in the store that were not believed.
+    store_rejected: "matrix_delegation_store_rejected_total",
+    /// Times that the store failed or took too long.
+    store_failures: "matrix_delegation_store_failures_total",
+}
+
+/// Questions asked, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Queries {
+    /// IPv4 addresses.
+    pub a: Outcomes,
+    /// IPv6 addresses.
+    pub aaaa: Outcomes,
+    /// `_matrix-fed._tcp`.
+    pub srv: Outcomes,
+    /// `_matrix._tcp`.
+    pub srv_deprecated: Outcomes,
+    /// Well-known documents, however many exchanges each took.
+    pub well_known: Outcomes,
+}
+
+/// Questions of one kind, by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Outcomes {
+    /// There were records, or a valid document.
+    pub found: u64,
+    /// There surely were none: a permanent failure of a well-known.
+    pub none: u64,
+    /// It could not be found out: a temporary failure of a well-known.
+    pub failed: u64,
+}
+
+impl Outcomes {
+    /// All of them.
+    pub const fn total(self) -> u64 {
+        self.found.saturating_add(self.none).saturating_add(self.failed)
+    }
+}
+
+impl Tally {
+    pub(super) fn dns(&self, question: &DnsQuestion, answer: &DnsAnswer) {
+        let [a, aaaa, srv, srv_deprecated, _] = &self.queries;
+        let kind = match question {
+            DnsQuestion::Addresses { family: Family::V4, .. } => a,
+            DnsQuestion::Addresses { family: Family::V6, .. } => aaaa,
+            DnsQuestion::Srv { service: Service::MatrixFed, .. } => srv,
+            DnsQuestion::Srv { service: Service::Matrix, .. } => srv_deprecated,
+        };
+        let [found, none, failed] = kind;
+        match answer {
+            DnsAnswer::Found { .. } => found,
+            DnsAnswer::None { .. } => none,
+            DnsAnswer::Failed { .. } => failed,
+        }
+        .one();
+    }
+
+    pub(super) fn well_known(&self, answer: &WellKnownAnswer) {
+        let [.., [found, none, failed]] = &self.queries;
+        match answer.result() {
+            Ok(_) => found,
+            Err(failure) if failure.is_temporary() => failed,
+            Err(_) => none,
+        }
+        .one();
+    }
+}

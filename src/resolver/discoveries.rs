@@ -1,0 +1,226 @@
+//! How a name is discovered: in turn, by one flight a name, ahead of need where it is busy.
+
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use tracing::{Instrument, debug, debug_span};
+
+use super::Inner;
+use super::drive::{BrokenOff, Driven, drive};
+use super::flights::{Joined, TooMany};
+use super::memory::Use;
+use super::settled::{Due, Settled};
+use crate::core::discovery::{Discovery, Output, Question};
+use crate::core::error::ResolveError;
+use crate::core::report::{Report, Source};
+use crate::core::server_name::ServerName;
+use crate::core::warning::Warning;
+
+/// How a discovery ended, for all who waited.
+#[derive(Debug)]
+pub(super) enum Explained {
+    Settled(Arc<Settled>),
+    Failed { error: ResolveError, report: Option<Arc<Report>> },
+}
+
+/// How a call was answered.
+pub(super) struct Answered {
+    pub(super) explained: Arc<Explained>,
+    /// Whether it was remembered.
+    pub(super) remembered: bool,
+}
+
+impl Inner {
+    /// Discovers a name for a caller who waits.
+    pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Answered {
+        let mut passenger = match self.fly(name, Use::Holding) {
+            Ok(Joined::Known(explained)) => return Answered { explained, remembered: true },
+            Ok(Joined::Landing(passenger)) => passenger,
+            Err(TooMany { limit }) => return self.instead_of(self.too_busy(name, limit)),
+        };
+        self.count_join(passenger.is_first());
+        let overdue = self.runtime.now().monotonic + self.config.refresh.wait;
+        let sleep = self.runtime.sleep_until(overdue);
+        let landed = match select(&mut passenger, sleep).await {
+            Either::Left((landed, _)) => landed,
+            Either::Right(_) => {
+                if let Some(settled) = self.compose(name) {
+                    // It is renewed for others, whoever else leaves.
+                    passenger.detach();
+                    return Answered { explained: settled.into(), remembered: false };
+                }
+                passenger.await
+            }
+        };
+        match landed {
+            Ok(explained) => self.instead_of(explained),
+            Err(_) => {
+                let error = ResolveError::AdapterFailed { name: name.clone() };
+                self.instead_of(Arc::new(Explained::Failed { error, report: None }))
+            }
+        }
+    }
+
+    fn too_busy(&self, name: &ServerName, limit: usize) -> Arc<Explained> {
+        let error = ResolveError::TooBusy { name: name.clone(), limit };
+        Arc::new(Explained::Failed { error, report: None })
+    }
+
+    /// What is given for how a discovery ended: where it failed for a reason of our own, what is
+    /// remembered although it has run out, if it may still be gone by.
+    fn instead_of(&self, explained: Arc<Explained>) -> Answered {
+        let instead = match &*explained {
+            Explained::Failed {
+                error:
+                    ResolveError::TooBusy { name, .. }
+                    | ResolveError::AdapterFailed { name }
+                    | ResolveError::DeadlineExceeded { name, .. },
+                ..
+            } => self.compose(name),
+            _ => None,
+        };
+        let explained = instead.map_or(explained, Into::into);
+        Answered { explained, remembered: false }
+    }
+
+    /// Renews a name in the background, if there is room for it.
+    pub(super) fn renew(self: &Arc<Self>, name: &ServerName, how: Use) {
+        if !self.queue.is_free() {
+            return;
+        }
+        if let Ok(Joined::Landing(passenger)) = self.fly(name, how) {
+            if passenger.is_first() {
+                self.tally.renewals();
+            }
+            passenger.detach();
+        }
+    }
+
+    /// Joins the discovery of a name, or starts it.
+    fn fly(
+        self: &Arc<Self>,
+        name: &ServerName,
+        how: Use,
+    ) -> Result<Joined<ServerName, Arc<Explained>>, TooMany> {
+        self.discoveries.join(
+            name,
+            &*self.runtime,
+            || {
+                let now = self.runtime.now().monotonic;
+                let settled = self.memory.target(name, now).filter(|_| how == Use::Holding)?;
+                Some(Arc::new(Explained::Settled(settled)))
+            },
+            || (),
+            |pilot| {
+                let (inner, name) = (Arc::clone(self), name.clone());
+                let begun = inner.memory.epoch();
+                let span = debug_span!("discovery", server_name = %name);
+                async move {
+                    let forget = inner.rules.forgets_name(&name);
+                    let explained = Arc::new(match inner.queue.turn(&*inner.runtime).await {
+                        Ok(_turn) => inner.run(name, how).await,
+                        Err(TooMany { limit }) => {
+                            let error = ResolveError::TooBusy { name, limit };
+                            Explained::Failed { error, report: None }
+                        }
+                    });
+                    if let Explained::Settled(settled) = &*explained
+                        && !forget
+                    {
+                        inner.memory.keep_target(begun, Arc::clone(settled));
+                    }
+                    pilot.land(explained);
+                }
+                .instrument(span)
+            },
+        )
+    }
+
+    /// What is remembered of a name, made into a target although parts of it have run out; nothing
+    /// if a part is missing or has run out too long ago. Nothing is asked.
+    fn compose(&self, name: &ServerName) -> Option<Settled> {
+        let earlier = self.memory.earlier_target(name)?;
+        let now = self.runtime.now();
+        let config = Arc::clone(&self.unhurried);
+        let mut machine = Discovery::new(name.clone(), config, now, self.next_seed())
+            .with_shared_well_known()
+            .with_last_step(earlier.target.step());
+        // Each turn answers one question, and the machine bounds those.
+        loop {
+            match machine.poll_output(now) {
+                Output::Done(outcome) => {
+                    let report = Arc::new(machine.report());
+                    let settled = Settled::new(outcome.ok()?, report, Due::never());
+                    return Some(settled.after(Some(&earlier)));
+                }
+                Output::Ask(Question::Dns { token, question }) => {
+                    let last = self.memory.earlier_dns(&question)?;
+                    let (part, age) = (
+                        last.standing_in(now.monotonic, &self.config)?,
+                        now.monotonic.since(last.obtained()),
+                    );
+                    machine.handle_dns_part(token, Arc::new(part), Source::Memory { age }, now);
+                }
+                Output::Ask(Question::WellKnown { token, host }) => {
+                    let last = self.memory.earlier_well_known(&host)?;
+                    let age = now.monotonic.since(last.answer.fetched().monotonic);
+                    let answer = last.answer.standing_in(now, &self.config)?;
+                    let source = Source::Memory { age };
+                    machine.handle_well_known(token, Arc::new(answer), source, None, now);
+                }
+                Output::Ask(Question::Fetch { .. }) | Output::Wait(_) => return None,
+            }
+        }
+    }
+
+    /// Runs one discovery to its end.
+    async fn run(self: &Arc<Self>, name: ServerName, how: Use) -> Explained {
+        let earlier = self.memory.earlier_target(&name);
+        if let Some(target) = self.rules.target_of(&name, self.runtime.now()) {
+            let report = Arc::new(Report::of_rule(&target));
+            let settled = Settled::new(Arc::new(target), report, Due::never());
+            return Explained::Settled(Arc::new(settled.after(earlier.as_deref())));
+        }
+        let config = match how {
+            Use::Holding => Arc::clone(&self.config),
+            Use::NotDue | Use::JustNow => Arc::clone(&self.unhurried),
+        };
+        let (now, seed) = (self.runtime.now(), self.next_seed());
+        let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
+        if let Some(earlier) = &earlier {
+            machine = machine.with_last_step(earlier.target.step());
+        }
+        let due = Arc::new(Due::never());
+        let ask = |question| self.ask(question, how, &due);
+        let driven = drive(&mut machine, &*self.runtime, ask).await;
+        let mut report = machine.report();
+        if report.warnings.iter().any(|it| matches!(it, Warning::AddressBlocked { .. })) {
+            self.tally.blocked();
+        }
+        let error = match driven {
+            Ok(Driven { done: Ok(target), .. }) => {
+                debug!(%target, "resolved");
+                // What is asked still, for nobody, is not taken in any more.
+                let settled = Settled::new(target, Arc::new(report), due.so_far());
+                return Explained::Settled(Arc::new(settled.after(earlier.as_deref())));
+            }
+            // What the machine cannot know: that it went without an answer for want of room.
+            Ok(Driven {
+                done: Err(ResolveError::AdapterFailed { .. }),
+                given_up: Some(BrokenOff::Busy { limit }),
+            })
+            | Err(BrokenOff::Busy { limit }) => ResolveError::TooBusy { name, limit },
+            Ok(Driven { done: Err(error), .. }) => error,
+            Err(BrokenOff::Adapter) => ResolveError::AdapterFailed { name },
+        };
+        debug!(%error, "not resolved");
+        report.error = Some(error.clone());
+        Explained::Failed { error, report: Some(Arc::new(report)) }
+    }
+}
+
+impl From<Settled> for Arc<Explained> {
+    fn from(settled: Settled) -> Self {
+        Self::new(Explained::Settled(Arc::new(settled)))
+    }
+}

@@ -1,0 +1,281 @@
+//! How the parts of an answer are come by: remembered, under way, in the store, or asked for now.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready, select};
+use tracing::{Instrument, debug, debug_span};
+
+use super::Inner;
+use super::drive::{Answer, BrokenOff, drive};
+use super::flights::Joined;
+use super::memory::{Epoch, LookedUp, Use};
+use super::settled::Due;
+use super::traits::BoxFuture;
+use crate::core::discovery::Question;
+use crate::core::discovery::lookup::WellKnownLookup;
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
+use crate::core::dns_name::DnsName;
+use crate::core::dns_part::DnsPart;
+use crate::core::fetch::{Body, Fetch, FetchFailure};
+use crate::core::report::Source;
+use crate::core::time::Monotonic;
+use crate::core::well_known_answer::WellKnownAnswer;
+use crate::core::well_known_failure::WellKnownFailure;
+
+/// How much longer than the limit on a DNS question an adapter is waited for. The machine waits
+/// longer still.
+const ANSWER_MARGIN: Duration = Duration::from_millis(125);
+
+impl Inner {
+    /// Sets about answering a question of a machine.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        question: Question,
+        how: Use,
+        due: &Arc<Due>,
+    ) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
+        let (due, refresh) = (Arc::clone(due), self.config.refresh.clone());
+        match question {
+            Question::Dns { token, question } => {
+                Box::pin(self.dns(&question, how).map(move |found| {
+                    Ok(match found {
+                        Ok((part, source)) => {
+                            due.take_in(&*part, &refresh);
+                            Answer::Dns { token, part, source }
+                        }
+                        Err(why) => Answer::NoDns { token, why },
+                    })
+                }))
+            }
+            Question::Fetch { token, fetch } => {
+                let inner = Arc::clone(self);
+                Box::pin(async move {
+                    inner.fetch(*fetch).await.map(|result| Answer::Fetch { token, result })
+                })
+            }
+            Question::WellKnown { token, host } => {
+                Box::pin(self.well_known(&host, how).map(move |found| {
+                    found.map(|(known, source)| {
+                        due.take_in(&*known, &refresh);
+                        Answer::WellKnown { token, known, source }
+                    })
+                }))
+            }
+        }
+    }
+
+    /// Makes an exchange once it is its turn at its destinations.
+    async fn fetch(
+        &self,
+        fetch: Fetch,
+    ) -> Result<Result<http::Response<Body>, FetchFailure>, BrokenOff> {
+        let _turn = self.destinations.turn(&fetch.addresses, &*self.runtime).await?;
+        Ok(self.fetch.fetch(fetch).await)
+    }
+
+    /// The answer of DNS: remembered, under way, or asked for now.
+    fn dns(
+        self: &Arc<Self>,
+        question: &DnsQuestion,
+        how: Use,
+    ) -> BoxFuture<'static, Result<(Arc<DnsPart>, Source), BrokenOff>> {
+        let now = self.runtime.now().monotonic;
+        let joined = self.questions.join(
+            question,
+            &*self.runtime,
+            || {
+                self.memory
+                    .dns(question, now, how)
+                    .filter(|part| self.is_of_use(question, part, now))
+            },
+            || (),
+            |pilot| {
+                let (inner, question) = (Arc::clone(self), question.clone());
+                let begun = inner.memory.epoch();
+                async move {
+                    let part = Arc::new(inner.look_up(&question).await);
+                    if !inner.rules.forgets(question.host()) {
+                        inner.memory.keep_dns(begun, &question, Arc::clone(&part));
+                    }
+                    pilot.land(part);
+                }
+            },
+        );
+        match joined {
+            Ok(Joined::Known(part)) => {
+                let age = now.since(part.obtained());
+                Box::pin(ready(Ok((part, Source::Memory { age }))))
+            }
+            Ok(Joined::Landing(passenger)) => {
+                self.count_join(passenger.is_first());
+                Box::pin(passenger.map(|part| match part {
+                    Ok(part) => Ok((part, Source::Asked)),
+                    Err(_) => Err(BrokenOff::Adapter),
+                }))
+            }
+            Err(too_many) => Box::pin(ready(Err(too_many.into()))),
+        }
+    }
+
+    pub(super) fn count_join(&self, is_first: bool) {
+        if !is_first {
+            self.tally.joins();
+        }
+    }
+
+    /// Whether a remembered answer may be used. A family that failed beside the other's answer is
+    /// asked again after a while, however far its back-off has come.
+    fn is_of_use(&self, question: &DnsQuestion, part: &DnsPart, now: Monotonic) -> bool {
+        let DnsQuestion::Addresses { host, family } = question else { return true };
+        let failed = matches!(**part.answer(), DnsAnswer::Failed { .. });
+        if !failed || now.since(part.obtained()) < self.config.dns.incomplete {
+            return true;
+        }
+        let other = DnsQuestion::Addresses { host: host.clone(), family: family.other() };
+        let beside = self.memory.earlier_dns(&other);
+        !beside.is_some_and(|part| matches!(**part.answer(), DnsAnswer::Found { .. }))
+    }
+
+    /// Asks DNS. An adapter that overruns the limit on a question has timed out.
+    async fn look_up(&self, question: &DnsQuestion) -> DnsPart {
+        let due = self.runtime.now().monotonic + self.config.time.dns.saturating_add(ANSWER_MARGIN);
+        let dns = self.rules.dns_of(question.host()).unwrap_or(&self.dns);
+        let lookup = dns.lookup(question.clone());
+        let answer = match select(lookup, pin!(self.runtime.sleep_until(due))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => DnsAnswer::failed(DnsFailure::Timeout),
+        };
+        let (now, before) = (self.runtime.now().monotonic, self.memory.earlier_dns(question));
+        let part = DnsPart::new(question, answer, now, before.as_deref(), &self.config.dns);
+        self.tally.dns(question, part.answer());
+        part
+    }
+
+    /// What is known of a host's well-known: remembered, under way, in the store, or looked up now.
+    fn well_known(
+        self: &Arc<Self>,
+        host: &DnsName,
+        how: Use,
+    ) -> BoxFuture<'static, Result<(Arc<LookedUp>, Source), BrokenOff>> {
+        let now = self.runtime.now().monotonic;
+        let begun = self.memory.epoch();
+        let joined = self.well_known.join(
+            host,
+            &*self.runtime,
+            || self.memory.well_known(host, now, how).map(|known| Ok((known, Source::Asked))),
+            {
+                let (inner, host) = (Arc::clone(self), host.clone());
+                move || inner.given_up(&host, now, begun)
+            },
+            |pilot| {
+                let (inner, host) = (Arc::clone(self), host.clone());
+                let span = debug_span!("well_known", %host);
+                async move {
+                    let found = inner.find_well_known(&host, how, begun).await;
+                    let asked = found.as_ref().ok().filter(|(_, source)| *source == Source::Asked);
+                    let asked = asked.map(|(known, _)| Arc::clone(known));
+                    pilot.land(found);
+                    // Nobody waits for the store to take it.
+                    if let Some(known) = asked {
+                        inner.share(&host, &known.answer).await;
+                    }
+                }
+                .instrument(span)
+            },
+        );
+        match joined {
+            Ok(Joined::Known(known)) => Box::pin(ready(known.map(|(known, _)| {
+                let age = now.since(known.answer.fetched().monotonic);
+                (known, Source::Memory { age })
+            }))),
+            Ok(Joined::Landing(passenger)) => {
+                self.count_join(passenger.is_first());
+                Box::pin(passenger.map(|found| found.unwrap_or(Err(BrokenOff::Adapter))))
+            }
+            Err(too_many) => Box::pin(ready(Err(too_many.into()))),
+        }
+    }
+
+    /// Finds it in the store, or looks it up; remembers it either way.
+    async fn find_well_known(
+        self: &Arc<Self>,
+        host: &DnsName,
+        how: Use,
+        begun: Epoch,
+    ) -> Result<(Arc<LookedUp>, Source), BrokenOff> {
+        let forget = self.rules.forgets(host);
+        if let Some(shelf) = self.shelf.as_ref().filter(|_| !forget) {
+            let runtime = &*self.runtime;
+            if let Some(answer) = shelf.get(host, runtime, &self.config, &self.tally).await {
+                // What is older than ours, or was to be forgotten, is of no use; what has run out
+                // is still the last that was good.
+                self.memory.take_in(begun, host, LookedUp::kept(answer));
+            }
+            let now = runtime.now().monotonic;
+            if let Some(known) = self.memory.well_known(host, now, how) {
+                self.tally.store_hits();
+                let age = now.since(known.answer.fetched().monotonic);
+                return Ok((known, Source::Memory { age }));
+            }
+            self.tally.store_misses();
+        }
+        let known = Arc::new(self.look_up_well_known(host, how).await?);
+        self.tally.well_known(&known.answer);
+        if matches!(known.answer.result(), Err(WellKnownFailure::Blocked { .. })) {
+            self.tally.blocked();
+        }
+        if !forget {
+            self.memory.keep_well_known(begun, host, Arc::clone(&known));
+        }
+        Ok((known, Source::Asked))
+    }
+
+    /// Hands the store what became of a host.
+    async fn share(&self, host: &DnsName, answer: &WellKnownAnswer) {
+        if let Some(shelf) = self.shelf.as_ref().filter(|_| !self.rules.forgets(host)) {
+            shelf.put(host, answer, &*self.runtime, &self.config, &self.tally).await;
+        }
+    }
+
+    /// Remembers that a look-up was stopped that had taken long already.
+    fn given_up(&self, host: &DnsName, started: Monotonic, begun: Epoch) {
+        let now = self.runtime.now();
+        let after = now.monotonic.since(started);
+        if after < self.config.time.abandoned || self.rules.forgets(host) {
+            return;
+        }
+        debug!(%host, ?after, "given up");
+        let before = self.memory.earlier_well_known(host);
+        let before = before.as_ref().map(|before| &*before.answer);
+        let seed = self.next_seed();
+        let answer = WellKnownAnswer::abandoned(after, now, before, &self.config, seed);
+        self.tally.well_known(&answer);
+        self.memory.keep_well_known(begun, host, Arc::new(LookedUp::kept(answer)));
+    }
+
+    async fn look_up_well_known(
+        self: &Arc<Self>,
+        host: &DnsName,
+        how: Use,
+    ) -> Result<LookedUp, BrokenOff> {
+        let config = Arc::clone(&self.config);
+        let (now, seed) = (self.runtime.now(), self.next_seed());
+        let mut machine = WellKnownLookup::new(host.clone(), config, now, seed);
+        if let Some(earlier) = self.memory.earlier_well_known(host) {
+            machine = machine.with_earlier((*earlier.answer).clone());
+        }
+        // The addresses that it is fetched from need not be renewed with it.
+        let due = Arc::new(Due::never());
+        let ask = |question| self.ask(question, how, &due);
+        let driven = drive(&mut machine, &*self.runtime, ask).await?;
+        let answer = driven.done;
+        match answer.result() {
+            Ok(document) => debug!(server = %document.server(), "delegates"),
+            Err(failure) => debug!(%failure, "no valid well-known"),
+        }
+        Ok(LookedUp { answer: Arc::new(answer), lookup: Some(Arc::new(machine.report())) })
+    }
+}

@@ -1,0 +1,45 @@
+//! How many discoveries are under way at a time, and who is next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::flights::TooMany;
+use super::traits::Runtime;
+use crate::core::config::Config;
+
+/// Turns, first come, first served: that is what tokio's semaphore promises, which needs no
+/// runtime.
+#[derive(Debug)]
+pub(super) struct Queue {
+    turns: Arc<Semaphore>,
+    limit: usize,
+    wait: Duration,
+}
+
+impl Queue {
+    pub(super) fn new(config: &Config) -> Self {
+        let limit = config.memory.discoveries.min(Semaphore::MAX_PERMITS);
+        Self { turns: Arc::new(Semaphore::new(limit)), limit, wait: config.time.queue }
+    }
+
+    /// Waits for a turn, which ends when it is dropped. An error: it took too long.
+    pub(super) async fn turn(
+        &self,
+        runtime: &dyn Runtime,
+    ) -> Result<OwnedSemaphorePermit, TooMany> {
+        let turn = Box::pin(Arc::clone(&self.turns).acquire_owned());
+        let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
+        match select(turn, overdue).await {
+            Either::Left((Ok(turn), _)) => Ok(turn),
+            _ => Err(TooMany { limit: self.limit }),
+        }
+    }
+
+    /// Whether there is a turn to be had at once.
+    pub(super) fn is_free(&self) -> bool {
+        self.turns.available_permits() > 0
+    }
+}

@@ -1,0 +1,182 @@
+//! Memory that outlives the process or is shared with others: the application's own.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tracing::{debug, warn};
+
+use super::counters::Tally;
+use super::traits::{BoxFuture, Runtime};
+use crate::core::config::Config;
+use crate::core::dns_name::DnsName;
+use crate::core::well_known_answer::WellKnownAnswer;
+use crate::core::well_known_record::WellKnownRecord;
+
+/// Why a [`Store`] could not do what it was asked.
+pub type StoreError = Box<dyn Error + Send + Sync>;
+
+/// Keeps well-known outcomes for the application: in its database, or where other processes find
+/// them, too.
+///
+/// A resolver asks it when its own memory has nothing that will do, and hands it each new outcome.
+/// What comes back is trusted no more than a peer: it is parsed again, and what is of another
+/// version or host, from the future or too old is passed over. A store that fails, or takes longer
+/// than [`TimeLimits::store`](crate::TimeLimits::store), is left alone for a second; the resolver
+/// goes on without it.
+///
+/// An implementation may be dropped at any await. Two resolvers may write the same key at a time;
+/// the last one may win.
+///
+/// ```
+/// use std::{collections::HashMap, sync::Mutex, time::Duration};
+/// use matrix_delegation::{BoxFuture, DnsName, Store, StoreError};
+///
+/// /// Lifetimes are left to the resolver, which judges what it gets.
+/// #[derive(Debug, Default)]
+/// struct InProcess(Mutex<HashMap<DnsName, Vec<u8>>>);
+///
+/// impl Store for InProcess {
+///     fn get<'a>(&'a self, host: &'a DnsName) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+///         Box::pin(async move {
+///             Ok(self.0.lock().map_err(|error| error.to_string())?.get(host).cloned())
+///         })
+///     }
+///
+///     fn put<'a>(
+///         &'a self,
+///         host: &'a DnsName,
+///         value: Vec<u8>,
+///         _lifetime: Duration,
+///     ) -> BoxFuture<'a, Result<(), StoreError>> {
+///         Box::pin(async move {
+///             self.0.lock().map_err(|error| error.to_string())?.insert(host.clone(), value);
+///             Ok(())
+///         })
+///     }
+/// }
+/// ```
+pub trait Store: Send + Sync + fmt::Debug {
+    /// What was last put there for this host, if it is still there.
+    fn get<'a>(&'a self, host: &'a DnsName) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// Keeps a value, at most a few hundred bytes of JSON, in place of what was there. After
+    /// `lifetime` it is of no use any more.
+    fn put<'a>(
+        &'a self,
+        host: &'a DnsName,
+        value: Vec<u8>,
+        lifetime: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// A value larger than this is none of ours.
+const MOST_BYTES: usize = 4096;
+
+/// How long a store that failed is left alone.
+const REST: Duration = Duration::from_secs(1);
+
+/// A store, under its time limit.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    store: Arc<dyn Store>,
+    /// Until when it is left alone, in milliseconds of the monotonic clock.
+    rests: AtomicU64,
+}
+
+impl Shelf {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, rests: AtomicU64::new(0) }
+    }
+
+    /// What the store has of a host, if it may be believed.
+    pub(super) async fn get(
+        &self,
+        host: &DnsName,
+        runtime: &dyn Runtime,
+        config: &Config,
+        tally: &Tally,
+    ) -> Option<WellKnownAnswer> {
+        let value = self.within(self.store.get(host), runtime, config, tally).await??;
+        let believed = believe(&value, host, runtime, config);
+        if let Err(why) = &believed {
+            tally.store_rejected();
+            warn!(%host, why, "a value in the store is passed over");
+        }
+        believed.ok()
+    }
+
+    /// Hands the store what became of a host.
+    pub(super) async fn put(
+        &self,
+        host: &DnsName,
+        answer: &WellKnownAnswer,
+        runtime: &dyn Runtime,
+        config: &Config,
+        tally: &Tally,
+    ) {
+        let record = WellKnownRecord::new(host, answer);
+        // It serialises: it holds nothing but text and numbers.
+        let Ok(value) = serde_json::to_vec(&record) else { return };
+        // As long as a good answer is remembered, or as the next failure backs off further for it.
+        let lifetime = match answer.last_document() {
+            Some(_) => config.well_known.remembered,
+            None => answer.lifetime().saturating_mul(2),
+        };
+        self.within(self.store.put(host, value, lifetime), runtime, config, tally).await;
+    }
+
+    /// What the store says, unless it fails, is slow or did so a moment ago.
+    async fn within<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+        runtime: &dyn Runtime,
+        config: &Config,
+        tally: &Tally,
+    ) -> Option<T> {
+        let now = runtime.now().monotonic;
+        if millis(now.since_origin()) < self.rests.load(Ordering::Relaxed) {
+            return None;
+        }
+        let overdue = runtime.sleep_until(now + config.time.store);
+        let error = match select(pin!(asked), overdue).await {
+            Either::Left((Ok(said), _)) => return Some(said),
+            Either::Left((Err(error), _)) => error.to_string(),
+            Either::Right(((), _)) => format!("no answer within {:?}", config.time.store),
+        };
+        let now = runtime.now().monotonic;
+        self.rests.store(millis((now + REST).since_origin()), Ordering::Relaxed);
+        tally.store_failures();
+        warn!(error, "the store failed; going on without it");
+        None
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What may be believed of a value that is said to be of this host.
+fn believe(
+    value: &[u8],
+    host: &DnsName,
+    runtime: &dyn Runtime,
+    config: &Config,
+) -> Result<WellKnownAnswer, String> {
+    if value.len() > MOST_BYTES {
+        return Err(format!("it is larger than {MOST_BYTES} bytes"));
+    }
+    let record: WellKnownRecord =
+        serde_json::from_slice(value).map_err(|error| error.to_string())?;
+    let (of, answer) = record.restore(runtime.now(), config).map_err(|error| error.to_string())?;
+    if of != *host {
+        return Err("it is of another host".to_owned());
+    }
+    debug!(%host, "known to the store");
+    Ok(answer)
+}
