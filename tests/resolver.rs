@@ -193,6 +193,7 @@ async fn an_adapter_that_never_answers_does_not_hold_up_a_name_for_ever() {
 async fn too_many_discoveries_are_refused() {
     let mut config = lenient();
     config.memory.discoveries = 2;
+    config.memory.waiting = 0;
     let (_, resolver) = set_up(a().after("A a.example", seconds(2)), config);
     let callers = ["a.example:1", "a.example:2", "a.example:3"].map(|it| {
         let resolver = resolver.clone();

@@ -113,7 +113,7 @@ counters! {
     hits: "matrix_delegation_hits_total",
     /// Calls that memory could not answer, those that joined a discovery under way included.
     misses: "matrix_delegation_misses_total",
-    /// Calls, and needs of discoveries, that joined what was under way already.
+    /// Of these, those that did.
     joins: "matrix_delegation_joins_total",
     /// Answers given that rest on something that has outlived its lifetime.
     stale: "matrix_delegation_stale_total",

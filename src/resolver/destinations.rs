@@ -142,3 +142,72 @@ impl Drop for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::testing::VirtualTime;
+
+    fn destinations(running: usize, waiting: usize) -> Arc<Destinations> {
+        let mut config = Config::default();
+        config.memory.per_destination = running;
+        config.memory.per_destination_waiting = waiting;
+        Arc::new(Destinations::new(&config))
+    }
+
+    fn addresses(addresses: &[&str]) -> Vec<SocketAddr> {
+        addresses.iter().map(|it| SocketAddr::new(it.parse().unwrap(), 443)).collect()
+    }
+
+    #[test]
+    fn an_ipv4_address_is_one_and_so_is_a_network_of_64_bits() {
+        let (all, time) = (destinations(1, 0), VirtualTime::new());
+        let turn = |of: &[&str]| all.turn(&addresses(of), &time).now_or_never().unwrap();
+        let held = turn(&["192.0.2.1", "2001:db8:0:1::1", "2001:db8:0:1::2"]).unwrap();
+        assert!(turn(&["192.0.2.2"]).is_ok());
+        assert!(turn(&["2001:db8:0:2::1"]).is_ok());
+        assert!(turn(&["192.0.2.1"]).is_err_and(|error| error.limit == 1));
+        assert!(turn(&["::ffff:192.0.2.1"]).is_err());
+        assert!(turn(&["192.0.2.3", "2001:db8:0:1::3"]).is_err());
+        // What was taken on the way to a refusal is free again.
+        assert!(turn(&["192.0.2.3"]).is_ok());
+        assert_eq!(all.lock().len(), 2);
+        drop(held);
+        assert!(turn(&["192.0.2.1"]).is_ok());
+        assert!(all.lock().is_empty());
+    }
+
+    #[test]
+    fn those_who_wait_are_served_in_turn_and_not_for_ever() {
+        let (all, time) = (destinations(1, 2), VirtualTime::new());
+        let there = addresses(&["192.0.2.1"]);
+        let held = all.turn(&there, &time).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(all.turn(&there, &time));
+        let mut third = Box::pin(all.turn(&there, &time));
+        assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
+        assert!(all.turn(&there, &time).now_or_never().unwrap().is_err());
+        drop(held);
+        assert!((&mut third).now_or_never().is_none());
+        let second = (&mut second).now_or_never().unwrap().unwrap();
+        time.advance(Duration::from_secs(5));
+        assert!((&mut third).now_or_never().unwrap().is_err());
+        drop((second, third));
+        assert!(all.lock().is_empty());
+    }
+
+    #[test]
+    fn one_who_goes_away_leaves_the_place() {
+        let (all, time) = (destinations(1, 1), VirtualTime::new());
+        let there = addresses(&["192.0.2.1"]);
+        let held = all.turn(&there, &time).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(all.turn(&there, &time));
+        assert!((&mut second).now_or_never().is_none());
+        drop(second);
+        assert!(all.turn(&there, &time).now_or_never().is_none());
+        drop(held);
+        assert!(all.turn(&there, &time).now_or_never().unwrap().is_ok());
+        assert!(all.lock().is_empty());
+    }
+}

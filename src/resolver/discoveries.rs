@@ -38,7 +38,9 @@ impl Inner {
             Ok(Joined::Landing(passenger)) => passenger,
             Err(TooMany { limit }) => return self.instead_of(self.too_busy(name, limit)),
         };
-        self.count_join(passenger.is_first());
+        if !passenger.is_first() {
+            self.tally.joins();
+        }
         let overdue = self.runtime.now().monotonic + self.config.refresh.wait;
         let sleep = self.runtime.sleep_until(overdue);
         let landed = match select(&mut passenger, sleep).await {

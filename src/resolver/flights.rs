@@ -242,54 +242,164 @@ impl<K: Clone + Eq + Hash, V> fmt::Debug for Flights<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use futures_util::FutureExt;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
-    fn flights(limit: usize) -> Arc<Flights<u8, u8>> {
-        Arc::new(Flights::new(limit))
+    use super::*;
+    use crate::testing::VirtualTime;
+
+    /// Flights of which each lands with 7 once it is let.
+    struct Airport {
+        flights: Arc<Flights<u8, u8>>,
+        time: VirtualTime,
+        cleared: Arc<Mutex<Vec<oneshot::Sender<()>>>>,
+        stopped: Arc<AtomicU32>,
     }
 
-    fn landing(joined: Joined<u8>) -> Landed<u8> {
-        match joined {
-            Joined::Landing(landed) => landed,
-            Joined::Known(value) => panic!("known: {value}"),
+    impl Airport {
+        fn new(limit: usize, abandoned: Abandoned) -> Self {
+            let flights = Arc::new(Flights::new(limit, abandoned));
+            let time = VirtualTime::new();
+            Self { flights, time, cleared: Arc::default(), stopped: Arc::default() }
+        }
+
+        fn join(&self, key: u8) -> Result<Joined<u8, u8>, TooMany> {
+            let (cleared, clearance) = oneshot::channel();
+            let stopped = Arc::clone(&self.stopped);
+            self.flights.join(
+                &key,
+                &self.time,
+                || None,
+                move || drop(stopped.fetch_add(1, Ordering::Relaxed)),
+                |pilot| {
+                    self.cleared.lock().unwrap().push(cleared);
+                    async move {
+                        clearance.await.expect("not to break off");
+                        pilot.land(7);
+                    }
+                },
+            )
+        }
+
+        fn passenger(&self) -> Passenger<u8, u8> {
+            match self.join(1) {
+                Ok(Joined::Landing(passenger)) => passenger,
+                Ok(Joined::Known(value)) => panic!("known: {value}"),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+
+        fn started(&self) -> usize {
+            self.cleared.lock().unwrap().len()
+        }
+
+        fn clear(&self) {
+            self.cleared.lock().unwrap().drain(..).for_each(|it| drop(it.send(())));
+        }
+
+        fn stopped(&self) -> u32 {
+            self.stopped.load(Ordering::Relaxed)
+        }
+
+        /// Lets all go on that can.
+        fn settle(&self) {
+            self.time.advance(std::time::Duration::ZERO);
         }
     }
 
     #[test]
     fn callers_join_and_get_the_same() {
-        let flights = flights(9);
-        let mut pilot = None;
-        let first = landing(flights.join(&1, || None, |it| pilot = Some(it)).unwrap());
-        let second = landing(flights.join(&1, || None, |_| panic!("second flight")).unwrap());
+        let airport = Airport::new(9, Abandoned::Finish);
+        let (first, mut second) = (airport.passenger(), airport.passenger());
+        assert_eq!((first.is_first(), second.is_first(), airport.started()), (true, false, 1));
         drop(first);
-        assert!(second.clone().now_or_never().is_none());
-        pilot.unwrap().land(7);
-        assert_eq!(second.now_or_never().unwrap(), Ok(7));
-        assert!(flights.lock().is_empty());
+        airport.settle();
+        assert!((&mut second).now_or_never().is_none());
+        airport.clear();
+        assert_eq!(airport.time.block_on(second), Ok(7));
+        airport.settle();
+        assert_eq!((airport.flights.len(), airport.time.tasks()), (0, 0));
+    }
+
+    #[test]
+    fn by_default_a_flight_goes_on_without_passengers() {
+        let airport = Airport::new(9, Abandoned::Finish);
+        drop(airport.passenger());
+        airport.settle();
+        assert_eq!((airport.flights.len(), airport.stopped()), (1, 0));
+        let late = airport.passenger();
+        airport.clear();
+        assert_eq!(airport.time.block_on(late), Ok(7));
+    }
+
+    #[test]
+    fn a_flight_stops_when_the_last_passenger_leaves() {
+        let airport = Airport::new(9, Abandoned::Cancel);
+        let (first, second) = (airport.passenger(), airport.passenger());
+        drop(first);
+        airport.settle();
+        assert_eq!((airport.flights.len(), airport.stopped()), (1, 0));
+        drop(second);
+        assert_eq!((airport.flights.len(), airport.stopped()), (0, 1));
+        airport.settle();
+        assert_eq!(airport.time.tasks(), 0);
+        assert!(!airport.time.has_panicked());
+    }
+
+    #[test]
+    fn a_flight_begun_after_one_that_stopped_is_another() {
+        let airport = Airport::new(9, Abandoned::Cancel);
+        drop(airport.passenger());
+        // The task of the first has not ended yet, and must not end the second.
+        let second = airport.passenger();
+        assert_eq!(airport.started(), 2);
+        airport.settle();
+        assert_eq!(airport.flights.len(), 1);
+        airport.clear();
+        assert_eq!(airport.time.block_on(second), Ok(7));
+        assert_eq!(airport.stopped(), 1);
+    }
+
+    #[test]
+    fn a_detached_flight_goes_on_whoever_leaves() {
+        let airport = Airport::new(9, Abandoned::Cancel);
+        let (first, second) = (airport.passenger(), airport.passenger());
+        first.detach();
+        drop(second);
+        airport.settle();
+        assert_eq!((airport.flights.len(), airport.stopped()), (1, 0));
+        airport.clear();
+        airport.settle();
+        assert_eq!((airport.flights.len(), airport.time.tasks()), (0, 0));
     }
 
     #[test]
     fn a_flight_that_breaks_off_fails_its_callers_and_frees_the_key() {
-        let flights = flights(9);
-        let landed = landing(flights.join(&1, || None, drop).unwrap());
-        assert!(landed.now_or_never().unwrap().is_err());
-        assert!(flights.lock().is_empty());
+        let airport = Airport::new(9, Abandoned::Cancel);
+        let passenger = airport.passenger();
+        airport.cleared.lock().unwrap().clear();
+        assert!(airport.time.block_on(passenger).is_err());
+        assert_eq!((airport.flights.len(), airport.stopped()), (0, 0));
+        assert!(airport.time.has_panicked());
     }
 
     #[test]
     fn what_landed_in_between_is_not_fetched_again() {
-        let joined = flights(9).join(&1, || Some(3), |_| panic!("flight")).unwrap();
+        let flights = Arc::new(Flights::<u8, u8>::new(9, Abandoned::Finish));
+        let time = VirtualTime::new();
+        let joined =
+            flights.join(&1, &time, || Some(3), || (), |_| async { panic!("a flight") }).unwrap();
         assert!(matches!(joined, Joined::Known(3)));
+        assert_eq!(time.tasks(), 0);
     }
 
     #[test]
     fn flights_are_limited() {
-        let flights = flights(1);
-        let mut pilot = None;
-        let _landed = flights.join(&1, || None, |it| pilot = Some(it)).unwrap();
-        assert!(flights.join(&2, || None, drop).is_err_and(|error| error.limit == 1));
-        drop(pilot);
-        assert!(flights.join(&2, || None, drop).is_ok());
+        let airport = Airport::new(1, Abandoned::Finish);
+        let passenger = airport.passenger();
+        assert!(airport.join(2).is_err_and(|error| error.limit == 1));
+        airport.clear();
+        assert_eq!(airport.time.block_on(passenger), Ok(7));
+        airport.settle();
+        assert!(airport.join(2).is_ok());
     }
 }

@@ -109,20 +109,11 @@ impl Inner {
                 let age = now.since(part.obtained());
                 Box::pin(ready(Ok((part, Source::Memory { age }))))
             }
-            Ok(Joined::Landing(passenger)) => {
-                self.count_join(passenger.is_first());
-                Box::pin(passenger.map(|part| match part {
-                    Ok(part) => Ok((part, Source::Asked)),
-                    Err(_) => Err(BrokenOff::Adapter),
-                }))
-            }
+            Ok(Joined::Landing(passenger)) => Box::pin(passenger.map(|part| match part {
+                Ok(part) => Ok((part, Source::Asked)),
+                Err(_) => Err(BrokenOff::Adapter),
+            })),
             Err(too_many) => Box::pin(ready(Err(too_many.into()))),
-        }
-    }
-
-    pub(super) fn count_join(&self, is_first: bool) {
-        if !is_first {
-            self.tally.joins();
         }
     }
 
@@ -192,7 +183,6 @@ impl Inner {
                 (known, Source::Memory { age })
             }))),
             Ok(Joined::Landing(passenger)) => {
-                self.count_join(passenger.is_first());
                 Box::pin(passenger.map(|found| found.unwrap_or(Err(BrokenOff::Adapter))))
             }
             Err(too_many) => Box::pin(ready(Err(too_many.into()))),

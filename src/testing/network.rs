@@ -79,15 +79,15 @@ impl Network {
     /// A resolver that asks this network and lives by its time. The ranges for documentation are
     /// let through.
     pub fn resolver(&self, config: Config) -> Resolver {
-        let config = super::documentation_allowed(config);
-        self.builder().config(config).build()
+        self.builder(config).build()
     }
 
-    /// The same with more to say; the ranges for documentation are let through only by a
-    /// configuration that does.
-    pub fn builder(&self) -> ResolverBuilder {
+    /// The same with more to say: a store, rules.
+    pub fn builder(&self, config: Config) -> ResolverBuilder {
         let network = Arc::new(self.clone());
-        Resolver::builder(Arc::clone(&network) as _, network, Arc::clone(&self.runtime)).seed(1)
+        Resolver::builder(Arc::clone(&network) as _, network, Arc::clone(&self.runtime))
+            .config(super::documentation_allowed(config))
+            .seed(1)
     }
 
     /// The virtual time.

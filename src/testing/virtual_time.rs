@@ -35,12 +35,15 @@ struct State {
     tasks: BTreeMap<u64, BoxFuture<'static, ()>>,
     ready: Arc<Ready>,
     next: u64,
-    /// Draws which of the tasks that can go on does; without it the one that could first.
-    random: Option<SplitMix64>,
+    /// Says which of the tasks that can go on does; without it the one that could first.
+    choose: Option<Choose>,
     panicked: bool,
     /// Whether somebody drives it.
     driven: bool,
 }
+
+/// Chooses one of so many.
+type Choose = Arc<Mutex<dyn FnMut(usize) -> usize + Send>>;
 
 /// The tasks that can go on. Its lock is never held together with the state's.
 #[derive(Default)]
@@ -61,12 +64,13 @@ impl Ready {
         }
     }
 
-    /// Takes the one that could go on first, or one that is drawn.
-    fn pop(&self, random: Option<&mut SplitMix64>) -> Option<u64> {
+    /// Takes the one that could go on first, or one that is chosen.
+    fn pop(&self, choose: Option<&Choose>) -> Option<u64> {
+        // Others may be added meanwhile, by other threads, but none is taken.
+        let last = lock(&self.0).order.len().checked_sub(1)?;
+        let at = choose.map_or(0, |choose| (lock(choose))(last + 1).min(last));
         let mut queue = lock(&self.0);
-        let last = u64::try_from(queue.order.len().checked_sub(1)?).ok()?;
-        let at = random.map_or(0, |random| random.up_to(last));
-        let task = queue.order.remove(usize::try_from(at).ok()?)?;
+        let task = queue.order.remove(at)?;
         queue.waiting.remove(&task);
         Some(task)
     }
@@ -96,7 +100,7 @@ impl Wake for TaskWaker {
 }
 
 /// No lock here is held while other code runs, so that none is left half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -120,7 +124,7 @@ impl VirtualTime {
             tasks: BTreeMap::new(),
             ready: Arc::default(),
             next: MAIN + 1,
-            random: None,
+            choose: None,
             panicked: false,
             driven: false,
         })))
@@ -130,7 +134,18 @@ impl VirtualTime {
     /// their order. Without it the one goes on that could first.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
-        lock(&self.0).random = Some(SplitMix64(seed));
+        let mut random = SplitMix64(seed);
+        self.with_choices(move |count| {
+            let last = u64::try_from(count.saturating_sub(1)).unwrap_or(u64::MAX);
+            usize::try_from(random.up_to(last)).unwrap_or(0)
+        })
+    }
+
+    /// Asks `choose` which of so many tasks goes on, counted from 0, to go through every order; it
+    /// is asked even where there is but one.
+    #[must_use]
+    pub fn with_choices(self, choose: impl FnMut(usize) -> usize + Send + 'static) -> Self {
+        lock(&self.0).choose = Some(Arc::new(Mutex::new(choose)));
         self
     }
 
@@ -221,12 +236,10 @@ impl VirtualTime {
     }
 
     fn next_ready(&self, ready: &Ready) -> Option<u64> {
-        // The generator is copied out and back: whoever spawns from another thread takes the locks
-        // in whichever order.
-        let mut random = lock(&self.0).random.clone();
-        let task = ready.pop(random.as_mut());
-        lock(&self.0).random = random;
-        task
+        // Taken out of the lock: whoever spawns from another thread takes the locks in whichever
+        // order.
+        let choose = lock(&self.0).choose.clone();
+        ready.pop(choose.as_ref())
     }
 
     fn run(&self, task: u64, ready: &Arc<Ready>) {

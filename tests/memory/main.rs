@@ -3,13 +3,32 @@
 #![cfg(feature = "resolver")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod abandoned;
+mod busy;
+mod feedback;
+mod kept;
 mod refresh;
+mod rules;
 mod stale;
+mod store;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{Config, Resolution, ResolveError, Resolver, Warning};
+use matrix_delegation::{Config, Resolution, ResolveError, Resolver, Runtime, ServerName, Warning};
+
+type Outcome = Result<Resolution, ResolveError>;
+
+/// A call on its way, in a task of its own.
+struct Call(Arc<Mutex<Option<Outcome>>>);
+
+impl Call {
+    /// What came of it, if it has come to its end.
+    fn outcome(&self) -> Option<Outcome> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 /// A resolver in an internet that can change.
 struct Bench {
@@ -33,6 +52,39 @@ impl Bench {
         self.network.time().block_on(self.resolver.resolve(&name))
     }
 
+    /// The same by one who waits no longer than this.
+    fn resolve_for(&self, name: &str, patience: Duration) -> Option<Outcome> {
+        let call = self.call(name, Some(patience));
+        self.pass(patience);
+        call.outcome()
+    }
+
+    /// Has a task resolve it, which waits no longer than this.
+    fn call(&self, name: &str, patience: Option<Duration>) -> Call {
+        let (resolver, time) = (self.resolver.clone(), self.network.time().clone());
+        let outcome = Arc::new(Mutex::new(None));
+        let (call, name) = (Call(Arc::clone(&outcome)), name.parse::<ServerName>().unwrap());
+        let waits = time.sleep(patience.unwrap_or(Duration::from_secs(1_000_000)));
+        time.spawn(Box::pin(async move {
+            tokio::select! {
+                found = resolver.resolve(&name) => *outcome.lock().unwrap() = Some(found),
+                () = waits => {}
+            }
+        }));
+        call
+    }
+
+    /// The hosts that were asked about since the last call, in the order asked, each once.
+    fn asked_hosts(&self) -> Vec<String> {
+        let mut hosts = Vec::new();
+        for question in self.network.asked() {
+            let host = question.strip_prefix("A ").map(str::to_owned);
+            hosts.extend(host.filter(|host| !hosts.contains(host)));
+        }
+        self.network.clear_asked();
+        hosts
+    }
+
     /// What was asked since the last call, sorted.
     fn asked(&self) -> Vec<String> {
         let mut asked = self.network.asked();
@@ -48,6 +100,10 @@ impl Bench {
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
+}
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
 }
 
 /// Rounded up: a little of it has passed.

@@ -1,0 +1,151 @@
+//! Much at a time: turns, and destinations that take many of them.
+
+use matrix_delegation::testing::Internet;
+use matrix_delegation::{Config, Provenance, ResolveError, Step, Subject};
+
+use super::{Bench, URL, delegated, millis, seconds};
+
+#[test]
+fn discoveries_are_served_in_turn() {
+    let mut config = Config::default();
+    config.memory.discoveries = 2;
+    let names = ["a.example", "b.example", "c.example", "d.example", "e.example", "f.example"];
+    let internet = names.iter().fold(Internet::new(), |internet, name| {
+        internet.host(name, &["192.0.2.1"]).after(&format!("A {name}"), seconds(1))
+    });
+    let bench = Bench::with(internet, config);
+    let calls: Vec<_> = names.iter().map(|name| bench.call(name, None)).collect();
+    bench.pass(millis(0));
+    let mut begun = bench.asked_hosts();
+    for _ in 0..10 {
+        bench.pass(seconds(1));
+        for host in bench.asked_hosts() {
+            if !begun.contains(&host) {
+                begun.push(host);
+            }
+        }
+    }
+    assert_eq!(begun, names);
+    assert!(calls.iter().all(|call| call.outcome().unwrap().is_ok()));
+}
+
+#[test]
+fn one_who_waits_too_long_for_a_turn_is_refused_and_nothing_is_remembered() {
+    let mut config = Config::default();
+    config.memory.discoveries = 1;
+    config.time.queue = seconds(3);
+    let bench = Bench::with(
+        Internet::new()
+            .host("a.example", &["192.0.2.1"])
+            .host("b.example", &["192.0.2.2"])
+            .never("A a.example")
+            .never("AAAA a.example"),
+        config,
+    );
+    let (_slow, late) = (bench.call("a.example", None), bench.call("b.example", None));
+    bench.pass(seconds(2));
+    assert!(late.outcome().is_none());
+    bench.pass(seconds(2));
+    let error = late.outcome().unwrap().unwrap_err();
+    assert!(matches!(error, ResolveError::TooBusy { limit: 1, .. }), "{error:?}");
+    assert_eq!(bench.resolver.counters().too_busy, 1);
+    bench.pass(seconds(60));
+    assert_eq!(bench.resolve("b.example").unwrap().provenance(), Provenance::Fresh);
+}
+
+#[test]
+fn what_has_run_out_is_better_than_a_refusal() {
+    let mut config = Config::default();
+    config.memory.discoveries = 1;
+    config.memory.waiting = 0;
+    let bench = Bench::with(delegated().never("A b.example").never("AAAA b.example"), config);
+    bench.resolve("a.example").unwrap();
+    bench.pass(seconds(400));
+    let _slow = bench.call("b.example", None);
+    bench.pass(millis(1));
+    let found = bench.resolve("a.example").unwrap();
+    assert_eq!((found.provenance(), found.step()), (Provenance::Stale, Step::DelegatedSrv));
+}
+
+#[test]
+fn a_renewal_in_the_background_takes_no_turn_from_one_who_waits() {
+    let mut config = Config::default();
+    config.memory.discoveries = 1;
+    let bench = Bench::with(delegated().never("A b.example").never("AAAA b.example"), config);
+    bench.resolve("a.example").unwrap();
+    bench.pass(seconds(250));
+    let _slow = bench.call("b.example", None);
+    bench.pass(millis(1));
+    bench.asked();
+    assert_eq!(bench.resolve("a.example").unwrap().provenance(), Provenance::Cached);
+    bench.pass(seconds(1));
+    assert_eq!(bench.asked(), [""; 0]);
+    assert_eq!(bench.resolver.counters().renewals, 0);
+}
+
+#[test]
+fn one_silent_address_behind_ten_thousand_names_does_not_take_all_turns() {
+    const NAMES: usize = 10_000;
+    let mut internet = Internet::new().host("good.example", &["192.0.2.1"]);
+    for index in 0..NAMES {
+        let host = format!("h{index}.example");
+        internet = internet
+            .host(&host, &["192.0.2.66"])
+            .never(&format!("GET https://{host}/.well-known/matrix/server"));
+    }
+    let bench = Bench::new(internet);
+    let calls: Vec<_> =
+        (0..NAMES).map(|index| bench.call(&format!("h{index}.example"), None)).collect();
+    // The last of all, and yet it does not wait for the silent one to time out.
+    let good = bench.call("good.example", None);
+    bench.pass(seconds(2));
+    assert_eq!(good.outcome().unwrap().unwrap().step(), Step::DefaultPort);
+    // What is open still are exchanges with that address: as many as its turns.
+    assert_eq!(bench.network.open(), 16);
+    // Those who wait for a turn there hold one each of the thousand, and are few.
+    let waiting = calls.iter().filter(|call| call.outcome().is_none()).count();
+    assert_eq!(waiting, 16 + 112);
+    let mut most = 0;
+    for _ in 0..60 {
+        bench.pass(seconds(1));
+        most = most.max(bench.network.open());
+    }
+    assert_eq!(most, 16);
+    let mut decided = 0;
+    for call in &calls {
+        match call.outcome().unwrap() {
+            // The silent well-known has timed out.
+            Ok(found) => {
+                assert_eq!(found.step(), Step::DefaultPort);
+                decided += 1;
+            }
+            Err(error) => assert_eq!(error.kind(), "too_busy"),
+        }
+    }
+    assert_eq!(decided, 16);
+    // A refusal says nothing of the server: only what was asked is remembered.
+    let known = bench.resolver.entries();
+    let known = known.filter(|entry| matches!(entry.subject, Subject::WellKnown(_))).count();
+    assert_eq!(known, 16 + 1);
+}
+
+#[test]
+fn a_busy_destination_does_not_lose_a_good_answer() {
+    let mut config = Config::default();
+    config.memory.per_destination = 1;
+    config.memory.per_destination_waiting = 0;
+    let bench = Bench::with(
+        delegated()
+            .host("b.example", &["192.0.2.1"])
+            .never("GET https://b.example/.well-known/matrix/server"),
+        config,
+    );
+    bench.resolve("a.example").unwrap();
+    bench.pass(seconds(24 * 3600));
+    let _slow = bench.call("b.example", None);
+    bench.pass(millis(1));
+    bench.asked();
+    let found = bench.resolve("a.example").unwrap();
+    assert_eq!((found.provenance(), found.step()), (Provenance::Stale, Step::DelegatedSrv));
+    assert!(!bench.asked().contains(&URL.to_owned()));
+}
