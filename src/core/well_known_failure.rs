@@ -217,6 +217,7 @@ impl WellKnownFailure {
 
 #[cfg(test)]
 mod tests {
+    use super::FailureClass as Class;
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -240,7 +241,6 @@ mod tests {
             "https://a.example/.well-known/matrix/server".parse().unwrap();
         let range = crate::AddressPolicy::default().check([127, 0, 0, 1].into()).unwrap_err();
         let recorded = |class| WellKnownFailure::Recorded { class };
-        use FailureClass as Class;
         // Whether it is temporary, ordinary, and worth another try at once.
         for (failure, class, temporary, ordinary, quick) in [
             (

@@ -23,6 +23,13 @@ pub(super) enum Explained {
     Failed { error: ResolveError, report: Option<Arc<Report>> },
 }
 
+impl Explained {
+    /// It ended before there was anything to report.
+    fn broken_off(error: ResolveError) -> Arc<Self> {
+        Arc::new(Self::Failed { error, report: None })
+    }
+}
+
 /// How a call was answered.
 pub(super) struct Answered {
     pub(super) explained: Arc<Explained>,
@@ -36,7 +43,10 @@ impl Inner {
         let mut passenger = match self.fly(name, Use::Holding) {
             Ok(Joined::Known(explained)) => return Answered { explained, remembered: true },
             Ok(Joined::Landing(passenger)) => passenger,
-            Err(TooMany { limit }) => return self.instead_of(self.too_busy(name, limit)),
+            Err(TooMany { limit }) => {
+                let error = ResolveError::TooBusy { name: name.clone(), limit };
+                return self.instead_of(Explained::broken_off(error));
+            }
         };
         if !passenger.is_first() {
             self.tally.joins();
@@ -54,18 +64,9 @@ impl Inner {
                 passenger.await
             }
         };
-        match landed {
-            Ok(explained) => self.instead_of(explained),
-            Err(_) => {
-                let error = ResolveError::AdapterFailed { name: name.clone() };
-                self.instead_of(Arc::new(Explained::Failed { error, report: None }))
-            }
-        }
-    }
-
-    fn too_busy(&self, name: &ServerName, limit: usize) -> Arc<Explained> {
-        let error = ResolveError::TooBusy { name: name.clone(), limit };
-        Arc::new(Explained::Failed { error, report: None })
+        let broken_off =
+            |_| Explained::broken_off(ResolveError::AdapterFailed { name: name.clone() });
+        self.instead_of(landed.unwrap_or_else(broken_off))
     }
 
     /// What is given for how a discovery ended: where it failed for a reason of our own, what is
@@ -119,13 +120,12 @@ impl Inner {
                 let span = debug_span!("discovery", server_name = %name);
                 async move {
                     let forget = inner.rules.forgets_name(&name);
-                    let explained = Arc::new(match inner.queue.turn(&*inner.runtime).await {
-                        Ok(_turn) => inner.run(name, how).await,
+                    let explained = match inner.queue.turn(&*inner.runtime).await {
+                        Ok(_turn) => Arc::new(inner.run(name, how).await),
                         Err(TooMany { limit }) => {
-                            let error = ResolveError::TooBusy { name, limit };
-                            Explained::Failed { error, report: None }
+                            Explained::broken_off(ResolveError::TooBusy { name, limit })
                         }
-                    });
+                    };
                     if let Explained::Settled(settled) = &*explained
                         && !forget
                     {

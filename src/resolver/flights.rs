@@ -269,7 +269,9 @@ mod tests {
                 &key,
                 &self.time,
                 || None,
-                move || drop(stopped.fetch_add(1, Ordering::Relaxed)),
+                move || {
+                    stopped.fetch_add(1, Ordering::Relaxed);
+                },
                 |pilot| {
                     self.cleared.lock().unwrap().push(cleared);
                     async move {
@@ -293,7 +295,10 @@ mod tests {
         }
 
         fn clear(&self) {
-            self.cleared.lock().unwrap().drain(..).for_each(|it| drop(it.send(())));
+            self.cleared.lock().unwrap().drain(..).for_each(|it| {
+                // One that was stopped does not wait for it.
+                let _ = it.send(());
+            });
         }
 
         fn stopped(&self) -> u32 {
@@ -401,5 +406,200 @@ mod tests {
         assert_eq!(airport.time.block_on(passenger), Ok(7));
         airport.settle();
         assert!(airport.join(2).is_ok());
+    }
+
+    /// Goes through a tree of choices, one path a time.
+    #[derive(Clone, Default)]
+    struct Tree(Arc<Mutex<Path>>);
+
+    #[derive(Default)]
+    struct Path {
+        /// What was chosen, of how many.
+        chosen: Vec<(usize, usize)>,
+        /// How many choices of the path were made so far.
+        at: usize,
+    }
+
+    impl Tree {
+        fn choose(&self, count: usize) -> usize {
+            if count == 1 {
+                return 0;
+            }
+            let mut path = self.0.lock().unwrap();
+            let at = path.at;
+            path.at += 1;
+            if at == path.chosen.len() {
+                path.chosen.push((0, count));
+            }
+            assert_eq!(path.chosen[at].1, count, "the same choices lead elsewhere");
+            path.chosen[at].0
+        }
+
+        /// Goes to the next path; false if that was the last.
+        fn next(&self) -> bool {
+            let mut path = self.0.lock().unwrap();
+            path.at = 0;
+            while let Some((chosen, of)) = path.chosen.pop() {
+                if chosen + 1 < of {
+                    path.chosen.push((chosen + 1, of));
+                    return true;
+                }
+            }
+            false
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Fate {
+        Served(u8),
+        Failed,
+        Left,
+    }
+
+    /// Three callers of one key; those of them that have come and not left.
+    struct Walk {
+        flights: Arc<Flights<u8, u8>>,
+        time: VirtualTime,
+        started: Arc<AtomicU32>,
+        stopped: Arc<AtomicU32>,
+        landed: Arc<AtomicU32>,
+        callers: Mutex<[Caller; 3]>,
+    }
+
+    enum Caller {
+        NotYet,
+        Waits(Passenger<u8, u8>),
+        Left,
+    }
+
+    /// Lets others go on first.
+    async fn give_way() {
+        let mut gave = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut gave, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    impl Walk {
+        fn new(tree: &Tree, abandoned: Abandoned) -> Self {
+            let choices = tree.clone();
+            Self {
+                flights: Arc::new(Flights::new(9, abandoned)),
+                time: VirtualTime::new().with_choices(move |count| choices.choose(count)),
+                started: Arc::default(),
+                stopped: Arc::default(),
+                landed: Arc::default(),
+                callers: Mutex::new([Caller::NotYet, Caller::NotYet, Caller::NotYet]),
+            }
+        }
+
+        fn join(&self, panics: bool) -> Passenger<u8, u8> {
+            let (started, landed) = (Arc::clone(&self.started), Arc::clone(&self.landed));
+            let stopped = Arc::clone(&self.stopped);
+            let stopped = move || {
+                stopped.fetch_add(1, Ordering::Relaxed);
+            };
+            let joined = self.flights.join(
+                &1,
+                &self.time,
+                || None,
+                stopped,
+                |pilot| async move {
+                    started.fetch_add(1, Ordering::Relaxed);
+                    give_way().await;
+                    assert!(!panics, "scripted");
+                    landed.fetch_add(1, Ordering::Relaxed);
+                    pilot.land(7);
+                },
+            );
+            match joined {
+                Ok(Joined::Landing(passenger)) => passenger,
+                _ => panic!("there is room, and nothing is known"),
+            }
+        }
+
+        /// A caller comes, unless it was told to leave before, and waits.
+        fn come(self: &Arc<Self>, caller: usize, panics: bool) {
+            let walk = Arc::clone(self);
+            self.time.spawn(Box::pin(async move {
+                let caller = &mut walk.callers.lock().unwrap()[caller];
+                if let Caller::NotYet = caller {
+                    *caller = Caller::Waits(walk.join(panics));
+                }
+            }));
+        }
+
+        fn leave(self: &Arc<Self>, caller: usize) {
+            let walk = Arc::clone(self);
+            self.time.spawn(Box::pin(async move {
+                walk.callers.lock().unwrap()[caller] = Caller::Left;
+            }));
+        }
+
+        /// What became of each, once all has come to an end.
+        fn fates(&self) -> [Fate; 3] {
+            let mut callers = self.callers.lock().unwrap();
+            callers.each_mut().map(|caller| match caller {
+                Caller::Left => Fate::Left,
+                Caller::Waits(passenger) => match passenger.now_or_never() {
+                    Some(Ok(value)) => Fate::Served(value),
+                    Some(Err(_)) => Fate::Failed,
+                    None => panic!("a caller waits for nothing"),
+                },
+                Caller::NotYet => panic!("a caller was not heard"),
+            })
+        }
+    }
+
+    #[test]
+    fn three_callers_two_that_leave_and_a_panic_in_every_order() {
+        for (abandoned, panics) in [
+            (Abandoned::Finish, false),
+            (Abandoned::Finish, true),
+            (Abandoned::Cancel, false),
+            (Abandoned::Cancel, true),
+        ] {
+            let tree = Tree::default();
+            let mut orders = 0_u32;
+            loop {
+                let walk = Arc::new(Walk::new(&tree, abandoned));
+                (0..3).for_each(|caller| walk.come(caller, panics));
+                (0..2).for_each(|caller| walk.leave(caller));
+                walk.settle();
+                let fates = walk.fates();
+                walk.check(abandoned, panics, fates);
+                orders += 1;
+                if !tree.next() {
+                    break;
+                }
+            }
+            println!("{abandoned:?}, panic: {panics}: {orders} orders");
+            assert!(orders > 1000, "{orders}");
+        }
+    }
+
+    impl Walk {
+        fn settle(&self) {
+            self.time.advance(std::time::Duration::ZERO);
+        }
+
+        fn check(&self, abandoned: Abandoned, panics: bool, fates: [Fate; 3]) {
+            let [started, stopped, landed] =
+                [&self.started, &self.stopped, &self.landed].map(|it| it.load(Ordering::Relaxed));
+            // Nothing is left over.
+            assert_eq!((self.flights.len(), self.time.tasks()), (0, 0));
+            let answered = if panics { Fate::Failed } else { Fate::Served(7) };
+            assert_eq!(fates[2], answered);
+            assert!(fates.iter().all(|fate| [answered, Fate::Left].contains(fate)));
+            // Only flights that all had left are stopped, which at most two can have been.
+            assert!(abandoned == Abandoned::Cancel && stopped <= 2 || stopped == 0);
+            assert_eq!(landed >= 1, !panics);
+            assert!(started <= 3 && landed <= started);
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::core::config::{Config, Refresh};
 use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
-use crate::core::report::WellKnownReport;
+use crate::core::report::{Source, WellKnownReport};
 use crate::core::server_name::ServerName;
 use crate::core::time::{Monotonic, Now, millis_since_epoch};
 use crate::core::well_known_answer::WellKnownAnswer;
@@ -33,6 +33,9 @@ pub(super) struct LookedUp {
     /// None of what was kept elsewhere, or given up.
     pub(super) lookup: Option<Arc<WellKnownReport>>,
 }
+
+/// A well-known answer with where it came from.
+pub(super) type Known = (Arc<LookedUp>, Source);
 
 impl LookedUp {
     /// What was kept by an earlier process, by another one, or of a look-up that was given up.

@@ -40,7 +40,7 @@ use self::drive::BrokenOff;
 use self::entry::Remembered;
 use self::feedback::ContactFailure;
 use self::flights::Flights;
-use self::memory::{LookedUp, Memory, Use};
+use self::memory::{Known, LookedUp, Memory, Use};
 use self::queue::Queue;
 use self::resolution::{Explanation, Resolution};
 use self::rules::Rules;
@@ -53,7 +53,6 @@ use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
 use crate::core::error::ResolveError;
 use crate::core::host::Host;
-use crate::core::report::Source;
 use crate::core::server_name::ServerName;
 use crate::core::target::DelegationTarget;
 use crate::core::well_known::WellKnown;
@@ -96,7 +95,7 @@ struct Inner {
     queue: Queue,
     destinations: Arc<Destinations>,
     discoveries: Arc<Flights<ServerName, Arc<Explained>>>,
-    well_known: Arc<Flights<DnsName, Result<(Arc<LookedUp>, Source), BrokenOff>>>,
+    well_known: Arc<Flights<DnsName, Result<Known, BrokenOff>>>,
     questions: Arc<Flights<DnsQuestion, Arc<DnsPart>>>,
 }
 
@@ -354,11 +353,8 @@ impl Resolver {
     async fn discover(&self, name: &ServerName) -> Explanation {
         let inner = &self.inner;
         let Answered { explained, remembered } = inner.discover(name).await;
-        if remembered {
-            inner.tally.hits()
-        } else {
-            inner.tally.misses()
-        }
+        let counted = if remembered { Tally::hits } else { Tally::misses };
+        counted(&inner.tally);
         match &*explained {
             Explained::Settled(settled) => {
                 let now = inner.runtime.now().monotonic;

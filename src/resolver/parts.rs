@@ -11,7 +11,7 @@ use tracing::{Instrument, debug, debug_span};
 use super::Inner;
 use super::drive::{Answer, BrokenOff, drive};
 use super::flights::Joined;
-use super::memory::{Epoch, LookedUp, Use};
+use super::memory::{Epoch, Known, LookedUp, Use};
 use super::settled::Due;
 use super::traits::BoxFuture;
 use crate::core::discovery::Question;
@@ -150,7 +150,7 @@ impl Inner {
         self: &Arc<Self>,
         host: &DnsName,
         how: Use,
-    ) -> BoxFuture<'static, Result<(Arc<LookedUp>, Source), BrokenOff>> {
+    ) -> BoxFuture<'static, Result<Known, BrokenOff>> {
         let now = self.runtime.now().monotonic;
         let begun = self.memory.epoch();
         let joined = self.well_known.join(
@@ -195,7 +195,7 @@ impl Inner {
         host: &DnsName,
         how: Use,
         begun: Epoch,
-    ) -> Result<(Arc<LookedUp>, Source), BrokenOff> {
+    ) -> Result<Known, BrokenOff> {
         let forget = self.rules.forgets(host);
         if let Some(shelf) = self.shelf.as_ref().filter(|_| !forget) {
             let runtime = &*self.runtime;

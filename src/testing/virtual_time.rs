@@ -206,9 +206,10 @@ impl VirtualTime {
         let _driven = Driven(self);
         let mut future = pin!(future);
         let main = waker(MAIN, &ready);
-        main.wake_by_ref();
+        // It goes first, before any choice.
+        let mut next = Some(MAIN);
         let output = loop {
-            match self.next_ready(&ready) {
+            match next {
                 Some(MAIN) => {
                     let polled = future.as_mut().poll(&mut Context::from_waker(&main));
                     if let Poll::Ready(output) = polled {
@@ -218,6 +219,7 @@ impl VirtualTime {
                 Some(task) => self.run(task, &ready),
                 None => assert!(self.jump(), "everything waits for what nothing will bring about"),
             }
+            next = self.next_ready(&ready);
         };
         while settle && let Some(task) = self.next_ready(&ready) {
             self.run(task, &ready);

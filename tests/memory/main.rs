@@ -6,6 +6,7 @@
 mod abandoned;
 mod busy;
 mod feedback;
+mod interleavings;
 mod kept;
 mod refresh;
 mod rules;
