@@ -406,16 +406,26 @@ impl Refresh {
 }
 
 /// How much a resolver remembers and does at once.
+///
+/// What it remembers is bounded by entries and by bytes, whichever is reached first. Bytes are
+/// estimated, what several entries share is counted with each. An entry larger than its share of a
+/// limit (a sixteenth, or 1 MiB if that is more) is not remembered. 0 remembers nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MemoryLimits {
     /// Targets, by server name. Default 10,000.
     pub targets: usize,
+    /// What targets and their reports take, in bytes. Default 64 MiB.
+    pub targets_bytes: usize,
     /// Well-known answers, by host. Default 10,000.
     pub well_known: usize,
+    /// What well-known answers and the stories of their look-ups take, in bytes. Default 32 MiB.
+    pub well_known_bytes: usize,
     /// DNS answers, by question. Default 50,000.
     pub dns: usize,
+    /// What DNS answers take, in bytes. Default 32 MiB.
+    pub dns_bytes: usize,
     /// Discoveries under way; one more is refused as too busy. Default 1,000.
     pub discoveries: usize,
     /// DNS questions under way; a discovery that needs one more is refused as too busy. Default
@@ -427,8 +437,11 @@ impl Default for MemoryLimits {
     fn default() -> Self {
         Self {
             targets: 10_000,
+            targets_bytes: 64 << 20,
             well_known: 10_000,
+            well_known_bytes: 32 << 20,
             dns: 50_000,
+            dns_bytes: 32 << 20,
             discoveries: 1_000,
             questions: 10_000,
         }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use quick_cache::sync::Cache;
-
+use super::bounded::Bounded;
+use super::size::Size;
 use crate::core::config::{MemoryLimits, Refresh};
 use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::dns_name::DnsName;
@@ -138,6 +138,13 @@ impl<P> Clone for Kept<P> {
     }
 }
 
+impl<P: Size> Size for Kept<P> {
+    fn heap(&self) -> usize {
+        let Self { part, renewal } = self;
+        part.heap() + renewal.heap()
+    }
+}
+
 impl<P: Part> Kept<P> {
     /// What is remembered once `part` has come after `before`. A failure takes the place of nothing
     /// that holds.
@@ -189,9 +196,10 @@ pub(super) struct Epoch(u64);
 #[derive(Debug)]
 pub(super) struct Memory {
     epoch: AtomicU64,
-    targets: Cache<ServerName, Arc<Settled>>,
-    well_known: Cache<DnsName, Kept<LookedUp>>,
-    dns: Cache<DnsQuestion, Kept<DnsPart>>,
+    targets: Bounded<ServerName, Arc<Settled>>,
+    well_known: Bounded<DnsName, Kept<LookedUp>>,
+    dns: Bounded<DnsQuestion, Kept<DnsPart>>,
+    evictions: AtomicU64,
     refresh: Refresh,
 }
 
@@ -199,9 +207,10 @@ impl Memory {
     pub(super) fn new(limits: &MemoryLimits, refresh: Refresh) -> Self {
         Self {
             epoch: AtomicU64::new(0),
-            targets: Cache::new(limits.targets),
-            well_known: Cache::new(limits.well_known),
-            dns: Cache::new(limits.dns),
+            targets: Bounded::new(limits.targets, limits.targets_bytes),
+            well_known: Bounded::new(limits.well_known, limits.well_known_bytes),
+            dns: Bounded::new(limits.dns, limits.dns_bytes),
+            evictions: AtomicU64::new(0),
             refresh,
         }
     }
@@ -209,6 +218,19 @@ impl Memory {
     /// To be taken before something is begun that is to be remembered.
     pub(super) fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// How many entries were given up to keep within the limits, those that were too large to be
+    /// kept included; not what was forgotten on request or replaced.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what counters are built on"))]
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, given_up: u64) {
+        if given_up > 0 {
+            self.evictions.fetch_add(given_up, Ordering::Relaxed);
+        }
     }
 
     /// The target of a name, while it holds.
@@ -233,7 +255,7 @@ impl Memory {
         if !is_good(&settled.target) && better.is_some_and(|it| is_good(&it.target)) {
             return;
         }
-        self.targets.insert(settled.target.server_name().clone(), settled);
+        self.count(self.targets.insert(settled.target.server_name().clone(), settled));
     }
 
     fn used<P: Part>(&self, kept: &Kept<P>, now: Monotonic, how: Use) -> Option<Arc<P>> {
@@ -264,7 +286,7 @@ impl Memory {
             return;
         }
         let kept = Kept::after(self.well_known.get(host), known);
-        self.well_known.insert(host.clone(), kept);
+        self.count(self.well_known.insert(host.clone(), kept));
     }
 
     /// The answer to a question that may be used.
@@ -287,7 +309,7 @@ impl Memory {
             return;
         }
         let kept = Kept::after(self.dns.get(question), part);
-        self.dns.insert(question.clone(), kept);
+        self.count(self.dns.insert(question.clone(), kept));
     }
 
     fn next_epoch(&self) {
@@ -304,7 +326,7 @@ impl Memory {
     pub(super) fn forget_host(&self, host: &DnsName) {
         self.next_epoch();
         self.well_known.remove(host);
-        self.dns.retain(|question, _| question.host() != host);
+        self.dns.retain(|question| question.host() != host);
     }
 
     /// Forgets everything.

@@ -1,13 +1,16 @@
 //! Drives the core over three traits and remembers what they said.
 //!
 //! `traits` holds the seams to the world; `drive` runs a machine of the core; `flights` lets many
-//! callers share one question; `memory` keeps parts and targets; `resolution` is what callers get.
+//! callers share one question; `memory` keeps parts and targets, in maps that are `bounded` by
+//! entries and by `size`; `resolution` is what callers get.
 #![deny(clippy::disallowed_methods)]
 
+mod bounded;
 mod drive;
 mod flights;
 mod memory;
 pub(crate) mod resolution;
+mod size;
 pub(crate) mod traits;
 
 use std::fmt;
