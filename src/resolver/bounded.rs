@@ -10,9 +10,11 @@ use super::size::Size;
 
 /// What the cache itself takes for an entry besides key and value, in bytes, as it says.
 const OVERHEAD: usize = 21;
-/// How many places there are for each entry, about: its own, those of what was pushed out of late,
-/// and those that are empty, since tables double.
+/// How many places there are for each entry at the most, since tables double.
 const PLACES: usize = 2;
+/// Places are set aside as if no entry took less, in bytes. The cache remembers the hashes of half
+/// as many that it pushed out, in places like those of entries.
+const ORDINARY: usize = 1 << 10;
 /// What a shard may hold at the least, in bytes: entries larger than that are rare.
 const LEAST_SHARD: usize = 1 << 20;
 /// Shards at the most. It does not depend on the machine, or what is remembered would.
@@ -64,14 +66,21 @@ impl<K, V> Lifecycle<K, Weighed<V>> for Collect {
 }
 
 impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
+    /// What an entry takes in the map itself, in bytes.
+    const PLACE: usize = size_of::<(K, Weighed<V>)>() + OVERHEAD;
+
     pub(super) fn new(entries: usize, bytes: usize) -> Self {
         let shards = 1 << (bytes / LEAST_SHARD).clamp(1, MOST_SHARDS).ilog2();
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(MOST_BYTES);
+        let ordinary = entries.min(bytes / ORDINARY);
+        let pushed_out = PLACES * Self::PLACE * ordinary.div_ceil(2);
+        let bytes = u64::try_from(bytes.saturating_sub(pushed_out)).unwrap_or(u64::MAX);
+        // Shards have equal parts, rounded up.
+        let bytes = bytes.min(MOST_BYTES) / shards as u64 * shards as u64;
         let options = OptionsBuilder::new()
             .shards(shards)
-            .estimated_items_capacity(entries)
-            // Shards have equal parts, rounded up.
-            .weight_capacity(bytes - bytes % shards as u64)
+            .estimated_items_capacity(ordinary)
+            .weight_capacity(bytes)
+            .ghost_allocation(0.5)
             .hot_allocation(HOT)
             .build();
         // It fails only where a capacity is missing.
@@ -90,12 +99,6 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
         Self { cache, least, most }
     }
 
-    /// What an entry takes, in bytes, its place in the map included.
-    fn bytes(key: &K, value: &V) -> usize {
-        let place = size_of::<(K, Weighed<V>)>() + OVERHEAD;
-        PLACES * place + key.heap() + value.heap()
-    }
-
     pub(super) fn get(&self, key: &K) -> Option<V> {
         self.cache.get(key).map(|entry| entry.value)
     }
@@ -103,7 +106,8 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
     /// Puts an entry in the place of the one of this key, and says how many it had to give up for
     /// it: others, or itself, if it is too large to be kept.
     pub(super) fn insert(&self, key: K, value: V) -> u64 {
-        let bytes = u64::try_from(Self::bytes(&key, &value)).unwrap_or(u64::MAX);
+        let bytes = PLACES * Self::PLACE + key.heap() + value.heap();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let weight = bytes.max(self.least);
         if weight > self.most {
             // What it would have taken the place of no longer holds either.
@@ -134,5 +138,122 @@ impl<K, V> fmt::Debug for Bounded<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cache: _, least, most } = self;
         f.debug_struct("Bounded").field("least", least).field("most", most).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use allocation_counter::measure;
+
+    use super::*;
+    use crate::core::server_name::ServerName;
+
+    const KIB: usize = 1 << 10;
+    const MIB: usize = 1 << 20;
+
+    fn name(what: &str, n: usize) -> ServerName {
+        format!("{n}.{what}.example").parse().unwrap()
+    }
+
+    fn text(bytes: usize) -> String {
+        "x".repeat(bytes)
+    }
+
+    fn kept(map: &Bounded<ServerName, String>, what: &str, count: usize) -> usize {
+        (0..count).filter(|n| map.get(&name(what, *n)).is_some()).count()
+    }
+
+    #[test]
+    fn it_holds_no_more_entries_than_it_may() {
+        for entries in [0, 1, 2, 3, 31, 100, 1_000, 10_000] {
+            let map = Bounded::new(entries, 64 * MIB);
+            let given_up: u64 = (0..20_000).map(|n| map.insert(name("s", n), text(1))).sum();
+            let kept = kept(&map, "s", 20_000);
+            assert!(kept <= entries && kept >= entries * 9 / 10, "{kept} of {entries}");
+            assert_eq!(given_up, 20_000 - kept as u64, "{entries}");
+        }
+    }
+
+    #[test]
+    fn it_holds_no_more_bytes_than_it_may() {
+        for (bytes, size) in [(0, 1), (100, 1), (MIB, 1), (MIB, 50 * KIB), (20 * MIB, 100 * KIB)] {
+            let mut map = None;
+            let counted = measure(|| {
+                let full = Bounded::new(10_000, bytes);
+                for n in 0..2_000 {
+                    full.insert(name("s", n), text(size));
+                }
+                map = Some(full);
+            });
+            let map = map.unwrap();
+            // Beside the entries, sixteen empty shards.
+            let most = i64::try_from(bytes + 16 * KIB).unwrap();
+            assert!(counted.bytes_current <= most, "{} of {bytes}", counted.bytes_current);
+            assert!(map.cache.weight() <= bytes as u64);
+            let fit = (bytes / (size + 300)).min(2_000);
+            assert!(kept(&map, "s", 2_000) >= fit * 8 / 10, "{bytes} {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept_and_pushes_nothing_out() {
+        let map = Bounded::new(100, MIB);
+        for n in 0..10 {
+            assert_eq!(map.insert(name("s", n), text(1)), 0);
+        }
+        assert_eq!(map.insert(name("large", 0), text(MIB)), 1);
+        assert_eq!((kept(&map, "s", 10), kept(&map, "large", 1)), (10, 0));
+        // The earlier value went out of date with it.
+        assert_eq!(map.insert(name("s", 0), text(MIB)), 1);
+        assert_eq!(kept(&map, "s", 10), 9);
+        for n in 1..10 {
+            map.remove(&name("s", n));
+        }
+        assert_eq!(map.cache.weight(), 0);
+    }
+
+    #[test]
+    fn what_is_replaced_weighs_what_it_is_and_is_not_given_up() {
+        let map = Bounded::new(100, MIB);
+        let sizes = [1, 200 * KIB, 10, 500 * KIB, 500 * KIB, 1];
+        for size in sizes {
+            assert_eq!(map.insert(name("s", 0), text(size)), 0);
+            let weight = map.cache.weight();
+            assert!((size as u64..=(size + 11 * KIB) as u64).contains(&weight), "{weight}");
+        }
+        // One that grows in its place pushes others out.
+        assert_eq!((1..4).map(|n| map.insert(name("s", n), text(300 * KIB))).sum::<u64>(), 0);
+        assert!(map.insert(name("s", 0), text(500 * KIB)) > 0);
+        assert!(map.cache.weight() <= MIB as u64);
+        map.clear();
+        assert_eq!(map.cache.weight(), 0);
+    }
+
+    #[test]
+    fn limits_may_be_as_large_as_numbers_are() {
+        for (entries, bytes) in [(usize::MAX, usize::MAX), (1, usize::MAX), (usize::MAX, MIB)] {
+            let map = Bounded::new(entries, bytes);
+            let given_up: u64 = (0..10).map(|n| map.insert(name("s", n), text(KIB))).sum();
+            assert_eq!(given_up, if entries == 1 { 9 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn what_is_in_use_survives_a_scan_of_a_million() {
+        let map: Bounded<ServerName, String> = Bounded::new(1_000, 64 * MIB);
+        let in_use: Vec<ServerName> = (0..500).map(|n| name("used", n)).collect();
+        let look = || in_use.iter().filter(|it| map.get(it).is_some()).count();
+        for name in &in_use {
+            map.insert(name.clone(), text(1));
+        }
+        look();
+        for n in 0..1_000_000 {
+            map.insert(name("scan", n), text(1));
+            if n % 10_000 == 0 {
+                look();
+            }
+        }
+        let survived = look();
+        assert!(survived >= 490, "{survived}");
     }
 }

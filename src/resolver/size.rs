@@ -325,3 +325,141 @@ impl Size for LookedUp {
         answer.heap() + lookup.heap()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use allocation_counter::measure;
+
+    use super::*;
+    use crate::core::config::Config;
+    use crate::core::dns::{DnsFailure, Family, Service};
+    use crate::core::fetch::FetchFailureKind;
+    use crate::core::time::Now;
+    use crate::resolver::memory::Due;
+    use crate::testing::{Internet, documentation_allowed};
+
+    const URL: &str = "https://a.example/.well-known/matrix/server";
+
+    /// As long as a host name may be.
+    fn long(tag: usize) -> String {
+        format!("{tag:03}.{}.{}.{}.example", "b".repeat(63), "c".repeat(63), "d".repeat(63))
+    }
+
+    /// What every answer of is as large as is taken in.
+    fn hostile() -> Internet {
+        let addresses: Vec<String> = (0..64).map(|n| format!("192.0.2.{n}")).collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let targets: Vec<String> = (0..64).map(long).collect();
+        let records: Vec<_> = targets.iter().map(|it| (0, 0, 1, it.as_str())).collect();
+        let url = |n: usize| match n {
+            0 => URL.to_owned(),
+            n => format!("https://a.example/{n}/{}", "x".repeat(8_000)),
+        };
+        let mut internet = Internet::new()
+            .host("a.example", &addresses)
+            .srv("_matrix-fed._tcp.m.example", &records)
+            .page(&url(10), 200, &[], r#"{"m.server":"m.example"}"#);
+        for n in 0..10 {
+            let to = url(n + 1);
+            internet = internet.page(&url(n), 302, &[("location", to.as_str())], "");
+        }
+        targets.iter().fold(internet, |internet, target| internet.host(target, &addresses))
+    }
+
+    fn settled(internet: &Internet) -> Settled {
+        let config = documentation_allowed(Config::default());
+        let run = internet.resolve("a.example".parse().unwrap(), &config);
+        Settled::new(run.outcome.unwrap(), Arc::new(run.report), Due::never())
+    }
+
+    fn looked_up(internet: &Internet) -> LookedUp {
+        let config = documentation_allowed(Config::default());
+        let (answer, report) = internet.drive(&config).look_up("a.example".parse().unwrap());
+        LookedUp { answer: Arc::new(answer), lookup: Arc::new(report) }
+    }
+
+    fn part(answer: DnsAnswer, before: Option<&DnsPart>) -> DnsPart {
+        let host = "m.example".parse().unwrap();
+        let question = match &answer {
+            DnsAnswer::Found { records: Records::Srv(_), .. } => {
+                DnsQuestion::Srv { service: Service::MatrixFed, host }
+            }
+            _ => DnsQuestion::Addresses { host, family: Family::V4 },
+        };
+        let lifetimes = Config::default().dns;
+        DnsPart::new(&question, answer, Now::EPOCH.monotonic, before, &lifetimes)
+    }
+
+    fn found(records: Records) -> DnsAnswer {
+        DnsAnswer::Found { records, ttl: Duration::from_secs(300), alias: false }
+    }
+
+    /// That the estimate is within a factor of 2 of what the allocator was asked for; and how much
+    /// that was.
+    fn check<T: Size>(what: &str, make: impl FnOnce() -> T) -> usize {
+        let mut made = None;
+        let counted = measure(|| made = Some(make())).bytes_current;
+        let (counted, estimated) = (usize::try_from(counted).unwrap(), made.unwrap().heap());
+        println!("{what}: {counted} bytes, estimated {estimated}");
+        assert!(estimated <= 2 * counted, "{what}: {counted} bytes, estimated {estimated}");
+        assert!(counted <= 2 * estimated, "{what}: {counted} bytes, estimated {estimated}");
+        counted
+    }
+
+    #[test]
+    fn targets_take_what_is_estimated() {
+        let step_6 = Internet::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
+        check("step 6", || settled(&step_6));
+        let delegated = step_6
+            .delegates("a.example", "m.example")
+            .srv("_matrix-fed._tcp.m.example", &[(0, 0, 443, "t.example")])
+            .host("t.example", &["192.0.2.3"]);
+        check("step 3.3", || settled(&delegated));
+        let hostile = hostile();
+        assert!(check("hostile", || settled(&hostile)) > 100_000);
+    }
+
+    #[test]
+    fn well_known_answers_take_what_is_estimated() {
+        let plain = Internet::new().host("a.example", &["192.0.2.1"]);
+        let good = plain.clone().delegates("a.example", "m.example:443");
+        let bad = format!(r#"{{"m.server":"{}"}}"#, "ö".repeat(1_000));
+        let bad = plain.clone().well_known("a.example", &bad);
+        let (kind, detail) = (FetchFailureKind::Tls, "x".repeat(10_000));
+        let address = "192.0.2.1:443".parse().unwrap();
+        let attempt = FetchAttempt { address, kind, detail: detail.clone() };
+        let failure = FetchFailure::new(kind, detail).with_attempts(vec![attempt; 8]);
+        let failed = plain.clone().fetched(URL, Err(failure));
+        check("no host", || looked_up(&Internet::new()));
+        check("refused", || looked_up(&plain));
+        check("good", || looked_up(&good));
+        check("bad name", || looked_up(&bad));
+        check("detailed failure", || looked_up(&failed));
+        let hostile = hostile();
+        assert!(check("hostile", || looked_up(&hostile)) > 50_000);
+    }
+
+    #[test]
+    fn dns_answers_take_what_is_estimated() {
+        let srv = |count: usize| {
+            let record =
+                |n| SrvRecord { priority: 0, weight: 0, port: 1, target: format!("{}.", long(n)) };
+            part(found(Records::Srv((0..count).map(record).collect())), None)
+        };
+        let addresses = |count: u8| {
+            let addresses = (0..count).map(|n| [192, 0, 2, n].into()).collect();
+            part(found(Records::Addresses(addresses)), None)
+        };
+        check("address", || addresses(1));
+        check("addresses", || addresses(64));
+        check("SRV", || srv(1));
+        assert!(check("SRV set", || srv(64)) > 10_000);
+        check("failure", || part(DnsAnswer::failed(DnsFailure::Timeout), None));
+        check("stale", || part(DnsAnswer::failed(DnsFailure::Timeout), Some(&addresses(64))));
+        let detail = "x".repeat(100_000);
+        let failed = |detail| DnsAnswer::Failed { failure: DnsFailure::ServFail, detail };
+        assert!(check("detailed failure", || part(failed(detail.clone()), None)) > 90_000);
+    }
+}
