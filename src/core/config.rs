@@ -408,8 +408,9 @@ impl Refresh {
 /// How much a resolver remembers and does at once.
 ///
 /// What it remembers is bounded by entries and by bytes, whichever is reached first. Bytes are
-/// estimated, what several entries share is counted with each. An entry larger than its share of a
-/// limit (a sixteenth, or 1 MiB if that is more) is not remembered. 0 remembers nothing.
+/// estimated; what several entries share is counted with each. An entry is not remembered that alone
+/// would take more than a sixteenth of a limit in bytes, or more than about 1 MiB of a limit that is
+/// under 16 MiB. With 0 nothing is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

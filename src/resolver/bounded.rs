@@ -74,8 +74,11 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
         let ordinary = entries.min(bytes / ORDINARY);
         let pushed_out = PLACES * Self::PLACE * ordinary.div_ceil(2);
         let bytes = u64::try_from(bytes.saturating_sub(pushed_out)).unwrap_or(u64::MAX);
-        // Shards have equal parts, rounded up.
-        let bytes = bytes.min(MOST_BYTES) / shards as u64 * shards as u64;
+        let bytes = bytes.min(MOST_BYTES);
+        let least = bytes.checked_div(entries as u64).unwrap_or(u64::MAX);
+        // As many entries as may be fit exactly; shards have equal parts, rounded up.
+        let bytes = if (1..=bytes).contains(&least) { least * entries as u64 } else { bytes };
+        let bytes = bytes / shards as u64 * shards as u64;
         let options = OptionsBuilder::new()
             .shards(shards)
             .estimated_items_capacity(ordinary)
@@ -92,10 +95,7 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
         };
         let shard = cache.shard_capacity();
         let most = shard - shard.div_ceil(32);
-        let least = match entries as u64 {
-            0 => u64::MAX,
-            entries => bytes.div_ceil(entries).min(most),
-        };
+        let least = if entries == 1 { least.min(most) } else { least };
         Self { cache, least, most }
     }
 
@@ -104,14 +104,12 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
     }
 
     /// Puts an entry in the place of the one of this key, and says how many it had to give up for
-    /// it: others, or itself, if it is too large to be kept.
+    /// it: others; or itself, if it is too large to be kept, and then what was there stays.
     pub(super) fn insert(&self, key: K, value: V) -> u64 {
         let bytes = PLACES * Self::PLACE + key.heap() + value.heap();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let weight = bytes.max(self.least);
         if weight > self.most {
-            // What it would have taken the place of no longer holds either.
-            self.cache.remove(&key);
             return 1;
         }
         let mut out = Vec::new();
@@ -203,10 +201,9 @@ mod tests {
         }
         assert_eq!(map.insert(name("large", 0), text(MIB)), 1);
         assert_eq!((kept(&map, "s", 10), kept(&map, "large", 1)), (10, 0));
-        // The earlier value went out of date with it.
         assert_eq!(map.insert(name("s", 0), text(MIB)), 1);
-        assert_eq!(kept(&map, "s", 10), 9);
-        for n in 1..10 {
+        assert_eq!(map.get(&name("s", 0)), Some(text(1)));
+        for n in 0..10 {
             map.remove(&name("s", n));
         }
         assert_eq!(map.cache.weight(), 0);

@@ -337,3 +337,133 @@ impl Memory {
         self.dns.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use allocation_counter::measure;
+
+    use super::super::size::tests::{hostile, looked_up, part, settled, srv};
+    use super::*;
+    use crate::core::dns::{DnsFailure, Family, NoRecord};
+    use crate::core::time::Now;
+    use crate::testing::Internet;
+
+    const MIB: usize = 1 << 20;
+
+    fn memory(limits: &MemoryLimits) -> Memory {
+        Memory::new(limits, Refresh::default())
+    }
+
+    fn host(n: usize) -> DnsName {
+        format!("{n}.example").parse().unwrap()
+    }
+
+    fn question(n: usize) -> DnsQuestion {
+        DnsQuestion::Addresses { host: host(n), family: Family::V4 }
+    }
+
+    fn none() -> Arc<DnsPart> {
+        Arc::new(part(DnsAnswer::None { kind: NoRecord::NoData, ttl: None }, None))
+    }
+
+    /// Server names are many where hosts are few: one answer under so many spellings.
+    fn spelt(settled: &Settled, n: usize) -> Arc<Settled> {
+        let target = serde_json::to_string(&*settled.target).unwrap();
+        let spelling: String = "a.example"
+            .char_indices()
+            .map(|(at, it)| if n >> at & 1 == 1 { it.to_ascii_uppercase() } else { it })
+            .collect();
+        let target = target.replace("\"a.example\"", &format!("\"{spelling}\""));
+        let report = serde_json::to_string(&*settled.report).unwrap();
+        Arc::new(Settled::new(
+            Arc::new(serde_json::from_str(&target).unwrap()),
+            Arc::new(serde_json::from_str(&report).unwrap()),
+            Due::never(),
+        ))
+    }
+
+    #[test]
+    fn hostile_answers_take_no_more_than_the_limits_in_bytes() {
+        let limits = MemoryLimits {
+            targets_bytes: 2 * MIB,
+            well_known_bytes: 2 * MIB,
+            dns_bytes: MIB,
+            ..MemoryLimits::default()
+        };
+        let internet = hostile();
+        let (target, mut kept) = (settled(&internet), None);
+        let counted = measure(|| {
+            let memory = memory(&limits);
+            let begun = memory.epoch();
+            for n in 0..60 {
+                memory.keep_target(begun, spelt(&target, n));
+                memory.keep_well_known(begun, &host(n), Arc::new(looked_up(&internet)));
+            }
+            for n in 0..200 {
+                memory.keep_dns(begun, &question(n), Arc::new(srv(64)));
+            }
+            kept = Some(memory);
+        });
+        let memory = kept.unwrap();
+        let taken = usize::try_from(counted.bytes_current).unwrap();
+        assert!((3 * MIB..=5 * MIB).contains(&taken), "{taken}");
+        assert!((200..320).contains(&memory.evictions()), "{}", memory.evictions());
+    }
+
+    #[test]
+    fn only_what_is_given_up_for_want_of_room_is_an_eviction() {
+        let limits = MemoryLimits { dns: 10, dns_bytes: MIB, ..MemoryLimits::default() };
+        let memory = memory(&limits);
+        let keep = |n, part| memory.keep_dns(memory.epoch(), &question(n), part);
+        for n in 0..10 {
+            keep(n, none());
+            // Replaced, at the same weight, at a larger one, at a smaller one.
+            keep(n, none());
+        }
+        keep(0, Arc::new(srv(64)));
+        keep(0, none());
+        memory.forget_host(&host(3));
+        keep(3, none());
+        assert_eq!(memory.evictions(), 0);
+        keep(10, none());
+        assert_eq!(memory.evictions(), 1);
+        // One that is too large pushes none out.
+        let failed = |detail| DnsAnswer::Failed { failure: DnsFailure::ServFail, detail };
+        keep(11, Arc::new(part(failed("x".repeat(2 * MIB)), None)));
+        assert_eq!(memory.evictions(), 2);
+        assert!(memory.earlier_dns(&question(11)).is_none());
+        assert_eq!((0..11).filter(|n| memory.earlier_dns(&question(*n)).is_some()).count(), 10);
+        memory.clear();
+        for n in 0..10 {
+            keep(n, none());
+        }
+        assert_eq!(memory.evictions(), 2);
+    }
+
+    #[test]
+    fn a_failure_too_large_to_be_kept_beside_what_holds_is_not_kept() {
+        let limits = MemoryLimits { dns_bytes: MIB, ..MemoryLimits::default() };
+        let memory = memory(&limits);
+        let keep = |part| memory.keep_dns(memory.epoch(), &question(0), Arc::new(part));
+        keep(srv(1));
+        let failed = |detail| DnsAnswer::Failed { failure: DnsFailure::ServFail, detail };
+        keep(part(failed("x".repeat(2 * MIB)), None));
+        let now = Now::EPOCH.monotonic;
+        let holding = memory.dns(&question(0), now, Use::Holding);
+        assert!(holding.is_some_and(|part| !part.is_failure()));
+    }
+
+    #[test]
+    fn a_target_that_is_in_use_survives_what_is_resolved_once() {
+        let limits = MemoryLimits { targets: 20, ..MemoryLimits::default() };
+        let memory = memory(&limits);
+        let internet = Internet::new().host("a.example", &["192.0.2.1"]);
+        let target = settled(&internet);
+        let now = target.target.decided().monotonic;
+        memory.keep_target(memory.epoch(), spelt(&target, 0));
+        for n in 1..500 {
+            memory.keep_target(memory.epoch(), spelt(&target, n));
+            assert!(memory.target(target.target.server_name(), now).is_some(), "{n}");
+        }
+    }
+}

@@ -327,7 +327,7 @@ impl Size for LookedUp {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use allocation_counter::measure;
@@ -347,8 +347,8 @@ mod tests {
         format!("{tag:03}.{}.{}.{}.example", "b".repeat(63), "c".repeat(63), "d".repeat(63))
     }
 
-    /// What every answer of is as large as is taken in.
-    fn hostile() -> Internet {
+    /// An internet whose every answer is as large as is taken in.
+    pub(in crate::resolver) fn hostile() -> Internet {
         let addresses: Vec<String> = (0..64).map(|n| format!("192.0.2.{n}")).collect();
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
         let targets: Vec<String> = (0..64).map(long).collect();
@@ -368,19 +368,22 @@ mod tests {
         targets.iter().fold(internet, |internet, target| internet.host(target, &addresses))
     }
 
-    fn settled(internet: &Internet) -> Settled {
+    /// The target of `a.example` there.
+    pub(in crate::resolver) fn settled(internet: &Internet) -> Settled {
         let config = documentation_allowed(Config::default());
         let run = internet.resolve("a.example".parse().unwrap(), &config);
         Settled::new(run.outcome.unwrap(), Arc::new(run.report), Due::never())
     }
 
-    fn looked_up(internet: &Internet) -> LookedUp {
+    /// Its well-known.
+    pub(in crate::resolver) fn looked_up(internet: &Internet) -> LookedUp {
         let config = documentation_allowed(Config::default());
         let (answer, report) = internet.drive(&config).look_up("a.example".parse().unwrap());
         LookedUp { answer: Arc::new(answer), lookup: Arc::new(report) }
     }
 
-    fn part(answer: DnsAnswer, before: Option<&DnsPart>) -> DnsPart {
+    /// A DNS answer that came at the epoch.
+    pub(in crate::resolver) fn part(answer: DnsAnswer, before: Option<&DnsPart>) -> DnsPart {
         let host = "m.example".parse().unwrap();
         let question = match &answer {
             DnsAnswer::Found { records: Records::Srv(_), .. } => {
@@ -394,6 +397,13 @@ mod tests {
 
     fn found(records: Records) -> DnsAnswer {
         DnsAnswer::Found { records, ttl: Duration::from_secs(300), alias: false }
+    }
+
+    /// So many SRV records with long names.
+    pub(in crate::resolver) fn srv(count: usize) -> DnsPart {
+        let target = |n| format!("{}.", long(n));
+        let record = |n| SrvRecord { priority: 0, weight: 0, port: 1, target: target(n) };
+        part(found(Records::Srv((0..count).map(record).collect())), None)
     }
 
     /// That the estimate is within a factor of 2 of what the allocator was asked for; and how much
@@ -443,11 +453,6 @@ mod tests {
 
     #[test]
     fn dns_answers_take_what_is_estimated() {
-        let srv = |count: usize| {
-            let record =
-                |n| SrvRecord { priority: 0, weight: 0, port: 1, target: format!("{}.", long(n)) };
-            part(found(Records::Srv((0..count).map(record).collect())), None)
-        };
         let addresses = |count: u8| {
             let addresses = (0..count).map(|n| [192, 0, 2, n].into()).collect();
             part(found(Records::Addresses(addresses)), None)

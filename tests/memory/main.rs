@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod refresh;
+mod scan;
 mod stale;
 
 use std::time::Duration;
