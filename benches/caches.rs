@@ -3,7 +3,7 @@
 //! not the times.
 //!
 //! `cargo bench --bench caches --features resolver`
-#![allow(missing_docs, clippy::unwrap_used, clippy::cast_precision_loss)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_precision_loss)]
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
@@ -169,7 +169,9 @@ fn hit<M: Memory>(threads: usize) -> f64 {
     let memory = M::new();
     // Half of what fits, so that all are kept wherever they fall.
     let names: Vec<ServerName> = names().into_iter().take(CAPACITY / 2).collect();
-    names.iter().for_each(|name| memory.keep(name.clone(), value()));
+    for name in &names {
+        memory.keep(name.clone(), value());
+    }
     memory.settle();
     let round = || {
         let barrier = Barrier::new(threads);

@@ -105,7 +105,7 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
 
     /// Puts an entry in the place of the one of this key, and says how many it had to give up for
     /// it: others; or itself, if it is too large to be kept, and then what was there stays.
-    pub(super) fn insert(&self, key: K, value: V) -> u64 {
+    pub(super) fn insert(&self, key: &K, value: V) -> u64 {
         let bytes = PLACES * Self::PLACE + key.heap() + value.heap();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let weight = bytes.max(self.least);
@@ -115,7 +115,7 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
         let mut out = Vec::new();
         self.cache.insert_with_lifecycle(key.clone(), Weighed { value, weight }, &mut out);
         // What it took the place of is among them.
-        let others = out.iter().filter(|(other, _)| *other != key).count();
+        let others = out.iter().filter(|(other, _)| other != key).count();
         u64::try_from(others).unwrap_or(u64::MAX)
     }
 
@@ -165,7 +165,7 @@ mod tests {
     fn it_holds_no_more_entries_than_it_may() {
         for entries in [0, 1, 2, 3, 31, 100, 1_000, 10_000] {
             let map = Bounded::new(entries, 64 * MIB);
-            let given_up: u64 = (0..20_000).map(|n| map.insert(name("s", n), text(1))).sum();
+            let given_up: u64 = (0..20_000).map(|n| map.insert(&name("s", n), text(1))).sum();
             let kept = kept(&map, "s", 20_000);
             assert!(kept <= entries && kept >= entries * 9 / 10, "{kept} of {entries}");
             assert_eq!(given_up, 20_000 - kept as u64, "{entries}");
@@ -179,7 +179,7 @@ mod tests {
             let counted = measure(|| {
                 let full = Bounded::new(10_000, bytes);
                 for n in 0..2_000 {
-                    full.insert(name("s", n), text(size));
+                    full.insert(&name("s", n), text(size));
                 }
                 map = Some(full);
             });
@@ -197,11 +197,11 @@ mod tests {
     fn what_is_too_large_is_not_kept_and_pushes_nothing_out() {
         let map = Bounded::new(100, MIB);
         for n in 0..10 {
-            assert_eq!(map.insert(name("s", n), text(1)), 0);
+            assert_eq!(map.insert(&name("s", n), text(1)), 0);
         }
-        assert_eq!(map.insert(name("large", 0), text(MIB)), 1);
+        assert_eq!(map.insert(&name("large", 0), text(MIB)), 1);
         assert_eq!((kept(&map, "s", 10), kept(&map, "large", 1)), (10, 0));
-        assert_eq!(map.insert(name("s", 0), text(MIB)), 1);
+        assert_eq!(map.insert(&name("s", 0), text(MIB)), 1);
         assert_eq!(map.get(&name("s", 0)), Some(text(1)));
         for n in 0..10 {
             map.remove(&name("s", n));
@@ -214,13 +214,13 @@ mod tests {
         let map = Bounded::new(100, MIB);
         let sizes = [1, 200 * KIB, 10, 500 * KIB, 500 * KIB, 1];
         for size in sizes {
-            assert_eq!(map.insert(name("s", 0), text(size)), 0);
+            assert_eq!(map.insert(&name("s", 0), text(size)), 0);
             let weight = map.cache.weight();
             assert!((size as u64..=(size + 11 * KIB) as u64).contains(&weight), "{weight}");
         }
         // One that grows in its place pushes others out.
-        assert_eq!((1..4).map(|n| map.insert(name("s", n), text(300 * KIB))).sum::<u64>(), 0);
-        assert!(map.insert(name("s", 0), text(500 * KIB)) > 0);
+        assert_eq!((1..4).map(|n| map.insert(&name("s", n), text(300 * KIB))).sum::<u64>(), 0);
+        assert!(map.insert(&name("s", 0), text(500 * KIB)) > 0);
         assert!(map.cache.weight() <= MIB as u64);
         map.clear();
         assert_eq!(map.cache.weight(), 0);
@@ -230,7 +230,7 @@ mod tests {
     fn limits_may_be_as_large_as_numbers_are() {
         for (entries, bytes) in [(usize::MAX, usize::MAX), (1, usize::MAX), (usize::MAX, MIB)] {
             let map = Bounded::new(entries, bytes);
-            let given_up: u64 = (0..10).map(|n| map.insert(name("s", n), text(KIB))).sum();
+            let given_up: u64 = (0..10).map(|n| map.insert(&name("s", n), text(KIB))).sum();
             assert_eq!(given_up, if entries == 1 { 9 } else { 0 });
         }
     }
@@ -241,11 +241,11 @@ mod tests {
         let in_use: Vec<ServerName> = (0..500).map(|n| name("used", n)).collect();
         let look = || in_use.iter().filter(|it| map.get(it).is_some()).count();
         for name in &in_use {
-            map.insert(name.clone(), text(1));
+            map.insert(name, text(1));
         }
         look();
         for n in 0..1_000_000 {
-            map.insert(name("scan", n), text(1));
+            map.insert(&name("scan", n), text(1));
             if n % 10_000 == 0 {
                 look();
             }

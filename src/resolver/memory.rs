@@ -3,9 +3,18 @@
 //!
 //! Parts are keyed by lower-cased DNS name and shared by all server names that need them; targets
 //! are keyed by server name, so that one name's answer never leaks into another's. Each kind has a
-//! bounded number of entries (S3-FIFO in `quick_cache`: a scan of one-off names does not push out
+//! bounded number of entries and of bytes (see `bounded`; a scan of one-off names does not push out
 //! what is in use). An entry past its lifetime is not served but stays until it is overwritten or
 //! evicted: a well-known answer that ran out still says whether the host delegated.
+//!
+//! Why `quick_cache`: of `cargo bench --bench caches --features resolver` on two shared cores, to
+//! be read as ratios between the crates, it came first in every row:
+//!
+//! | | quick_cache | moka | mini-moka |
+//! | --- | --- | --- | --- |
+//! | a hit, on 1 thread; on each of 2 | 24; 72 ns | 155; 355 ns | 201; 342 ns |
+//! | hit rate: undisturbed; in a scan; among spellings | 91.8; 92.3; 91.9 % | 91.2; 80.3; 91.1 % | 91.2; 80.5; 91.0 % |
+//! | an entry beyond key and value | 87 bytes | 220 bytes | 210 bytes |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -255,7 +264,8 @@ impl Memory {
         if !is_good(&settled.target) && better.is_some_and(|it| is_good(&it.target)) {
             return;
         }
-        self.count(self.targets.insert(settled.target.server_name().clone(), settled));
+        let name = settled.target.server_name().clone();
+        self.count(self.targets.insert(&name, settled));
     }
 
     fn used<P: Part>(&self, kept: &Kept<P>, now: Monotonic, how: Use) -> Option<Arc<P>> {
@@ -286,7 +296,7 @@ impl Memory {
             return;
         }
         let kept = Kept::after(self.well_known.get(host), known);
-        self.count(self.well_known.insert(host.clone(), kept));
+        self.count(self.well_known.insert(host, kept));
     }
 
     /// The answer to a question that may be used.
@@ -309,7 +319,7 @@ impl Memory {
             return;
         }
         let kept = Kept::after(self.dns.get(question), part);
-        self.count(self.dns.insert(question.clone(), kept));
+        self.count(self.dns.insert(question, kept));
     }
 
     fn next_epoch(&self) {

@@ -409,9 +409,9 @@ pub(super) mod tests {
     /// That the estimate is within a factor of 2 of what the allocator was asked for; and how much
     /// that was.
     fn check<T: Size>(what: &str, make: impl FnOnce() -> T) -> usize {
-        let mut made = None;
-        let counted = measure(|| made = Some(make())).bytes_current;
-        let (counted, estimated) = (usize::try_from(counted).unwrap(), made.unwrap().heap());
+        let mut value = None;
+        let counted = measure(|| value = Some(make())).bytes_current;
+        let (counted, estimated) = (usize::try_from(counted).unwrap(), value.unwrap().heap());
         println!("{what}: {counted} bytes, estimated {estimated}");
         assert!(estimated <= 2 * counted, "{what}: {counted} bytes, estimated {estimated}");
         assert!(counted <= 2 * estimated, "{what}: {counted} bytes, estimated {estimated}");
