@@ -460,16 +460,27 @@ impl Default for Feedback {
 }
 
 /// How much a resolver remembers and does at once.
+///
+/// What it remembers is bounded by entries and by bytes, whichever is reached first. Bytes are
+/// estimated; what several entries share is counted with each. An entry is not remembered that alone
+/// would take more than a sixteenth of a limit in bytes, or more than about 1 MiB of a limit that is
+/// under 16 MiB. With 0 nothing is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MemoryLimits {
     /// Targets, by server name. Default 10,000.
     pub targets: usize,
+    /// What targets and their reports take, in bytes. Default 64 MiB.
+    pub targets_bytes: usize,
     /// Well-known answers, by host. Default 10,000.
     pub well_known: usize,
+    /// What well-known answers and the stories of their look-ups take, in bytes. Default 32 MiB.
+    pub well_known_bytes: usize,
     /// DNS answers, by question. Default 50,000.
     pub dns: usize,
+    /// What DNS answers take, in bytes. Default 32 MiB.
+    pub dns_bytes: usize,
     /// Discoveries under way. Default 1,000.
     pub discoveries: usize,
     /// Discoveries that wait for their turn, first come, first served; one more is refused as too
@@ -491,8 +502,11 @@ impl Default for MemoryLimits {
     fn default() -> Self {
         Self {
             targets: 10_000,
+            targets_bytes: 64 << 20,
             well_known: 10_000,
+            well_known_bytes: 32 << 20,
             dns: 50_000,
+            dns_bytes: 32 << 20,
             discoveries: 1_000,
             waiting: 10_000,
             per_destination: 16,

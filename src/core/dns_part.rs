@@ -152,6 +152,12 @@ impl DnsPart {
         &self.answer
     }
 
+    /// After a failure, the records that stand in for it.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn last_good_records(&self) -> Option<&Arc<DnsAnswer>> {
+        self.last_good.as_ref().map(|good| &good.records)
+    }
+
     /// When it came.
     pub const fn obtained(&self) -> Monotonic {
         self.obtained

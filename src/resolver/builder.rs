@@ -70,6 +70,7 @@ impl ResolverBuilder {
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
         let (limits, abandoned) = (&config.memory, config.abandoned);
         let waiting = limits.discoveries.saturating_add(limits.waiting);
+        let tally = Arc::new(Tally::new());
         let inner = Inner {
             dns,
             fetch,
@@ -77,8 +78,8 @@ impl ResolverBuilder {
             rules,
             shelf: store.map(Shelf::new),
             seed: AtomicU64::new(seed),
-            tally: Tally::new(),
-            memory: Memory::new(&config),
+            memory: Memory::new(&config, Arc::clone(&tally)),
+            tally,
             queue: Queue::new(&config),
             destinations: Arc::new(Destinations::new(&config)),
             discoveries: Arc::new(Flights::new(waiting, abandoned)),

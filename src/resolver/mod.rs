@@ -4,10 +4,11 @@
 //! what it sets for some names. A call goes down: `discoveries` finds targets, each in its turn
 //! (`queue`) and by one flight (`flights`); `drive` runs a machine of the core for each; `parts`
 //! answers its questions, at most so many to one of the `destinations` at a time; `memory` keeps
-//! parts and `settled` targets. What callers get is a `resolution`; what they may look into is
+//! parts and `settled` targets, in maps that are `bounded` by entries and by `size`. What callers get is a `resolution`; what they may look into is
 //! `entry`, `snapshot` and `counters`; what they say of it is `feedback`.
 #![deny(clippy::disallowed_methods)]
 
+mod bounded;
 pub(crate) mod builder;
 pub(crate) mod counters;
 mod destinations;
@@ -22,6 +23,7 @@ mod queue;
 pub(crate) mod resolution;
 pub(crate) mod rules;
 mod settled;
+mod size;
 pub(crate) mod snapshot;
 pub(crate) mod store;
 pub(crate) mod traits;
@@ -90,7 +92,7 @@ struct Inner {
     /// The same for what nobody waits for: one question after the other.
     unhurried: Arc<Config>,
     seed: AtomicU64,
-    tally: Tally,
+    tally: Arc<Tally>,
     memory: Memory,
     queue: Queue,
     destinations: Arc<Destinations>,
@@ -286,7 +288,7 @@ impl Resolver {
 
     /// What this resolver has done so far, in numbers.
     pub fn counters(&self) -> Counters {
-        self.inner.tally.read(self.inner.memory.evictions())
+        self.inner.tally.read()
     }
 
     /// What is remembered of well-knowns, to be written down for the next process.

@@ -20,7 +20,7 @@ pub(super) struct Settled {
     /// When it is to be renewed ahead.
     renewal: Due,
     /// Until when each of its endpoints is tried last; zero of those that are not.
-    demoted: Box<[AtomicU64]>,
+    pub(super) demoted: Box<[AtomicU64]>,
     /// When a report that it leads nowhere is next heeded, and how many in a row were.
     heeds: AtomicU64,
     heeded: AtomicU32,

@@ -10,6 +10,7 @@ mod interleavings;
 mod kept;
 mod refresh;
 mod rules;
+mod scan;
 mod stale;
 mod store;
 

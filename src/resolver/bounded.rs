@@ -1,0 +1,261 @@
+//! A map of so many entries and so many bytes at most.
+
+use std::fmt;
+use std::hash::Hash;
+
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+
+use super::size::Size;
+
+/// What the cache itself takes for an entry besides key and value, in bytes, as it says.
+const OVERHEAD: usize = 21;
+/// How many places there are for each entry at the most, since tables double.
+const PLACES: usize = 2;
+/// Places are set aside as if no entry took less, in bytes. The cache remembers the hashes of half
+/// as many that it pushed out, in places like those of entries.
+const ORDINARY: usize = 1 << 10;
+/// What a shard may hold at the least, in bytes: entries larger than that are rare.
+const LEAST_SHARD: usize = 1 << 20;
+/// Shards at the most. It does not depend on the machine, or what is remembered would.
+const MOST_SHARDS: usize = 16;
+/// The share of what is used again, as in the cache's default, but exact in binary: all but a 32nd.
+/// An entry heavier than that share of its shard is not kept.
+const HOT: f64 = 0.968_75;
+/// No limit is larger, in bytes, so that sums of weights do not overflow.
+const MOST_BYTES: u64 = u64::MAX >> 2;
+
+/// A map of so many entries and so many bytes at most.
+///
+/// It has one capacity, in bytes. An entry weighs what it takes, but no less than its share of the
+/// capacity were there as many entries as may be: so both limits hold at once.
+pub(super) struct Bounded<K, V> {
+    cache: Cache<K, Weighed<V>, ByWeight, DefaultHashBuilder, Collect>,
+    /// What an entry weighs at the least.
+    least: u64,
+    /// What it may weigh at the most.
+    most: u64,
+}
+
+/// The weight is computed once: it is asked for often, and must not change.
+#[derive(Clone, Debug)]
+struct Weighed<V> {
+    value: V,
+    weight: u64,
+}
+
+#[derive(Clone, Debug)]
+struct ByWeight;
+
+impl<K, V> Weighter<K, Weighed<V>> for ByWeight {
+    fn weight(&self, _: &K, entry: &Weighed<V>) -> u64 {
+        entry.weight
+    }
+}
+
+/// Collects what an insertion pushes out, to be counted, and dropped outside of the lock.
+#[derive(Clone, Debug)]
+struct Collect;
+
+impl<K, V> Lifecycle<K, Weighed<V>> for Collect {
+    type RequestState = Vec<(K, Weighed<V>)>;
+
+    fn on_evict(&self, out: &mut Self::RequestState, key: K, entry: Weighed<V>) {
+        out.push((key, entry));
+    }
+}
+
+impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
+    /// What an entry takes in the map itself, in bytes.
+    const PLACE: usize = size_of::<(K, Weighed<V>)>() + OVERHEAD;
+
+    pub(super) fn new(entries: usize, bytes: usize) -> Self {
+        let shards = 1 << (bytes / LEAST_SHARD).clamp(1, MOST_SHARDS).ilog2();
+        let ordinary = entries.min(bytes / ORDINARY);
+        let pushed_out = PLACES * Self::PLACE * ordinary.div_ceil(2);
+        let bytes = u64::try_from(bytes.saturating_sub(pushed_out)).unwrap_or(u64::MAX);
+        let bytes = bytes.min(MOST_BYTES);
+        let least = bytes.checked_div(entries as u64).unwrap_or(u64::MAX);
+        // As many entries as may be fit exactly; shards have equal parts, rounded up.
+        let bytes = if (1..=bytes).contains(&least) { least * entries as u64 } else { bytes };
+        let bytes = bytes / shards as u64 * shards as u64;
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .estimated_items_capacity(ordinary)
+            .weight_capacity(bytes)
+            .ghost_allocation(0.5)
+            .hot_allocation(HOT)
+            .build();
+        // It fails only where a capacity is missing.
+        let cache = match options {
+            Ok(options) => {
+                Cache::with_options(options, ByWeight, DefaultHashBuilder::default(), Collect)
+            }
+            Err(_) => Cache::with(0, 0, ByWeight, DefaultHashBuilder::default(), Collect),
+        };
+        let shard = cache.shard_capacity();
+        let most = shard - shard.div_ceil(32);
+        let least = if entries == 1 { least.min(most) } else { least };
+        Self { cache, least, most }
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<V> {
+        self.cache.get(key).map(|entry| entry.value)
+    }
+
+    /// Puts an entry in the place of the one of this key, and says how many it had to give up for
+    /// it: others; or itself, if it is too large to be kept, and then what was there stays.
+    pub(super) fn insert(&self, key: &K, value: V) -> u64 {
+        let bytes = PLACES * Self::PLACE + key.heap() + value.heap();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let weight = bytes.max(self.least);
+        if weight > self.most {
+            return 1;
+        }
+        let mut out = Vec::new();
+        self.cache.insert_with_lifecycle(key.clone(), Weighed { value, weight }, &mut out);
+        // What it took the place of is among them.
+        let others = out.iter().filter(|(other, _)| other != key).count();
+        u64::try_from(others).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn remove(&self, key: &K) {
+        self.cache.remove(key);
+    }
+
+    pub(super) fn retain(&self, keeps: impl Fn(&K) -> bool) {
+        self.cache.retain(|key, _| keeps(key));
+    }
+
+    /// Every entry. Nothing is locked while one is looked at.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, V)> {
+        self.cache.iter().map(|(key, entry)| (key, entry.value))
+    }
+
+    pub(super) fn clear(&self) {
+        self.cache.clear();
+    }
+}
+
+impl<K, V> fmt::Debug for Bounded<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cache: _, least, most } = self;
+        f.debug_struct("Bounded").field("least", least).field("most", most).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use allocation_counter::measure;
+
+    use super::*;
+    use crate::core::server_name::ServerName;
+
+    const KIB: usize = 1 << 10;
+    const MIB: usize = 1 << 20;
+
+    fn name(what: &str, n: usize) -> ServerName {
+        format!("{n}.{what}.example").parse().unwrap()
+    }
+
+    fn text(bytes: usize) -> String {
+        "x".repeat(bytes)
+    }
+
+    fn kept(map: &Bounded<ServerName, String>, what: &str, count: usize) -> usize {
+        (0..count).filter(|n| map.get(&name(what, *n)).is_some()).count()
+    }
+
+    #[test]
+    fn it_holds_no_more_entries_than_it_may() {
+        for entries in [0, 1, 2, 3, 31, 100, 1_000, 10_000] {
+            let map = Bounded::new(entries, 64 * MIB);
+            let given_up: u64 = (0..20_000).map(|n| map.insert(&name("s", n), text(1))).sum();
+            let kept = kept(&map, "s", 20_000);
+            assert!(kept <= entries && kept >= entries * 9 / 10, "{kept} of {entries}");
+            assert_eq!(given_up, 20_000 - kept as u64, "{entries}");
+        }
+    }
+
+    #[test]
+    fn it_holds_no_more_bytes_than_it_may() {
+        for (bytes, size) in [(0, 1), (100, 1), (MIB, 1), (MIB, 50 * KIB), (20 * MIB, 100 * KIB)] {
+            let mut map = None;
+            let counted = measure(|| {
+                let full = Bounded::new(10_000, bytes);
+                for n in 0..2_000 {
+                    full.insert(&name("s", n), text(size));
+                }
+                map = Some(full);
+            });
+            let map = map.unwrap();
+            // Beside the entries, sixteen empty shards.
+            let most = i64::try_from(bytes + 16 * KIB).unwrap();
+            assert!(counted.bytes_current <= most, "{} of {bytes}", counted.bytes_current);
+            assert!(map.cache.weight() <= bytes as u64);
+            let fit = (bytes / (size + 300)).min(2_000);
+            assert!(kept(&map, "s", 2_000) >= fit * 8 / 10, "{bytes} {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept_and_pushes_nothing_out() {
+        let map = Bounded::new(100, MIB);
+        for n in 0..10 {
+            assert_eq!(map.insert(&name("s", n), text(1)), 0);
+        }
+        assert_eq!(map.insert(&name("large", 0), text(MIB)), 1);
+        assert_eq!((kept(&map, "s", 10), kept(&map, "large", 1)), (10, 0));
+        assert_eq!(map.insert(&name("s", 0), text(MIB)), 1);
+        assert_eq!(map.get(&name("s", 0)), Some(text(1)));
+        for n in 0..10 {
+            map.remove(&name("s", n));
+        }
+        assert_eq!(map.cache.weight(), 0);
+    }
+
+    #[test]
+    fn what_is_replaced_weighs_what_it_is_and_is_not_given_up() {
+        let map = Bounded::new(100, MIB);
+        let sizes = [1, 200 * KIB, 10, 500 * KIB, 500 * KIB, 1];
+        for size in sizes {
+            assert_eq!(map.insert(&name("s", 0), text(size)), 0);
+            let weight = map.cache.weight();
+            assert!((size as u64..=(size + 11 * KIB) as u64).contains(&weight), "{weight}");
+        }
+        // One that grows in its place pushes others out.
+        assert_eq!((1..4).map(|n| map.insert(&name("s", n), text(300 * KIB))).sum::<u64>(), 0);
+        assert!(map.insert(&name("s", 0), text(500 * KIB)) > 0);
+        assert!(map.cache.weight() <= MIB as u64);
+        map.clear();
+        assert_eq!(map.cache.weight(), 0);
+    }
+
+    #[test]
+    fn limits_may_be_as_large_as_numbers_are() {
+        for (entries, bytes) in [(usize::MAX, usize::MAX), (1, usize::MAX), (usize::MAX, MIB)] {
+            let map = Bounded::new(entries, bytes);
+            let given_up: u64 = (0..10).map(|n| map.insert(&name("s", n), text(KIB))).sum();
+            assert_eq!(given_up, if entries == 1 { 9 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn what_is_in_use_survives_a_scan_of_a_million() {
+        let map: Bounded<ServerName, String> = Bounded::new(1_000, 64 * MIB);
+        let in_use: Vec<ServerName> = (0..500).map(|n| name("used", n)).collect();
+        let look = || in_use.iter().filter(|it| map.get(it).is_some()).count();
+        for name in &in_use {
+            map.insert(name, text(1));
+        }
+        look();
+        for n in 0..1_000_000 {
+            map.insert(&name("scan", n), text(1));
+            if n % 10_000 == 0 {
+                look();
+            }
+        }
+        let survived = look();
+        assert!(survived >= 490, "{survived}");
+    }
+}
