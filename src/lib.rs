@@ -34,8 +34,9 @@ mod core;
 // What goes in: a name, and the choices that the specification leaves.
 pub use crate::core::address_policy::{AddressPolicy, BlockedRange};
 pub use crate::core::config::{
-    Abandoned, AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Feedback, Limits,
-    MemoryLimits, Refresh, Speculation, SrvAliasPolicy, TimeLimits, UserAgent, WellKnownLifetimes,
+    AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Limits, Speculation, SrvAliasPolicy,
+    TimeLimits, UserAgent, WellKnownLifetimes,
+    memory::{Abandoned, Feedback, MemoryLimits, Refresh},
 };
 pub use crate::core::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable, Shared};
 
 use super::traits::{BoxFuture, Runtime};
-use crate::core::config::Abandoned;
+use crate::core::config::memory::Abandoned;
 
 /// What all passengers wait for. An error: the flight broke off.
 type Landed<V> = Shared<oneshot::Receiver<V>>;

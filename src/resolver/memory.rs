@@ -27,7 +27,8 @@ use super::counters::Tally;
 use super::entry::Remembered;
 use super::settled::Settled;
 use super::size::Size;
-use crate::core::config::{Config, Refresh};
+use crate::core::config::Config;
+use crate::core::config::memory::Refresh;
 use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
@@ -375,7 +376,7 @@ mod tests {
 
     use super::super::size::tests::{hostile, looked_up, part, settled, srv};
     use super::*;
-    use crate::core::config::MemoryLimits;
+    use crate::core::config::memory::MemoryLimits;
     use crate::core::dns::{DnsFailure, Family, NoRecord};
     use crate::core::time::Now;
     use crate::resolver::settled::Due;
