@@ -359,7 +359,7 @@ pub struct TimeLimits {
     /// How long a discovery waits for its turn where too many are under way; then it is refused as
     /// too busy. Default 30 s.
     pub queue: Duration,
-    /// How long a [store](crate::Store) is waited for. Default 250 ms.
+    /// How long a store (`Store` of the resolver) is waited for. Default 250 ms.
     pub store: Duration,
     /// How long a fetch waits for its turn where too many go to one destination; then the discovery
     /// is refused as too busy. Default 5 s.

@@ -310,7 +310,7 @@ impl Resolver {
     /// assert_eq!(next.restore(&read)?.restored, 1);
     /// network.clear_asked();
     /// network.time().block_on(next.resolve(&"a.example".parse()?))?;
-    /// assert_eq!(network.asked(), ["A a.example", "AAAA a.example"]);
+    /// assert!(!network.asked().iter().any(|question| question.starts_with("GET")));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> Snapshot {

@@ -44,7 +44,7 @@ pub enum Abandoned {
     #[default]
     Finish,
     /// It stops when the last caller goes away. A well-known that had taken
-    /// [`TimeLimits::abandoned`] counts as having failed for a while, so that impatient callers do
+    /// [`TimeLimits::abandoned`](crate::TimeLimits::abandoned) counts as having failed for a while, so that impatient callers do
     /// not ask a slow server over and over. What is renewed in the background goes on.
     Cancel,
 }
