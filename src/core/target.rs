@@ -288,7 +288,7 @@ pub enum FixedTargetError {
     },
     /// No host can be made of the name that `Host` and certificate name are taken from.
     #[error(transparent)]
-    Delegated(UnresolvableName),
+    Unresolvable(UnresolvableName),
 }
 
 /// A target that the application sets itself, for a network of its own or for tests: no question
@@ -326,19 +326,29 @@ impl FixedTarget {
     /// `Host` and the certificate name are this name's, as if a well-known had delegated to it. An
     /// error: no host can be made of it.
     pub fn delegated_to(mut self, name: ServerName) -> Result<Self, FixedTargetError> {
-        name.to_host().map_err(FixedTargetError::Delegated)?;
+        name.to_host().map_err(FixedTargetError::Unresolvable)?;
         self.delegated = Some(name);
         Ok(self)
     }
 
-    /// The target that this is for a server name, without an end; an error if no host can be made
-    /// of the name.
-    #[cfg(feature = "resolver")]
-    pub(crate) fn target(
+    /// The target that this is for a server name, without an end. An error: no host can be made of
+    /// the name.
+    ///
+    /// ```
+    /// use matrix_delegation::{FixedTarget, Now};
+    ///
+    /// let fixed = FixedTarget::new(["127.0.0.1:8448".parse()?])?;
+    /// let target = fixed.target(&"dev.example".parse()?, Now::EPOCH)?;
+    /// assert_eq!(target.to_string(), "dev.example: step fixed, connect to 127.0.0.1:8448; \
+    ///     Host dev.example, certificate for dev.example");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn target(
         &self,
         name: &ServerName,
         decided: Now,
-    ) -> Result<DelegationTarget, Contradiction> {
+    ) -> Result<DelegationTarget, FixedTargetError> {
+        name.to_host().map_err(FixedTargetError::Unresolvable)?;
         let endpoints = (0_u16..).zip(&self.addresses).map(|(priority, address)| Endpoint {
             host: Host::Ip(address.ip()),
             port: address.port(),
@@ -359,6 +369,8 @@ impl FixedTarget {
             decided,
             lifetimes: Lifetimes::default(),
         })
+        // Its parts contradict each other in nothing that a target checks.
+        .map_err(|_| FixedTargetError::Addresses { most: WeightedOrder::MOST })
     }
 }
 
@@ -491,5 +503,86 @@ impl fmt::Display for DelegationTarget {
             write!(f, "{endpoint}")?;
         }
         write!(f, "; Host {}, certificate for {}", self.authority(), self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(count: u16) -> impl Iterator<Item = SocketAddr> {
+        (1..=count).map(|port| SocketAddr::new([10, 0, 0, 1].into(), port))
+    }
+
+    #[test]
+    fn a_fixed_target_has_its_addresses_in_their_order_and_no_end() {
+        let name: ServerName = "A.example:7".parse().unwrap();
+        let target = FixedTarget::new(addresses(64)).unwrap().target(&name, Now::EPOCH).unwrap();
+        assert_eq!((target.step(), target.until()), (Step::Fixed, None));
+        assert_eq!(
+            (target.authority(), target.tls_host().to_string().as_str()),
+            ("A.example:7", "a.example")
+        );
+        for seed in 0..9 {
+            let ports: Vec<u16> = target.attempts(seed).map(Endpoint::port).collect();
+            assert_eq!(ports, (1..=64).collect::<Vec<_>>());
+        }
+        let endpoint = &target.endpoints()[2];
+        assert_eq!(endpoint.addresses().collect::<Vec<_>>(), ["10.0.0.1:3".parse().unwrap()]);
+        assert_eq!((endpoint.origin(), endpoint.weight()), (Origin::Fixed, 0));
+        let json = serde_json::to_string(&target).unwrap();
+        assert_eq!(serde_json::from_str::<DelegationTarget>(&json).unwrap(), target);
+        assert!(serde_json::from_str::<DelegationTarget>(&json.replace("10.0.0.1", "")).is_err());
+        let literal = FixedTarget::new(addresses(1)).unwrap();
+        let target = literal.target(&"192.0.2.1".parse().unwrap(), Now::EPOCH).unwrap();
+        assert_eq!(target.authority(), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_fixed_target_may_bear_another_name() {
+        let fixed = FixedTarget::new(addresses(1)).unwrap();
+        let fixed = fixed.delegated_to("Hs.example:99".parse().unwrap()).unwrap();
+        let target = fixed.target(&"a.example".parse().unwrap(), Now::EPOCH).unwrap();
+        assert_eq!(
+            (target.authority(), target.server_name().as_str()),
+            ("Hs.example:99", "a.example")
+        );
+        assert_eq!(target.tls_host().to_string(), "hs.example");
+        assert_eq!(target.delegated().map(ServerName::as_str), Some("Hs.example:99"));
+    }
+
+    #[test]
+    fn a_fixed_target_that_leads_nowhere_is_refused() {
+        let too = FixedTargetError::Addresses { most: 64 };
+        assert_eq!(FixedTarget::new(addresses(0)), Err(too.clone()));
+        assert_eq!(FixedTarget::new(addresses(65)), Err(too));
+        let zero = FixedTarget::new(["10.0.0.1:0".parse().unwrap()]);
+        assert_eq!(zero, Err(FixedTargetError::Port { address: [10, 0, 0, 1].into() }));
+        let fixed = FixedTarget::new(addresses(1)).unwrap();
+        let nowhere: ServerName = "127.1".parse().unwrap();
+        let unresolvable = FixedTargetError::Unresolvable(nowhere.to_host().unwrap_err());
+        assert_eq!(fixed.target(&nowhere, Now::EPOCH), Err(unresolvable.clone()));
+        assert_eq!(fixed.delegated_to(nowhere), Err(unresolvable));
+    }
+
+    #[test]
+    fn endpoints_that_failed_come_after_all_others() {
+        let name = "a.example".parse().unwrap();
+        let target = FixedTarget::new(addresses(4)).unwrap().target(&name, Now::EPOCH).unwrap();
+        let order = |last| target.attempts_but(1, last).map(Endpoint::port).collect::<Vec<_>>();
+        assert_eq!(order(0b0000), [1, 2, 3, 4]);
+        assert_eq!(order(0b0001), [2, 3, 4, 1]);
+        assert_eq!(order(0b1010), [1, 3, 2, 4]);
+        assert_eq!(order(0b1111), [1, 2, 3, 4]);
+        assert_eq!(target.attempts_but(1, 0b0001).len(), 4);
+    }
+
+    #[test]
+    fn a_fixed_step_says_why() {
+        let reasons = Step::Fixed.reasons();
+        assert!(reasons.endpoints.contains("rule") && reasons.host_header.contains("rule"));
+        assert!(reasons.tls_name.contains("rule"));
+        assert_eq!(Step::Fixed.to_string(), "fixed");
+        assert!(!Step::ALL.contains(&Step::Fixed) && !Step::Fixed.is_delegated());
     }
 }

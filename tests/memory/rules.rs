@@ -106,7 +106,7 @@ fn a_fixed_target_that_leads_nowhere_is_refused() {
     let zero = FixedTarget::new(["10.0.0.1:0".parse().unwrap()]);
     assert!(matches!(zero, Err(FixedTargetError::Port { .. })));
     let nowhere = fixed(&["10.0.0.1:1"]).delegated_to("127.1".parse().unwrap());
-    assert!(matches!(nowhere, Err(FixedTargetError::Delegated(_))));
+    assert!(matches!(nowhere, Err(FixedTargetError::Unresolvable(_))));
 }
 
 #[test]
