@@ -12,7 +12,9 @@
 //! - Feature **`resolver`**: `Resolver` drives the machine over the traits `Dns`,
 //!   `WellKnownFetch` and `Runtime`, shares questions between callers and remembers answers.
 //! - Features **`hickory`**, **`hyper`** and **`tokio`**: those three traits on well-kept
-//!   libraries. **`full`** turns on all of them, with ring as the crypto provider.
+//!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
+//!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
+//!   ring as the crypto provider.
 //! - Feature **`testing`**: an internet that is a value, to test the machine, the resolver and what
 //!   is built on them without a network.
 //!
@@ -104,6 +106,8 @@ pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 pub use crate::adapters::hyper::{Dial, DialStream, HyperFetch, TcpDial};
 #[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
 pub use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
+#[cfg(feature = "redis")]
+pub use crate::adapters::redis::{RedisStore, RedisStoreError};
 #[cfg(all(
     feature = "hickory",
     feature = "hyper",

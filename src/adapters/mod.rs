@@ -4,6 +4,8 @@
 pub(crate) mod hickory;
 #[cfg(feature = "hyper")]
 pub(crate) mod hyper;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 #[cfg(all(feature = "hickory", feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
 pub(crate) mod system;
 #[cfg(feature = "tokio")]

@@ -76,7 +76,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 }
 
 /// A value larger than this is none of ours.
-const MOST_BYTES: usize = 4096;
+pub(crate) const MOST_BYTES: usize = 4096;
 
 /// How long a store that failed is left alone.
 const REST: Duration = Duration::from_secs(1);

@@ -1,0 +1,198 @@
+//! `Store` on Redis and Valkey.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, RedisError, RedisResult, Value};
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::core::dns_name::DnsName;
+use crate::resolver::store::{MOST_BYTES, Store, StoreError};
+use crate::resolver::traits::BoxFuture;
+
+/// How long a new connection may take, its handshake included.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A connection that is silent for longer is given up.
+const RESPONSE: Duration = Duration::from_secs(2);
+/// All of one command, the connecting included, whatever was set for a connection that was given.
+const COMMAND: Duration = Duration::from_secs(10);
+/// How many commands are under way at a time; the others wait for their turn in their callers.
+const AT_A_TIME: usize = 64;
+/// What an expiry is at most: Redis refuses one that its clock cannot hold.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The error of a command for strings on a key that holds something else.
+const WRONG_TYPE: &str = "WRONGTYPE";
+
+/// Why a [`RedisStore`] could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RedisStoreError {
+    /// It leads to no server, or asks for TLS where the `redis` crate is built without it.
+    #[error("this is no URL of a Redis server")]
+    Url(#[source] RedisError),
+}
+
+/// [`Store`] on one Redis or Valkey server, for several processes to share what they learn.
+///
+/// The value of a host is a string at the key [`DEFAULT_PREFIX`](Self::DEFAULT_PREFIX) and the host
+/// in lower case, `matrix-delegation:well-known:a.example`; it expires by itself. The commands are
+/// `GETRANGE`, for at most 4097 bytes, and `SET` with `PX`. An empty string is taken for none, as
+/// `GETRANGE` does not tell them apart; what is no string at all is handed on as an empty value,
+/// which the resolver rejects and overwrites.
+///
+/// The connection is made when it is first needed, and made again when it is lost, by tasks on the
+/// tokio runtime that a command is given from: a caller that goes away stops neither. At most 64
+/// commands are under way at a time, each for 10 s at most; nothing is kept for a server that is
+/// down. Clones share the connection.
+///
+/// ```
+/// use std::sync::Arc;
+/// use matrix_delegation::{RedisStore, ResolverBuilder};
+///
+/// # fn add(builder: ResolverBuilder) -> Result<ResolverBuilder, matrix_delegation::RedisStoreError> {
+/// // The resolver does without it while the server is not there.
+/// let store = RedisStore::new("redis://:secret@127.0.0.1:6379/2")?.prefix("hs1:well-known:");
+/// # Ok(
+/// builder.store(Arc::new(store))
+/// # )
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisStore {
+    link: Arc<Link>,
+    prefix: Arc<str>,
+    turns: Arc<Semaphore>,
+}
+
+impl RedisStore {
+    /// What keys begin with if nothing else is said.
+    pub const DEFAULT_PREFIX: &'static str = "matrix-delegation:well-known:";
+
+    /// With a connection of its own to the server at this URL: `redis://` or `valkey://`, or
+    /// `redis+unix://` for a socket, with user, password and database as the `redis` crate reads
+    /// them. `rediss://` needs one of that crate's TLS features, which the application turns on.
+    pub fn new(url: &str) -> Result<Self, RedisStoreError> {
+        let client = Client::open(url).map_err(RedisStoreError::Url)?;
+        Ok(Self::over(Link::Own { client, manager: Mutex::new(None) }))
+    }
+
+    /// With a connection that the application has already. Its time limits and retries apply.
+    pub fn with_connection(manager: ConnectionManager) -> Self {
+        Self::over(Link::Given(Arc::new(manager)))
+    }
+
+    /// With keys that begin with this. Resolvers that are to share outcomes need the same.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    fn over(link: Link) -> Self {
+        let (prefix, turns) = (Self::DEFAULT_PREFIX.into(), Arc::new(Semaphore::new(AT_A_TIME)));
+        Self { link: Arc::new(link), prefix, turns }
+    }
+
+    /// Gives a command, in a task that outlives the caller: else a connection that takes longer
+    /// than one is waited for would never come about.
+    async fn give(&self, command: Cmd) -> Result<RedisResult<Value>, StoreError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await?;
+        let link = Arc::clone(&self.link);
+        let task = Handle::try_current()?.spawn(async move {
+            let _turn = turn;
+            tokio::time::timeout(COMMAND, link.give(&command)).await
+        });
+        Ok(task.await??)
+    }
+}
+
+impl Store for RedisStore {
+    fn get<'a>(&'a self, host: &'a DnsName) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(async move {
+            let mut command = redis::cmd("GETRANGE");
+            // The last byte is one too many, so that what is too large is seen to be.
+            command.arg(format!("{}{host}", self.prefix)).arg(0).arg(MOST_BYTES);
+            match self.give(command).await?.and_then(|it| Ok(redis::from_redis_value(it)?)) {
+                Ok(value) => Ok(Some(value).filter(|value: &Vec<u8>| !value.is_empty())),
+                Err(error) if error.code() == Some(WRONG_TYPE) => Ok(Some(Vec::new())),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    fn put<'a>(
+        &'a self,
+        host: &'a DnsName,
+        value: Vec<u8>,
+        lifetime: Duration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let millis = lifetime.clamp(Duration::from_millis(1), LONGEST).as_millis();
+            let mut command = redis::cmd("SET");
+            let key = format!("{}{host}", self.prefix);
+            command.arg(key).arg(value).arg("PX").arg(millis.to_string());
+            self.give(command).await??;
+            Ok(())
+        })
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("RedisStore");
+        if let Link::Own { client, .. } = &*self.link {
+            shown.field("server", &client.get_connection_info().addr().to_string());
+        }
+        shown.field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// The way to the server.
+enum Link {
+    Own { client: Client, manager: Mutex<Option<Arc<ConnectionManager>>> },
+    Given(Arc<ConnectionManager>),
+}
+
+impl Link {
+    async fn give(&self, command: &Cmd) -> RedisResult<Value> {
+        let manager = self.manager()?;
+        let again = |error: &RedisError| error.is_io_error() && !error.is_timeout();
+        let mut said: RedisResult<Value> = command.query_async(&mut (*manager).clone()).await;
+        // Such an error may be an old one. The manager connects anew; both commands may be repeated.
+        if said.as_ref().is_err_and(again) {
+            said = command.query_async(&mut (*manager).clone()).await;
+        }
+        // All others it would go on with for ever: a server that is silent, a refused handshake.
+        let lasts = said.as_ref().is_err_and(|it| !again(it) && it.code() != Some(WRONG_TYPE));
+        if let (true, Self::Own { manager: slot, .. }) = (lasts, self) {
+            // Another task may have made a new one meanwhile.
+            lock(slot).take_if(|kept| Arc::ptr_eq(kept, &manager));
+        }
+        said
+    }
+
+    fn manager(&self) -> RedisResult<Arc<ConnectionManager>> {
+        let (client, mut slot) = match self {
+            Self::Given(manager) => return Ok(Arc::clone(manager)),
+            Self::Own { client, manager } => (client, lock(manager)),
+        };
+        if let Some(manager) = &*slot {
+            return Ok(Arc::clone(manager));
+        }
+        // Without retries: who asks while the server is down learns so at once.
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(RESPONSE))
+            .set_number_of_retries(0);
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        Ok(Arc::clone(slot.insert(Arc::new(manager))))
+    }
+}
+
+fn lock<T>(slot: &Mutex<T>) -> MutexGuard<'_, T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,13 @@
+//! The store on Redis, against a real server on a loopback port.
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+#[path = "../../examples/support/redis_server.rs"]
+mod redis_server;
+
+mod outages;
+mod poison;
+mod proxy;
+mod shared;
+mod store;
+mod support;
