@@ -3,6 +3,7 @@
 #![cfg(feature = "resolver")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod days;
 mod refresh;
 mod stale;
 
