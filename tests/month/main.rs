@@ -1,0 +1,322 @@
+//! A month: 20,000 servers that move, change their minds and break down, callers who mostly want the
+//! popular ones, and a resolver between them, on virtual time.
+//!
+//! What may be asked when, and used until when, is worked out beside it from what the world said
+//! (`checks`), and what callers get is compared with what is true and with what a cache with one
+//! lifetime would have given them (`naive`). `MONTH_SEED` and `MONTH_CALLS` make it another or a
+//! longer one; `cargo test --all-features --test month -- --nocapture` prints the totals.
+#![cfg(feature = "resolver")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod checks;
+mod naive;
+mod net;
+mod random;
+mod totals;
+mod world;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use matrix_delegation::testing::VirtualTime;
+use matrix_delegation::{
+    AddressFamilies, Config, Host, Monotonic, Origin, Resolution, ResolveError, Resolver, Runtime,
+    ServerName, Service, Source,
+};
+
+use checks::{How, Promise};
+use naive::Naive;
+use net::{Net, State};
+use random::{Random, Zipf};
+use totals::{Beside, Totals, is_typed};
+use world::{About, DAY, Place, Role, World, about, moved};
+
+const SERVERS: u32 = 20_000;
+const DAYS: u32 = 30;
+
+/// How much is called, and how much may be remembered.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    seed: u64,
+    calls: u64,
+    targets: usize,
+    well_known: usize,
+    dns: usize,
+    /// Whether that is enough for whatever is asked.
+    nothing_forgotten: bool,
+}
+
+struct Month {
+    plan: Plan,
+    time: VirtualTime,
+    net: Net,
+    resolver: Resolver,
+    names: Vec<ServerName>,
+    naive: Naive,
+    promises: HashMap<u32, Promise>,
+    resolved: Totals,
+    naively: Totals,
+    errors: BTreeMap<&'static str, u64>,
+    overdue: u64,
+    provenances: BTreeMap<&'static str, u64>,
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+fn place(found: &Resolution) -> Place {
+    let addresses = found.endpoints().iter().flat_map(matrix_delegation::Endpoint::addresses);
+    (found.authority().to_owned(), addresses.collect())
+}
+
+impl Month {
+    fn new(plan: Plan) -> Self {
+        let time = VirtualTime::new();
+        let world = World::new(plan.seed, SERVERS, time.now().monotonic, DAY * DAYS);
+        let names =
+            (0_u32..).zip(&world.servers).map(|(number, it)| it.name(number).parse().unwrap());
+        let names = names.collect();
+        let net = Net::new(State::new(world, plan.nothing_forgotten), time.clone());
+        let mut config = Config::default().with_addresses(AddressFamilies::V4);
+        config.address_policy = config.address_policy.allow("10.0.0.0/8".parse().unwrap());
+        config.memory.targets = plan.targets;
+        config.memory.well_known = plan.well_known;
+        config.memory.dns = plan.dns;
+        let net_of = || Arc::new(net.clone());
+        let resolver =
+            Resolver::with_seed(net_of(), net_of(), Arc::new(time.clone()), config, plan.seed);
+        Self {
+            plan,
+            time,
+            net,
+            resolver,
+            names,
+            naive: Naive::default(),
+            promises: HashMap::new(),
+            resolved: Totals::default(),
+            naively: Totals::default(),
+            errors: BTreeMap::new(),
+            overdue: 0,
+            provenances: BTreeMap::new(),
+        }
+    }
+
+    fn run(&mut self) {
+        let zipf = Zipf::new(SERVERS);
+        let mut random = Random::new(self.plan.seed, 2);
+        let (start, end) = (self.time.now().monotonic, DAY * DAYS);
+        let average = end / u32::try_from(self.plan.calls).unwrap();
+        let mut at = Duration::ZERO;
+        let mut called = 0;
+        while called < self.plan.calls {
+            at = at + random.wait(average);
+            self.time.advance((start + at).since(self.time.now().monotonic));
+            // Now and then several want the same at a time.
+            let callers = if random.below(50) == 0 { 5 } else { 1 };
+            self.call(zipf.draw(&mut random), callers);
+            called += callers;
+            if called % (self.plan.calls / 8) < callers {
+                self.count_targets();
+            }
+        }
+    }
+
+    /// So many callers want this name at the same time.
+    fn call(&mut self, number: u32, callers: u64) {
+        let name = &self.names[number as usize];
+        let called = self.time.now().monotonic;
+        let naive = {
+            let mut state = self.net.state();
+            state.world.go_to(called);
+            self.naive.resolve(&state.world, number, called)
+        };
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        for _ in 1..callers {
+            let (resolver, name, answers) =
+                (self.resolver.clone(), name.clone(), Arc::clone(&answers));
+            self.time.spawn(Box::pin(async move {
+                let answer = resolver.resolve(&name).await;
+                answers.lock().unwrap().push(answer);
+            }));
+        }
+        let answer = self.time.block_on(self.resolver.resolve(name));
+        answers.lock().unwrap().push(answer);
+        while (answers.lock().unwrap().len() as u64) < callers {
+            // Another caller may be told a little later, but is told.
+            let before = answers.lock().unwrap().len();
+            self.time.advance(Duration::from_secs(31));
+            assert!(answers.lock().unwrap().len() > before, "a caller of {name} waits for ever");
+        }
+        for answer in answers.lock().unwrap().drain(..) {
+            self.answered(number, called, &answer);
+            let state = self.net.state();
+            self.naively.count(naive.as_ref(), &state.world.server(number).truth(number));
+        }
+    }
+
+    fn answered(
+        &mut self,
+        number: u32,
+        called: Monotonic,
+        answer: &Result<Resolution, ResolveError>,
+    ) {
+        let now = self.time.now().monotonic;
+        let mut state = self.net.state();
+        state.world.go_to(now);
+        let truth = state.world.server(number).truth(number);
+        match answer {
+            Ok(found) => {
+                *self.provenances.entry(found.provenance().as_str()).or_default() += 1;
+                self.resolved.count(Some(&place(found)), &truth);
+                let waited = now.since(called) >= self.resolver.config().refresh.wait;
+                let how = if waited && found.is_stale() { How::Overdue } else { How::AsUsual };
+                self.overdue += u64::from(how == How::Overdue);
+                check_use(&mut state, number, found, called, how);
+                let bad = found.degraded().is_some() || found.is_stale();
+                if let Some(promise) = self.promises.get(&number)
+                    && self.plan.nothing_forgotten
+                {
+                    state.note((number, "promise"), now, promise.kept(bad, called));
+                }
+                if !bad && let Some(until) = found.until() {
+                    self.promises.insert(number, Promise(until));
+                }
+            }
+            Err(error) => {
+                assert!(is_typed(error), "{error}");
+                *self.errors.entry(error.kind()).or_default() += 1;
+                self.resolved.count(None, &truth);
+            }
+        }
+    }
+
+    /// No more targets are remembered than may be.
+    fn count_targets(&self) -> usize {
+        let cached = self.names.iter().filter(|name| self.resolver.cached(name).is_some()).count();
+        assert!(cached <= self.plan.targets, "{cached} targets are remembered");
+        cached
+    }
+
+    /// What can be had without asking for it is remembered: counts that, of all names.
+    fn count_parts(&self) -> (usize, usize) {
+        let (mut documents, mut records) = (0, HashSet::new());
+        self.net.state().noted = Some(Vec::new());
+        for name in &self.names {
+            let before = self.net.state().asked.well_known;
+            let explained = self.time.block_on(self.resolver.explain(name));
+            let Some(report) = explained.report else { continue };
+            if report.well_known.is_some() && self.net.state().asked.well_known == before {
+                documents += 1;
+            }
+            let remembered =
+                report.dns.iter().filter(|it| matches!(it.source, Source::Memory { .. }));
+            records.extend(remembered.map(|it| about(&it.question)));
+        }
+        let asked: HashSet<_> = self.net.state().noted.take().unwrap().into_iter().collect();
+        (documents, records.difference(&asked).count())
+    }
+
+    fn finish(&mut self) {
+        let state = self.net.state();
+        self.resolved.asked = state.asked;
+        self.naively.asked = self.naive.asked;
+        assert_eq!(state.violations, 0, "{:#?}", state.kept);
+        assert_eq!(self.resolved.calls(), self.naively.calls());
+        assert!(self.resolved.calls() >= self.plan.calls);
+    }
+}
+
+/// Each part of an answer was said last, and may still be gone by.
+fn check_use(state: &mut State, number: u32, found: &Resolution, called: Monotonic, how: How) {
+    let dns = |state: &State, about| state.dns.get(&(number, about)).cloned().unwrap_or_default();
+    let version = found.delegated().map(|name| match name.to_host().unwrap() {
+        Host::Dns(host) => match world::parse(&host) {
+            (_, Role::Delegated(version)) => version,
+            other => panic!("{number} is never delegated to {other:?}"),
+        },
+        Host::Ip(address) => panic!("{number} is never delegated to {address}"),
+    });
+    let own = About::Address(Role::Server);
+    let log = state.well_known.get(&number).cloned().unwrap_or_default();
+    let checked = match version {
+        Some(version) => log.used(version, called, dns(state, own).failing),
+        None if found.server_name().port().is_none() && state.nothing_forgotten => {
+            log.unused(called)
+        }
+        None => Ok(()),
+    };
+    state.note((number, "document"), called, checked);
+    let host = version.map_or(Role::Server, Role::Delegated);
+    for endpoint in found.endpoints() {
+        let role = match endpoint.origin() {
+            Origin::Srv => Role::SrvTarget,
+            _ => host,
+        };
+        for address in endpoint.addresses() {
+            let about = About::Address(role);
+            let checked = dns(state, about).used(Some(moved(address.ip())), called, how);
+            state.note((number, about), called, checked);
+        }
+        let by_srv = match endpoint.origin() {
+            Origin::Srv => Some(u32::from(endpoint.port() - world::srv_port(0))),
+            Origin::DefaultPort => None,
+            _ => continue,
+        };
+        let about = About::Srv(host, Service::MatrixFed);
+        let checked = dns(state, about).used(by_srv, called, how);
+        if by_srv.is_some() || state.nothing_forgotten {
+            state.note((number, about), called, checked);
+        }
+    }
+}
+
+#[test]
+fn a_month() {
+    let plan = Plan {
+        seed: setting("MONTH_SEED", 1),
+        calls: setting("MONTH_CALLS", 300_000),
+        targets: 4_000,
+        well_known: 100_000,
+        dns: 1_000_000,
+        nothing_forgotten: true,
+    };
+    let mut month = Month::new(plan);
+    month.run();
+    let remembered = month.count_targets();
+    println!(
+        "{DAYS} days, {SERVERS} servers, {} calls, seed {}; {remembered} targets remembered of {} \
+         at the most\n{:?}, {} of them for want of a renewal in time; errors: {:?}",
+        month.resolved.calls(),
+        plan.seed,
+        plan.targets,
+        month.provenances,
+        month.overdue,
+        month.errors,
+    );
+    month.resolved.asked = month.net.state().asked;
+    month.naively.asked = month.naive.asked;
+    println!("{}", Beside(&month.resolved, &month.naively));
+    month.finish();
+}
+
+/// The same in a memory that is far too small for it.
+#[test]
+fn a_month_in_little_memory() {
+    let plan = Plan {
+        seed: setting("MONTH_SEED", 1) + 1,
+        calls: setting("MONTH_CALLS", 300_000) / 6,
+        targets: 300,
+        well_known: 500,
+        dns: 2_000,
+        nothing_forgotten: false,
+    };
+    let mut month = Month::new(plan);
+    month.run();
+    let (documents, records) = month.count_parts();
+    println!("{documents} documents and {records} DNS answers remembered");
+    assert!(documents <= plan.well_known && records <= plan.dns);
+    assert!(documents > 0 && records > 0);
+    month.finish();
+}
