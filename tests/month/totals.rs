@@ -7,7 +7,7 @@ use matrix_delegation::ResolveError;
 use crate::world::Place;
 
 /// What was asked of the world.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Questions {
     pub(crate) well_known: u64,
     pub(crate) srv: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Questions {
 }
 
 /// What callers got, and what was asked for it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) right: u64,
     pub(crate) wrong: u64,
