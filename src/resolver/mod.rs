@@ -23,7 +23,7 @@ use tracing::{Instrument, debug, debug_span};
 
 use self::drive::{Answer, BrokenOff, Driven, drive};
 use self::flights::{Flights, Joined, TooMany};
-use self::memory::{Due, LookedUp, Memory, Settled, Use};
+use self::memory::{Due, LookedUp, Memory, Part, Settled, Use};
 use self::resolution::{Explanation, Resolution};
 use self::traits::{BoxFuture, Dns, Runtime, WellKnownFetch};
 use crate::core::config::{Config, Speculation};
@@ -278,7 +278,8 @@ impl Inner {
                     return Some(Settled::new(outcome.ok()?, report, Due::never()));
                 }
                 Output::Ask(Question::Dns { token, question }) => {
-                    let last = self.memory.earlier_dns(&question)?;
+                    let holding = self.memory.dns(&question, now.monotonic, Use::Holding);
+                    let last = holding.or_else(|| self.memory.earlier_dns(&question))?;
                     let (part, age) = (
                         last.standing_in(now.monotonic, &self.config)?,
                         now.monotonic.since(last.obtained()),
@@ -286,7 +287,8 @@ impl Inner {
                     machine.handle_dns_part(token, Arc::new(part), Source::Memory { age }, now);
                 }
                 Output::Ask(Question::WellKnown { token, host }) => {
-                    let last = self.memory.earlier_well_known(&host)?;
+                    let holding = self.memory.well_known(&host, now.monotonic, Use::Holding);
+                    let last = holding.or_else(|| self.memory.earlier_well_known(&host))?;
                     let age = now.monotonic.since(last.answer.fetched().monotonic);
                     let answer = last.answer.standing_in(now, &self.config)?;
                     let source = Source::Memory { age };
@@ -400,10 +402,15 @@ impl Inner {
                 let age = now.since(part.obtained());
                 Box::pin(ready(Ok((part, Source::Memory { age }))))
             }
-            Ok(Joined::Landing(landed)) => Box::pin(landed.map(|part| match part {
-                Ok(part) => Ok((part, Source::Asked)),
-                Err(_) => Err(BrokenOff::Adapter),
-            })),
+            Ok(Joined::Landing(landed)) => {
+                let (inner, question) = (Arc::clone(self), question.clone());
+                Box::pin(landed.map(move |part| {
+                    let part = part.map_err(|_| BrokenOff::Adapter)?;
+                    let now = inner.runtime.now().monotonic;
+                    let held = || inner.memory.dns(&question, now, Use::Holding);
+                    Ok(or_what_holds(part, held, now))
+                }))
+            }
             Err(too_many) => Box::pin(ready(Err(too_many.into()))),
         }
     }
@@ -465,10 +472,15 @@ impl Inner {
                 });
                 Box::pin(ready(found))
             }
-            Ok(Joined::Landing(landed)) => Box::pin(landed.map(|known| match known {
-                Ok(known) => known.map(|known| (known, Source::Asked)),
-                Err(_) => Err(BrokenOff::Adapter),
-            })),
+            Ok(Joined::Landing(landed)) => {
+                let (inner, host) = (Arc::clone(self), host.clone());
+                Box::pin(landed.map(move |known| {
+                    let known = known.map_err(|_| BrokenOff::Adapter)??;
+                    let now = inner.runtime.now().monotonic;
+                    let held = || inner.memory.well_known(&host, now, Use::Holding);
+                    Ok(or_what_holds(known, held, now))
+                }))
+            }
             Err(too_many) => Box::pin(ready(Err(too_many.into()))),
         }
     }
@@ -499,6 +511,22 @@ impl Inner {
     fn next_seed(&self) -> u64 {
         // An odd step visits every number before it repeats one; this one is not the generator's own.
         self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
+    }
+}
+
+/// What came of a question; what is remembered, if it failed and that holds still.
+fn or_what_holds<P: Part>(
+    asked: Arc<P>,
+    held: impl FnOnce() -> Option<Arc<P>>,
+    now: Monotonic,
+) -> (Arc<P>, Source) {
+    let held = if asked.is_failure() { held() } else { None };
+    match held.filter(|held| !held.is_failure()) {
+        Some(held) => {
+            let age = now.since(held.obtained());
+            (held, Source::Memory { age })
+        }
+        None => (asked, Source::Asked),
     }
 }
 
