@@ -376,13 +376,15 @@ fn the_same_seed_makes_the_same_month() {
     assert_ne!(totals(5), totals(6));
 }
 
+type Plant<'a> = (&'a str, &'a dyn Fn(&mut Config));
+
 /// Resolvers that do not do as the design says, each in one way.
 #[test]
 fn a_resolver_that_does_otherwise_is_noticed() {
     let plan = Plan { servers: 60, calls: 3_000, ..PLENTY };
     let minutes = |count: u64| Duration::from_secs(60 * count);
     let hours = |count: u64| minutes(60 * count);
-    let plants: [(&str, &dyn Fn(&mut Config)); 14] = [
+    let plants: [Plant<'_>; 14] = [
         ("nothing", &|_| {}),
         ("a failure is kept for a minute", &|it| it.well_known.temporary = minutes(1)),
         ("it backs off to half an hour", &|it| it.well_known.temporary_most = minutes(30)),
