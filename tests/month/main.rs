@@ -214,14 +214,12 @@ impl Month {
         let (mut documents, mut records) = (0, HashSet::new());
         self.net.state().noted = Some(Vec::new());
         for name in &self.names {
-            let before = self.net.state().asked.well_known;
             let explained = self.time.block_on(self.resolver.explain(name));
             let Some(report) = explained.report else { continue };
-            if report.well_known.is_some() && self.net.state().asked.well_known == before {
-                documents += 1;
-            }
-            let remembered =
-                report.dns.iter().filter(|it| matches!(it.source, Source::Memory { .. }));
+            let of_memory = |source: &Source| matches!(source, Source::Memory { .. });
+            let document = report.well_known.as_ref();
+            documents += usize::from(document.is_some_and(|it| of_memory(&it.source)));
+            let remembered = report.dns.iter().filter(|it| of_memory(&it.source));
             records.extend(remembered.map(|it| about(&it.question)));
         }
         let asked: HashSet<_> = self.net.state().noted.take().unwrap().into_iter().collect();
