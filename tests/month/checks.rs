@@ -183,12 +183,22 @@ pub(crate) struct DnsLog {
     /// `None` within: there are no such records.
     good: Option<Good>,
     earlier: Earlier,
-    pub(crate) failing: bool,
+    failing: bool,
+    /// When it last failed.
+    failed: Option<Monotonic>,
     failures: u32,
     may_ask: Monotonic,
 }
 
 impl DnsLog {
+    /// Whether a well-known look-up that wanted these addresses may have failed for want of them, and
+    /// may be backing off still, although DNS has answered since: the failure was remembered for 10
+    /// min at the most, and that of the look-up for an hour.
+    pub(crate) fn keeps_from_asking(&self, now: Monotonic) -> bool {
+        let most = DNS_LIMIT + 10 * MINUTE + HOUR;
+        self.failed.is_some_and(|at| now.since(at) <= most)
+    }
+
     /// It is asked, and answered so at once, if it is.
     pub(crate) fn asked(&mut self, said: DnsSaid, now: Monotonic) -> Checked {
         let early = self.may_ask.since(now);
@@ -204,13 +214,15 @@ impl DnsLog {
                 self.may_ask = now + limit + wait;
                 self.failures += 1;
                 self.failing = true;
+                self.failed = Some(now);
                 return checked;
             }
         };
         let mut earlier = std::mem::take(&mut self.earlier);
         earlier.add(self.good, now);
-        *self = Self { good: Some(Good { what, at: now, life }), earlier, ..Self::default() };
-        self.may_ask = now + renewable(life);
+        let (good, may_ask) = (Some(Good { what, at: now, life }), now + renewable(life));
+        let failed = self.failed;
+        *self = Self { good, earlier, failed, may_ask, ..Self::default() };
         checked
     }
 
@@ -402,6 +414,15 @@ mod tests {
             log.used(Some(1), at(25 * 60 + 1), How::AsUsual).is_err()
                 && log.used(None, hours(25), How::AsUsual).is_ok()
         );
+    }
+
+    #[test]
+    fn a_failure_of_dns_is_an_excuse_for_a_while() {
+        let mut log = DnsLog::default();
+        assert!(!log.keeps_from_asking(START));
+        log.asked(DnsSaid::Failed, START).unwrap();
+        log.asked(DnsSaid::Found(1, HOUR), at(1)).unwrap();
+        assert!(log.keeps_from_asking(at(70)) && !log.keeps_from_asking(at(71)));
     }
 
     #[test]

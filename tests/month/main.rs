@@ -257,7 +257,7 @@ fn check_use(
     let own = About::Address(Role::Server);
     let log = state.well_known.get(&number).cloned().unwrap_or_default();
     let checked = match version {
-        Some(version) => log.used(version, called, dns(state, own).failing),
+        Some(version) => log.used(version, called, dns(state, own).keeps_from_asking(called)),
         None if found.server_name().port().is_none() && state.nothing_forgotten => {
             log.unused(called)
         }
