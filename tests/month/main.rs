@@ -3,7 +3,9 @@
 //!
 //! What may be asked when, and used until when, is worked out beside it from what the world said
 //! (`checks`), and what callers get is compared with what is true and with what a cache with one
-//! lifetime would have given them (`naive`). `MONTH_SEED` and `MONTH_CALLS` make it another or a
+//! lifetime would have given them (`naive`). An answer is wrong if it leads elsewhere than the
+//! server's administrator wants right now, however well it may be explained. Hosts have IPv4 addresses
+//! only, which halves the questions. `MONTH_SEED` and `MONTH_CALLS` make it another or a
 //! longer one; `cargo test --all-features --test month -- --nocapture` prints the totals.
 #![cfg(feature = "resolver")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]

@@ -89,7 +89,7 @@ impl Net {
         }
         let records = match (said, about) {
             (DnsSaid::Failed, _) => return DnsAnswer::failed(DnsFailure::ServFail),
-            // Not said, for nothing is.
+            // Nobody is told so: it stands for silence.
             (DnsSaid::Silent, _) => return DnsAnswer::failed(DnsFailure::Timeout),
             (DnsSaid::None(ttl), _) => {
                 return DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(ttl) };

@@ -38,7 +38,7 @@ impl Totals {
     }
 }
 
-/// An answer or a failure that is of this discovery's own making.
+/// Whether an error says what is wrong with the world: no adapter failed, and nothing was too busy.
 pub(crate) fn is_typed(error: &ResolveError) -> bool {
     matches!(error.kind(), "no_addresses" | "deadline_exceeded")
 }

@@ -124,7 +124,7 @@ pub(crate) struct World {
     own_down: bool,
 }
 
-/// The host that is not there any more after each change of the document, its number and role.
+/// The number of the server that a host belongs to, and what the host is there for.
 pub(crate) fn parse(host: &DnsName) -> (u32, Role) {
     let label = host.as_str().strip_suffix(".example").unwrap();
     let (role, rest) = label.split_at(1);
