@@ -339,7 +339,7 @@ fn a_month_in_little_memory() {
         servers: 2_000,
         calls: 15_000,
         targets: 12,
-        well_known: 50,
+        well_known: 25,
         dns: 40,
         nothing_forgotten: false,
     };
