@@ -156,7 +156,8 @@ impl Inner {
                     return Some(settled.after(Some(&earlier)));
                 }
                 Output::Ask(Question::Dns { token, question }) => {
-                    let last = self.memory.earlier_dns(&question)?;
+                    let holding = self.memory.dns(&question, now.monotonic, Use::Holding);
+                    let last = holding.or_else(|| self.memory.earlier_dns(&question))?;
                     let (part, age) = (
                         last.standing_in(now.monotonic, &self.config)?,
                         now.monotonic.since(last.obtained()),
@@ -164,7 +165,8 @@ impl Inner {
                     machine.handle_dns_part(token, Arc::new(part), Source::Memory { age }, now);
                 }
                 Output::Ask(Question::WellKnown { token, host }) => {
-                    let last = self.memory.earlier_well_known(&host)?;
+                    let holding = self.memory.well_known(&host, now.monotonic, Use::Holding);
+                    let last = holding.or_else(|| self.memory.earlier_well_known(&host))?;
                     let age = now.monotonic.since(last.answer.fetched().monotonic);
                     let answer = last.answer.standing_in(now, &self.config)?;
                     let source = Source::Memory { age };

@@ -11,7 +11,7 @@ use tracing::{Instrument, debug, debug_span};
 use super::Inner;
 use super::drive::{Answer, BrokenOff, drive};
 use super::flights::Joined;
-use super::memory::{Epoch, Known, LookedUp, Use};
+use super::memory::{Epoch, Known, LookedUp, Part, Use};
 use super::settled::Due;
 use super::traits::BoxFuture;
 use crate::core::discovery::Question;
@@ -109,10 +109,15 @@ impl Inner {
                 let age = now.since(part.obtained());
                 Box::pin(ready(Ok((part, Source::Memory { age }))))
             }
-            Ok(Joined::Landing(passenger)) => Box::pin(passenger.map(|part| match part {
-                Ok(part) => Ok((part, Source::Asked)),
-                Err(_) => Err(BrokenOff::Adapter),
-            })),
+            Ok(Joined::Landing(passenger)) => {
+                let (inner, question) = (Arc::clone(self), question.clone());
+                Box::pin(passenger.map(move |part| {
+                    let part = part.map_err(|_| BrokenOff::Adapter)?;
+                    let now = inner.runtime.now().monotonic;
+                    let held = || inner.memory.dns(&question, now, Use::Holding);
+                    Ok(or_what_holds((part, Source::Asked), held, now))
+                }))
+            }
             Err(too_many) => Box::pin(ready(Err(too_many.into()))),
         }
     }
@@ -183,7 +188,13 @@ impl Inner {
                 (known, Source::Memory { age })
             }))),
             Ok(Joined::Landing(passenger)) => {
-                Box::pin(passenger.map(|found| found.unwrap_or(Err(BrokenOff::Adapter))))
+                let (inner, host) = (Arc::clone(self), host.clone());
+                Box::pin(passenger.map(move |found| {
+                    let known = found.unwrap_or(Err(BrokenOff::Adapter))?;
+                    let now = inner.runtime.now().monotonic;
+                    let held = || inner.memory.well_known(&host, now, Use::Holding);
+                    Ok(or_what_holds(known, held, now))
+                }))
             }
             Err(too_many) => Box::pin(ready(Err(too_many.into()))),
         }
@@ -267,5 +278,21 @@ impl Inner {
             Err(failure) => debug!(%failure, "no valid well-known"),
         }
         Ok(LookedUp { answer: Arc::new(answer), lookup: Some(Arc::new(machine.report())) })
+    }
+}
+
+/// What came of a question; what is remembered, if it failed and that holds still.
+fn or_what_holds<P: Part>(
+    (found, source): (Arc<P>, Source),
+    held: impl FnOnce() -> Option<Arc<P>>,
+    now: Monotonic,
+) -> (Arc<P>, Source) {
+    let held = if found.is_failure() { held() } else { None };
+    match held.filter(|held| !held.is_failure()) {
+        Some(held) => {
+            let age = now.since(held.obtained());
+            (held, Source::Memory { age })
+        }
+        None => (found, source),
     }
 }

@@ -5,6 +5,7 @@
 
 mod abandoned;
 mod busy;
+mod days;
 mod feedback;
 mod interleavings;
 mod kept;

@@ -170,3 +170,46 @@ fn a_target_that_never_ends_is_never_renewed() {
     }
     assert_eq!(bench.asked(), [""; 0]);
 }
+
+/// The addresses end while the document, which has a while to go, is being renewed.
+#[test]
+fn whoever_joins_a_renewal_that_fails_gets_what_still_holds() {
+    let hour = [("cache-control", "max-age=3600")];
+    let document = r#"{"m.server":"m.example"}"#;
+    let bench = Bench::new(delegated().page(&URL[4..], 200, &hour, document));
+    bench.resolve("a.example").unwrap();
+    // Until the document is nearly due.
+    for _ in 0..47 {
+        bench.pass(seconds(60));
+        bench.resolve("a.example").unwrap();
+    }
+    bench.network.change(|internet| {
+        let gone = internet.page(&URL[4..], 404, &[], "");
+        gone.after(URL, seconds(5)).never("A t.example")
+    });
+    let last = bench.resolve("a.example").unwrap();
+    bench.pass(last.lifetime().unwrap().saturating_sub(seconds(3)));
+    assert_eq!(bench.resolve("a.example").unwrap().provenance(), Provenance::Cached);
+    bench.pass(seconds(4));
+    let found = bench.resolve("a.example").unwrap();
+    assert_eq!((found.step(), found.degraded()), (Step::DelegatedSrv, None), "{found}");
+}
+
+/// That there are no SRV records ends while this is being asked for again.
+#[test]
+fn no_renewal_that_fails_takes_the_place_of_what_holds() {
+    let none = matrix_delegation::NoRecord::NoData;
+    let srv = "SRV _matrix-fed._tcp.a.example";
+    let internet = Internet::new().host_for("a.example", &["192.0.2.1"], seconds(730));
+    let bench = Bench::new(internet.none(srv, none).page(&URL[4..], 404, &[], ""));
+    bench.resolve("a.example").unwrap();
+    // Told that there are none for 900 s, it asks again after 720 s.
+    bench.network.change(|internet| {
+        internet.fails(srv, DnsFailure::ServFail).after(srv, seconds(4)).never("A a.example")
+    });
+    bench.pass(seconds(728));
+    assert_eq!(bench.resolve("a.example").unwrap().provenance(), Provenance::Cached);
+    bench.pass(seconds(3));
+    let found = bench.resolve("a.example").unwrap();
+    assert_eq!((found.step(), found.degraded()), (Step::DefaultPort, None), "{found}");
+}

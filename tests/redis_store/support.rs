@@ -59,7 +59,8 @@ impl Worker {
         let network = Network::on_runtime(internet(), Arc::new(TokioRuntime::current()));
         let mut config = documentation_allowed(Config::default());
         config.time.store = limit;
-        let resolver = network.builder(Config::default()).config(config).store(Arc::new(store)).build();
+        let resolver =
+            network.builder(Config::default()).config(config).store(Arc::new(store)).build();
         Self { network, resolver }
     }
 
