@@ -141,10 +141,14 @@ impl WellKnownAnswer {
     }
 
     /// The same for a resolution that cannot wait for it to be renewed: as it is while it holds, then
-    /// the last good answer, for as long as it may stand in; `None` if there is none.
+    /// the last good answer, for as long as it may stand in; `None` if there is none, or if a
+    /// permanent failure came after it, which was believed.
     pub fn standing_in(&self, now: Now, config: &Config) -> Option<Self> {
         if now.monotonic < self.until() {
             return Some(self.clone());
+        }
+        if self.result.as_ref().is_err_and(|failure| !failure.is_temporary()) {
+            return None;
         }
         let last_good = self.good_since(now, config.well_known.stale)?;
         Some(Self {
@@ -391,6 +395,50 @@ mod tests {
         assert!(matches!(in_use(48, 1), InUse::Nothing { degraded: true, .. }));
         assert!(matches!(in_use(50, 0), InUse::Nothing { degraded: true, .. }));
         assert!(matches!(in_use(50, 1), InUse::Nothing { degraded: false, .. }));
+    }
+
+    #[test]
+    fn one_that_ran_out_is_stood_in_for_by_the_last_good_one() {
+        let config = Config { well_known: plain(), ..Config::default() };
+        let good = answer(Ok(Freshness::For(HOUR)), at(0), None);
+        let stands_in = |answer: &WellKnownAnswer, seconds| {
+            let instead = answer.standing_in(at(seconds), &config)?;
+            match instead.in_use(at(seconds).monotonic, &config.well_known) {
+                InUse::Delegates { stale, .. } => Some(stale.map(|(failure, _)| failure.clone())),
+                InUse::Nothing { .. } => panic!("{instead:?}"),
+            }
+        };
+        let late = WellKnownFailure::TimedOut { limit: config.refresh.wait };
+        assert_eq!(stands_in(&good, 3599), Some(None));
+        assert_eq!(stands_in(&good, 3600), Some(Some(late.clone())));
+        assert_eq!(stands_in(&good, 48 * 3600), Some(Some(late.clone())));
+        assert_eq!(stands_in(&good, 48 * 3600 + 1), None);
+        // While a failure is kept, it is what it is; then the good one stands in for the next.
+        let failed = answer(Err(status(503)), at(7200), Some(&good));
+        assert_eq!(stands_in(&failed, 7200 + 119), Some(Some(status(503))));
+        assert_eq!(stands_in(&failed, 7200 + 120), Some(Some(late)));
+        let instead = failed.standing_in(at(7200 + 120), &config).unwrap();
+        assert_eq!((instead.failures(), instead.lifetime()), (1, config.dns.least));
+        assert_eq!(instead.fetched(), at(7200 + 120));
+        // What was believed to be gone is not brought back.
+        let gone = answer(Err(status(404)), at(7200), Some(&good));
+        assert!(gone.standing_in(at(7200 + 119), &config).is_some());
+        assert_eq!(gone.standing_in(at(7200 + 120), &config), None);
+        assert_eq!(answer(Err(status(503)), at(0), None).standing_in(at(120), &config), None);
+    }
+
+    #[test]
+    fn what_was_given_up_is_a_passing_failure() {
+        let config = Config { well_known: plain(), ..Config::default() };
+        let good = answer(Ok(Freshness::For(HOUR)), at(0), None);
+        let after = Duration::from_secs(3);
+        let given_up = WellKnownAnswer::abandoned(after, at(7200), Some(&good), &config, 7);
+        assert_eq!(given_up.result(), &Err(WellKnownFailure::Abandoned { after }));
+        assert_eq!((given_up.lifetime(), given_up.failures()), (2 * MINUTE, 1));
+        let in_use = given_up.in_use(at(7201).monotonic, &config.well_known);
+        assert!(matches!(in_use, InUse::Delegates { stale: Some(_), .. }));
+        let again = WellKnownAnswer::abandoned(after, at(7400), Some(&given_up), &config, 7);
+        assert_eq!((again.lifetime(), again.failures()), (4 * MINUTE, 2));
     }
 
     #[test]

@@ -10,11 +10,19 @@ use super::drive::{BrokenOff, Driven, drive};
 use super::flights::{Joined, TooMany};
 use super::memory::Use;
 use super::settled::{Due, Settled};
+use super::traits::BoxFuture;
+use crate::core::config::Speculation;
 use crate::core::discovery::{Discovery, Output, Question};
+use crate::core::dns::DnsQuestion;
+use crate::core::dns_part::DnsPart;
 use crate::core::error::ResolveError;
+use crate::core::host::Host;
 use crate::core::report::{Report, Source};
 use crate::core::server_name::ServerName;
 use crate::core::warning::Warning;
+
+/// An answer of DNS on its way, asked for before it is known to be needed.
+type Early = BoxFuture<'static, Result<(Arc<DnsPart>, Source), BrokenOff>>;
 
 /// How a discovery ended, for all who waited.
 #[derive(Debug)]
@@ -141,6 +149,42 @@ impl Inner {
     /// What is remembered of a name, made into a target although parts of it have run out; nothing
     /// if a part is missing or has run out too long ago. Nothing is asked.
     fn compose(&self, name: &ServerName) -> Option<Settled> {
+        self.compose_with(name, &mut |_| ())
+    }
+
+    /// Asks DNS again for what the last target rests on, where whether it still does is not known
+    /// before the well-known is: both then take their time at once, and one who does not wait for
+    /// the well-known gets addresses of now. They are to be held until the discovery ends.
+    fn ask_early(self: &Arc<Self>, name: &ServerName) -> Vec<Early> {
+        let Ok(Host::Dns(host)) = name.to_host() else { return Vec::new() };
+        let now = self.runtime.now().monotonic;
+        let mut early = Vec::new();
+        let known = self.memory.well_known(&host, now, Use::Holding).is_some();
+        if self.config.speculation == Speculation::Off || known {
+            return early;
+        }
+        let mut ask = |question: &DnsQuestion| early.push(self.dns(question, Use::Holding));
+        self.compose_with(name, &mut ask);
+        // Where the SRV records are too old to stand in, their targets were not come to.
+        let earlier = self.memory.earlier_target(name);
+        let endpoints = earlier.iter().flat_map(|earlier| earlier.target.endpoints());
+        for host in endpoints.filter_map(|it| it.host().as_dns()) {
+            for family in self.config.addresses.families() {
+                let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
+                if self.memory.dns(&question, now, Use::Holding).is_none() {
+                    ask(&question);
+                }
+            }
+        }
+        early
+    }
+
+    /// Tells `run_out` of each question to DNS whose answer does not hold any more.
+    fn compose_with(
+        &self,
+        name: &ServerName,
+        run_out: &mut dyn FnMut(&DnsQuestion),
+    ) -> Option<Settled> {
         let earlier = self.memory.earlier_target(name)?;
         let now = self.runtime.now();
         let config = Arc::clone(&self.unhurried);
@@ -157,6 +201,9 @@ impl Inner {
                 }
                 Output::Ask(Question::Dns { token, question }) => {
                     let holding = self.memory.dns(&question, now.monotonic, Use::Holding);
+                    if holding.is_none() {
+                        run_out(&question);
+                    }
                     let last = holding.or_else(|| self.memory.earlier_dns(&question))?;
                     let (part, age) = (
                         last.standing_in(now.monotonic, &self.config)?,
@@ -194,6 +241,7 @@ impl Inner {
         if let Some(earlier) = &earlier {
             machine = machine.with_last_step(earlier.target.step());
         }
+        let _early = if how == Use::Holding { self.ask_early(&name) } else { Vec::new() };
         let due = Arc::new(Due::never());
         let ask = |question| self.ask(question, how, &due);
         let driven = drive(&mut machine, &*self.runtime, ask).await;

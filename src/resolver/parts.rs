@@ -77,7 +77,7 @@ impl Inner {
     }
 
     /// The answer of DNS: remembered, under way, or asked for now.
-    fn dns(
+    pub(super) fn dns(
         self: &Arc<Self>,
         question: &DnsQuestion,
         how: Use,

@@ -213,3 +213,23 @@ fn no_renewal_that_fails_takes_the_place_of_what_holds() {
     let found = bench.resolve("a.example").unwrap();
     assert_eq!((found.step(), found.degraded()), (Step::DefaultPort, None), "{found}");
 }
+
+#[test]
+fn one_who_does_not_wait_for_the_document_gets_addresses_of_now() {
+    let bench = Bench::new(delegated());
+    bench.resolve("a.example").unwrap();
+    bench.pass(seconds(24 * 3600));
+    // The document does not come, and DNS says that its server has moved.
+    bench.network.change(|internet| internet.never(URL).host("t.example", &["192.0.2.44"]));
+    bench.asked();
+    let before = bench.network.time().now().monotonic;
+    let stale = bench.resolve("a.example").unwrap();
+    let waited = bench.network.time().now().monotonic.since(before);
+    assert_eq!((stale.provenance(), waited), (Provenance::Stale, Duration::from_millis(1800)));
+    let address = stale.endpoints()[0].addresses().next().unwrap();
+    assert_eq!(address.to_string(), "192.0.2.44:443");
+    let asked = bench.asked();
+    for question in ["SRV _matrix-fed._tcp.m.example", "A t.example", "AAAA t.example", URL] {
+        assert_eq!(asked.iter().filter(|it| *it == question).count(), 1, "{asked:?}");
+    }
+}
