@@ -24,12 +24,12 @@ fn each_counter_is_there_under_its_name() {
         }
         resolver.counters()
     });
-    let mut recorded = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
         let (_, key) = key.into_parts();
         let labels: Vec<String> = key.labels().map(|it| it.value().to_owned()).collect();
         let DebugValue::Counter(value) = value else { panic!("{key} is no counter") };
-        assert!(recorded.insert((key.name().to_owned(), labels), value).is_none());
+        assert!(seen.insert((key.name().to_owned(), labels), value).is_none());
     }
     let counters = serde_json::to_value(counters).unwrap();
     let Value::Object(counters) = counters else { panic!("{counters}") };
@@ -47,6 +47,6 @@ fn each_counter_is_there_under_its_name() {
             }
         }
     }
-    assert_eq!(recorded, expected);
+    assert_eq!(seen, expected);
     assert!(expected.values().filter(|value| **value > 0).count() > 6, "{expected:?}");
 }
