@@ -103,7 +103,13 @@ mod adapters;
 #[cfg(feature = "hickory")]
 pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 #[cfg(feature = "hyper")]
-pub use crate::adapters::hyper::{Dial, DialStream, HyperFetch, TcpDial};
+pub use crate::adapters::hyper::{
+    Dial, DialStream, HyperFetch, TcpDial,
+    connect::{
+        ConnectLimits, Connection, Connector,
+        failure::{ConnectAttempt, ConnectError, ConnectPhase},
+    },
+};
 #[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
 pub use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
 #[cfg(feature = "redis")]

@@ -27,22 +27,12 @@ pub(super) struct Failed {
 
 impl Failed {
     pub(super) fn new(kind: FetchFailureKind, detail: impl fmt::Display) -> Self {
-        let printable = |c: char| if c.is_control() { ' ' } else { c };
-        let detail = detail.to_string().chars().map(printable).take(DETAIL_CHARS).collect();
-        Self { kind, detail, asked: false }
+        Self { kind, detail: printable(&detail.to_string()), asked: false }
     }
 
     /// In the words of this error and of what caused it.
     pub(super) fn because(kind: FetchFailureKind, error: &(dyn Error + 'static)) -> Self {
-        let mut words: Vec<String> = Vec::new();
-        for cause in causes(error) {
-            let said = cause.to_string();
-            // Many errors repeat their cause.
-            if words.last().is_none_or(|last| !last.contains(&said)) {
-                words.push(said);
-            }
-        }
-        Self::new(kind, words.join(": "))
+        Self { kind, detail: in_words(error), asked: false }
     }
 
     /// It may be that the server has seen the request.
@@ -66,6 +56,23 @@ impl From<Failed> for FetchFailure {
     fn from(failed: Failed) -> Self {
         Self::new(failed.kind, failed.detail)
     }
+}
+
+/// The words of an error and of what caused it.
+pub(super) fn in_words(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for cause in causes(error) {
+        let said = cause.to_string();
+        // Many errors repeat their cause.
+        if words.last().is_none_or(|last| !last.contains(&said)) {
+            words.push(said);
+        }
+    }
+    printable(&words.join(": "))
+}
+
+fn printable(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DETAIL_CHARS).collect()
 }
 
 /// The error and its causes, those inside an [`io::Error`] too, which its `source` leaves out.

@@ -11,12 +11,19 @@ use super::attempt::Failed;
 use super::dial::DialStream;
 use crate::core::fetch::FetchFailureKind;
 
-/// The only protocol spoken here, by its registered name (RFC 7301 section 6).
-const ALPN: &[u8] = b"http/1.1";
+/// Protocols by their registered names (RFC 7301 section 6).
+pub(super) const HTTP_2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// The same configuration, offering HTTP/1.1 and nothing else.
 pub(super) fn for_http_1_1(mut config: ClientConfig) -> Arc<ClientConfig> {
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    Arc::new(config)
+}
+
+/// The same, offering HTTP/2 and, if that is not known, HTTP/1.1.
+pub(super) fn for_http(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
     Arc::new(config)
 }
 

@@ -1,0 +1,85 @@
+//! How attempts to connect ended.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::core::host::Host;
+use crate::core::server_name::ServerName;
+
+/// No endpoint of a server could be connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[error("no connection to {server_name}: {}", List(.attempts))]
+#[non_exhaustive]
+pub struct ConnectError {
+    /// The server.
+    pub server_name: ServerName,
+    /// Every attempt, in the order in which they ended.
+    pub attempts: Vec<ConnectAttempt>,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConnectAttempt {
+    /// The endpoint's host.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+    /// The address; `None` where the endpoint has none, or a proxy looks it up.
+    pub address: Option<SocketAddr>,
+    /// In which phase it failed.
+    pub phase: ConnectPhase,
+    /// Why, for people; may hold words of the other side's choice.
+    pub reason: String,
+}
+
+/// How far an attempt came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConnectPhase {
+    /// There was no address to connect to.
+    Address,
+    /// Connecting: refused, silent, unreachable.
+    Connect,
+    /// Agreeing on TLS.
+    Tls,
+    /// Checking the certificate: for another name, expired, of an issuer that is not trusted.
+    Certificate,
+}
+
+impl fmt::Display for ConnectPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Address => "address",
+            Self::Connect => "connect",
+            Self::Tls => "TLS",
+            Self::Certificate => "certificate",
+        })
+    }
+}
+
+impl fmt::Display for ConnectAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)?;
+        if let Some(address) = self.address {
+            write!(f, " at {address}")?;
+        }
+        write!(f, " ({}): {}", self.phase, self.reason)
+    }
+}
+
+struct List<'a>(&'a [ConnectAttempt]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, attempt) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "; " })?;
+            attempt.fmt(f)?;
+        }
+        if self.0.is_empty() { f.write_str("the time ran out") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,284 @@
+//! The way to a server: its endpoints in the order of a contact, the addresses of each side by side,
+//! TLS for the target's name.
+//!
+//! `race` connects to one endpoint, `failure` says how each attempt ended.
+
+pub(crate) mod failure;
+mod race;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use self::failure::{ConnectAttempt, ConnectError, ConnectPhase};
+use super::dial::{Dial, DialStream, TcpDial};
+use super::tls;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use super::{TlsSetupError, TrustedRoots};
+use crate::core::host::Host;
+use crate::core::srv::SplitMix64;
+use crate::core::target::{Attempts, DelegationTarget, Endpoint};
+use crate::resolver::Resolver;
+use crate::resolver::feedback::{ContactFailure, ContactFailureKind};
+use crate::resolver::resolution::Resolution;
+
+/// How long each phase of connecting may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ConnectLimits {
+    /// Connecting to one address. Default 5 s.
+    pub connect: Duration,
+    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
+    /// Default 250 ms.
+    pub attempt_delay: Duration,
+    /// The TLS handshake with one address. Default 5 s.
+    pub tls: Duration,
+    /// All of it, over every endpoint. Default 30 s.
+    pub total: Duration,
+}
+
+impl Default for ConnectLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            attempt_delay: Duration::from_millis(250),
+            tls: Duration::from_secs(5),
+            total: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Connects to servers that have been resolved.
+///
+/// Endpoints are tried in the order that SRV asks for, drawn anew for each contact; those that a
+/// [`Resolution`] says had failed come last. The addresses of one are tried side by side, the
+/// families taking turns, a quarter of a second apart (RFC 8305), each until TLS is agreed; the first
+/// that is there is taken and the others are dropped. Where every address of an endpoint refuses, is
+/// silent, fails TLS or shows a certificate that is not for the target, the next endpoint's turn has
+/// come. Only addresses of the target are connected to, which its policy has judged; SNI and the
+/// certificate check go by [`DelegationTarget::tls_name`] whatever the endpoint is called. HTTP/2 and
+/// HTTP/1.1 are offered (ALPN).
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use matrix_delegation::{Config, Connector, Resolver, TrustedRoots};
+///
+/// let resolver = Resolver::from_system(Config::default())?;
+/// let connector = Connector::with_roots(TrustedRoots::platform())?.reporting_to(resolver.clone());
+/// let found = resolver.resolve(&"matrix.org".parse()?).await?;
+/// let connection = connector.connect(&found).await?;
+/// println!("{connection}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connector {
+    tls: Arc<ClientConfig>,
+    dial: Arc<dyn Dial>,
+    limits: ConnectLimits,
+    resolver: Option<Resolver>,
+    contacts: Arc<AtomicU64>,
+}
+
+impl Connector {
+    /// With this TLS configuration, whatever its crypto provider, and [`TcpDial`].
+    ///
+    /// ALPN is set to `h2` and `http/1.1`; all else is left as it is.
+    pub fn new(tls: ClientConfig) -> Self {
+        Self {
+            tls: tls::for_http(tls),
+            dial: Arc::new(TcpDial),
+            limits: ConnectLimits::default(),
+            resolver: None,
+            contacts: Arc::default(),
+        }
+    }
+
+    /// Trusting these root certificates. Blocks while it reads the platform's, if they are among
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// If there are none, or one that was added cannot be read.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn with_roots(roots: TrustedRoots) -> Result<Self, TlsSetupError> {
+        roots.client_config().map(Self::new)
+    }
+
+    /// The same over streams that this opens.
+    #[must_use]
+    pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
+        self.dial = dial;
+        self
+    }
+
+    /// The same within these limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ConnectLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same, and this resolver hears of each endpoint that failed
+    /// ([`Resolver::report_failure`]).
+    #[must_use]
+    pub fn reporting_to(mut self, resolver: Resolver) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
+    /// Connects to a server; endpoints that had failed are tried last.
+    pub async fn connect(&self, found: &Resolution) -> Result<Connection, ConnectError> {
+        let seed = self.next_seed();
+        self.connect_in(found.attempts(seed), found.target(), seed).await
+    }
+
+    /// The same for a target that comes from elsewhere than a resolver.
+    pub async fn connect_to(&self, target: &DelegationTarget) -> Result<Connection, ConnectError> {
+        let seed = self.next_seed();
+        self.connect_in(target.attempts(seed), target, seed).await
+    }
+
+    pub(super) fn next_seed(&self) -> u64 {
+        // Neighbouring numbers would draw alike.
+        SplitMix64(self.contacts.fetch_add(1, Ordering::Relaxed)).next()
+    }
+
+    async fn connect_in(
+        &self,
+        endpoints: Attempts<'_>,
+        target: &DelegationTarget,
+        seed: u64,
+    ) -> Result<Connection, ConnectError> {
+        let end = Instant::now().checked_add(self.limits.total);
+        let mut attempts = Vec::new();
+        for endpoint in endpoints {
+            let before = attempts.len();
+            let race = race::race(self, target, endpoint, seed, end, &mut attempts);
+            if let Some((address, stream)) = race.await {
+                return Ok(Connection { address, endpoint: endpoint.clone(), stream, attempts });
+            }
+            if end.is_some_and(|end| end <= Instant::now()) {
+                break;
+            }
+            self.report(target, endpoint, attempts.get(before..).unwrap_or_default());
+        }
+        Err(ConnectError { server_name: target.server_name().clone(), attempts })
+    }
+
+    /// Tells the resolver of an endpoint that failed.
+    fn report(&self, target: &DelegationTarget, endpoint: &Endpoint, attempts: &[ConnectAttempt]) {
+        let Some(resolver) = &self.resolver else { return };
+        let wrong = attempts.iter().any(|attempt| attempt.phase == ConnectPhase::Certificate);
+        let kind = if wrong {
+            ContactFailureKind::WrongCertificate
+        } else {
+            ContactFailureKind::CouldNotConnect
+        };
+        resolver.report_failure(target, &ContactFailure::new(kind).at(endpoint));
+    }
+}
+
+/// A connection to a server, whose certificate is the target's: a stream of bytes.
+pub struct Connection {
+    address: Option<SocketAddr>,
+    endpoint: Endpoint,
+    stream: TlsStream<Box<dyn DialStream>>,
+    attempts: Vec<ConnectAttempt>,
+}
+
+impl Connection {
+    /// The address it leads to; `None` where a proxy looked the host up.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The endpoint it leads to.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether HTTP/2 was agreed on; otherwise it is HTTP/1.1.
+    pub fn is_http2(&self) -> bool {
+        self.stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2)
+    }
+
+    /// The attempts that failed before it.
+    pub fn failed_attempts(&self) -> &[ConnectAttempt] {
+        &self.attempts
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("address", &self.address)
+            .field("endpoint", &self.endpoint)
+            .field("http2", &self.is_http2())
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = if self.is_http2() { "HTTP/2" } else { "HTTP/1.1" };
+        write!(f, "{protocol} to {}", self.endpoint)?;
+        match (self.address, self.endpoint.host()) {
+            (Some(address), Host::Dns(_)) => write!(f, " at {address}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

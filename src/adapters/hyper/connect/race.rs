@@ -1,0 +1,133 @@
+//! The addresses of one endpoint, tried side by side until one has agreed on TLS.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use rustls_pki_types::ServerName as TlsName;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::failure::{ConnectAttempt, ConnectPhase};
+use super::{Connector, DialStream};
+use crate::adapters::hyper::attempt::{cause, in_words};
+use crate::core::target::{DelegationTarget, Endpoint, interleaved};
+
+type Secured = TlsStream<Box<dyn DialStream>>;
+/// Why an attempt failed, and in which phase.
+type Failed = (ConnectPhase, String);
+
+/// Connects to an endpoint; otherwise it says of each attempt how it failed.
+pub(super) async fn race(
+    connector: &Connector,
+    target: &DelegationTarget,
+    endpoint: &Endpoint,
+    seed: u64,
+    end: Option<Instant>,
+    attempts: &mut Vec<ConnectAttempt>,
+) -> Option<(Option<SocketAddr>, Secured)> {
+    let failed = |address, (phase, reason): Failed| ConnectAttempt {
+        host: endpoint.host().clone(),
+        port: endpoint.port(),
+        address,
+        phase,
+        reason,
+    };
+    let name = target.tls_name().to_owned();
+    if target.is_left_to_proxy() {
+        let host = endpoint.host().to_string();
+        let stream = connector.dial.dial_name(&host, endpoint.port());
+        return match attempt(connector, stream, name, end).await {
+            Ok(secured) => Some((None, secured)),
+            Err(why) => {
+                attempts.push(failed(None, why));
+                None
+            }
+        };
+    }
+    let addresses = rotated(endpoint, seed);
+    if addresses.is_empty() {
+        attempts.push(failed(None, (ConnectPhase::Address, "it has no address".to_owned())));
+    }
+    let mut waiting = addresses.into_iter();
+    let mut under_way = FuturesUnordered::new();
+    let begin = |address: SocketAddr| {
+        let (stream, name) = (connector.dial.dial(address), name.clone());
+        async move { (address, attempt(connector, stream, name, end).await) }
+    };
+    under_way.extend(waiting.next().map(begin));
+    // Ends: each turn ends an attempt or begins another, and there are so many addresses.
+    loop {
+        let beside = Instant::now().checked_add(connector.limits.attempt_delay);
+        let next = match beside.filter(|_| waiting.len() > 0) {
+            Some(beside) => timeout_at(beside, under_way.next()).await,
+            None => Ok(under_way.next().await),
+        };
+        match next {
+            Ok(Some((address, Ok(secured)))) => return Some((Some(address), secured)),
+            Ok(Some((address, Err(why)))) => attempts.push(failed(Some(address), why)),
+            Ok(None) if waiting.len() == 0 => return None,
+            Ok(None) | Err(_) => {}
+        }
+        under_way.extend(waiting.next().map(begin));
+    }
+}
+
+/// The addresses in an order for this contact: of each family another one first, or all contacts
+/// would go to the same; the families taking turns.
+fn rotated(endpoint: &Endpoint, seed: u64) -> Vec<SocketAddr> {
+    let mut all: Vec<IpAddr> = Vec::new();
+    for is_of_family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
+        let addresses = endpoint.addresses().map(|address| address.ip());
+        let mut family: Vec<IpAddr> = addresses.filter(is_of_family).collect();
+        if let Some(first) = seed.checked_rem(family.len() as u64) {
+            family.rotate_left(usize::try_from(first).unwrap_or(0));
+        }
+        all.append(&mut family);
+    }
+    interleaved(&all).map(|address| SocketAddr::new(address, endpoint.port())).collect()
+}
+
+/// Opens a stream and agrees on TLS over it.
+async fn attempt(
+    connector: &Connector,
+    stream: impl Future<Output = io::Result<Box<dyn DialStream>>>,
+    name: TlsName<'static>,
+    end: Option<Instant>,
+) -> Result<Secured, Failed> {
+    let limits = &connector.limits;
+    let stream = within(limits.connect, end, ConnectPhase::Connect, stream).await?;
+    let shaking_hands = TlsConnector::from(Arc::clone(&connector.tls)).connect(name, stream);
+    within(limits.tls, end, ConnectPhase::Tls, shaking_hands).await
+}
+
+/// What comes of it, if that is in time.
+async fn within<T>(
+    limit: Duration,
+    end: Option<Instant>,
+    phase: ConnectPhase,
+    future: impl Future<Output = io::Result<T>>,
+) -> Result<T, Failed> {
+    let at = [Instant::now().checked_add(limit), end].into_iter().flatten().min();
+    let said = match at {
+        Some(at) => timeout_at(at, future).await,
+        None => Ok(future.await),
+    };
+    match said {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            let refused = cause::<rustls::Error>(&error);
+            let certificate = matches!(refused, Some(rustls::Error::InvalidCertificate(_)));
+            let phase = if certificate { ConnectPhase::Certificate } else { phase };
+            Err((phase, in_words(&error)))
+        }
+        Err(_) if at == end => {
+            Err((phase, "not over before the time for all of it ran out".to_owned()))
+        }
+        Err(_) => Err((phase, format!("not over within {limit:?}"))),
+    }
+}
