@@ -105,6 +105,7 @@ pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 #[cfg(feature = "hyper")]
 pub use crate::adapters::hyper::{
     Dial, DialStream, HyperFetch, TcpDial,
+    client::{ClientLimits, FederationBody, FederationClient, InvalidRequest, RequestError},
     connect::{
         ConnectLimits, Connection, Connector,
         failure::{ConnectAttempt, ConnectError, ConnectPhase},

@@ -22,7 +22,7 @@ use crate::core::config::memory::Abandoned;
 /// What all passengers wait for. An error: the flight broke off.
 type Landed<V> = Shared<oneshot::Receiver<V>>;
 
-pub(super) struct Flights<K: Clone + Eq + Hash, V> {
+pub(crate) struct Flights<K: Clone + Eq + Hash, V> {
     limit: usize,
     abandoned: Abandoned,
     under_way: Mutex<UnderWay<K, V>>,
@@ -48,12 +48,12 @@ struct Flight<V> {
 
 /// There are too many flights already.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TooMany {
-    pub(super) limit: usize,
+pub(crate) struct TooMany {
+    pub(crate) limit: usize,
 }
 
 /// How a caller gets its value.
-pub(super) enum Joined<K: Clone + Eq + Hash, V> {
+pub(crate) enum Joined<K: Clone + Eq + Hash, V> {
     /// It was there.
     Known(V),
     /// It is under way.
@@ -61,7 +61,7 @@ pub(super) enum Joined<K: Clone + Eq + Hash, V> {
 }
 
 /// Waits for a flight to land. An error: it broke off.
-pub(super) struct Passenger<K: Clone + Eq + Hash, V> {
+pub(crate) struct Passenger<K: Clone + Eq + Hash, V> {
     landed: Landed<V>,
     flights: Arc<Flights<K, V>>,
     key: K,
@@ -70,7 +70,7 @@ pub(super) struct Passenger<K: Clone + Eq + Hash, V> {
 }
 
 /// The duty of a flight's task: to land. Dropped without landing, it fails the callers.
-pub(super) struct Pilot<K: Clone + Eq + Hash, V> {
+pub(crate) struct Pilot<K: Clone + Eq + Hash, V> {
     flights: Arc<Flights<K, V>>,
     key: K,
     number: u64,
@@ -78,7 +78,7 @@ pub(super) struct Pilot<K: Clone + Eq + Hash, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
-    pub(super) fn new(limit: usize, abandoned: Abandoned) -> Self {
+    pub(crate) fn new(limit: usize, abandoned: Abandoned) -> Self {
         let under_way = Mutex::new(UnderWay { flights: HashMap::new(), next: 0 });
         Self { limit, abandoned, under_way }
     }
@@ -87,7 +87,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
     ///
     /// `known` is asked under the lock, because a flight may have landed since the caller last
     /// looked; `stopped` is called under it, too, so that whoever comes next sees what it does.
-    pub(super) fn join<F>(
+    pub(crate) fn join<F>(
         self: &Arc<Self>,
         key: &K,
         runtime: &dyn Runtime,
@@ -156,19 +156,19 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
     }
 
     /// How many are under way.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().flights.len()
     }
 }
 
 impl<K: Clone + Eq + Hash, V> Passenger<K, V> {
     /// Whether the flight was started for it.
-    pub(super) const fn is_first(&self) -> bool {
+    pub(crate) const fn is_first(&self) -> bool {
         self.first
     }
 
     /// Leaves the flight, which goes on whoever else leaves it.
-    pub(super) fn detach(self) {
+    pub(crate) fn detach(self) {
         let mut under_way = self.flights.lock();
         if let Some(flight) = Flights::under_way(&mut under_way, &self.key, self.number) {
             flight.detached = true;
@@ -211,7 +211,7 @@ impl<K: Clone + Eq + Hash + Unpin, V: Clone> Future for Passenger<K, V> {
 impl<K: Clone + Eq + Hash, V> Pilot<K, V> {
     /// Ends the flight. What was found must have been remembered before, so that nobody starts the
     /// next one in between.
-    pub(super) fn land(mut self, value: V) {
+    pub(crate) fn land(mut self, value: V) {
         if let Some(landing) = self.landing.take() {
             drop(landing.send(value));
         }

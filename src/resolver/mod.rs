@@ -16,7 +16,7 @@ mod discoveries;
 mod drive;
 pub(crate) mod entry;
 pub(crate) mod feedback;
-mod flights;
+pub(crate) mod flights;
 mod memory;
 mod parts;
 mod queue;

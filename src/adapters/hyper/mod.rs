@@ -5,6 +5,7 @@
 //! reads the environment but the look-up of the platform's root certificates.
 
 mod attempt;
+pub(crate) mod client;
 pub(crate) mod connect;
 mod dial;
 mod dials;

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::adapters::hyper::attempt::in_words;
 use crate::core::host::Host;
 use crate::core::server_name::ServerName;
+use crate::core::target::{DelegationTarget, Endpoint};
 
 /// No endpoint of a server could be connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -49,6 +51,27 @@ pub enum ConnectPhase {
     Tls,
     /// Checking the certificate: for another name, expired, of an issuer that is not trusted.
     Certificate,
+    /// Agreeing on HTTP.
+    Http,
+}
+
+impl ConnectError {
+    /// A connection came about, but no HTTP over it.
+    pub(in crate::adapters::hyper) fn of_http(
+        target: &DelegationTarget,
+        endpoint: &Endpoint,
+        address: Option<SocketAddr>,
+        error: &hyper::Error,
+    ) -> Self {
+        let attempt = ConnectAttempt {
+            host: endpoint.host().clone(),
+            port: endpoint.port(),
+            address,
+            phase: ConnectPhase::Http,
+            reason: in_words(error),
+        };
+        Self { server_name: target.server_name().clone(), attempts: vec![attempt] }
+    }
 }
 
 impl fmt::Display for ConnectPhase {
@@ -58,6 +81,7 @@ impl fmt::Display for ConnectPhase {
             Self::Connect => "connect",
             Self::Tls => "TLS",
             Self::Certificate => "certificate",
+            Self::Http => "HTTP",
         })
     }
 }
