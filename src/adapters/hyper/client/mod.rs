@@ -213,7 +213,7 @@ impl Inner {
             }
             match self.pool.send(key, sender, request).await {
                 Sent::Response(response) => return Ok(response.map(FederationBody)),
-                Sent::NotSent(unsent) => request = *unsent,
+                Sent::Unsent(unsent) => request = *unsent,
                 Sent::Failed { address, source } => {
                     let (server_name, reason) = (name.clone(), in_words(&source));
                     return Err(RequestError::Exchange { server_name, address, reason, source });

@@ -69,7 +69,7 @@ pub(super) enum Sender {
 pub(super) enum Sent {
     Response(Response<Incoming>),
     /// It is as good as before.
-    NotSent(Box<Request<Outgoing>>),
+    Unsent(Box<Request<Outgoing>>),
     Failed {
         address: Option<SocketAddr>,
         source: hyper::Error,
@@ -239,7 +239,7 @@ impl Pool {
             },
             Sender::Http2(mut sender) => {
                 if sender.ready().await.is_err() {
-                    return Sent::NotSent(Box::new(request));
+                    return Sent::Unsent(Box::new(request));
                 }
                 match sender.try_send_request(request).await {
                     Ok(response) => return Sent::Response(response),
@@ -249,7 +249,7 @@ impl Pool {
         };
         let mut failed = failed;
         match failed.take_message() {
-            Some(request) => Sent::NotSent(Box::new(request)),
+            Some(request) => Sent::Unsent(Box::new(request)),
             None => Sent::Failed { address: key.address(), source: failed.into_error() },
         }
     }

@@ -1,0 +1,124 @@
+//! A server that speaks HTTP/1.1 and HTTP/2 and remembers what it was asked.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use http::header::{HOST, LOCATION};
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) version: Version,
+    /// Of HTTP/2.
+    pub(crate) authority: Option<String>,
+    /// All of them.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) path: String,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) body: String,
+}
+
+#[derive(Clone)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    /// What requests for `/wait` wait for.
+    pub(crate) gate: Arc<Semaphore>,
+}
+
+impl Peer {
+    pub(crate) async fn new(config: ServerConfig) -> Self {
+        Self::at("127.0.0.1:0", config).await
+    }
+
+    /// One that speaks HTTP/1.1 alone.
+    pub(crate) async fn http1(mut config: ServerConfig) -> Self {
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self::new(config).await
+    }
+
+    pub(crate) async fn at(address: &str, config: ServerConfig) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let peer = Self {
+            address: listener.local_addr().unwrap(),
+            accepted: Arc::default(),
+            asked: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        };
+        let serving = peer.clone();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (peer, acceptor) = (serving.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    peer.accepted.fetch_add(1, Ordering::Relaxed);
+                    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let stream = TokioIo::new(stream);
+                    let service = service_fn(move |request| {
+                        let peer = peer.clone();
+                        async move { Ok::<_, Infallible>(peer.answer(request).await) }
+                    });
+                    if http2 {
+                        let builder =
+                            hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                        let _ = builder.serve_connection(stream, service).await;
+                    } else {
+                        let builder = hyper::server::conn::http1::Builder::new();
+                        let _ = builder.serve_connection(stream, service).await;
+                    }
+                });
+            }
+        });
+        peer
+    }
+
+    /// Connections over which TLS was agreed on.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map(|it| it.to_bytes()).unwrap_or_default();
+        let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
+        let path = head.uri.path_and_query().unwrap().to_string();
+        self.asked.lock().unwrap().push(Asked {
+            version: head.version,
+            authority: head.uri.authority().map(ToString::to_string),
+            hosts: head.headers.get_all(HOST).iter().map(text).collect(),
+            path: path.clone(),
+            user_agent: head.headers.get(http::header::USER_AGENT).map(text),
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        });
+        let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+        match path.as_str() {
+            "/redirect" => {
+                *response.status_mut() = StatusCode::FOUND;
+                response.headers_mut().insert(LOCATION, "https://evil.example/".parse().unwrap());
+            }
+            "/close" => {
+                response.headers_mut().insert("connection", "close".parse().unwrap());
+            }
+            "/wait" => self.gate.acquire().await.unwrap().forget(),
+            _ => {}
+        }
+        response
+    }
+}
