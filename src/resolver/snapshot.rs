@@ -12,7 +12,7 @@ use crate::core::well_known_record::WellKnownRecord;
 /// It is versioned, holds absolute times, and is to be written in a format that says what its fields
 /// are, such as JSON. DNS answers and targets are not part of it: DNS is asked anew, and the address
 /// policy of then judges.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     version: u32,
     well_known: Vec<Entry>,
@@ -58,6 +58,13 @@ pub struct Restored {
     pub passed_over: usize,
     /// Dropped: unreadable, of another version, from the future or too old.
     pub dropped: usize,
+}
+
+impl Default for Snapshot {
+    /// Of a resolver that remembers nothing.
+    fn default() -> Self {
+        Self::new(std::iter::empty())
+    }
 }
 
 impl Snapshot {

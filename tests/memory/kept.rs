@@ -111,6 +111,7 @@ fn a_corrupt_snapshot_is_an_error_that_loses_nothing() {
     for bad in ["{}", "[]", r#"{"version":1}"#, r#"{"version":"1","well_known":[]}"#] {
         assert!(serde_json::from_str::<Snapshot>(bad).is_err(), "{bad}");
     }
+    assert_eq!(bench.resolver.restore(&Snapshot::default()).unwrap().restored, 0);
     let other = read(&json!({"version": 2, "well_known": []}));
     assert_eq!(bench.resolver.restore(&other), Err(RestoreError::Version { found: 2 }));
     assert_eq!(bench.resolver.entries().collect::<Vec<_>>(), before);
