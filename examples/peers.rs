@@ -26,8 +26,8 @@ use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use ipnet::IpNet;
 use matrix_delegation::{
-    AddressPolicy, Config, HickoryDns, HyperFetch, Resolution, ResolveError, Resolver, ServerName,
-    Snapshot, TokioRuntime, TrustedRoots,
+    AddressPolicy, Config, HickoryDns, HyperFetch, Outcomes, Resolution, ResolveError, Resolver,
+    ServerName, Snapshot, TokioRuntime, TrustedRoots,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -117,6 +117,10 @@ fn names(path: &Path, done: &HashSet<String>) -> io::Result<(Vec<String>, usize)
         let mut line = Vec::new();
         if file.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
             return Ok((names, left_out));
+        }
+        if !line.ends_with(b"\n") {
+            // The rest of a line that is too long is no name by itself.
+            file.skip_until(b'\n')?;
         }
         let name = String::from_utf8_lossy(&line).trim().to_owned();
         if name.is_empty() || name.starts_with('#') {
@@ -222,7 +226,7 @@ async fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         *state.tally.entry(kind).or_default() += 1;
         state.done.insert(name);
         tried += 1;
-        if let Some(path) = options.state.as_ref().filter(|_| tried % WRITTEN_EVERY == 0) {
+        if let Some(path) = options.state.as_ref().filter(|_| tried.is_multiple_of(WRITTEN_EVERY)) {
             state.write(path, &resolver)?;
         }
     };
@@ -236,7 +240,7 @@ async fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
 }
 
 fn summary(state: &State, resolver: &Resolver, tried: usize, took: Duration, whole: bool) {
-    let rate = tried as f64 / took.as_secs_f64().max(0.001);
+    let rate = f64::from(u32::try_from(tried).unwrap_or(u32::MAX)) / took.as_secs_f64().max(0.001);
     let end = if whole { "" } else { " (interrupted)" };
     eprintln!("{tried} names in {:.1} s, {rate:.0} a second{end}", took.as_secs_f64());
     for (kind, count) in &state.tally {
@@ -245,7 +249,7 @@ fn summary(state: &State, resolver: &Resolver, tried: usize, took: Duration, who
     let counters = resolver.counters();
     let queries = counters.queries;
     let dns = [queries.a, queries.aaaa, queries.srv, queries.srv_deprecated];
-    let dns: u64 = dns.into_iter().map(|outcomes| outcomes.total()).sum();
+    let dns: u64 = dns.into_iter().map(Outcomes::total).sum();
     eprintln!("asked: {} well-knowns, {dns} questions of DNS", queries.well_known.total());
 }
 
