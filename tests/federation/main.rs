@@ -5,6 +5,7 @@
 
 mod client;
 mod connect;
+mod nginx;
 mod peer;
 #[path = "../hyper_fetch/server.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]

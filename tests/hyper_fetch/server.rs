@@ -60,10 +60,22 @@ impl Authority {
     }
 
     pub(crate) fn expired(&self) -> ServerConfig {
-        let mut params = CertificateParams::new([NAME.into()]).unwrap();
-        params.not_before = date_time_ymd(2001, 1, 1);
-        params.not_after = date_time_ymd(2002, 1, 1);
-        self.server_for(&params)
+        self.server_for(&expired(NAME))
+    }
+
+    /// Certificate and key for these names, in PEM.
+    pub(crate) fn pems(&self, names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        self.pems_for(&CertificateParams::new(names).unwrap())
+    }
+
+    pub(crate) fn expired_pems(&self, name: &str) -> (String, String) {
+        self.pems_for(&expired(name))
+    }
+
+    fn pems_for(&self, params: &CertificateParams) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
     pub(crate) fn named(&self, name: &str) -> ServerConfig {
@@ -100,6 +112,13 @@ impl Authority {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config
     }
+}
+
+fn expired(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new([name.into()]).unwrap();
+    params.not_before = date_time_ymd(2001, 1, 1);
+    params.not_after = date_time_ymd(2002, 1, 1);
+    params
 }
 
 /// What a server saw of one request.

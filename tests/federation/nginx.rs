@@ -1,0 +1,180 @@
+//! Against a real nginx: certificates that are right, for another name, expired and untrusted, on
+//! IPv4 and IPv6.
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use matrix_delegation::testing::Internet;
+use matrix_delegation::{ConnectPhase, FederationClient, RequestError};
+
+use super::server::{Authority, NAME, refusing};
+use super::{WATCHDOG, connector, delegated, found, resolver, watched};
+
+/// Where this is set, a missing nginx is an error.
+const DEMANDED: &str = "MATRIX_DELEGATION_DEMANDS_PROXIES";
+
+/// A site at the same port of both loopback addresses.
+struct Site {
+    port: u16,
+    certificate: String,
+    key: String,
+}
+
+impl Site {
+    fn new((certificate, key): (String, String)) -> Self {
+        // Free on both; another process may take it before nginx does, which the start notices.
+        let port = loop {
+            let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = taken.local_addr().unwrap().port();
+            if TcpListener::bind(("::1", port)).is_ok() {
+                break port;
+            }
+        };
+        Self { port, certificate, key }
+    }
+
+    fn at(&self, host: &str) -> SocketAddr {
+        format!("{host}:{}", self.port).parse().unwrap()
+    }
+}
+
+/// It ends with this value.
+struct Nginx {
+    child: Child,
+    directory: PathBuf,
+}
+
+impl Nginx {
+    fn start(sites: &[&Site]) -> Option<Self> {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("matrix-delegation-nginx-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory).unwrap();
+        let mut servers = String::new();
+        for site in sites {
+            let port = site.port;
+            fs::write(directory.join(format!("{port}.crt")), &site.certificate).unwrap();
+            fs::write(directory.join(format!("{port}.key")), &site.key).unwrap();
+            servers += &format!(
+                "server {{ listen 127.0.0.1:{port} ssl http2; listen [::1]:{port} ssl http2;
+                ssl_certificate {port}.crt; ssl_certificate_key {port}.key;
+                location = /_matrix/federation/v1/version {{ default_type application/json;
+                return 200 '{{\"port\":\"{port}\",\"host\":\"$http_host\",\"by\":\"$server_protocol\"}}'; }} }}\n"
+            );
+        }
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {kind};"))
+            .join(" ");
+        let configuration = format!(
+            "daemon off; master_process off; pid pid; error_log stderr; events {{}}
+            http {{ access_log off; {temporary}\n{servers} }}"
+        );
+        fs::write(directory.join("nginx.conf"), configuration).unwrap();
+        let child = Command::new("nginx")
+            .arg("-p")
+            .arg(&directory)
+            .args(["-c", "nginx.conf", "-e", "stderr"])
+            .stdin(Stdio::null())
+            .stderr(fs::File::create(directory.join("log")).unwrap())
+            .spawn();
+        let Ok(child) = child else {
+            assert!(
+                std::env::var_os(DEMANDED).is_none(),
+                "{DEMANDED} is set, and there is no nginx"
+            );
+            let notice = b"\nNOT TESTED: nginx is not installed\n\n";
+            std::io::stderr().write_all(notice).unwrap();
+            fs::remove_dir_all(&directory).unwrap();
+            return None;
+        };
+        let mut nginx = Self { child, directory };
+        let began = Instant::now();
+        for site in sites {
+            while TcpStream::connect(site.at("127.0.0.1")).is_err() {
+                let log = || fs::read_to_string(nginx.directory.join("log")).unwrap();
+                assert!(nginx.child.try_wait().unwrap().is_none(), "nginx ended: {}", log());
+                assert!(began.elapsed() < WATCHDOG, "nginx does not listen: {}", log());
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
+        Some(nginx)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+const VERSION: &str = "/_matrix/federation/v1/version";
+
+async fn version(client: &FederationClient, name: &str) -> Result<serde_json::Value, RequestError> {
+    let request = Request::get(VERSION).body(Empty::<Bytes>::new()).unwrap();
+    let response = watched(client.request(&name.parse().unwrap(), request)).await?;
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = watched(response.into_body().collect()).await.unwrap().to_bytes();
+    Ok(serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn each_certificate_gets_its_verdict_on_both_families() {
+    let authority = Authority::new();
+    let right = Site::new(authority.pems(&[NAME, "127.0.0.1", "::1"]));
+    let wrong = Site::new(authority.pems(&["other.example"]));
+    let expired = Site::new(authority.expired_pems(NAME));
+    let untrusted = Site::new(Authority::new().pems(&[NAME]));
+    let Some(_nginx) = Nginx::start(&[&right, &wrong, &expired, &untrusted]) else { return };
+
+    for host in ["127.0.0.1", "[::1]"] {
+        // One call, and the third endpoint answers: the first is dead, the second another's.
+        let (_held, dead) = refusing();
+        let resolver = resolver(delegated(&[dead, wrong.at(host), right.at(host)]));
+        let client = FederationClient::new(resolver.clone(), connector(&authority));
+        let said = version(&client, "a.example").await.unwrap();
+        assert_eq!(said["port"], right.port.to_string());
+        assert_eq!(said["by"], "HTTP/2.0");
+        // nginx has :authority in this variable, too.
+        assert_eq!(said["host"], NAME);
+        assert_eq!(resolver.counters().reports, 2);
+
+        // None is right: the error says of each what is wrong.
+        let peers = [dead, wrong.at(host), expired.at(host), untrusted.at(host)];
+        let resolver = super::resolver(delegated(&peers));
+        let client = FederationClient::new(resolver, connector(&authority));
+        let error = version(&client, "a.example").await.unwrap_err();
+        let RequestError::Connect(error) = error else { panic!("{error:?}") };
+        let phases: Vec<_> = error.attempts.iter().map(|it| (it.address, it.phase)).collect();
+        let certificate = ConnectPhase::Certificate;
+        assert_eq!(
+            phases,
+            [
+                (Some(dead), ConnectPhase::Connect),
+                (Some(wrong.at(host)), certificate),
+                (Some(expired.at(host)), certificate),
+                (Some(untrusted.at(host)), certificate)
+            ]
+        );
+        let shown = error.to_string();
+        for words in ["refused", "other.example", "expired", "UnknownIssuer"] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+
+        // A literal goes by the address in the certificate.
+        let resolver = super::resolver(Internet::new());
+        let target = found(&resolver, &right.at(host).to_string()).await;
+        let connection = watched(connector(&authority).connect(&target)).await.unwrap();
+        assert_eq!(connection.address(), Some(right.at(host)));
+    }
+}
