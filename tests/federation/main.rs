@@ -10,6 +10,7 @@ mod peer;
 #[path = "../hyper_fetch/server.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod server;
+mod synapse;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

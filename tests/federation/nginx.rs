@@ -22,14 +22,16 @@ use super::{WATCHDOG, connector, delegated, found, resolver, watched};
 const DEMANDED: &str = "MATRIX_DELEGATION_DEMANDS_PROXIES";
 
 /// A site at the same port of both loopback addresses.
-struct Site {
+pub(crate) struct Site {
     port: u16,
     certificate: String,
     key: String,
+    locations: String,
 }
 
 impl Site {
-    fn new((certificate, key): (String, String)) -> Self {
+    /// It answers the version, and who asked how.
+    pub(crate) fn new((certificate, key): (String, String)) -> Self {
         // Free on both; another process may take it before nginx does, which the start notices.
         let port = loop {
             let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -38,7 +40,21 @@ impl Site {
                 break port;
             }
         };
-        Self { port, certificate, key }
+        let locations = format!(
+            "location = {VERSION} {{ default_type application/json;
+             return 200 '{{\"port\":\"{port}\",\"host\":\"$http_host\",\"by\":\"$server_protocol\"}}'; }}"
+        );
+        Self { port, certificate, key, locations }
+    }
+
+    /// It answers as these directives say.
+    pub(crate) fn serving(mut self, locations: String) -> Self {
+        self.locations = locations;
+        self
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     fn at(&self, host: &str) -> SocketAddr {
@@ -47,13 +63,13 @@ impl Site {
 }
 
 /// It ends with this value.
-struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
     directory: PathBuf,
 }
 
 impl Nginx {
-    fn start(sites: &[&Site]) -> Option<Self> {
+    pub(crate) fn start(sites: &[&Site]) -> Option<Self> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("matrix-delegation-nginx-{}-{number}", std::process::id());
@@ -61,14 +77,12 @@ impl Nginx {
         fs::create_dir(&directory).unwrap();
         let mut servers = String::new();
         for site in sites {
-            let port = site.port;
+            let Site { port, locations, .. } = site;
             fs::write(directory.join(format!("{port}.crt")), &site.certificate).unwrap();
             fs::write(directory.join(format!("{port}.key")), &site.key).unwrap();
             servers += &format!(
                 "server {{ listen 127.0.0.1:{port} ssl http2; listen [::1]:{port} ssl http2;
-                ssl_certificate {port}.crt; ssl_certificate_key {port}.key;
-                location = /_matrix/federation/v1/version {{ default_type application/json;
-                return 200 '{{\"port\":\"{port}\",\"host\":\"$http_host\",\"by\":\"$server_protocol\"}}'; }} }}\n"
+                ssl_certificate {port}.crt; ssl_certificate_key {port}.key; {locations} }}\n"
             );
         }
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
