@@ -86,8 +86,8 @@ impl Settled {
     /// The hosts that it rests on, each once or more.
     pub(super) fn hosts(&self) -> impl Iterator<Item = DnsName> + '_ {
         let target = &self.target;
-        let names = [Some(target.server_name()), target.delegated()].into_iter().flatten();
-        let named = names.filter_map(|name| name.to_host().ok());
+        let both = [Some(target.server_name()), target.delegated()].into_iter().flatten();
+        let named = both.filter_map(|name| name.to_host().ok());
         let endpoints = target.endpoints().iter().map(|endpoint| endpoint.host().clone());
         named.chain(endpoints).filter_map(|host| host.as_dns().cloned())
     }
