@@ -84,7 +84,7 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
         same("/memory/waiting", json!(10_000)),
         same("/memory/per_destination", json!(16)),
         same("/memory/per_destination_waiting", json!(112)),
-        same("/memory/questions", json!(10_000)),
+        same("/memory/questions", json!(50_000)),
         same("/user_agent", json!(concat!("matrix-delegation/", env!("CARGO_PKG_VERSION")))),
     ]
 }

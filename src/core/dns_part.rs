@@ -117,14 +117,15 @@ impl DnsPart {
             return Some(self.clone());
         }
         let in_time = |until: Monotonic| now < until + config.dns.stale;
-        let last_good = self.good().filter(|good| in_time(good.until));
-        let answer = match (&*self.answer, &last_good) {
-            (DnsAnswer::Found { .. } | DnsAnswer::Failed { .. }, Some(_)) => {
-                Arc::new(DnsAnswer::failed(DnsFailure::Timeout))
+        let said = match &*self.answer {
+            DnsAnswer::None { .. } => {
+                Some(LastGood { records: Arc::clone(&self.answer), until: self.until() })
             }
-            (DnsAnswer::None { .. }, _) if in_time(self.until()) => Arc::clone(&self.answer),
-            _ => return None,
+            _ => self.good(),
         };
+        let last_good = Some(said.filter(|said| in_time(said.until))?);
+        // It is marked stale, as by a look-up that was not in time.
+        let answer = Arc::new(DnsAnswer::failed(DnsFailure::Timeout));
         let (lifetime, failures) = (config.dns.least, self.failures);
         Some(Self { answer, obtained: now, lifetime, failures, last_good })
     }

@@ -38,6 +38,8 @@ pub struct WellKnownAnswer {
 pub(crate) struct LastGood {
     pub(crate) document: WellKnown,
     pub(crate) fetched: Now,
+    /// How long it held, from then.
+    pub(crate) lifetime: Duration,
 }
 
 /// What a resolution goes by.
@@ -134,7 +136,11 @@ impl WellKnownAnswer {
     /// The good answer known at `now`, if it was fetched at most `within` ago.
     fn good_since(&self, now: Now, within: Duration) -> Option<LastGood> {
         match &self.result {
-            Ok(document) => Some(LastGood { document: document.clone(), fetched: self.fetched }),
+            Ok(document) => Some(LastGood {
+                document: document.clone(),
+                fetched: self.fetched,
+                lifetime: self.lifetime,
+            }),
             Err(_) => self.last_good.clone(),
         }
         .filter(|good| now.monotonic.since(good.fetched.monotonic) <= within)
@@ -203,6 +209,13 @@ impl WellKnownAnswer {
     /// How many of the failures in a row backed off.
     pub(crate) const fn backed_off(&self) -> u32 {
         self.backed_off
+    }
+
+    /// The good answer that is remembered beside a failure, as it was before that.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn before_failure(&self) -> Option<Self> {
+        let LastGood { document, fetched, lifetime } = self.last_good.clone()?;
+        Some(Self::restored(Ok(document), fetched, lifetime, 0, 0, None))
     }
 
     /// The good answer that is remembered beside a failure.

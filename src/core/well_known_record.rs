@@ -52,6 +52,7 @@ pub struct WellKnownRecord {
 struct Good {
     delegates: String,
     fetched: u64,
+    until: u64,
 }
 
 /// Why a record is not believed.
@@ -76,7 +77,7 @@ pub enum RecordError {
     /// It says both how it delegates and how it failed, or neither.
     #[error("the record has no outcome, or two")]
     Outcome,
-    /// It was fetched after now.
+    /// It was fetched after now, by more than clocks may differ: 5 s.
     #[error("the record is from the future")]
     FromTheFuture,
     /// It ends before it begins.
@@ -94,7 +95,6 @@ impl WellKnownRecord {
     /// The record of what is known of this host.
     pub fn new(host: &DnsName, answer: &WellKnownAnswer) -> Self {
         let fetched = millis(answer.fetched().wall);
-        let lifetime = u64::try_from(answer.lifetime().as_millis()).unwrap_or(u64::MAX);
         let result = answer.result();
         Self {
             version: Self::VERSION,
@@ -102,12 +102,13 @@ impl WellKnownRecord {
             delegates: result.as_ref().ok().map(|it| it.server().as_str().to_owned()),
             failed: result.as_ref().err().map(WellKnownFailure::class),
             fetched,
-            until: fetched.saturating_add(lifetime),
+            until: until(fetched, answer.lifetime()),
             failures: answer.failures(),
             backed_off: answer.backed_off(),
             last_good: answer.last_good().map(|good| Good {
                 delegates: good.document.server().as_str().to_owned(),
                 fetched: millis(good.fetched.wall),
+                until: until(millis(good.fetched.wall), good.lifetime),
             }),
         }
     }
@@ -131,8 +132,7 @@ impl WellKnownRecord {
         }
         let host: DnsName = self.host.parse().map_err(RecordError::Host)?;
         let fetched = at(self.fetched, now)?;
-        let lifetime = self.until.checked_sub(self.fetched).ok_or(RecordError::Backwards)?;
-        let lifetime = Duration::from_millis(lifetime);
+        let lifetime = span(self.fetched, self.until)?;
         let age = now.monotonic.since(fetched.monotonic);
         if age > lifetimes.stale {
             return Err(RecordError::TooOld);
@@ -140,9 +140,13 @@ impl WellKnownRecord {
         let (result, most) = match (&self.delegates, self.failed) {
             (Some(name), None) => (Ok(document(name)?), lifetimes.most),
             (None, Some(class)) => {
-                // What another policy refused is asked anew and judged by the present one.
-                let blocked = class == FailureClass::Blocked;
-                let most = if blocked { Duration::ZERO } else { lifetimes.retry_after_most };
+                let most = match class {
+                    // What another policy refused is asked anew and judged by the present one.
+                    FailureClass::Blocked => Duration::ZERO,
+                    FailureClass::Unavailable => lifetimes.retry_after_most,
+                    class if class.is_temporary() => lifetimes.temporary_most,
+                    _ => lifetimes.permanent,
+                };
                 (Err(WellKnownFailure::Recorded { class }), most)
             }
             _ => return Err(RecordError::Outcome),
@@ -150,9 +154,10 @@ impl WellKnownRecord {
         let last_good = match &self.last_good {
             Some(good) if result.is_err() => {
                 let document = document(&good.delegates)?;
+                let lifetime = span(good.fetched, good.until)?.min(lifetimes.most);
                 let fetched = at(good.fetched, now)?;
                 let age = now.monotonic.since(fetched.monotonic);
-                (age <= lifetimes.remembered).then_some(LastGood { document, fetched })
+                (age <= lifetimes.remembered).then_some(LastGood { document, fetched, lifetime })
             }
             _ => None,
         };
@@ -169,12 +174,27 @@ fn document(name: &str) -> Result<WellKnown, RecordError> {
     WellKnown::new(name).map_err(RecordError::Unresolvable)
 }
 
+fn until(fetched: u64, lifetime: Duration) -> u64 {
+    fetched.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn span(fetched: u64, until: u64) -> Result<Duration, RecordError> {
+    until.checked_sub(fetched).map(Duration::from_millis).ok_or(RecordError::Backwards)
+}
+
+/// How far the clock of another process may be ahead of ours: what it fetched since is of now.
+const SKEW: Duration = Duration::from_secs(5);
+
 /// A time on the wall clock, on both of ours.
 fn at(millis: u64, now: Now) -> Result<Now, RecordError> {
     let wall = SystemTime::UNIX_EPOCH
         .checked_add(Duration::from_millis(millis))
         .ok_or(RecordError::FromTheFuture)?;
-    let age = now.wall.duration_since(wall).map_err(|_| RecordError::FromTheFuture)?;
+    let age = match now.wall.duration_since(wall) {
+        Ok(age) => age,
+        Err(ahead) if ahead.duration() <= SKEW => return Ok(now),
+        Err(_) => return Err(RecordError::FromTheFuture),
+    };
     Ok(Now::new(now.monotonic.before(age), wall))
 }
 
@@ -295,7 +315,27 @@ mod tests {
         assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), 48 * HOUR);
         let mut record = written(&answer(Err(passing()), now(), None));
         record["until"] = u64::MAX.into();
-        assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), 24 * HOUR);
+        for (class, most) in [
+            ("refused", HOUR),
+            ("unavailable", 24 * HOUR),
+            ("not_found", HOUR),
+            ("no_address", HOUR),
+            ("timed_out", HOUR),
+        ] {
+            record["failed"] = class.into();
+            assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), most, "{class}");
+        }
+    }
+
+    #[test]
+    fn clocks_may_differ_a_little() {
+        let record = written(&answer(Ok(7200), now(), None));
+        let behind = |by: Duration| Now::new(now().monotonic, now().wall - by);
+        let then = behind(SKEW);
+        let (_, back) = restored(&record, then).unwrap();
+        assert_eq!((back.fetched(), back.lifetime()), (then, 2 * HOUR));
+        let then = behind(SKEW + Duration::from_millis(1));
+        assert_eq!(restored(&record, then), Err(RecordError::FromTheFuture));
     }
 
     #[test]
@@ -320,7 +360,7 @@ mod tests {
         assert_eq!(with(&good, "failed", "dns".into()), RecordError::Outcome);
         assert_eq!(with(&good, "delegates", serde_json::Value::Null), RecordError::Outcome);
         assert_eq!(with(&good, "until", (fetched - 1).into()), RecordError::Backwards);
-        let later = fetched + 3_600_001;
+        let later = fetched + 3_605_001;
         assert_eq!(with(&good, "fetched", later.into()), RecordError::FromTheFuture);
         assert_eq!(with(&good, "fetched", u64::MAX.into()), RecordError::FromTheFuture);
         for (field, value) in

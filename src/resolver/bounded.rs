@@ -123,10 +123,6 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
         self.cache.remove(key);
     }
 
-    pub(super) fn retain(&self, keeps: impl Fn(&K) -> bool) {
-        self.cache.retain(|key, _| keeps(key));
-    }
-
     /// Every entry. Nothing is locked while one is looked at.
     pub(super) fn iter(&self) -> impl Iterator<Item = (K, V)> {
         self.cache.iter().map(|(key, entry)| (key, entry.value))

@@ -49,19 +49,31 @@ struct InUse {
     users: usize,
 }
 
-/// A place at some destinations, to wait in or with a turn. Dropped, it is free again.
+/// A place at one destination, to wait in or with a turn. Dropped, it is free again.
 #[derive(Debug)]
 struct Place {
     destinations: Arc<Destinations>,
-    taken: Vec<Destination>,
+    at: Destination,
 }
 
-/// A turn at some destinations.
+/// A turn at one destination.
 #[derive(Debug)]
-pub(super) struct Turn {
-    _permits: Vec<OwnedSemaphorePermit>,
-    /// Dropped after the permits: the last to leave takes the semaphore along.
-    _place: Place,
+struct Turn {
+    _permit: OwnedSemaphorePermit,
+    /// Dropped after the permit: the last to leave takes the semaphore along.
+    place: Place,
+}
+
+/// Turns at some destinations.
+#[derive(Debug)]
+pub(super) struct Turns(Vec<Turn>);
+
+impl Turns {
+    /// Whether there is a turn at the destination of this address.
+    pub(super) fn allow(&self, address: &SocketAddr) -> bool {
+        let destination = Destination::from(address);
+        self.0.iter().any(|turn| turn.place.at == destination)
+    }
 }
 
 impl Destinations {
@@ -75,32 +87,62 @@ impl Destinations {
         }
     }
 
-    /// Waits for a turn at each of the destinations that these addresses belong to. An error: too
-    /// many wait already, or it took too long.
-    pub(super) async fn turn(
+    /// Takes a turn at each of the destinations of these addresses, as long as all of them are at
+    /// most half taken; else one turn, at the one with the fewest users, and waits for that. So
+    /// whoever lists addresses of others beside a silent one of his own takes no more than half of
+    /// their turns along, and nobody holds one turn while waiting for another. An error: too many
+    /// wait already, or it took too long.
+    pub(super) async fn turns(
         self: &Arc<Self>,
         addresses: &[SocketAddr],
         runtime: &dyn Runtime,
-    ) -> Result<Turn, TooMany> {
-        // Everybody goes by one order, so that no two wait for each other.
+    ) -> Result<Turns, TooMany> {
         let wanted: BTreeSet<Destination> = addresses.iter().map(Destination::from).collect();
-        let mut place = Place { destinations: Arc::clone(self), taken: Vec::new() };
-        let mut turns = Vec::with_capacity(wanted.len());
-        for destination in wanted {
-            turns.push(place.take(destination)?);
+        if wanted.is_empty() {
+            return Ok(Turns(Vec::new()));
         }
-        let permits = async {
-            let mut permits = Vec::with_capacity(turns.len());
-            for turn in turns {
-                permits.push(turn.acquire_owned().await.map_err(|_| self.too_many())?);
+        if wanted.len() == 1 || wanted.iter().all(|at| self.users(*at) < self.running.div_ceil(2)) {
+            let turns: Vec<Turn> = wanted.iter().filter_map(|at| self.turn_at_once(*at)).collect();
+            if !turns.is_empty() {
+                return Ok(Turns(turns));
             }
-            Ok(permits)
-        };
-        let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
-        match select(pin!(permits), overdue).await {
-            Either::Left((permits, _)) => Ok(Turn { _permits: permits?, _place: place }),
-            Either::Right(((), _)) => Err(self.too_many()),
         }
+        let least = wanted.into_iter().min_by_key(|at| self.users(*at));
+        let (place, semaphore) =
+            least.and_then(|at| self.place(at)).ok_or_else(|| self.too_many())?;
+        let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
+        match select(pin!(semaphore.acquire_owned()), overdue).await {
+            Either::Left((Ok(permit), _)) => Ok(Turns(vec![Turn { _permit: permit, place }])),
+            _ => Err(self.too_many()),
+        }
+    }
+
+    fn turn_at_once(self: &Arc<Self>, at: Destination) -> Option<Turn> {
+        let (place, semaphore) = self.place(at)?;
+        let permit = semaphore.try_acquire_owned().ok()?;
+        Some(Turn { _permit: permit, place })
+    }
+
+    fn users(&self, at: Destination) -> usize {
+        self.lock().get(&at).map_or(0, |there| there.users)
+    }
+
+    /// A place at a destination, if it has one left.
+    fn place(self: &Arc<Self>, at: Destination) -> Option<(Place, Arc<Semaphore>)> {
+        let mut in_use = self.lock();
+        let there = in_use
+            .entry(at)
+            .or_insert_with(|| InUse { turns: Arc::new(Semaphore::new(self.running)), users: 0 });
+        if there.users >= self.running.saturating_add(self.waiting) {
+            // With a limit of 0 it was made just now.
+            if there.users == 0 {
+                in_use.remove(&at);
+            }
+            return None;
+        }
+        there.users += 1;
+        let semaphore = Arc::clone(&there.turns);
+        Some((Place { destinations: Arc::clone(self), at }, semaphore))
     }
 
     fn too_many(&self) -> TooMany {
@@ -113,31 +155,13 @@ impl Destinations {
     }
 }
 
-impl Place {
-    fn take(&mut self, destination: Destination) -> Result<Arc<Semaphore>, TooMany> {
-        let all = &self.destinations;
-        let mut in_use = all.lock();
-        let there = in_use
-            .entry(destination)
-            .or_insert_with(|| InUse { turns: Arc::new(Semaphore::new(all.running)), users: 0 });
-        if there.users >= all.running.saturating_add(all.waiting) {
-            return Err(all.too_many());
-        }
-        there.users += 1;
-        self.taken.push(destination);
-        Ok(Arc::clone(&there.turns))
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
         let mut in_use = self.destinations.lock();
-        for destination in &self.taken {
-            if let Some(there) = in_use.get_mut(destination) {
-                there.users -= 1;
-                if there.users == 0 {
-                    in_use.remove(destination);
-                }
+        if let Some(there) = in_use.get_mut(&self.at) {
+            there.users -= 1;
+            if there.users == 0 {
+                in_use.remove(&self.at);
             }
         }
     }
@@ -164,15 +188,14 @@ mod tests {
     #[test]
     fn an_ipv4_address_is_one_and_so_is_a_network_of_64_bits() {
         let (all, time) = (destinations(1, 0), VirtualTime::new());
-        let turn = |of: &[&str]| all.turn(&addresses(of), &time).now_or_never().unwrap();
+        let turn = |of: &[&str]| all.turns(&addresses(of), &time).now_or_never().unwrap();
         let held = turn(&["192.0.2.1", "2001:db8:0:1::1", "2001:db8:0:1::2"]).unwrap();
+        assert_eq!(held.0.len(), 2);
         assert!(turn(&["192.0.2.2"]).is_ok());
         assert!(turn(&["2001:db8:0:2::1"]).is_ok());
         assert!(turn(&["192.0.2.1"]).is_err_and(|error| error.limit == 1));
         assert!(turn(&["::ffff:192.0.2.1"]).is_err());
-        assert!(turn(&["192.0.2.3", "2001:db8:0:1::3"]).is_err());
-        // What was taken on the way to a refusal is free again.
-        assert!(turn(&["192.0.2.3"]).is_ok());
+        assert!(turn(&["192.0.2.1", "2001:db8:0:1::3"]).is_err());
         assert_eq!(all.lock().len(), 2);
         drop(held);
         assert!(turn(&["192.0.2.1"]).is_ok());
@@ -180,14 +203,48 @@ mod tests {
     }
 
     #[test]
+    fn whoever_lists_addresses_of_others_takes_half_of_their_turns_at_most() {
+        let (all, time) = (destinations(4, 100), VirtualTime::new());
+        let turn = |of: &[&str]| all.turns(&addresses(of), &time).now_or_never();
+        let (silent, victim) = ("192.0.2.66", "192.0.2.1");
+        let [_, at_victim] = addresses(&[silent, victim])[..] else { panic!() };
+        let mut held: Vec<Turns> =
+            (0..4).map(|_| turn(&[silent, victim]).unwrap().unwrap()).collect();
+        let taken = held.iter().filter(|turns| turns.allow(&at_victim)).count();
+        assert_eq!((taken, held[2].0.len()), (3, 1));
+        held.pop();
+        // The one who has it is alone there, and done as soon as it answers.
+        assert!(turn(&[victim]).unwrap().is_ok());
+        let both = turn(&[victim, silent]).unwrap().unwrap();
+        assert_eq!(both.0.len(), 1);
+    }
+
+    #[test]
+    fn with_no_room_it_waits_at_the_one_with_fewest_users() {
+        let (all, time) = (destinations(1, 1), VirtualTime::new());
+        let there = addresses(&["192.0.2.1", "192.0.2.2"]);
+        let one = all.turns(&there[..1], &time).now_or_never().unwrap().unwrap();
+        let other = all.turns(&there[1..], &time).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(all.turns(&there, &time));
+        assert!((&mut second).now_or_never().is_none());
+        let mut third = Box::pin(all.turns(&there, &time));
+        assert!((&mut third).now_or_never().is_none());
+        assert!(all.turns(&there, &time).now_or_never().unwrap().is_err());
+        drop((one, other));
+        let [second, third] = [second, third].map(|it| it.now_or_never().unwrap().unwrap());
+        assert_eq!((second.0.len(), third.0.len()), (1, 1));
+        assert_ne!(second.allow(&there[0]), third.allow(&there[0]));
+    }
+
+    #[test]
     fn those_who_wait_are_served_in_turn_and_not_for_ever() {
         let (all, time) = (destinations(1, 2), VirtualTime::new());
         let there = addresses(&["192.0.2.1"]);
-        let held = all.turn(&there, &time).now_or_never().unwrap().unwrap();
-        let mut second = Box::pin(all.turn(&there, &time));
-        let mut third = Box::pin(all.turn(&there, &time));
+        let held = all.turns(&there, &time).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(all.turns(&there, &time));
+        let mut third = Box::pin(all.turns(&there, &time));
         assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
-        assert!(all.turn(&there, &time).now_or_never().unwrap().is_err());
+        assert!(all.turns(&there, &time).now_or_never().unwrap().is_err());
         drop(held);
         assert!((&mut third).now_or_never().is_none());
         let second = (&mut second).now_or_never().unwrap().unwrap();
@@ -198,16 +255,26 @@ mod tests {
     }
 
     #[test]
+    fn with_a_limit_of_none_there_is_none() {
+        let (all, time) = (destinations(0, 0), VirtualTime::new());
+        let there = addresses(&["192.0.2.1"]);
+        assert!(all.turns(&there, &time).now_or_never().unwrap().is_err());
+        assert!(all.lock().is_empty());
+        // Where a proxy is to look the host up, there is no address to count.
+        assert!(all.turns(&[], &time).now_or_never().unwrap().is_ok());
+    }
+
+    #[test]
     fn one_who_goes_away_leaves_the_place() {
         let (all, time) = (destinations(1, 1), VirtualTime::new());
         let there = addresses(&["192.0.2.1"]);
-        let held = all.turn(&there, &time).now_or_never().unwrap().unwrap();
-        let mut second = Box::pin(all.turn(&there, &time));
+        let held = all.turns(&there, &time).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(all.turns(&there, &time));
         assert!((&mut second).now_or_never().is_none());
         drop(second);
-        assert!(all.turn(&there, &time).now_or_never().is_none());
+        assert!(all.turns(&there, &time).now_or_never().is_none());
         drop(held);
-        assert!(all.turn(&there, &time).now_or_never().unwrap().is_ok());
+        assert!(all.turns(&there, &time).now_or_never().unwrap().is_ok());
         assert!(all.lock().is_empty());
     }
 }

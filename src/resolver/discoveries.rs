@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, debug, debug_span};
 
 use super::Inner;
 use super::drive::{BrokenOff, Driven, drive};
 use super::flights::{Joined, TooMany};
-use super::memory::Use;
+use super::memory::{Epoch, Use};
+use super::parts::Errand;
 use super::settled::{Due, Settled};
 use super::traits::BoxFuture;
 use crate::core::config::Speculation;
@@ -48,7 +50,13 @@ pub(super) struct Answered {
 impl Inner {
     /// Discovers a name for a caller who waits.
     pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Answered {
-        let mut passenger = match self.fly(name, Use::Holding) {
+        if self.asks_nothing(name) {
+            let begun = self.memory.epoch();
+            let explained = Arc::new(self.run(name.clone(), Use::Holding).await);
+            self.keep(begun, &explained);
+            return Answered { explained, remembered: false };
+        }
+        let mut passenger = match self.fly(name, Use::Holding, None) {
             Ok(Joined::Known(explained)) => return Answered { explained, remembered: true },
             Ok(Joined::Landing(passenger)) => passenger,
             Err(TooMany { limit }) => {
@@ -96,10 +104,8 @@ impl Inner {
 
     /// Renews a name in the background, if there is room for it.
     pub(super) fn renew(self: &Arc<Self>, name: &ServerName, how: Use) {
-        if !self.queue.is_free() {
-            return;
-        }
-        if let Ok(Joined::Landing(passenger)) = self.fly(name, how) {
+        let Some(turn) = self.queue.turn_at_once() else { return };
+        if let Ok(Joined::Landing(passenger)) = self.fly(name, how, Some(turn)) {
             if passenger.is_first() {
                 self.tally.renewals();
             }
@@ -112,6 +118,7 @@ impl Inner {
         self: &Arc<Self>,
         name: &ServerName,
         how: Use,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Joined<ServerName, Arc<Explained>>, TooMany> {
         self.discoveries.join(
             name,
@@ -127,23 +134,37 @@ impl Inner {
                 let begun = inner.memory.epoch();
                 let span = debug_span!("discovery", server_name = %name);
                 async move {
-                    let forget = inner.rules.forgets_name(&name);
-                    let explained = match inner.queue.turn(&*inner.runtime).await {
+                    let turn = match turn {
+                        Some(turn) => Ok(turn),
+                        None => inner.queue.turn(&*inner.runtime).await,
+                    };
+                    let explained = match turn {
                         Ok(_turn) => Arc::new(inner.run(name, how).await),
                         Err(TooMany { limit }) => {
                             Explained::broken_off(ResolveError::TooBusy { name, limit })
                         }
                     };
-                    if let Explained::Settled(settled) = &*explained
-                        && !forget
-                    {
-                        inner.memory.keep_target(begun, Arc::clone(settled));
-                    }
+                    inner.keep(begun, &explained);
                     pilot.land(explained);
                 }
                 .instrument(span)
             },
         )
+    }
+
+    /// Whether a name needs no question, and so no turn: a rule or the name itself says it all.
+    fn asks_nothing(&self, name: &ServerName) -> bool {
+        matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_))
+            || self.rules.target_of(name, self.runtime.now()).is_some()
+    }
+
+    /// Remembers how a discovery ended, unless a rule says to forget a host that it rests on.
+    fn keep(&self, begun: Epoch, explained: &Explained) {
+        if let Explained::Settled(settled) = explained
+            && !settled.hosts().any(|host| self.rules.forgets(&host))
+        {
+            self.memory.keep_target(begun, Arc::clone(settled));
+        }
     }
 
     /// What is remembered of a name, made into a target although parts of it have run out; nothing
@@ -242,8 +263,8 @@ impl Inner {
             machine = machine.with_last_step(earlier.target.step());
         }
         let _early = if how == Use::Holding { self.ask_early(&name) } else { Vec::new() };
-        let due = Arc::new(Due::never());
-        let ask = |question| self.ask(question, how, &due);
+        let errand = Arc::new(Errand::new(how));
+        let ask = |question| self.ask(question, &errand);
         let driven = drive(&mut machine, &*self.runtime, ask).await;
         let mut report = machine.report();
         if report.warnings.iter().any(|it| matches!(it, Warning::AddressBlocked { .. })) {
@@ -253,7 +274,7 @@ impl Inner {
             Ok(Driven { done: Ok(target), .. }) => {
                 debug!(%target, "resolved");
                 // What is asked still, for nobody, is not taken in any more.
-                let settled = Settled::new(target, Arc::new(report), due.so_far());
+                let settled = Settled::new(target, Arc::new(report), errand.due.so_far());
                 return Explained::Settled(Arc::new(settled.after(earlier.as_deref())));
             }
             // What the machine cannot know: that it went without an answer for want of room.

@@ -42,8 +42,8 @@ struct Flight<V> {
     /// Whether it goes on without passengers.
     detached: bool,
     stop: AbortHandle,
-    /// What is to be remembered of it if it is stopped.
-    stopped: Box<dyn FnOnce() + Send>,
+    /// What is to be remembered of it if it is stopped; called without a lock.
+    stopped: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// There are too many flights already.
@@ -86,7 +86,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
     /// Joins the flight of this key, or starts it.
     ///
     /// `known` is asked under the lock, because a flight may have landed since the caller last
-    /// looked; `stopped` is called under it, too, so that whoever comes next sees what it does.
+    /// looked; `stopped` is called before the flight ends, so that whoever starts the next one sees
+    /// what it does.
     pub(crate) fn join<F>(
         self: &Arc<Self>,
         key: &K,
@@ -120,7 +121,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
                 seats: 1,
                 detached: self.abandoned == Abandoned::Finish,
                 stop,
-                stopped: Box::new(stopped),
+                stopped: Some(Box::new(stopped)),
             };
             let passenger = self.passenger(key, &flight, true);
             under_way.flights.insert(key.clone(), flight);
@@ -155,6 +156,15 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
         under_way.flights.get_mut(key).filter(|flight| flight.number == number)
     }
 
+    /// Has those who come from now on start flights of their own. Who is in one lands as ever.
+    pub(crate) fn forget(&self, keys: impl Fn(&K) -> bool) {
+        let mut under_way = self.lock();
+        // What is dropped here may own what locks again.
+        let forgotten: Vec<_> = under_way.flights.extract_if(|key, _| keys(key)).collect();
+        drop(under_way);
+        drop(forgotten);
+    }
+
     /// How many are under way.
     pub(crate) fn len(&self) -> usize {
         self.lock().flights.len()
@@ -178,24 +188,30 @@ impl<K: Clone + Eq + Hash, V> Passenger<K, V> {
 
 impl<K: Clone + Eq + Hash, V> Drop for Passenger<K, V> {
     fn drop(&mut self) {
+        // The flight, if nobody is left in it.
+        let empty = |under_way: &mut UnderWay<K, V>| {
+            let flight = Flights::under_way(under_way, &self.key, self.number)?;
+            (flight.seats == 0 && !flight.detached).then(|| flight.stopped.take())
+        };
         let stopped = {
             let mut under_way = self.flights.lock();
-            let Some(flight) = Flights::under_way(&mut under_way, &self.key, self.number) else {
-                return;
-            };
-            flight.seats -= 1;
-            if flight.seats > 0 || flight.detached {
-                return;
+            if let Some(flight) = Flights::under_way(&mut under_way, &self.key, self.number) {
+                flight.seats -= 1;
             }
-            let flight = under_way.flights.remove(&self.key);
-            flight.map(|Flight { stop, stopped, .. }| {
-                stopped();
-                stop
-            })
+            empty(&mut under_way)
+        };
+        let Some(stopped) = stopped else { return };
+        if let Some(stopped) = stopped {
+            stopped();
+        }
+        // Somebody may have come meanwhile: the flight goes on.
+        let flight = {
+            let mut under_way = self.flights.lock();
+            empty(&mut under_way).and_then(|_| under_way.flights.remove(&self.key))
         };
         // Its task is woken to end, which may run code of the runtime's.
-        if let Some(stop) = stopped {
-            stop.abort();
+        if let Some(flight) = flight {
+            flight.stop.abort();
         }
     }
 }

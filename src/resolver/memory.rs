@@ -16,11 +16,10 @@
 //! | hit rate: undisturbed; in a scan; among spellings | 91.8; 92.3; 91.9 % | 91.2; 80.3; 91.1 % | 91.2; 80.5; 91.0 % |
 //! | an entry beyond key and value | 87 bytes | 220 bytes | 210 bytes |
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-
-use quick_cache::sync::Cache;
 
 use super::bounded::Bounded;
 use super::counters::Tally;
@@ -29,12 +28,12 @@ use super::settled::Settled;
 use super::size::Size;
 use crate::core::config::Config;
 use crate::core::config::memory::Refresh;
-use crate::core::dns::{DnsAnswer, DnsQuestion};
+use crate::core::dns::{DnsAnswer, DnsQuestion, Family, Service};
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
 use crate::core::report::{Source, WellKnownReport};
 use crate::core::server_name::ServerName;
-use crate::core::time::{Monotonic, Now, millis_since_epoch};
+use crate::core::time::{Monotonic, Now};
 use crate::core::well_known_answer::WellKnownAnswer;
 use crate::core::well_known_failure::WellKnownFailure;
 use crate::core::well_known_record::WellKnownRecord;
@@ -183,8 +182,8 @@ pub(super) enum Use {
     JustNow,
 }
 
-/// How often something was forgotten on request. What was begun before that is not remembered after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How often something was forgotten on request, when something else was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Epoch(u64);
 
 #[derive(Debug)]
@@ -197,10 +196,30 @@ pub(super) struct Memory {
     refresh: Refresh,
     /// How long what was asked for just now is so.
     apart: Duration,
-    /// When hosts were forgotten on request: what a store has of them from before is of no use.
-    forgotten: Cache<DnsName, SystemTime>,
-    /// When everything was, in milliseconds since the Unix epoch.
-    cleared: AtomicU64,
+    /// What was forgotten on request: what was begun or stored before that is of no use.
+    forgotten: Mutex<Forgotten>,
+}
+
+/// When something was forgotten on request.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    epoch: Epoch,
+    wall: SystemTime,
+}
+
+#[derive(Debug)]
+struct Forgotten {
+    hosts: HashMap<DnsName, Since>,
+    /// Everything.
+    all: Since,
+    /// How many hosts are kept in mind. With one more, it is as if everything had been forgotten.
+    most: usize,
+}
+
+impl Forgotten {
+    fn of(&self, host: &DnsName) -> impl Iterator<Item = &Since> {
+        self.hosts.get(host).into_iter().chain([&self.all])
+    }
 }
 
 impl Memory {
@@ -209,8 +228,11 @@ impl Memory {
         Self {
             epoch: AtomicU64::new(0),
             apart: config.feedback.apart,
-            forgotten: Cache::new(limits.well_known),
-            cleared: AtomicU64::new(0),
+            forgotten: Mutex::new(Forgotten {
+                hosts: HashMap::new(),
+                all: Since { epoch: Epoch(0), wall: SystemTime::UNIX_EPOCH },
+                most: limits.well_known.clamp(1000, 1_000_000),
+            }),
             refresh: config.refresh.clone(),
             targets: Bounded::new(limits.targets, limits.targets_bytes),
             well_known: Bounded::new(limits.well_known, limits.well_known_bytes),
@@ -240,18 +262,29 @@ impl Memory {
         self.targets.get(name)
     }
 
+    fn forgotten(&self) -> MutexGuard<'_, Forgotten> {
+        // Nothing in a critical section can leave it half-changed.
+        self.forgotten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what was begun then is of use still: its host was not forgotten since.
+    pub(super) fn is_current(&self, begun: Epoch, host: &DnsName) -> bool {
+        self.forgotten().of(host).all(|since| since.epoch <= begun)
+    }
+
     /// Remembers a target. One that is degraded or stale takes the place of none that holds and is
-    /// neither.
+    /// neither, unless the delegation itself is another.
     pub(super) fn keep_target(&self, begun: Epoch, settled: Arc<Settled>) {
-        if begun != self.epoch() {
-            return;
-        }
-        let decided = settled.target.decided().monotonic;
-        let better = self.target(settled.target.server_name(), decided);
-        if !settled.is_good() && better.is_some_and(|it| it.is_good()) {
+        if !settled.hosts().all(|host| self.is_current(begun, &host)) {
             return;
         }
         let name = settled.target.server_name().clone();
+        let decided = settled.target.decided().monotonic;
+        let better = self.target(&name, decided).filter(|it| it.is_good());
+        let better = better.is_some_and(|it| it.target.authority() == settled.target.authority());
+        if !settled.is_good() && better {
+            return;
+        }
         self.count(self.targets.insert(&name, settled));
     }
 
@@ -279,26 +312,52 @@ impl Memory {
         Some(Arc::clone(self.well_known.get(host)?.last()))
     }
 
-    pub(super) fn keep_well_known(&self, begun: Epoch, host: &DnsName, known: Arc<LookedUp>) {
-        if begun != self.epoch() {
-            return;
+    /// Remembers what became of a host, and says whether it is of use still. `how` it was asked for
+    /// says what a failure means.
+    pub(super) fn keep_well_known(
+        &self,
+        begun: Epoch,
+        host: &DnsName,
+        known: Arc<LookedUp>,
+        how: Use,
+    ) -> bool {
+        if !self.is_current(begun, host) {
+            return false;
         }
-        let kept = Kept::after(self.well_known.get(host), known);
+        let before = self.well_known.get(host);
+        let again = before.as_ref().and_then(|before| before.renewal.as_ref());
+        let gone = |it: &LookedUp| it.is_failure() && !it.is_temporary();
+        // Callers say that the answer leads nowhere, and the host has said twice that it is gone.
+        let believed = how == Use::JustNow && gone(&known) && again.is_some_and(|it| gone(it));
+        let kept = Kept::after(before.filter(|_| !believed), known);
         self.count(self.well_known.insert(host, kept));
+        true
     }
 
     /// Remembers what was kept elsewhere, unless it is older than what is known here, or than when
     /// it was to be forgotten.
-    pub(super) fn take_in(&self, begun: Epoch, host: &DnsName, known: LookedUp) -> bool {
-        let fetched = known.answer.fetched();
-        let forgotten = self.forgotten.get(host).is_some_and(|at| fetched.wall <= at)
-            || millis_since_epoch(fetched.wall) <= self.cleared.load(Ordering::Relaxed);
+    pub(super) fn take_in(
+        &self,
+        begun: Epoch,
+        host: &DnsName,
+        answer: WellKnownAnswer,
+        now: Now,
+    ) -> bool {
+        let fetched = answer.fetched();
+        // A time that lies ahead is of a clock that has been set back.
+        let stamps_hold = |since: &Since| since.wall <= now.wall && fetched.wall <= since.wall;
+        let forgotten = self.forgotten().of(host).any(stamps_hold);
         let here = self.earlier_well_known(host);
         let older = here.is_some_and(|it| fetched.monotonic <= it.answer.fetched().monotonic);
-        if forgotten || older {
+        if forgotten || older || !self.is_current(begun, host) {
             return false;
         }
-        self.keep_well_known(begun, host, Arc::new(known));
+        // The good answer that a failure to renew it was kept beside.
+        let good = answer.before_failure().filter(|good| now.monotonic < good.until());
+        let good = good.map(|good| Kept { part: Arc::new(LookedUp::kept(good)), renewal: None });
+        let before = good.or_else(|| self.well_known.get(host));
+        let kept = Kept::after(before, Arc::new(LookedUp::kept(answer)));
+        self.count(self.well_known.insert(host, kept));
         true
     }
 
@@ -318,15 +377,15 @@ impl Memory {
     }
 
     pub(super) fn keep_dns(&self, begun: Epoch, question: &DnsQuestion, part: Arc<DnsPart>) {
-        if begun != self.epoch() {
+        if !self.is_current(begun, question.host()) {
             return;
         }
         let kept = Kept::after(self.dns.get(question), part);
         self.count(self.dns.insert(question, kept));
     }
 
-    fn next_epoch(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+    fn next_epoch(&self) -> Epoch {
+        Epoch(self.epoch.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
     /// Everything, whether it holds or not.
@@ -348,22 +407,37 @@ impl Memory {
 
     /// Forgets a target.
     pub(super) fn forget_target(&self, name: &ServerName) {
-        self.next_epoch();
         self.targets.remove(name);
     }
 
     /// Forgets the parts that belong to a host.
     pub(super) fn forget_host(&self, host: &DnsName, now: SystemTime) {
-        self.next_epoch();
-        self.forgotten.insert(host.clone(), now);
+        let since = Since { epoch: self.next_epoch(), wall: now };
+        {
+            let mut forgotten = self.forgotten();
+            if forgotten.hosts.len() >= forgotten.most {
+                forgotten.hosts.clear();
+                forgotten.all = since;
+            }
+            forgotten.hosts.insert(host.clone(), since);
+        }
         self.well_known.remove(host);
-        self.dns.retain(|question| question.host() != host);
+        for family in [Family::V4, Family::V6] {
+            self.dns.remove(&DnsQuestion::Addresses { host: host.clone(), family });
+        }
+        for service in [Service::MatrixFed, Service::Matrix] {
+            self.dns.remove(&DnsQuestion::Srv { host: host.clone(), service });
+        }
     }
 
     /// Forgets everything.
     pub(super) fn clear(&self, now: SystemTime) {
-        self.next_epoch();
-        self.cleared.fetch_max(millis_since_epoch(now), Ordering::Relaxed);
+        let all = Since { epoch: self.next_epoch(), wall: now };
+        {
+            let mut forgotten = self.forgotten();
+            forgotten.hosts.clear();
+            forgotten.all = all;
+        }
         self.targets.clear();
         self.well_known.clear();
         self.dns.clear();
@@ -432,7 +506,12 @@ mod tests {
             let begun = memory.epoch();
             for n in 0..60 {
                 memory.keep_target(begun, spelt(&target, n));
-                memory.keep_well_known(begun, &host(n), Arc::new(looked_up(&internet)));
+                memory.keep_well_known(
+                    begun,
+                    &host(n),
+                    Arc::new(looked_up(&internet)),
+                    Use::Holding,
+                );
             }
             for n in 0..200 {
                 memory.keep_dns(begun, &question(n), Arc::new(srv(64)));

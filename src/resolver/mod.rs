@@ -5,7 +5,8 @@
 //! (`queue`) and by one flight (`flights`); `drive` runs a machine of the core for each; `parts`
 //! answers its questions, at most so many to one of the `destinations` at a time; `memory` keeps
 //! parts and `settled` targets, in maps that are `bounded` by entries and by `size`. What callers get is a `resolution`; what they may look into is
-//! `entry`, `snapshot` and `counters`; what they say of it is `feedback`.
+//! `entry`, `snapshot` and `counters`; what they say of it is `feedback`, and `forget` does what they
+//! want forgotten.
 #![deny(clippy::disallowed_methods)]
 
 mod bounded;
@@ -17,6 +18,7 @@ mod drive;
 pub(crate) mod entry;
 pub(crate) mod feedback;
 pub(crate) mod flights;
+mod forget;
 mod memory;
 mod parts;
 mod queue;
@@ -42,7 +44,7 @@ use self::drive::BrokenOff;
 use self::entry::Remembered;
 use self::feedback::ContactFailure;
 use self::flights::Flights;
-use self::memory::{Known, LookedUp, Memory, Use};
+use self::memory::{Known, Memory, Use};
 use self::queue::Queue;
 use self::resolution::{Explanation, Resolution};
 use self::rules::Rules;
@@ -54,10 +56,8 @@ use crate::core::dns::DnsQuestion;
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
 use crate::core::error::ResolveError;
-use crate::core::host::Host;
 use crate::core::server_name::ServerName;
 use crate::core::target::DelegationTarget;
-use crate::core::well_known::WellKnown;
 
 /// Resolves Matrix server names and remembers the answers.
 ///
@@ -231,38 +231,27 @@ impl Resolver {
         if let Some((host, port)) = why.endpoint() {
             settled.demote(host, port, now + feedback.demoted);
         }
-        if settled.heeds(now, feedback) {
+        // Where there is no room for it, the allowance is not spent.
+        if inner.queue.has_room() && settled.heeds(now, feedback) {
             inner.renew(name, Use::JustNow);
         }
     }
 
     /// Forgets what is remembered of this name: its target, and the well-known and DNS answers of
-    /// its host, of the host that it delegates to and of its SRV targets, the last good well-known
-    /// and the back-off included. What is under way ends for those who wait for it, but is not
-    /// remembered. What a [store](crate::Store) has of them from before is not used by this resolver
+    /// its host, of the host that it delegates to, of their SRV targets and of the hosts that its
+    /// well-known was redirected to, the last good well-known and the back-off included. What is
+    /// under way ends for those who wait for it, but is not remembered, and nobody joins it any
+    /// more. What a [store](crate::Store) has of them from before is not used by this resolver
     /// any more.
     pub fn invalidate(&self, name: &ServerName) {
-        let memory = &self.inner.memory;
-        let now = self.inner.runtime.now().wall;
-        if let Ok(Host::Dns(host)) = name.to_host() {
-            let known = memory.earlier_well_known(&host);
-            let document = known.as_ref().and_then(|known| known.answer.last_document());
-            if let Some(Host::Dns(delegated)) = document.map(WellKnown::host) {
-                memory.forget_host(delegated, now);
-            }
-            memory.forget_host(&host, now);
-        }
-        if let Some(earlier) = memory.earlier_target(name) {
-            let hosts = earlier.target.endpoints().iter().filter_map(|it| it.host().as_dns());
-            hosts.for_each(|host| memory.forget_host(host, now));
-        }
-        memory.forget_target(name);
+        self.inner.forget(name);
     }
 
-    /// Forgets everything. What is under way ends for those who wait for it, but is not remembered.
-    /// What a [store](crate::Store) has from before is not used by this resolver any more.
+    /// Forgets everything. What is under way ends for those who wait for it, but is not remembered,
+    /// and nobody joins it any more. What a [store](crate::Store) has from before is not used by
+    /// this resolver any more.
     pub fn clear(&self) {
-        self.inner.memory.clear(self.inner.runtime.now().wall);
+        self.inner.forget_all();
     }
 
     /// What is remembered, in no order: targets, well-knowns and DNS answers, those that have run
@@ -329,8 +318,7 @@ impl Resolver {
                 restored.dropped += 1;
                 continue;
             };
-            let known = LookedUp::kept(answer);
-            if !inner.rules.forgets(&host) && inner.memory.take_in(begun, &host, known) {
+            if !inner.rules.forgets(&host) && inner.memory.take_in(begun, &host, answer, now) {
                 restored.restored += 1;
             } else {
                 restored.passed_over += 1;

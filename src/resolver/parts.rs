@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -29,21 +30,58 @@ use crate::core::well_known_failure::WellKnownFailure;
 /// longer still.
 const ANSWER_MARGIN: Duration = Duration::from_millis(125);
 
+/// What questions are asked for.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) how: Use,
+    /// When what is used for it is to be renewed.
+    pub(super) due: Due,
+    /// For how long it ran, in milliseconds, but for the time since it last began to.
+    ran: AtomicU64,
+    /// When it last began to run; `u64::MAX` while it waits for its turn.
+    since: AtomicU64,
+}
+
+impl Errand {
+    pub(super) const fn new(how: Use) -> Self {
+        let (ran, since) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        Self { how, due: Due::never(), ran, since }
+    }
+
+    fn runs(&self, runs: bool, now: Monotonic) {
+        self.ran.store(millis(self.ran(now)), Ordering::Relaxed);
+        let since = if runs { millis(now.since_origin()) } else { u64::MAX };
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// For how long it has run.
+    fn ran(&self, now: Monotonic) -> Duration {
+        let ran = Duration::from_millis(self.ran.load(Ordering::Relaxed));
+        match self.since.load(Ordering::Relaxed) {
+            u64::MAX => ran,
+            since => ran + now.since(Monotonic::from_origin(Duration::from_millis(since))),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Inner {
     /// Sets about answering a question of a machine.
     pub(super) fn ask(
         self: &Arc<Self>,
         question: Question,
-        how: Use,
-        due: &Arc<Due>,
+        errand: &Arc<Errand>,
     ) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
-        let (due, refresh) = (Arc::clone(due), self.config.refresh.clone());
+        let (errand, refresh) = (Arc::clone(errand), self.config.refresh.clone());
         match question {
             Question::Dns { token, question } => {
-                Box::pin(self.dns(&question, how).map(move |found| {
+                Box::pin(self.dns(&question, errand.how).map(move |found| {
                     Ok(match found {
                         Ok((part, source)) => {
-                            due.take_in(&*part, &refresh);
+                            errand.due.take_in(&*part, &refresh);
                             Answer::Dns { token, part, source }
                         }
                         Err(why) => Answer::NoDns { token, why },
@@ -53,13 +91,14 @@ impl Inner {
             Question::Fetch { token, fetch } => {
                 let inner = Arc::clone(self);
                 Box::pin(async move {
-                    inner.fetch(*fetch).await.map(|result| Answer::Fetch { token, result })
+                    let result = inner.fetch(*fetch, &errand).await?;
+                    Ok(Answer::Fetch { token, result })
                 })
             }
             Question::WellKnown { token, host } => {
-                Box::pin(self.well_known(&host, how).map(move |found| {
+                Box::pin(self.well_known(&host, errand.how).map(move |found| {
                     found.map(|(known, source)| {
-                        due.take_in(&*known, &refresh);
+                        errand.due.take_in(&*known, &refresh);
                         Answer::WellKnown { token, known, source }
                     })
                 }))
@@ -67,12 +106,18 @@ impl Inner {
         }
     }
 
-    /// Makes an exchange once it is its turn at its destinations.
+    /// Makes an exchange once it is its turn at its destinations, with those that have room.
     async fn fetch(
         &self,
-        fetch: Fetch,
+        mut fetch: Fetch,
+        errand: &Errand,
     ) -> Result<Result<http::Response<Body>, FetchFailure>, BrokenOff> {
-        let _turn = self.destinations.turn(&fetch.addresses, &*self.runtime).await?;
+        errand.runs(false, self.runtime.now().monotonic);
+        let turns = self.destinations.turns(&fetch.addresses, &*self.runtime).await?;
+        errand.runs(true, self.runtime.now().monotonic);
+        if !fetch.left_to_proxy {
+            fetch.addresses.retain(|address| turns.allow(address));
+        }
         Ok(self.fetch.fetch(fetch).await)
     }
 
@@ -158,24 +203,25 @@ impl Inner {
     ) -> BoxFuture<'static, Result<Known, BrokenOff>> {
         let now = self.runtime.now().monotonic;
         let begun = self.memory.epoch();
+        let errand = Arc::new(Errand::new(how));
         let joined = self.well_known.join(
             host,
             &*self.runtime,
             || self.memory.well_known(host, now, how).map(|known| Ok((known, Source::Asked))),
             {
-                let (inner, host) = (Arc::clone(self), host.clone());
-                move || inner.given_up(&host, now, begun)
+                let (inner, host, errand) = (Arc::clone(self), host.clone(), Arc::clone(&errand));
+                move || inner.given_up(&host, &errand, begun)
             },
             |pilot| {
                 let (inner, host) = (Arc::clone(self), host.clone());
                 let span = debug_span!("well_known", %host);
                 async move {
-                    let found = inner.find_well_known(&host, how, begun).await;
+                    let found = inner.find_well_known(&host, &errand, begun).await;
                     let asked = found.as_ref().ok().filter(|(_, source)| *source == Source::Asked);
                     let asked = asked.map(|(known, _)| Arc::clone(known));
                     pilot.land(found);
                     // Nobody waits for the store to take it.
-                    if let Some(known) = asked {
+                    if let Some(known) = asked.filter(|_| inner.memory.is_current(begun, &host)) {
                         inner.share(&host, &known.answer).await;
                     }
                 }
@@ -204,7 +250,7 @@ impl Inner {
     async fn find_well_known(
         self: &Arc<Self>,
         host: &DnsName,
-        how: Use,
+        errand: &Arc<Errand>,
         begun: Epoch,
     ) -> Result<Known, BrokenOff> {
         let forget = self.rules.forgets(host);
@@ -213,23 +259,24 @@ impl Inner {
             if let Some(answer) = shelf.get(host, runtime, &self.config, &self.tally).await {
                 // What is older than ours, or was to be forgotten, is of no use; what has run out
                 // is still the last that was good.
-                self.memory.take_in(begun, host, LookedUp::kept(answer));
+                self.memory.take_in(begun, host, answer, runtime.now());
             }
             let now = runtime.now().monotonic;
-            if let Some(known) = self.memory.well_known(host, now, how) {
+            if let Some(known) = self.memory.well_known(host, now, errand.how) {
                 self.tally.store_hits();
                 let age = now.since(known.answer.fetched().monotonic);
                 return Ok((known, Source::Memory { age }));
             }
             self.tally.store_misses();
         }
-        let known = Arc::new(self.look_up_well_known(host, how).await?);
+        errand.runs(true, self.runtime.now().monotonic);
+        let known = Arc::new(self.look_up_well_known(host, errand).await?);
         self.tally.well_known(&known.answer);
         if matches!(known.answer.result(), Err(WellKnownFailure::Blocked { .. })) {
             self.tally.blocked();
         }
         if !forget {
-            self.memory.keep_well_known(begun, host, Arc::clone(&known));
+            self.memory.keep_well_known(begun, host, Arc::clone(&known), errand.how);
         }
         Ok((known, Source::Asked))
     }
@@ -241,10 +288,11 @@ impl Inner {
         }
     }
 
-    /// Remembers that a look-up was stopped that had taken long already.
-    fn given_up(&self, host: &DnsName, started: Monotonic, begun: Epoch) {
+    /// Remembers that a look-up was stopped that had taken long already; what it waited for of ours
+    /// says nothing of the server.
+    fn given_up(&self, host: &DnsName, errand: &Errand, begun: Epoch) {
         let now = self.runtime.now();
-        let after = now.monotonic.since(started);
+        let after = errand.ran(now.monotonic);
         if after < self.config.time.abandoned || self.rules.forgets(host) {
             return;
         }
@@ -254,13 +302,13 @@ impl Inner {
         let seed = self.next_seed();
         let answer = WellKnownAnswer::abandoned(after, now, before, &self.config, seed);
         self.tally.well_known(&answer);
-        self.memory.keep_well_known(begun, host, Arc::new(LookedUp::kept(answer)));
+        self.memory.keep_well_known(begun, host, Arc::new(LookedUp::kept(answer)), errand.how);
     }
 
     async fn look_up_well_known(
         self: &Arc<Self>,
         host: &DnsName,
-        how: Use,
+        errand: &Arc<Errand>,
     ) -> Result<LookedUp, BrokenOff> {
         let config = Arc::clone(&self.config);
         let (now, seed) = (self.runtime.now(), self.next_seed());
@@ -269,8 +317,7 @@ impl Inner {
             machine = machine.with_earlier((*earlier.answer).clone());
         }
         // The addresses that it is fetched from need not be renewed with it.
-        let due = Arc::new(Due::never());
-        let ask = |question| self.ask(question, how, &due);
+        let ask = |question| self.ask(question, errand);
         let driven = drive(&mut machine, &*self.runtime, ask).await?;
         let answer = driven.done;
         match answer.result() {

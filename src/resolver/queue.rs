@@ -39,7 +39,12 @@ impl Queue {
     }
 
     /// Whether there is a turn to be had at once.
-    pub(super) fn is_free(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.turns.available_permits() > 0
+    }
+
+    /// A turn, if there is one to be had at once.
+    pub(super) fn turn_at_once(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).try_acquire_owned().ok()
     }
 }

@@ -126,8 +126,8 @@ impl Rules {
         self
     }
 
-    /// Nothing is remembered or stored of these hosts and of server names that have them. Callers
-    /// who ask at the same time still share an answer.
+    /// Nothing is remembered or stored of these hosts, and no target that rests on one of them.
+    /// Callers who ask at the same time still share an answer.
     #[must_use]
     pub fn forget(mut self, names: Names) -> Self {
         self.forget.set(names, ());
@@ -150,10 +150,5 @@ impl Rules {
 
     pub(super) fn forgets(&self, host: &DnsName) -> bool {
         self.forget.get(host).is_some()
-    }
-
-    pub(super) fn forgets_name(&self, name: &ServerName) -> bool {
-        let host = name.to_host().ok();
-        host.as_ref().and_then(Host::as_dns).is_some_and(|host| self.forgets(host))
     }
 }

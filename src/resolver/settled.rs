@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::memory::Part;
 use crate::core::config::memory::{Feedback, Refresh};
+use crate::core::dns_name::DnsName;
 use crate::core::host::Host;
 use crate::core::report::Report;
 use crate::core::target::DelegationTarget;
@@ -71,13 +72,24 @@ impl Settled {
                 demoted.store(until.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
-        let same = before.target.endpoints() == self.target.endpoints()
-            && before.target.authority() == self.target.authority();
-        if same {
+        // Addresses may take turns without anything having moved.
+        let places = |it: &Self| -> Vec<(Host, u16)> {
+            it.target.endpoints().iter().map(|it| (it.host().clone(), it.port())).collect()
+        };
+        if before.target.authority() == self.target.authority() && places(before) == places(&self) {
             self.heeds.store(before.heeds.load(Ordering::Relaxed), Ordering::Relaxed);
             self.heeded.store(before.heeded.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self
+    }
+
+    /// The hosts that it rests on, each once or more.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = DnsName> + '_ {
+        let target = &self.target;
+        let both = [Some(target.server_name()), target.delegated()].into_iter().flatten();
+        let named = both.filter_map(|name| name.to_host().ok());
+        let endpoints = target.endpoints().iter().map(|endpoint| endpoint.host().clone());
+        named.chain(endpoints).filter_map(|host| host.as_dns().cloned())
     }
 
     /// Whether it is neither worse than it could be nor past its time.

@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tracing::{debug, warn};
 
@@ -102,7 +103,7 @@ impl Shelf {
         config: &Config,
         tally: &Tally,
     ) -> Option<WellKnownAnswer> {
-        let value = self.within(self.store.get(host), runtime, config, tally).await??;
+        let value = self.within(|| self.store.get(host), runtime, config, tally).await??;
         let believed = believe(&value, host, runtime, config);
         if let Err(why) = &believed {
             tally.store_rejected();
@@ -128,13 +129,13 @@ impl Shelf {
             Some(_) => config.well_known.remembered,
             None => answer.lifetime().saturating_mul(2),
         };
-        self.within(self.store.put(host, value, lifetime), runtime, config, tally).await;
+        self.within(|| self.store.put(host, value, lifetime), runtime, config, tally).await;
     }
 
     /// What the store says, unless it fails, is slow or did so a moment ago.
-    async fn within<T>(
+    async fn within<'a, T>(
         &self,
-        asked: impl Future<Output = Result<T, StoreError>>,
+        ask: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
         runtime: &dyn Runtime,
         config: &Config,
         tally: &Tally,
@@ -144,9 +145,12 @@ impl Shelf {
             return None;
         }
         let overdue = runtime.sleep_until(now + config.time.store);
+        // A store that panics has failed, and costs nobody an answer.
+        let asked = AssertUnwindSafe(async { ask().await }).catch_unwind();
         let error = match select(pin!(asked), overdue).await {
-            Either::Left((Ok(said), _)) => return Some(said),
-            Either::Left((Err(error), _)) => error.to_string(),
+            Either::Left((Ok(Ok(said)), _)) => return Some(said),
+            Either::Left((Ok(Err(error)), _)) => error.to_string(),
+            Either::Left((Err(_), _)) => "it panicked".to_owned(),
             Either::Right(((), _)) => format!("no answer within {:?}", config.time.store),
         };
         let now = runtime.now().monotonic;

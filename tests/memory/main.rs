@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod abandoned;
+mod attacks;
 mod busy;
 mod days;
+mod extremes;
 mod feedback;
 mod interleavings;
 mod kept;

@@ -14,7 +14,7 @@ use super::{Bench, URL, delegated, millis, seconds};
 
 /// A store in this process, which can be told to fail.
 #[derive(Clone, Debug, Default)]
-struct Scripted(Arc<Mutex<Inside>>);
+pub(super) struct Scripted(Arc<Mutex<Inside>>);
 
 #[derive(Debug, Default)]
 struct Inside {
@@ -44,7 +44,7 @@ impl Scripted {
         asked
     }
 
-    fn value(&self, host: &str) -> Option<(Vec<u8>, Duration)> {
+    pub(super) fn value(&self, host: &str) -> Option<(Vec<u8>, Duration)> {
         self.0.lock().unwrap().values.get(host).cloned()
     }
 
@@ -95,17 +95,17 @@ impl Store for Scripted {
 }
 
 /// Workers of one fleet.
-struct Fleet {
-    store: Scripted,
-    network: Network,
+pub(super) struct Fleet {
+    pub(super) store: Scripted,
+    pub(super) network: Network,
 }
 
 impl Fleet {
-    fn new(internet: Internet) -> Self {
+    pub(super) fn new(internet: Internet) -> Self {
         Self { store: Scripted::default(), network: Network::new(internet) }
     }
 
-    fn worker(&self) -> Bench {
+    pub(super) fn worker(&self) -> Bench {
         let network = self.network.clone();
         let store = Arc::new(self.store.clone());
         let resolver = network.builder(Config::default()).store(store).build();

@@ -97,14 +97,15 @@ pub struct MemoryLimits {
     /// busy. Default 10,000.
     pub waiting: usize,
     /// Fetches under way to one destination: an IPv4 address, or an IPv6 network of 64 bits, which
-    /// is what one host commonly has. Default 16.
+    /// is what one host commonly has. A fetch that may go to several goes to those that have room;
+    /// it waits only if none has. Default 16.
     pub per_destination: usize,
     /// Fetches that wait for their turn at one destination; a discovery that needs one more is
     /// refused as too busy, so that one host behind many names does not take every turn. Default
     /// 112.
     pub per_destination_waiting: usize,
     /// DNS questions under way; a discovery that needs one more is refused as too busy. Default
-    /// 10,000.
+    /// 50,000: what as many discoveries need that have as many SRV records as are used.
     pub questions: usize,
 }
 
@@ -121,7 +122,7 @@ impl Default for MemoryLimits {
             waiting: 10_000,
             per_destination: 16,
             per_destination_waiting: 112,
-            questions: 10_000,
+            questions: 50_000,
         }
     }
 }

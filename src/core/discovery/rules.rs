@@ -154,8 +154,7 @@ impl Rules<'_> {
             shorten(&mut self.draft.lifetimes.srv, in_use.until.since(self.now.monotonic));
             if let Some(failure) = in_use.stale {
                 self.draft.stale = true;
-                self.warn(Warning::DnsStale { question, failure });
-                return self.srv_found(step, service, host, in_use.srv_records());
+                self.warn(Warning::DnsStale { question: question.clone(), failure });
             }
             match in_use.answer {
                 DnsAnswer::Found { .. } => {

@@ -1,0 +1,76 @@
+//! Every number and every time of the configuration at nothing and at its most: whatever is refused
+//! then, nothing panics and nobody waits for ever.
+
+use matrix_delegation::testing::documentation_allowed;
+use matrix_delegation::{Config, ContactFailure, ContactFailureKind, DnsFailure};
+use serde_json::{Value, json};
+
+use super::{Bench, URL, delegated, seconds};
+
+/// Where numbers and times stand in a configuration.
+fn places(value: &Value, at: &str, found: &mut Vec<(String, bool)>) {
+    match value {
+        Value::Object(time) if time.contains_key("secs") => found.push((at.to_owned(), true)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                places(value, &format!("{at}/{key}"), found);
+            }
+        }
+        Value::Number(_) => found.push((at.to_owned(), false)),
+        _ => {}
+    }
+}
+
+/// Days of good and bad luck, with all that can be asked of a resolver.
+fn live(config: Config) {
+    let bench = Bench::with(delegated(), config);
+    let first = bench.resolve("a.example");
+    let why = ContactFailure::new(ContactFailureKind::NotFound);
+    for passed in [1, 20, 250, 70_000, 90_000, 200_000] {
+        if let Ok(found) = &first {
+            bench.resolver.report_failure(found, &why);
+        }
+        bench.pass(seconds(passed));
+        if passed == 70_000 {
+            bench.network.change(|internet| {
+                internet
+                    .page(URL.trim_start_matches("GET "), 503, &[], "")
+                    .fails("A t.example", DnsFailure::ServFail)
+                    .fails("AAAA t.example", DnsFailure::ServFail)
+            });
+        }
+        for name in ["a.example", "b.example"] {
+            // It resolves or it does not: with some limits of nothing, nothing does.
+            let _ = bench.resolve(name);
+        }
+    }
+    let _ = bench.resolver.entries().count();
+    bench.resolver.restore(&bench.resolver.snapshot()).unwrap();
+    bench.resolver.invalidate(&"a.example".parse().unwrap());
+    bench.resolver.clear();
+    assert!(!bench.network.time().has_panicked(), "a task panicked");
+}
+
+#[test]
+fn nothing_panics_or_hangs() {
+    let usual = serde_json::to_value(documentation_allowed(Config::default())).unwrap();
+    let mut found = Vec::new();
+    places(&usual, "", &mut found);
+    let times = [(0, 0), (0, 1), (u64::MAX, 999_999_999)]
+        .map(|(secs, nanos)| json!({"secs": secs, "nanos": nanos}));
+    let numbers: Vec<Value> =
+        [0, 1, 255, 65_535, u64::from(u32::MAX), u64::MAX].map(Value::from).to_vec();
+    let mut lived = 0;
+    for (place, is_time) in found {
+        for value in if is_time { times.to_vec() } else { numbers.clone() } {
+            let mut config = usual.clone();
+            *config.pointer_mut(&place).unwrap() = value.clone();
+            // Numbers that do not fit the field are refused there.
+            let Ok(config) = serde_json::from_value::<Config>(config) else { continue };
+            let ended = std::panic::catch_unwind(|| live(config));
+            assert!(ended.is_ok(), "{place} = {value}");
+            lived += 1;
+        }
+    }
+    assert!(lived > 200, "{lived}");
+}
