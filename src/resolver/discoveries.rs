@@ -52,7 +52,7 @@ impl Inner {
     pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Answered {
         if self.asks_nothing(name) {
             let begun = self.memory.epoch();
-            let explained = Arc::new(self.run(name.clone(), Use::Holding).await);
+            let explained = Arc::new(Box::pin(self.run(name.clone(), Use::Holding)).await);
             self.keep(begun, &explained);
             return Answered { explained, remembered: false };
         }

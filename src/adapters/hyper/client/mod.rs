@@ -189,7 +189,8 @@ impl FederationClient {
         B::Error: Into<BoxError>,
     {
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        self.inner.request(server_name, request).await
+        // It is large, and whoever calls this would carry it along.
+        Box::pin(self.inner.request(server_name, request)).await
     }
 }
 
