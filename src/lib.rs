@@ -98,8 +98,20 @@ pub use crate::resolver::{
     traits::{BoxFuture, Dns, Runtime, WellKnownFetch},
 };
 
-#[cfg(feature = "resolver")]
+#[cfg(any(feature = "resolver", feature = "certificate"))]
 mod adapters;
+#[cfg(feature = "certificate")]
+pub use crate::adapters::certificate::{
+    CertificateCheck, NotARoot,
+    details::{CertificateDetails, CertificateKey, CertificateName, Fingerprint},
+    time::{CertificateTime, NotADate},
+    verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose},
+};
+#[cfg(all(feature = "certificate", feature = "hyper"))]
+pub use crate::adapters::certificate::{
+    address::{AddressCheck, CheckStatus, TlsVersion},
+    probe::CertificateProbe,
+};
 #[cfg(feature = "hickory")]
 pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 #[cfg(feature = "hyper")]

@@ -1,5 +1,7 @@
 //! The layer that does the talking: the resolver's traits on well-kept libraries.
 
+#[cfg(feature = "certificate")]
+pub(crate) mod certificate;
 #[cfg(feature = "hickory")]
 pub(crate) mod hickory;
 #[cfg(feature = "hyper")]
