@@ -15,6 +15,9 @@
 //!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
 //!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
 //!   ring as the crypto provider.
+//! - Feature **`certificate`**: `CertificateCheck` judges the certificates that a server presents for
+//!   a target, without I/O; with `hyper`, `CertificateProbe` shakes hands with every address of a
+//!   target and reports what is there.
 //! - Feature **`testing`**: an internet that is a value, to test the machine, the resolver and what
 //!   is built on them without a network.
 //!
