@@ -106,7 +106,7 @@ mod adapters;
 #[cfg(feature = "certificate")]
 pub use crate::adapters::certificate::{
     CertificateCheck, NotARoot,
-    details::{CertificateDetails, CertificateKey, CertificateName, Fingerprint},
+    details::{CertificateDetails, CertificateKey, CertificateName, Fingerprint, NotAFingerprint},
     time::{CertificateTime, NotADate},
     verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose},
 };

@@ -343,6 +343,15 @@ async fn an_intermediate_is_used_where_it_is_shown() {
     assert_eq!(seen.recv().await.unwrap().sni, None);
 }
 
+/// Never connects.
+#[derive(Debug)]
+struct Never;
+impl Dial for Never {
+    fn dial(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        Box::pin(std::future::pending())
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_connected_to_is_unreachable() {
     let authority = Authority::new("root");
@@ -353,13 +362,6 @@ async fn what_cannot_be_connected_to_is_unreachable() {
     assert_eq!((check.status, check.tls_version), (CheckStatus::Unreachable, None));
     assert!(check.report.is_none() && check.detail.is_some());
 
-    #[derive(Debug)]
-    struct Never;
-    impl Dial for Never {
-        fn dial(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
-            Box::pin(std::future::pending())
-        }
-    }
     let mut limits = limits();
     limits.connect = SHORT;
     let probe = probe(&authority).with_dial(Arc::new(Never)).with_time(&limits);
@@ -419,7 +421,7 @@ async fn silence_has_its_limit() {
     let authority = Authority::new("root");
     let silent = raw(|stream| async move {
         let _held = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let mut limits = limits();

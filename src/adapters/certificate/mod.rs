@@ -3,6 +3,7 @@
 //!
 //! What is valid is what rustls-webpki says is valid, as it says it to rustls. x509-parser reads the
 //! details for people and decides nothing.
+#![deny(clippy::disallowed_methods)]
 
 #[cfg(feature = "hyper")]
 pub(crate) mod address;

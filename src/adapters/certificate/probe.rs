@@ -1,4 +1,5 @@
 //! A handshake with every address of a target.
+#![allow(clippy::disallowed_methods, reason = "it is over the network, and has time limits")]
 
 use std::collections::HashSet;
 use std::fmt;
