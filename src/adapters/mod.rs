@@ -1,4 +1,5 @@
-//! The layer that does the talking: the resolver's traits on well-kept libraries.
+//! The layer that rests on well-kept libraries: the resolver's traits, and the judging of
+//! certificates. It does the talking.
 
 #[cfg(feature = "certificate")]
 pub(crate) mod certificate;

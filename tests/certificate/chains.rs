@@ -82,9 +82,30 @@ fn nothing_is_trusted_without_roots() {
 
 #[test]
 fn another_authority_of_the_same_name_has_another_key() {
-    let chain = [Authority::new("root").issue(&params(&["m.example"]))];
-    let report = judge(&Authority::new("root"), &chain, "m.example");
+    let namesake = Authority::new("root");
+    let leaf = namesake.issue(&params(&["m.example"]));
+    let middle = namesake.below(authority_params("middle"));
+    let lower = middle.issue(&params(&["m.example"]));
+    for chain in [vec![leaf.clone()], vec![leaf, namesake.root()], vec![lower, middle.root()]] {
+        let report = judge(&Authority::new("root"), &chain, "m.example");
+        assert_eq!(report.verdict, untrusted("CN=root", TrustGap::OtherKey));
+        assert_eq!(report.also, []);
+    }
+}
+
+#[test]
+fn an_intermediate_of_the_same_name_will_not_do() {
+    let root = Authority::new("root");
+    let [right, wrong] = [0, 1].map(|_| root.below(authority_params("middle")));
+    let leaf = right.issue(&params(&["m.example"]));
+    let report = judge(&root, &[leaf.clone(), wrong.root()], "m.example");
     assert_eq!(report.verdict, bad(ChainFault::BadSignature));
+    assert_eq!(report.also, []);
+    // Beside the right one it does no harm.
+    for chain in [[&right, &wrong], [&wrong, &right]] {
+        let [first, second] = chain.map(Authority::root);
+        assert!(judge(&root, &[leaf.clone(), first, second], "m.example").is_valid());
+    }
 }
 
 #[test]

@@ -206,7 +206,16 @@ impl CertificateCheck {
             let verified =
                 leaf.verify_for_usage(self.algorithms, anchors, above, at, usage, None, None);
             let Err(error) = verified else { break };
-            let found = problem(&error, details);
+            let found = match error {
+                // Another authority of the same name may have signed it: then it is not that the
+                // chain is of no use, but that this authority is not trusted.
+                Error::InvalidSignatureForPublicKey
+                    if !self.is_unlike_its_issuers(leaf, above, at, usage) =>
+                {
+                    problem(&Error::UnknownIssuer, details)
+                }
+                ref error => problem(error, details),
+            };
             let set_aside = match &error {
                 Error::CertExpired { not_after: bound, .. }
                 | Error::CertNotValidYet { not_before: bound, .. } => {
@@ -225,6 +234,29 @@ impl CertificateCheck {
         problems
     }
 
+    /// Whether the server's certificate is signed by none of those that are shown as its issuer's.
+    fn is_unlike_its_issuers(
+        &self,
+        leaf: &EndEntityCert<'_>,
+        above: &[CertificateDer<'_>],
+        at: UnixTime,
+        usage: Usage,
+    ) -> bool {
+        let named = |der: &&CertificateDer<'_>| {
+            EndEntityCert::try_from(*der).is_ok_and(|it| it.subject() == leaf.issuer())
+        };
+        let mut shown = above.iter().filter(named).peekable();
+        shown.peek().is_some()
+            && shown.all(|der| {
+                // Taken for a root, to see its signature judged alone.
+                let anchor = webpki::anchor_from_trusted_cert(der).map(|anchor| [anchor]);
+                let Ok(anchor) = &anchor else { return true };
+                let verified =
+                    leaf.verify_for_usage(self.algorithms, anchor, &[], at, usage, None, None);
+                matches!(verified, Err(Error::InvalidSignatureForPublicKey))
+            })
+    }
+
     /// Follows issuers by their names, for the issuer that an untrusted chain ends at.
     fn say_where_trust_ends(
         &self,
@@ -238,12 +270,12 @@ impl CertificateCheck {
             .filter_map(|der| EndEntityCert::try_from(der).ok().map(|read| (read, der)))
             .collect();
         let mut reached = vec![(leaf, own)];
-        let mut ends = None;
+        let mut ends = (TrustGap::IssuerMissing, own);
         let mut next = 0;
         // Ends: each certificate is reached once.
         while let Some((below, der)) = reached.get(next).copied() {
             if self.anchors.iter().any(|anchor| anchor.subject.as_ref() == below.issuer()) {
-                ends = None;
+                ends = (TrustGap::OtherKey, der);
                 break;
             }
             let before = reached.len();
@@ -254,29 +286,23 @@ impl CertificateCheck {
                 }
             }
             if reached.len() == before {
-                let itself = below.subject() == below.issuer();
-                let gap = match (itself, next) {
+                let gap = match (below.subject() == below.issuer(), next) {
                     (true, 0) => TrustGap::SelfSigned,
                     (true, _) => TrustGap::UnknownRoot,
                     (false, _) => TrustGap::IssuerMissing,
                 };
-                ends = Some((gap, der));
+                ends = (gap, der);
             }
             next += 1;
         }
-        let untrusted =
-            |it: &CertificateVerdict| matches!(it, CertificateVerdict::Untrusted { .. });
-        let said = problems.iter_mut().find(|it| untrusted(it));
-        if let Some((gap, der)) = ends {
-            let found =
-                CertificateVerdict::Untrusted { issuer: CertificateDetails::issuer_of(der), gap };
-            match said {
-                Some(said) => *said = found,
-                // No name leads to a root, whatever webpki stumbled on before it came so far.
-                None => problems.push(found),
-            }
-        } else if let Some(CertificateVerdict::Untrusted { issuer, .. }) = said {
-            *issuer = CertificateDetails::issuer_of(own);
+        let (gap, der) = ends;
+        let found =
+            CertificateVerdict::Untrusted { issuer: CertificateDetails::issuer_of(der), gap };
+        match problems.iter_mut().find(|it| is_untrusted(it)) {
+            Some(said) => *said = found,
+            // No name leads to a root, whatever webpki stumbled on before it came so far.
+            None if gap != TrustGap::OtherKey => problems.push(found),
+            None => {}
         }
     }
 }
@@ -318,6 +344,10 @@ impl ExtendedKeyUsageValidator for Usage {
     }
 }
 
+fn is_untrusted(verdict: &CertificateVerdict) -> bool {
+    matches!(verdict, CertificateVerdict::Untrusted { .. })
+}
+
 fn wrong_name(
     error: &Error,
     name: &TlsName<'_>,
@@ -347,6 +377,7 @@ fn problem(error: &Error, details: Option<&CertificateDetails>) -> CertificateVe
             let own = details.is_none_or(|it| it.not_before == not_before);
             CertificateVerdict::NotYetValid { not_before, whose: whose(own) }
         }
+        // Where it ends is found out later.
         Error::UnknownIssuer => {
             CertificateVerdict::Untrusted { issuer: String::new(), gap: TrustGap::IssuerMissing }
         }

@@ -125,6 +125,12 @@ impl fmt::Display for CertificateVerdict {
                     "the chain ends at {issuer}, which is not trusted: get a certificate from an \
                      authority that others trust"
                 ),
+                TrustGap::OtherKey => write!(
+                    f,
+                    "the chain ends at {issuer}; an authority of that name is trusted, but the \
+                     signature is not by its key: let the server show the chain that came with its \
+                     certificate, or compare the roots"
+                ),
             },
             Self::BadChain { fault } => write!(f, "{fault}"),
         }
@@ -153,6 +159,8 @@ pub enum TrustGap {
     IssuerMissing,
     /// It ends at a root certificate that is shown but not trusted.
     UnknownRoot,
+    /// An authority of that name is trusted, but with another key than the one that signed.
+    OtherKey,
 }
 
 /// Why a chain can be of no use to anyone.
@@ -173,7 +181,7 @@ pub enum ChainFault {
     WrongPurpose,
     /// An authority above it may not vouch for such names (RFC 5280 section 4.2.1.10).
     NameConstraint,
-    /// A signature is not by the key of the authority whose name it bears.
+    /// The server's certificate is not signed by what is shown as its issuer's.
     BadSignature,
     /// A signature is of a kind that is not supported.
     UnsupportedSignature,
@@ -215,8 +223,8 @@ impl fmt::Display for ChainFault {
                 "an authority of the chain may not vouch for this name: get a certificate from another"
             }
             Self::BadSignature => {
-                "a signature in the chain is not by the authority it names: let the server show the \
-                 chain that came with its certificate"
+                "the certificate is not signed by what is shown as its issuer's: let the server show \
+                 the chain that came with its certificate"
             }
             Self::UnsupportedSignature => {
                 "a signature in the chain is of a kind that is not supported, such as SHA-1: get a \
