@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run --example resolve --features full -- matrix.org
+//! cargo run --example resolve --features full -- --check matrix.org
 //! cargo run --example resolve --features full -- --json --get /_matrix/federation/v1/version -
 //! ```
 
@@ -22,9 +23,9 @@ use std::time::Duration;
 use clap::Parser;
 use ipnet::IpNet;
 use matrix_delegation::{
-    AddressPolicy, Body, Config, Explanation, HickoryDns, Host, HyperFetch, Provenance, Report,
-    Resolution, ResolveError, Resolver, ServerName, Step, TokioRuntime, TrustedRoots,
-    WellKnownFetch,
+    AddressCheck, AddressPolicy, Body, CertificateProbe, CheckStatus, Config, Explanation,
+    HickoryDns, Host, HyperFetch, Provenance, Report, Resolution, ResolveError, Resolver,
+    ServerName, Step, TokioRuntime, TrustedRoots, WellKnownFetch,
 };
 use serde::Serialize;
 
@@ -63,6 +64,9 @@ struct Options {
     /// Tell every question, answer and skipped step.
     #[arg(long)]
     explain: bool,
+    /// Shake hands with every address and judge its certificate.
+    #[arg(long)]
+    check: bool,
     /// Make this federation request to each name and print the response.
     #[arg(long, value_name = "PATH", value_parser = path)]
     get: Option<String>,
@@ -114,6 +118,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<Vec<CheckLine>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<Answer>,
     /// On a remembered answer: for how long it has been remembered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,6 +153,28 @@ struct EndpointLine {
 struct Message {
     kind: &'static str,
     message: String,
+}
+
+/// What came of a handshake with one address.
+#[derive(Debug, Serialize)]
+struct CheckLine {
+    address: String,
+    status: CheckStatus,
+    /// What is wrong, and what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// All of it, where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<AddressCheck>,
+}
+
+impl CheckLine {
+    fn new(check: AddressCheck, explain: bool) -> Self {
+        let report = check.report.as_ref().filter(|report| !report.is_valid());
+        let message = report.map(ToString::to_string).or_else(|| check.detail.clone());
+        let address = check.address.map_or_else(|| check.endpoint.clone(), |it| it.to_string());
+        Self { address, status: check.status, message, details: explain.then_some(check) }
+    }
 }
 
 /// What came of the federation request.
@@ -191,11 +219,20 @@ impl<'a> Found<'a> {
     }
 }
 
+/// What came of going where the answer leads.
+#[derive(Debug, Default)]
+struct Seen {
+    certificates: Option<Vec<AddressCheck>>,
+    response: Option<Answer>,
+}
+
 /// Resolves one name after the other and prints what comes of it.
 struct Program {
     options: Options,
     resolver: Resolver,
     fetch: Arc<HyperFetch>,
+    /// Where certificates are to be checked.
+    probe: Option<CertificateProbe>,
     seed: u64,
     all_resolved: bool,
 }
@@ -217,6 +254,11 @@ impl Program {
         for file in &options.ca {
             roots = roots.with_pem_file(file)?;
         }
+        let probe = if options.check {
+            Some(CertificateProbe::with_roots(roots.clone())?.with_time(&config.time))
+        } else {
+            None
+        };
         let fetch = Arc::new(HyperFetch::with_roots(roots)?);
         let runtime = Arc::new(TokioRuntime::current());
         let seed = options.seed.unwrap_or_else(|| {
@@ -227,7 +269,7 @@ impl Program {
             .config(config)
             .seed(seed)
             .build();
-        Ok(Self { options, resolver, fetch, seed, all_resolved: true })
+        Ok(Self { options, resolver, fetch, probe, seed, all_resolved: true })
     }
 
     async fn line(&mut self, name: &[u8]) -> io::Result<()> {
@@ -238,19 +280,23 @@ impl Program {
             Ok(parsed) => parsed,
             Err(error) => {
                 let error = ResolveError::invalid_server_name(name, error);
-                return self.print(&String::from_utf8_lossy(name), &Err(error), None, None);
+                let seen = Seen::default();
+                return self.print(&String::from_utf8_lossy(name), &Err(error), None, seen);
             }
         };
         let Explanation { result, report, .. } = self.resolver.explain(&parsed).await;
         // Each line draws its own order; the step keeps the lines of one seed off those of the next.
         self.seed = self.seed.wrapping_add(0xD1B5_4A32_D192_ED03);
-        let answer = match (&self.options.get, &result) {
-            (Some(path), Ok(found)) => Some(self.get(found, path).await),
-            _ => None,
-        };
+        let mut seen = Seen::default();
+        if let (Some(probe), Ok(found)) = (&self.probe, &result) {
+            seen.certificates = Some(probe.check_certificates(found).await);
+        }
+        if let (Some(path), Ok(found)) = (&self.options.get, &result) {
+            seen.response = Some(self.get(found, path).await);
+        }
         let report = report.filter(|_| self.options.explain);
         let name = String::from_utf8_lossy(name);
-        self.print(&name, &result, report.as_deref(), answer)
+        self.print(&name, &result, report.as_deref(), seen)
     }
 
     async fn get(&self, found: &Resolution, path: &str) -> Answer {
@@ -283,7 +329,7 @@ impl Program {
         name: &str,
         result: &Result<Resolution, ResolveError>,
         report: Option<&Report>,
-        response: Option<Answer>,
+        seen: Seen,
     ) -> io::Result<()> {
         self.all_resolved &= result.is_ok();
         let remembered = |found: &Resolution| {
@@ -291,6 +337,10 @@ impl Program {
         };
         let mut out = io::stdout().lock();
         if self.options.json {
+            let explain = self.options.explain;
+            let certificate = seen.certificates.map(|checks| {
+                checks.into_iter().map(|check| CheckLine::new(check, explain)).collect()
+            });
             let line = Line {
                 server_name: name,
                 outcome: if result.is_ok() { "resolved" } else { "failed" },
@@ -303,7 +353,8 @@ impl Program {
                     kind: error.kind(),
                     message: present::with_causes(error),
                 }),
-                response,
+                certificate,
+                response: seen.response,
                 remembered_seconds: result.as_ref().ok().and_then(remembered),
                 report,
             };
@@ -322,7 +373,14 @@ impl Program {
             }
             Err(error) => write!(out, "{}", present::Failure(error))?,
         }
-        match response {
+        for check in seen.certificates.iter().flatten() {
+            writeln!(out, "    checked       {}", present::printable(&check.to_string()))?;
+            let details = check.report.as_ref().and_then(|report| report.certificate.as_ref());
+            if let (Some(details), true) = (details, self.options.explain) {
+                writeln!(out, "                  {}", present::printable(&details.to_string()))?;
+            }
+        }
+        match seen.response {
             Some(Answer::Response { status, body }) => {
                 let body = present::printable(&body.to_string());
                 writeln!(out, "    response      {status} {body}")?;

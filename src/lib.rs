@@ -15,6 +15,9 @@
 //!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
 //!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
 //!   ring as the crypto provider.
+//! - Feature **`certificate`**: `CertificateCheck` judges the certificates that a server presents for
+//!   a target, without I/O; with `hyper`, `CertificateProbe` shakes hands with every address of a
+//!   target and reports what is there.
 //! - Feature **`testing`**: an internet that is a value, to test the machine, the resolver and what
 //!   is built on them without a network.
 //!
@@ -98,8 +101,20 @@ pub use crate::resolver::{
     traits::{BoxFuture, Dns, Runtime, WellKnownFetch},
 };
 
-#[cfg(feature = "resolver")]
+#[cfg(any(feature = "resolver", feature = "certificate"))]
 mod adapters;
+#[cfg(feature = "certificate")]
+pub use crate::adapters::certificate::{
+    CertificateCheck, NotARoot,
+    details::{CertificateDetails, CertificateKey, CertificateName, Fingerprint, NotAFingerprint},
+    time::{CertificateTime, NotADate},
+    verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose},
+};
+#[cfg(all(feature = "certificate", feature = "hyper"))]
+pub use crate::adapters::certificate::{
+    address::{AddressCheck, CheckStatus, TlsVersion},
+    probe::CertificateProbe,
+};
 #[cfg(feature = "hickory")]
 pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 #[cfg(feature = "hyper")]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use internet::{Certificate, Internet, Site, Trouble, VERSION_PATH};
+use internet::{Certificate, Internet, Manner, Site, Trouble, VERSION_PATH};
 use serde_json::{Value, json};
 
 /// The program, built if it is not.
@@ -164,6 +164,115 @@ async fn a_request_is_made_with_the_right_host_and_certificate_name() {
     assert!(lines[2].get("well_known_lifetime_seconds").is_none());
     assert!(lines[1]["lifetime_seconds"].is_u64());
     assert!(lines[1].get("well_known_lifetime_seconds").is_none());
+}
+
+/// A homeserver for each status of a check.
+async fn checked_network(file: &str) -> Network {
+    let m = || vec!["m.example".to_owned()];
+    let kinds: [(&str, Site); 7] = [
+        ("valid", Site::with(Certificate::For(m()))),
+        ("wrong_name", Site::named("other.example")),
+        ("expired", Site::with(Certificate::Expired(m()))),
+        ("not_yet_valid", Site::with(Certificate::NotYetValid(m()))),
+        ("untrusted", Site::with(Certificate::OtherAuthority(m()))),
+        ("handshake_failed", Site::with(Certificate::For(m())).manner(Manner::ClosesAtOnce)),
+        ("valid", Site::with(Certificate::For(m())).federation("here")),
+    ];
+    let mut homeserver = Internet::builder();
+    for (index, (_, site)) in kinds.iter().enumerate() {
+        homeserver = homeserver.site([format!("192.0.2.{index}:8448").as_str()], site.clone());
+    }
+    let homeserver = homeserver.start().await;
+    let mut names = Internet::builder();
+    let mut last = 0;
+    for (index, (kind, _)) in (0_u16..).zip(&kinds) {
+        let virtual_address = format!("192.0.2.{index}:8448").parse().unwrap();
+        last = homeserver.route(virtual_address).unwrap().port();
+        let target = format!("{index}.{}.example", kind.replace('_', "-"));
+        names = names.address(&target, "127.0.0.1").srv(
+            "_matrix-fed._tcp.m.example",
+            index,
+            0,
+            last,
+            &target,
+        );
+    }
+    let names = names.start().await;
+    let ca = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    std::fs::write(&ca, homeserver.ca_pem()).unwrap();
+    Network { homeserver, names, ca, port: last }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_has_a_status_for_each_address() {
+    let network = checked_network("check.pem").await;
+    // Bound, not listening.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = held.local_addr().unwrap();
+    let closed_name = format!("127.0.0.1:{}", closed.port());
+    let (lines, status) = network.json(&["--check", "m.example", &closed_name, "a b"]).await;
+    // Whatever certificates are worth, the status is about resolving.
+    assert_eq!(status, 1);
+    let checks = lines[0]["certificate"].as_array().unwrap();
+    let statuses: Vec<_> = checks.iter().map(|it| it["status"].as_str().unwrap()).collect();
+    assert_eq!(
+        statuses,
+        [
+            "valid",
+            "wrong_name",
+            "expired",
+            "not_yet_valid",
+            "untrusted",
+            "handshake_failed",
+            "valid"
+        ]
+    );
+    let valid = json!({"address": format!("127.0.0.1:{}", network.port), "status": "valid"});
+    assert_eq!(checks[6], valid);
+    for (check, words) in checks[1..6].iter().zip([
+        "for other.example, not for m.example",
+        "ran out at 2020-01-01T00:00:00Z",
+        "holds only from 4000-01-01T00:00:00Z",
+        "neither shown nor trusted",
+        // It hung up, or broke the connection off.
+        "the ",
+    ]) {
+        assert!(check["message"].as_str().unwrap().contains(words), "{check}");
+    }
+    let message = &lines[1]["certificate"][0]["message"];
+    let unreachable =
+        json!({"address": closed.to_string(), "status": "unreachable", "message": message});
+    assert_eq!(lines[1]["certificate"], json!([unreachable]));
+    assert!(lines[2].get("certificate").is_none());
+
+    let (lines, status) = network.json(&["--check", "--get", VERSION_PATH, "m.example"]).await;
+    assert_eq!(status, 0);
+    assert_eq!(lines[0]["response"]["status"], 404, "{}", lines[0]);
+    let (lines, _) = network.json(&["m.example"]).await;
+    assert!(lines[0].get("certificate").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_is_told_to_people_too() {
+    let network = checked_network("check_people.pem").await;
+    let output = network.run(&["--check", "--explain", "m.example"]).await;
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let address = format!("127.0.0.1:{}", network.port);
+    for part in [
+        &format!("    checked       {address}: valid (TLS 1.3, http/1.1)\n"),
+        ": wrong name (TLS 1.3, http/1.1): the certificate is for other.example, not for m.example",
+        ": handshake failed: ",
+        "issued by CN=Embedded internet; ECDSA P-256; SHA-256 ",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let (lines, _) = network.json(&["--check", "--explain", "m.example"]).await;
+    let details = &lines[0]["certificate"][1]["details"];
+    assert_eq!(details["tls_version"], "1.3");
+    assert_eq!(details["alpn"], "http/1.1");
+    assert_eq!(details["report"]["verdict"]["valid_for"], json!([{"dns": "other.example"}]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

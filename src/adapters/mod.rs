@@ -1,5 +1,8 @@
-//! The layer that does the talking: the resolver's traits on well-kept libraries.
+//! The layer that rests on well-kept libraries: the resolver's traits, and the judging of
+//! certificates. It does the talking.
 
+#[cfg(feature = "certificate")]
+pub(crate) mod certificate;
 #[cfg(feature = "hickory")]
 pub(crate) mod hickory;
 #[cfg(feature = "hyper")]

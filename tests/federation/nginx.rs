@@ -80,10 +80,11 @@ impl Nginx {
             let Site { port, locations, .. } = site;
             fs::write(directory.join(format!("{port}.crt")), &site.certificate).unwrap();
             fs::write(directory.join(format!("{port}.key")), &site.key).unwrap();
-            servers += &format!(
+            let server = format!(
                 "server {{ listen 127.0.0.1:{port} ssl http2; listen [::1]:{port} ssl http2;
                 ssl_certificate {port}.crt; ssl_certificate_key {port}.key; {locations} }}\n"
             );
+            servers.push_str(&server);
         }
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {kind};"))

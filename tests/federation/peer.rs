@@ -96,7 +96,8 @@ impl Peer {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let body = body.collect().await.map(|it| it.to_bytes()).unwrap_or_default();
+        let body =
+            body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
         let path = head.uri.path_and_query().unwrap().to_string();
         self.asked.lock().unwrap().push(Asked {

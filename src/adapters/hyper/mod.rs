@@ -26,6 +26,8 @@ use rustls::ClientConfig;
 use self::attempt::{Deadline, Failed};
 pub use self::dial::{Dial, DialStream, TcpDial};
 use self::dials::Dials;
+#[cfg(all(feature = "certificate", any(feature = "ring", feature = "aws-lc-rs")))]
+pub(crate) use self::roots::provider;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use self::roots::{TlsSetupError, TrustedRoots};
 use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};

@@ -88,15 +88,20 @@ impl TrustedRoots {
     /// A configuration that trusts these, for TLS 1.2 and 1.3, without client certificate. Blocks
     /// while it reads the platform's roots.
     pub(crate) fn client_config(self) -> Result<ClientConfig, TlsSetupError> {
-        let roots = match self.platform {
-            Platform::Trusted => self.store(rustls_native_certs::load_native_certs()),
-            Platform::Ignored => self.store(CertificateResult::default()),
-        }?;
+        let roots = self.root_store()?;
         Ok(ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|source| TlsSetupError::Provider { source })?
             .with_root_certificates(roots)
             .with_no_client_auth())
+    }
+
+    /// The roots alone. Blocks while it reads the platform's.
+    pub(crate) fn root_store(self) -> Result<RootCertStore, TlsSetupError> {
+        match self.platform {
+            Platform::Trusted => self.store(rustls_native_certs::load_native_certs()),
+            Platform::Ignored => self.store(CertificateResult::default()),
+        }
     }
 
     fn store(self, platform: CertificateResult) -> Result<RootCertStore, TlsSetupError> {
@@ -116,7 +121,7 @@ impl TrustedRoots {
 
 /// Handed over by hand wherever it is needed: the process's default provider is not ours to set,
 /// nor to rely on.
-fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     #[cfg(feature = "ring")]
     return rustls::crypto::ring::default_provider();
     #[cfg(not(feature = "ring"))]

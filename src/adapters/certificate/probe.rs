@@ -1,0 +1,266 @@
+//! A handshake with every address of a target.
+#![allow(clippy::disallowed_methods, reason = "it is over the network, and has time limits")]
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls_pki_types::ServerName as TlsName;
+use tokio::time::timeout;
+
+use super::CertificateCheck;
+use super::address::{AddressCheck, CheckStatus, TlsVersion};
+use super::recorder::Recorder;
+use super::shake::{ShakeError, shake};
+use super::text::shown;
+use crate::adapters::hyper::{Dial, DialStream, TcpDial};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
+use crate::core::config::TimeLimits;
+use crate::core::target::{DelegationTarget, Endpoint};
+use crate::core::text::Causes;
+use crate::resolver::traits::BoxFuture;
+
+/// What is offered by ALPN (RFC 7301): what federation speaks.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// How many addresses are tried at a time.
+const AT_A_TIME: usize = 8;
+
+/// Shakes hands with every address of a target, to see which certificates are there.
+///
+/// It looks nothing up: it connects to the target's addresses, which the address policy has judged,
+/// and to no others. It sends [`tls_name`](DelegationTarget::tls_name) as SNI (for an IP address
+/// none, RFC 6066 section 3), offers TLS 1.3 and 1.2 with `h2` and `http/1.1`, resumes no session,
+/// and has no certificate of its own to show.
+///
+/// A certificate that is not valid is reported and **refused**: the handshake ends with an alert.
+/// After a good one the connection is closed. No application data is sent or read, ever. Of a refused
+/// certificate it is not known whether the server holds its key; anyone may show another's.
+///
+/// # How long
+///
+/// Each address has [`TimeLimits::connect`] and [`TimeLimits::tls`]; 8 are tried at a time. All runs
+/// in the future that is returned, on a tokio runtime with I/O and time enabled; to drop it is to
+/// close every connection.
+#[derive(Clone)]
+pub struct CertificateProbe {
+    check: Arc<CertificateCheck>,
+    tls: ClientConfig,
+    dial: Arc<dyn Dial>,
+    connect: Duration,
+    handshake: Duration,
+}
+
+impl CertificateProbe {
+    /// Trusting these roots, with this crypto provider, over [`TcpDial`], within the default
+    /// [`TimeLimits`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use matrix_delegation::CertificateProbe;
+    ///
+    /// let roots = rustls::RootCertStore::empty();
+    /// let provider = Arc::new(rustls::crypto::ring::default_provider());
+    /// let probe = CertificateProbe::new(roots, provider)?;
+    /// # Ok::<(), rustls::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the provider can do neither TLS 1.2 nor 1.3.
+    pub fn new(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Self, rustls::Error> {
+        let algorithms = provider.signature_verification_algorithms.all;
+        let check = CertificateCheck::new(roots.roots.iter().cloned(), algorithms);
+        // The verifier that this sets up is replaced for each handshake.
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+        // In a resumed session no certificate is shown.
+        tls.resumption = Resumption::disabled();
+        let limits = TimeLimits::default();
+        Ok(Self {
+            check: Arc::new(check),
+            tls,
+            dial: Arc::new(TcpDial),
+            connect: limits.connect,
+            handshake: limits.tls,
+        })
+    }
+
+    /// Trusting these roots, with the provider of the feature `ring` or `aws-lc-rs`. Blocks while
+    /// it reads the platform's, if they are among them.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use matrix_delegation::{CertificateProbe, Config, Resolver, TrustedRoots};
+    ///
+    /// let found = Resolver::from_system(Config::default())?.resolve(&"matrix.org".parse()?).await?;
+    /// let probe = CertificateProbe::with_roots(TrustedRoots::platform())?;
+    /// for check in probe.check_certificates(&found).await {
+    ///     println!("{check}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there are none, or one that was added cannot be read.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn with_roots(roots: TrustedRoots) -> Result<Self, TlsSetupError> {
+        let store = roots.root_store()?;
+        let provider = Arc::new(crate::adapters::hyper::provider());
+        Self::new(store, provider).map_err(|source| TlsSetupError::Provider { source })
+    }
+
+    /// The same over streams that this opens.
+    #[must_use]
+    pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
+        self.dial = dial;
+        self
+    }
+
+    /// Within these limits, of which it heeds `connect` and `tls`.
+    #[must_use]
+    pub fn with_time(mut self, limits: &TimeLimits) -> Self {
+        (self.connect, self.handshake) = (limits.connect, limits.tls);
+        self
+    }
+
+    /// By this clock in place of the system's: to see what will have run out by next month, say.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
+        self.tls.time_provider = clock;
+        self
+    }
+
+    /// Shakes hands with every address of every endpoint. The reports stand in the order of the
+    /// endpoints and of their addresses; an address that several endpoints have is tried once.
+    ///
+    /// Where look-ups are left to a proxy, it is one handshake an endpoint, by
+    /// [`Dial::dial_name`].
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use matrix_delegation::{CertificateProbe, FixedTarget, Now, TrustedRoots};
+    ///
+    /// let target = FixedTarget::new(["192.0.2.7:8448".parse()?])?
+    ///     .target(&"m.example".parse()?, Now::EPOCH)?;
+    /// let probe = CertificateProbe::with_roots(TrustedRoots::platform())?;
+    /// let checks = probe.check_certificates(&target).await;
+    /// println!("{} ({:?}, {:?})", checks[0], checks[0].tls_version, checks[0].alpn);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn check_certificates(&self, target: &DelegationTarget) -> Vec<AddressCheck> {
+        let mut seen = HashSet::new();
+        let mut places: Vec<(&Endpoint, Option<SocketAddr>)> = Vec::new();
+        for endpoint in target.endpoints() {
+            if target.is_left_to_proxy() {
+                places.push((endpoint, None));
+            }
+            let addresses = endpoint.addresses().filter(|address| seen.insert(*address));
+            places.extend(addresses.map(|address| (endpoint, Some(address))));
+        }
+        let name = target.tls_name().to_owned();
+        let checks = places.into_iter().map(|(endpoint, address)| {
+            let check: BoxFuture<'_, _> = Box::pin(self.check(endpoint, address, name.clone()));
+            check
+        });
+        stream::iter(checks).buffered(AT_A_TIME).collect().await
+    }
+
+    async fn check(
+        &self,
+        endpoint: &Endpoint,
+        address: Option<SocketAddr>,
+        name: TlsName<'static>,
+    ) -> AddressCheck {
+        let mut check = AddressCheck {
+            endpoint: endpoint.to_string(),
+            address,
+            status: CheckStatus::Unreachable,
+            tls_version: None,
+            alpn: None,
+            report: None,
+            detail: None,
+        };
+        match timeout(self.connect, self.connect(endpoint, address)).await {
+            Ok(Ok(mut stream)) => self.shake(&mut *stream, name, &mut check).await,
+            Ok(Err(error)) => check.detail = Some(shown(&Causes(&error).to_string())),
+            Err(_) => check.detail = Some(format!("no connection within {:?}", self.connect)),
+        }
+        check
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        address: Option<SocketAddr>,
+    ) -> io::Result<Box<dyn DialStream>> {
+        match address {
+            Some(address) => self.dial.dial(address).await,
+            None => self.dial.dial_name(&endpoint.host().to_string(), endpoint.port()).await,
+        }
+    }
+
+    async fn shake(
+        &self,
+        stream: &mut dyn DialStream,
+        name: TlsName<'static>,
+        check: &mut AddressCheck,
+    ) {
+        check.status = CheckStatus::HandshakeFailed;
+        let algorithms = self.tls.crypto_provider().signature_verification_algorithms;
+        let recorder = Arc::new(Recorder::new(Arc::clone(&self.check), algorithms));
+        let mut tls = self.tls.clone();
+        tls.dangerous().set_certificate_verifier(Arc::clone(&recorder) as _);
+        let shaken = match ClientConnection::new(Arc::new(tls), name) {
+            Ok(mut connection) => {
+                let shaken = timeout(self.handshake, shake(&mut connection, stream)).await;
+                check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
+                check.alpn =
+                    connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
+                shaken
+            }
+            Err(error) => Ok(Err(ShakeError::from(error))),
+        };
+        check.report = recorder.seen().cloned();
+        let refused = check.report.as_ref().filter(|report| !report.is_valid());
+        if let Some(report) = refused {
+            // The handshake failed because of it.
+            check.status = CheckStatus::of(&report.verdict);
+            return;
+        }
+        match shaken {
+            Ok(Ok(())) if check.report.is_some() => check.status = CheckStatus::Valid,
+            Ok(Ok(())) => check.detail = Some("the server showed no certificate".to_owned()),
+            Ok(Err(error)) => check.detail = Some(shown(&error.to_string())),
+            Err(_) => check.detail = Some(format!("no handshake within {:?}", self.handshake)),
+        }
+    }
+}
+
+impl fmt::Debug for CertificateProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateProbe")
+            .field("check", &self.check)
+            .field("dial", &self.dial)
+            .field("connect", &self.connect)
+            .field("handshake", &self.handshake)
+            .finish_non_exhaustive()
+    }
+}

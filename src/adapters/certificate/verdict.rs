@@ -1,0 +1,315 @@
+//! What comes of judging a chain.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::details::{CertificateDetails, CertificateName, Names};
+use super::time::CertificateTime;
+
+/// Whether a certificate is what a target needs, and if not, why not.
+///
+/// Where several things are wrong they stand in this order, the first as the verdict: it is the
+/// order in which an administrator asks. Is it the right certificate at all
+/// ([`WrongName`](Self::WrongName))? Has it run out ([`Expired`](Self::Expired),
+/// [`NotYetValid`](Self::NotYetValid))? Who vouches for it ([`Untrusted`](Self::Untrusted))? To renew
+/// a certificate that is for another name would help nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CertificateVerdict {
+    /// It is for the name, in its time, and a trusted authority vouches for it.
+    Valid,
+    /// It is for other names.
+    WrongName {
+        /// The name it has to be for.
+        expected: String,
+        /// The names it is for, the first 100.
+        valid_for: Vec<CertificateName>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// Its time is over.
+    Expired {
+        /// Since when.
+        not_after: CertificateTime,
+        /// The server's own certificate, or one above it.
+        whose: Whose,
+    },
+    /// Its time has not come.
+    NotYetValid {
+        /// When it does.
+        not_before: CertificateTime,
+        /// The server's own certificate, or one above it.
+        whose: Whose,
+    },
+    /// No trusted authority vouches for it.
+    Untrusted {
+        /// Who issued the last certificate on the way up, as a distinguished name.
+        issuer: String,
+        /// Where the way up ends.
+        gap: TrustGap,
+    },
+    /// The chain can be of no use to anyone, whomever one trusts.
+    BadChain {
+        /// What is wrong.
+        fault: ChainFault,
+    },
+}
+
+impl CertificateVerdict {
+    /// Whether it is [`Valid`](Self::Valid).
+    pub const fn is_valid(&self) -> bool {
+        matches!(self, Self::Valid)
+    }
+
+    /// Whether it is about a date of the server's own certificate.
+    pub(super) const fn is_of_the_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Expired { whose: Whose::Server, .. }
+                | Self::NotYetValid { whose: Whose::Server, .. }
+        )
+    }
+
+    /// Its place in the order of verdicts.
+    pub(super) const fn rank(&self) -> u8 {
+        match self {
+            Self::WrongName { .. } => 0,
+            Self::Expired { .. } => 1,
+            Self::NotYetValid { .. } => 2,
+            Self::Untrusted { .. } => 3,
+            Self::BadChain { .. } => 4,
+            Self::Valid => 5,
+        }
+    }
+}
+
+impl fmt::Display for CertificateVerdict {
+    /// What is wrong, and what to do about it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Valid => f.write_str("valid"),
+            Self::WrongName { expected, valid_for, more } => {
+                write!(f, "the certificate is for {}, ", Names(valid_for, *more))?;
+                write!(f, "not for {expected}: let the server show one for {expected}")
+            }
+            Self::Expired { not_after, whose: Whose::Server } => {
+                write!(f, "the certificate ran out at {not_after}: renew it, and reload the server")
+            }
+            Self::Expired { not_after, whose: Whose::Issuer } => write!(
+                f,
+                "a certificate above the server's ran out at {not_after}: let the server show its \
+                 issuer's present chain"
+            ),
+            Self::NotYetValid { not_before, whose: Whose::Server } => {
+                write!(f, "the certificate holds only from {not_before}: compare the clocks")
+            }
+            Self::NotYetValid { not_before, whose: Whose::Issuer } => write!(
+                f,
+                "a certificate above the server's holds only from {not_before}: compare the clocks"
+            ),
+            Self::Untrusted { issuer, gap } => match gap {
+                TrustGap::SelfSigned => write!(
+                    f,
+                    "the certificate is self-signed ({issuer}): get one from an authority that \
+                     others trust"
+                ),
+                TrustGap::IssuerMissing => write!(
+                    f,
+                    "the chain breaks off below {issuer}, which is neither shown nor trusted: let \
+                     the server show the intermediate certificates too"
+                ),
+                TrustGap::UnknownRoot => write!(
+                    f,
+                    "the chain ends at {issuer}, which is not trusted: get a certificate from an \
+                     authority that others trust"
+                ),
+                TrustGap::OtherKey => write!(
+                    f,
+                    "the chain ends at {issuer}; an authority of that name is trusted, but the \
+                     signature is not by its key: let the server show the chain that came with its \
+                     certificate, or compare the roots"
+                ),
+            },
+            Self::BadChain { fault } => write!(f, "{fault}"),
+        }
+    }
+}
+
+/// Which certificate of a chain is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    /// The server's own.
+    Server,
+    /// One above it.
+    Issuer,
+}
+
+/// Where the way from a certificate up to a trusted authority ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TrustGap {
+    /// The server's certificate names itself as its issuer.
+    SelfSigned,
+    /// The issuer is neither among the certificates shown nor trusted: most often the intermediate
+    /// certificate was left out.
+    IssuerMissing,
+    /// It ends at a root certificate that is shown but not trusted.
+    UnknownRoot,
+    /// An authority of that name is trusted, but with another key than the one that signed.
+    OtherKey,
+}
+
+/// Why a chain can be of no use to anyone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChainFault {
+    /// No certificate was shown.
+    Empty,
+    /// The server's certificate, or one above it, cannot be read as X.509 version 3, or says what
+    /// must be understood and is not.
+    Unreadable {
+        /// What is wrong, in the words of the library.
+        detail: String,
+    },
+    /// It is not meant for TLS servers: its extended key usage leaves them out (RFC 5280 section
+    /// 4.2.1.12).
+    WrongPurpose,
+    /// An authority above it may not vouch for such names (RFC 5280 section 4.2.1.10).
+    NameConstraint,
+    /// The server's certificate is not signed by what is shown as its issuer's.
+    BadSignature,
+    /// A signature is of a kind that is not supported.
+    UnsupportedSignature,
+    /// The server shows an authority's certificate as its own (RFC 5280 section 4.2.1.9).
+    AuthorityAsServer,
+    /// A certificate that is no authority's has signed another, or there are more authorities below
+    /// one than it allows (RFC 5280 section 4.2.1.9).
+    NotAnAuthority,
+    /// A key is known to be in wrong hands.
+    Distrusted,
+    /// There are more ways through the chain than are tried.
+    TooComplex,
+    /// More certificates were shown than are looked at, and those do not suffice.
+    TooLong {
+        /// How many were shown.
+        presented: usize,
+        /// How many of them were looked at.
+        used: usize,
+    },
+    /// Something else.
+    Other {
+        /// In the words of the library.
+        detail: String,
+    },
+}
+
+impl fmt::Display for ChainFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the server shows no certificate: give it one",
+            Self::Unreadable { detail } => {
+                return write!(f, "a certificate cannot be read ({detail}): have it issued anew");
+            }
+            Self::WrongPurpose => {
+                "the certificate is not for TLS servers: get one whose extended key usage has \
+                 serverAuth"
+            }
+            Self::NameConstraint => {
+                "an authority of the chain may not vouch for this name: get a certificate from another"
+            }
+            Self::BadSignature => {
+                "the certificate is not signed by what is shown as its issuer's: let the server show \
+                 the chain that came with its certificate"
+            }
+            Self::UnsupportedSignature => {
+                "a signature in the chain is of a kind that is not supported, such as SHA-1: get a \
+                 certificate with a newer one"
+            }
+            Self::AuthorityAsServer => {
+                "the server shows an authority's certificate (CA:TRUE) as its own: have one issued \
+                 that is not for an authority"
+            }
+            Self::NotAnAuthority => {
+                "a certificate of the chain may not issue the one below it: let the server show the \
+                 chain that came with its certificate"
+            }
+            Self::Distrusted => "a key in the chain is in wrong hands: get a certificate for a new key",
+            Self::TooComplex => "the chain is a maze: let the server show only what it needs",
+            Self::TooLong { presented, used } => {
+                return write!(
+                    f,
+                    "{presented} certificates are shown, of which the first {used} were looked at: \
+                     let the server show only what it needs"
+                );
+            }
+            Self::Other { detail } => return write!(f, "the chain does not hold: {detail}"),
+        })
+    }
+}
+
+/// A verdict with all that it rests on.
+///
+/// ```
+/// use matrix_delegation::CertificateReport;
+///
+/// let report: CertificateReport = serde_json::from_str(r#"{
+///     "verdict": {"status": "expired", "not_after": "2026-01-31T12:00:00Z", "whose": "server"},
+///     "also": [], "presented": 2, "certificate": null
+/// }"#)?;
+/// assert!(!report.is_valid());
+/// assert!(report.to_string().contains("ran out at 2026-01-31T12:00:00Z"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CertificateReport {
+    /// The verdict.
+    pub verdict: CertificateVerdict,
+    /// What is wrong besides, as far as it could be found out, in the order of verdicts.
+    pub also: Vec<CertificateVerdict>,
+    /// How many certificates the server showed.
+    pub presented: usize,
+    /// The server's own; `None` where it showed none that could be read.
+    pub certificate: Option<CertificateDetails>,
+}
+
+impl CertificateReport {
+    /// With these problems, in any order; valid without one.
+    pub(super) fn new(
+        mut problems: Vec<CertificateVerdict>,
+        presented: usize,
+        certificate: Option<CertificateDetails>,
+    ) -> Self {
+        problems.sort_by_key(CertificateVerdict::rank);
+        problems.dedup();
+        let mut problems = problems.into_iter();
+        let verdict = problems.next().unwrap_or(CertificateVerdict::Valid);
+        Self { verdict, also: problems.collect(), presented, certificate }
+    }
+
+    /// Whether the verdict is [`CertificateVerdict::Valid`].
+    pub const fn is_valid(&self) -> bool {
+        self.verdict.is_valid()
+    }
+
+    /// All that is wrong, the verdict first.
+    pub fn problems(&self) -> impl Iterator<Item = &CertificateVerdict> {
+        std::iter::once(&self.verdict).chain(&self.also).filter(|it| !it.is_valid())
+    }
+}
+
+impl fmt::Display for CertificateReport {
+    /// One line for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.verdict)?;
+        for problem in &self.also {
+            write!(f, "; besides, {problem}")?;
+        }
+        Ok(())
+    }
+}
