@@ -15,6 +15,7 @@
 //!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
 //!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
 //!   ring as the crypto provider.
+//! - Feature **`plan`**: the other side, for those who run a server: how to be found, as data.
 //! - Feature **`testing`**: an internet that is a value, to test the machine, the resolver and what
 //!   is built on them without a network.
 //!
@@ -116,6 +117,9 @@ pub use crate::adapters::redis::{RedisStore, RedisStoreError};
 pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
+
+#[cfg(feature = "plan")]
+pub mod plan;
 
 #[cfg(feature = "testing")]
 pub mod testing;
