@@ -13,7 +13,7 @@ use crate::client::{Client, policy};
 use crate::internet::VERSION_PATH;
 use crate::internet::check::federation;
 use crate::proxies::Program;
-use crate::server::start;
+use crate::server::{start, understands};
 use crate::upstream::{Seen, Upstream, VERSION};
 
 /// Whatever takes longer hangs.
@@ -32,7 +32,7 @@ const PATHS: [&str; 8] = [
 ];
 
 /// Server name, where it listens, what its certificates carry.
-const CASES: [(&str, &str, &str); 6] = [
+const CASES: [(&str, &str, &str); 8] = [
     // A document, and the federation elsewhere.
     ("example.org", "matrix.example.org:8448", "matrix.example.org"),
     // Both at port 443, told apart by name.
@@ -45,10 +45,17 @@ const CASES: [(&str, &str, &str); 6] = [
     ("Example.org", "example.org:8448", "example.org"),
     // No name at all, neither in SNI nor in the certificate.
     ("127.0.0.1", "127.0.0.1:8448", "127.0.0.1"),
+    ("[::1]:443", "[::1]:443", "::1"),
+    // A document that delegates to an address at the same port.
+    ("example.org", "127.0.0.1:443", "127.0.0.1"),
 ];
 
 async fn every_case(program: Program) {
     for (name, listening, certificate) in CASES {
+        if program == Program::Caddy && listening.starts_with("[::1]") {
+            // Without SNI it goes by the address that it is reached at, and here that is 127.0.0.1.
+            continue;
+        }
         let setup = Setup::new(name.parse().unwrap(), listening.parse().unwrap())
             .with_certificate_names([certificate.parse().unwrap()])
             .with_address_policy(policy());
@@ -141,4 +148,21 @@ async fn apache() {
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy() {
     every_case(Program::Haproxy).await;
+}
+
+/// What is printed without `--standalone`, which is what people add to their system's configuration.
+#[test]
+fn parts_are_understood_in_a_whole() {
+    for program in [Program::Nginx, Program::Caddy, Program::Apache, Program::Haproxy] {
+        for (name, listening, certificate) in CASES {
+            let setup = Setup::new(name.parse().unwrap(), listening.parse().unwrap())
+                .with_certificate_names([certificate.parse().unwrap()])
+                .with_address_policy(policy());
+            let plan = setup.plan();
+            match understands(program, plan.recommended().unwrap()) {
+                None => break,
+                Some(result) => assert_eq!(result, Ok(()), "{program:?} {name} {listening}"),
+            }
+        }
+    }
 }

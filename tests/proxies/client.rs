@@ -20,14 +20,16 @@ use tokio_rustls::TlsConnector;
 use crate::internet::{Builder, Internet};
 use crate::server::Server;
 
-/// The port that is connected to, and the one that is really there.
+/// The port that is connected to, and the one that is really there, at 127.0.0.1.
 #[derive(Clone, Debug)]
 pub(crate) struct Ports(HashMap<u16, u16>);
 
 impl Ports {
     fn connect(&self, address: SocketAddr) -> io::Result<SocketAddr> {
         match self.0.get(&address.port()) {
-            Some(port) if address.ip().is_loopback() => Ok(SocketAddr::new(address.ip(), *port)),
+            Some(port) if address.ip().is_loopback() => {
+                Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), *port))
+            }
             _ => Err(io::Error::new(io::ErrorKind::ConnectionRefused, address.to_string())),
         }
     }
@@ -53,7 +55,8 @@ pub(crate) struct Client {
 
 /// The ranges that these tests are in.
 pub(crate) fn policy() -> AddressPolicy {
-    AddressPolicy::default().allow("127.0.0.0/8".parse().unwrap())
+    let ranges = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap());
+    ranges.into_iter().fold(AddressPolicy::default(), AddressPolicy::allow)
 }
 
 fn zone(name: &ServerName, way: &Way) -> Builder {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
+use matrix_delegation::Host;
 use matrix_delegation::plan::{Listening, Way};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -101,17 +102,21 @@ fn write_certificates(directory: &Path, way: &Way) -> rustls::pki_types::Certifi
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     for place in way.certificates() {
-        let name = place.name.to_string();
+        let name = match place.name {
+            Host::Ip(address) => address.to_string(),
+            Host::Dns(name) => name.to_string(),
+        };
         let mut params = CertificateParams::new(vec![name.clone()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().unwrap();
         let signed = params.signed_by(&key, &authority).unwrap().pem();
         let key = key.serialize_pem();
-        let own = directory.join(&name);
+        let file = name.replace(':', "_");
+        let own = directory.join(&file);
         fs::create_dir_all(&own).unwrap();
         fs::write(own.join("fullchain.pem"), &signed).unwrap();
         fs::write(own.join("privkey.pem"), &key).unwrap();
-        fs::write(directory.join(format!("{name}.pem")), signed + &key).unwrap();
+        fs::write(directory.join(format!("{file}.pem")), signed + &key).unwrap();
     }
     authority.der().clone()
 }
@@ -135,10 +140,8 @@ impl Server {
             if way.contact().port == 443 { self.https } else { free_port().map_err(text)? };
 
         let here = self.directory.to_str().unwrap().to_owned();
-        let mut options = proxies::Options::new(Listening::new(
-            matrix_delegation::Host::Ip(Ipv4Addr::LOCALHOST.into()),
-            upstream,
-        ));
+        let mut options =
+            proxies::Options::new(Listening::new(Host::Ip(Ipv4Addr::LOCALHOST.into()), upstream));
         options.certificates = Some(here.parse().unwrap());
         options.standalone = Some(here.parse().unwrap());
         options.document = format!("{here}/document.json").parse().unwrap();
@@ -228,4 +231,61 @@ impl Drop for Server {
         self.stop();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Whether the program understands what is printed to be added to a system's configuration, as
+/// people use it: on all addresses, with certificates in their own places. What it says if not.
+pub(crate) fn understands(program: Program, way: &Way) -> Option<Result<(), String>> {
+    let path = installed(program)?;
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let name = format!("matrix-delegation-proxy-{}-{number}", process::id());
+    let directory = env::temp_dir().join(name);
+    fs::create_dir(&directory).unwrap();
+    let ca = write_certificates(&directory, way);
+    let server = Server { directory, child: None, https: 0, federation: 0, ca };
+    let here = server.directory.to_str().unwrap();
+    let mut options = proxies::Options::new("[::1]:8008".parse().unwrap());
+    // Caddy gets its own.
+    options.certificates = (program != Program::Caddy).then(|| here.parse().unwrap());
+    // nginx opens its ports to try them.
+    options.https_port = Some(free_port().unwrap());
+    options.federation_port = Some(free_port().unwrap());
+    let has_ipv6 = TcpListener::bind("[::]:0").is_ok();
+    options.bind = (!has_ipv6).then_some(Ipv4Addr::LOCALHOST.into());
+    let part = server.directory.join("part");
+    let text = proxies::configuration(program, way, &options).unwrap();
+    fs::write(&part, &text).unwrap();
+    let part = part.display();
+    let modules = ["mpm_event", "authz_core", "ssl", "proxy", "proxy_http", "headers", "alias"];
+    let around = match program {
+        Program::Nginx => format!(
+            "pid {here}/pid; events {{}} http {{ access_log off; client_body_temp_path {here}/b; \
+             proxy_temp_path {here}/p; fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; \
+             scgi_temp_path {here}/s; include {part}; }}"
+        ),
+        Program::Apache => {
+            let load =
+                |it: &str| format!("LoadModule {it}_module /usr/lib/apache2/modules/mod_{it}.so\n");
+            let modules: String = modules.iter().map(|it| load(it)).collect();
+            let port = options.https_port.unwrap();
+            format!(
+                "{modules}ServerRoot {here}\nDefaultRuntimeDir {here}\nMutex file:{here}\n\
+                 PidFile {here}/pid\nErrorLog {here}/error.log\nServerName localhost\n\
+                 Listen 127.0.0.1:{port}\nInclude {part}\n"
+            )
+        }
+        Program::Caddy | Program::Haproxy => text,
+    };
+    let file = server.directory.join("whole");
+    fs::write(&file, around).unwrap();
+    let mut command = Command::new(path);
+    match program {
+        Program::Nginx => command.args(["-t", "-p", here, "-e", "stderr", "-c"]),
+        Program::Caddy => command.args(["validate", "--adapter", "caddyfile", "--config"]),
+        Program::Apache => command.args(["-t", "-f"]),
+        Program::Haproxy => command.args(["-c", "-f"]),
+    };
+    let said = command.arg(&file).env("HOME", here).env("XDG_DATA_HOME", here).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
+    Some(if said.status.success() { Ok(()) } else { Err(text.into_owned()) })
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::net::IpAddr;
+
+use matrix_delegation::Host;
 
 use super::{Options, Site};
 
@@ -46,7 +49,7 @@ ServerName localhost
     // The system's configuration listens at 443 already, and twice is an error.
     let ports: BTreeSet<u16> = sites.iter().map(|site| site.port).collect();
     for port in ports.into_iter().filter(|port| options.standalone.is_some() || *port != 443) {
-        match options.bind.map(matrix_delegation::Host::Ip) {
+        match options.bind.map(Host::Ip) {
             Some(address) => writeln!(text, "Listen {address}:{port}")?,
             None => writeln!(text, "Listen {port}")?,
         }
@@ -57,12 +60,15 @@ ServerName localhost
 fn server(text: &mut String, site: &Site<'_>, options: &Options) -> std::fmt::Result {
     let (name, port, file) = (&site.name, site.port, site.file_name());
     let certificates = options.certificates("/etc/letsencrypt/live");
+    writeln!(text, "\n<VirtualHost *:{port}>")?;
+    match name {
+        // Not a name to Apache. It is the first at its port, which has all that nobody else has.
+        Host::Ip(IpAddr::V6(_)) => {}
+        name => writeln!(text, "    ServerName {name}")?,
+    }
     write!(
         text,
-        "
-<VirtualHost *:{port}>
-    ServerName {name}
-    SSLEngine on
+        "    SSLEngine on
     SSLCertificateFile {certificates}/{file}/fullchain.pem
     SSLCertificateKeyFile {certificates}/{file}/privkey.pem
 "

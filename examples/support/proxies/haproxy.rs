@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::net::IpAddr;
+
+use matrix_delegation::Host;
 
 use super::{Options, Site};
 
@@ -46,7 +49,9 @@ defaults
             for site in &here {
                 write!(text, " crt {certificates}/{}.pem", site.file_name())?;
             }
-            writeln!(text, " alpn h2,http/1.1")?;
+            // Else the one for IPv6 takes IPv4, too, and the other finds the port taken.
+            let v6only = if matches!(address, Host::Ip(IpAddr::V6(_))) { " v6only" } else { "" };
+            writeln!(text, "{v6only} alpn h2,http/1.1")?;
         }
         for site in here {
             let name = &site.name;
