@@ -15,7 +15,8 @@
 //!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
 //!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
 //!   ring as the crypto provider.
-//! - Feature **`plan`**: the other side, for those who run a server: how to be found, as data.
+//! - Feature **`plan`**: the other side. How one's own server is found, as data: the document, the
+//!   records, the certificates, and why other ways cannot work. **`full`** has it, too.
 //! - Feature **`testing`**: an internet that is a value, to test the machine, the resolver and what
 //!   is built on them without a network.
 //!

@@ -252,10 +252,10 @@ pub(crate) fn understands(program: Program, way: &Way) -> Option<Result<(), Stri
     options.federation_port = Some(free_port().unwrap());
     let has_ipv6 = TcpListener::bind("[::]:0").is_ok();
     options.bind = (!has_ipv6).then_some(Ipv4Addr::LOCALHOST.into());
-    let part = server.directory.join("part");
+    let added = server.directory.join("part");
     let text = proxies::configuration(program, way, &options).unwrap();
-    fs::write(&part, &text).unwrap();
-    let part = part.display();
+    fs::write(&added, &text).unwrap();
+    let part = added.display();
     let modules = ["mpm_event", "authz_core", "ssl", "proxy", "proxy_http", "headers", "alias"];
     let around = match program {
         Program::Nginx => format!(
@@ -267,11 +267,11 @@ pub(crate) fn understands(program: Program, way: &Way) -> Option<Result<(), Stri
             let load =
                 |it: &str| format!("LoadModule {it}_module /usr/lib/apache2/modules/mod_{it}.so\n");
             let modules: String = modules.iter().map(|it| load(it)).collect();
-            let port = options.https_port.unwrap();
+            let other = options.https_port.unwrap();
             format!(
                 "{modules}ServerRoot {here}\nDefaultRuntimeDir {here}\nMutex file:{here}\n\
                  PidFile {here}/pid\nErrorLog {here}/error.log\nServerName localhost\n\
-                 Listen 127.0.0.1:{port}\nInclude {part}\n"
+                 Listen 127.0.0.1:{other}\nInclude {part}\n"
             )
         }
         Program::Caddy | Program::Haproxy => text,

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -86,7 +86,7 @@ async fn answer(
     };
     let mut body = request.into_body();
     while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        seen.body += frame.data_ref().map_or(0, |data| data.len());
+        seen.body += frame.data_ref().map_or(0, Bytes::len);
     }
     let mut noted = noted.lock().unwrap();
     if noted.len() < LIMIT {
