@@ -18,6 +18,8 @@
 //! - Feature **`certificate`**: `CertificateCheck` judges the certificates that a server presents for
 //!   a target, without I/O; with `hyper`, `CertificateProbe` shakes hands with every address of a
 //!   target and reports what is there.
+//! - Feature **`plan`**: the other side. How one's own server is found, as data: the document, the
+//!   records, the certificates, and why other ways cannot work.
 //! - Feature **`testing`**: an internet that is a value, to test the machine, the resolver and what
 //!   is built on them without a network.
 //!
@@ -138,6 +140,9 @@ pub use crate::adapters::redis::{RedisStore, RedisStoreError};
 pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
+
+#[cfg(feature = "plan")]
+pub mod plan;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,0 +1,188 @@
+//! Names that certificates carry.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::core::dns_name::{DnsName, NotAHostName};
+use crate::core::host::Host;
+
+/// A name that a certificate carries: a `dNSName` or an `iPAddress` (RFC 9525 section 2).
+///
+/// A wildcard stands for one whole label, the leftmost one (RFC 9525 section 6.3): `*.example.org`
+/// is good for `matrix.example.org`, neither for `example.org` nor for `a.b.example.org`.
+///
+/// ```
+/// use matrix_delegation::Host;
+/// use matrix_delegation::plan::CertificateName;
+///
+/// let name: CertificateName = "*.Example.org".parse()?;
+/// let covers = |host: &str| host.parse().map(|host| name.covers(&Host::Dns(host)));
+/// assert_eq!(covers("matrix.example.org"), Ok(true));
+/// assert_eq!(covers("example.org"), Ok(false));
+/// assert_eq!(covers("a.b.example.org"), Ok(false));
+/// # Ok::<(), matrix_delegation::plan::CertificateNameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum CertificateName {
+    /// One DNS name.
+    Dns(DnsName),
+    /// Every name one label below this one. Read from text, it has two labels at least: the
+    /// common verifiers take no wildcard right below a top-level domain.
+    Wildcard(DnsName),
+    /// An IP address.
+    Ip(IpAddr),
+}
+
+/// Why something is no name that a certificate can carry.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CertificateNameError {
+    /// `*` stands elsewhere than alone in the leftmost label.
+    #[error("a wildcard is the whole leftmost label and nothing else, as in *.example.org")]
+    Wildcard,
+    /// A wildcard right below a top-level domain.
+    #[error(
+        "a wildcard right below a top-level domain is refused by those who verify; name the host \
+         or use *.example.org"
+    )]
+    WildcardTooWide,
+    /// It is neither a host name nor an IP address.
+    #[error("neither an IP address nor a name of DNS such as matrix.example.org")]
+    NotAHostName(#[source] NotAHostName),
+}
+
+impl CertificateName {
+    /// Whether a certificate with this name is good for the host.
+    ///
+    /// An IP address needs an `iPAddress` with the same bytes; DNS names are compared without
+    /// regard to letter case (RFC 9525 sections 6.3 and 6.4).
+    pub fn covers(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Dns(name), Host::Dns(host)) => name == host,
+            (Self::Wildcard(parent), Host::Dns(host)) => host
+                .as_str()
+                .split_once('.')
+                .is_some_and(|(_, rest)| rest == parent.as_str() && rest.contains('.')),
+            (Self::Ip(address), Host::Ip(host)) => address == host,
+            _ => false,
+        }
+    }
+}
+
+impl From<Host> for CertificateName {
+    fn from(host: Host) -> Self {
+        match host {
+            Host::Ip(address) => Self::Ip(address),
+            Host::Dns(name) => Self::Dns(name),
+        }
+    }
+}
+
+impl FromStr for CertificateName {
+    type Err = CertificateNameError;
+
+    /// Reads `matrix.example.org`, `*.example.org`, `192.0.2.7` or `2001:db8::7`.
+    fn from_str(text: &str) -> Result<Self, CertificateNameError> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Ip(address));
+        }
+        let (wildcard, name) = match text.strip_prefix("*.") {
+            Some(parent) => (true, parent),
+            None => (false, text),
+        };
+        if name.contains('*') {
+            return Err(CertificateNameError::Wildcard);
+        }
+        let name: DnsName = name.parse().map_err(CertificateNameError::NotAHostName)?;
+        match wildcard {
+            true if name.as_str().contains('.') => Ok(Self::Wildcard(name)),
+            true => Err(CertificateNameError::WildcardTooWide),
+            false => Ok(Self::Dns(name)),
+        }
+    }
+}
+
+impl TryFrom<String> for CertificateName {
+    type Error = CertificateNameError;
+
+    fn try_from(text: String) -> Result<Self, CertificateNameError> {
+        text.parse()
+    }
+}
+
+impl From<CertificateName> for String {
+    fn from(name: CertificateName) -> Self {
+        name.to_string()
+    }
+}
+
+impl fmt::Display for CertificateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => write!(f, "{name}"),
+            Self::Wildcard(parent) => write!(f, "*.{parent}"),
+            Self::Ip(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written_the_same() {
+        for text in ["matrix.example.org", "*.example.org", "192.0.2.7", "2001:db8::7", "a"] {
+            let name: CertificateName = text.parse().unwrap();
+            assert_eq!(name.to_string(), text);
+            let json = serde_json::to_string(&name).unwrap();
+            assert_eq!(serde_json::from_str::<CertificateName>(&json).unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn what_no_certificate_carries_is_refused() {
+        use CertificateNameError::{NotAHostName as Bad, Wildcard, WildcardTooWide};
+        for (text, error) in [
+            ("*", Wildcard),
+            ("*.*.example.org", Wildcard),
+            ("m*.example.org", Wildcard),
+            ("a.*.org", Wildcard),
+            ("*.org", WildcardTooWide),
+            ("", Bad(NotAHostName::Empty)),
+            ("*.", Bad(NotAHostName::Empty)),
+            ("a b", Bad(NotAHostName::Character)),
+            ("127.1", Bad(NotAHostName::LooksLikeAnAddress)),
+            ("example.org.", Bad(NotAHostName::TrailingDot)),
+            ("example.org\n", Bad(NotAHostName::Character)),
+        ] {
+            assert_eq!(text.parse::<CertificateName>(), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn coverage_is_that_of_rfc_9525() {
+        for (name, host, covers) in [
+            ("a.example.org", "A.example.org", true),
+            ("a.example.org", "b.example.org", false),
+            ("*.example.org", "a.example.org", true),
+            ("*.example.org", "example.org", false),
+            ("*.example.org", "a.b.example.org", false),
+            ("*.example.org", "aexample.org", false),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("192.0.2.7", "a.example.org", false),
+            ("2001:db8::7", "[2001:DB8:0::7]", true),
+            ("a.example.org", "192.0.2.7", false),
+        ] {
+            let certificate: CertificateName = name.parse().unwrap();
+            let host = crate::ServerName::parse(host).unwrap().to_host().unwrap();
+            assert_eq!(certificate.covers(&host), covers, "{name} {host}");
+        }
+    }
+}

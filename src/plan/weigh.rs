@@ -1,0 +1,303 @@
+//! Which ways work, and why others do not.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::certificate::CertificateName;
+use super::listening::HostRecords;
+use super::obstacle::Obstacle;
+use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
+use super::zone::{Owner, ZoneData, ZoneRecord, fits};
+use super::{Setup, SrvServices};
+use crate::core::dns::Service;
+use crate::core::dns_name::DnsName;
+use crate::core::host::Host;
+use crate::core::redirect::WellKnownUrl;
+use crate::core::server_name::ServerName;
+use crate::core::step::Step;
+use crate::core::target::DEFAULT_PORT;
+use crate::core::well_known::WellKnown;
+
+/// What stands under these names is known within a network only: RFC 6762, ICANN's resolution of
+/// 2024-07-29, RFC 8375.
+const LOCAL_DOMAINS: [&str; 3] = ["local", "internal", "home.arpa"];
+/// The priority and the weight of the one SRV record; with one, neither matters.
+const PRIORITY: u16 = 10;
+const WEIGHT: u16 = 0;
+
+pub(super) fn weigh(setup: &Setup) -> [Proposal; 3] {
+    let mut proposals = WayKind::ALL.map(|kind| {
+        let verdict = match kind {
+            WayKind::NothingNeeded => nothing_needed(setup),
+            WayKind::WellKnown => well_known(setup),
+            WayKind::Srv => srv(setup),
+        };
+        let verdict = match verdict {
+            Ok(way) => Verdict::Works { way: Box::new(way) },
+            Err(reasons) => Verdict::CannotWork { reasons },
+        };
+        Proposal { kind, verdict }
+    });
+    // What works comes first; the order is otherwise kept.
+    proposals.sort_by_key(|proposal| !proposal.works());
+    proposals
+}
+
+type Weighed = Result<Way, Vec<Obstacle>>;
+
+fn nothing_needed(setup: &Setup) -> Weighed {
+    let (name, listening) = (&setup.server_name, &setup.listening);
+    let mut obstacles = places(setup);
+    let host = server_host(setup, &mut obstacles)?;
+    let expected = name.port().unwrap_or(DEFAULT_PORT);
+    if listening.port() != expected && listening.port() != 0 {
+        obstacles.push(Obstacle::WrongPort { expected, listening: listening.port() });
+    }
+    let mut records = Vec::new();
+    match (&host, listening.host()) {
+        (host, there) if host == there => {}
+        // The name may well point to that address: then the record is there already.
+        (Host::Dns(host), Host::Ip(address)) => records.push(address_of(setup, host, *address)),
+        (host, there) => obstacles
+            .push(Obstacle::ListensElsewhere { expected: host.clone(), listening: there.clone() }),
+    }
+    needs_certificate(setup, &host, &mut obstacles);
+    let step = match (&host, name.port()) {
+        (Host::Ip(_), _) => Step::IpLiteral,
+        (Host::Dns(_), Some(_)) => Step::ExplicitPort,
+        (Host::Dns(_), None) => Step::DefaultPort,
+    };
+    let contact = Contact {
+        step,
+        host: host.clone(),
+        port: expected,
+        host_header: name.as_str().to_owned(),
+        certificate_name: host,
+    };
+    none(obstacles).map(|()| Way::NothingNeeded { contact, records })
+}
+
+fn well_known(setup: &Setup) -> Weighed {
+    let mut obstacles = places(setup);
+    let host = server_host(setup, &mut obstacles)?;
+    let Some(host) = is_asked(setup, &host, &mut obstacles) else { return Err(obstacles) };
+    let Some((delegated, records)) = delegate(setup, host) else {
+        let wanted = setup.listening.host().clone();
+        obstacles.push(lacks(setup, wanted));
+        return Err(obstacles);
+    };
+    none(obstacles)?;
+    let port = setup.listening.port();
+    // A host and a port above 0 always make a server name of which a host can be made.
+    let written = ServerName::parse(format!("{delegated}:{port}"));
+    let document = written.ok().and_then(|name| WellKnown::new(name).ok());
+    let Some(well_known) = document else { return Err(vec![Obstacle::PortZero]) };
+    let contact = Contact {
+        step: if delegated.as_ip().is_some() {
+            Step::DelegatedIpLiteral
+        } else {
+            Step::DelegatedPort
+        },
+        host: delegated.clone(),
+        port,
+        host_header: well_known.server().as_str().to_owned(),
+        certificate_name: delegated,
+    };
+    let document = Document {
+        url: WellKnownUrl::of_host(host).uri().to_string(),
+        host: Host::Dns(host.clone()),
+        well_known,
+        max_age: setup.max_age,
+    };
+    Ok(Way::WellKnown { contact, document, records })
+}
+
+fn srv(setup: &Setup) -> Weighed {
+    let (name, listening) = (&setup.server_name, &setup.listening);
+    let mut obstacles = places(setup);
+    let host = server_host(setup, &mut obstacles)?;
+    let Some(owner) = is_asked(setup, &host, &mut obstacles) else { return Err(obstacles) };
+    if !fits(Service::MatrixFed, owner) {
+        obstacles.push(Obstacle::TooLongForSrv { host: owner.clone() });
+    }
+    let target = match listening.host() {
+        Host::Ip(address) => {
+            obstacles.push(Obstacle::SrvTargetIsAddress { address: *address });
+            None
+        }
+        Host::Dns(target) => {
+            if listening.host_records() == HostRecords::Alias {
+                obstacles.push(Obstacle::SrvTargetIsAlias { target: target.clone() });
+            }
+            Some(target)
+        }
+    };
+    needs_certificate(setup, &host, &mut obstacles);
+    none(obstacles)?;
+    let services: &[Service] = match setup.srv_services {
+        SrvServices::Current => &[Service::MatrixFed],
+        SrvServices::WithDeprecated => &[Service::MatrixFed, Service::Matrix],
+    };
+    let records = target.into_iter().flat_map(|target| {
+        services.iter().map(|service| {
+            let data = ZoneData::Srv {
+                priority: PRIORITY,
+                weight: WEIGHT,
+                port: listening.port(),
+                target: target.clone(),
+            };
+            ZoneRecord::new(Owner::Service(*service, owner.clone()), setup.ttl, data)
+        })
+    });
+    let contact = Contact {
+        step: Step::Srv,
+        host: listening.host().clone(),
+        port: listening.port(),
+        host_header: name.as_str().to_owned(),
+        certificate_name: host.clone(),
+    };
+    Ok(Way::Srv { contact, records: records.collect() })
+}
+
+fn none(obstacles: Vec<Obstacle>) -> Result<(), Vec<Obstacle>> {
+    if obstacles.is_empty() { Ok(()) } else { Err(obstacles) }
+}
+
+/// What is wrong with where the server listens, whatever the way.
+fn places(setup: &Setup) -> Vec<Obstacle> {
+    let listening = &setup.listening;
+    let mut obstacles = Vec::new();
+    if listening.port() == 0 {
+        obstacles.push(Obstacle::PortZero);
+    }
+    obstacles.extend(unreachable(setup, listening.host()));
+    obstacles
+}
+
+/// Why others cannot reach a host, if they cannot.
+fn unreachable(setup: &Setup, host: &Host) -> Option<Obstacle> {
+    let name = match host {
+        Host::Ip(address) => {
+            let range = setup.address_policy.check(*address).err()?;
+            return Some(Obstacle::AddressNotPublic { address: *address, range });
+        }
+        Host::Dns(name) => name,
+    };
+    if name.is_onion() {
+        return Some(Obstacle::OnionName { name: name.clone() });
+    }
+    // In a network that may connect within itself, its own names will do.
+    let stands_for = local_address(name)?;
+    setup.address_policy.check(stands_for).err()?;
+    Some(Obstacle::LocalName { name: name.clone() })
+}
+
+/// An address of the kind that a local name has; `None` for names of all of DNS.
+fn local_address(name: &DnsName) -> Option<IpAddr> {
+    let name = name.as_str();
+    let under = |domain: &str| {
+        name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    if under("localhost") {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    let local = !name.contains('.') || LOCAL_DOMAINS.into_iter().any(under);
+    local.then(|| Ipv4Addr::new(10, 0, 0, 1).into())
+}
+
+/// The server name's host. An error, with what else is wrong: there is none.
+fn server_host(setup: &Setup, obstacles: &mut Vec<Obstacle>) -> Result<Host, Vec<Obstacle>> {
+    let host = match setup.server_name.to_host() {
+        Ok(host) => host,
+        Err(error) => {
+            obstacles.insert(0, Obstacle::UnresolvableServerName { reason: error.reason });
+            return Err(std::mem::take(obstacles));
+        }
+    };
+    if host != *setup.listening.host() {
+        obstacles.extend(unreachable(setup, &host));
+    }
+    Ok(host)
+}
+
+/// The name that others ask a document and SRV records for, if they ask at all.
+fn is_asked<'a>(
+    setup: &Setup,
+    host: &'a Host,
+    obstacles: &mut Vec<Obstacle>,
+) -> Option<&'a DnsName> {
+    let port = setup.server_name.port();
+    match (host, port) {
+        (Host::Ip(_), _) => {
+            let port = port.unwrap_or(DEFAULT_PORT);
+            obstacles.push(Obstacle::ServerNameIsIpLiteral { port });
+            None
+        }
+        (Host::Dns(_), Some(port)) => {
+            obstacles.push(Obstacle::ServerNameHasPort { port });
+            None
+        }
+        (Host::Dns(name), None) => Some(name),
+    }
+}
+
+fn needs_certificate(setup: &Setup, wanted: &Host, obstacles: &mut Vec<Obstacle>) {
+    if !setup.certificate_names.iter().any(|name| name.covers(wanted)) {
+        obstacles.push(lacks(setup, wanted.clone()));
+    }
+}
+
+fn lacks(setup: &Setup, wanted: Host) -> Obstacle {
+    Obstacle::CertificateLacksName { wanted, carried: setup.certificate_names.clone() }
+}
+
+fn address_of(setup: &Setup, host: &DnsName, address: IpAddr) -> ZoneRecord {
+    ZoneRecord::new(Owner::Host(host.clone()), setup.ttl, ZoneData::Address(address))
+}
+
+/// The host to delegate to, and the records that it needs: one that a certificate is good for, and
+/// that leads to the server. The server name's own host is the last choice, and none where that
+/// would take its web server away.
+fn delegate(setup: &Setup, server: &DnsName) -> Option<(Host, Vec<ZoneRecord>)> {
+    let there = setup.listening.host();
+    let covered = |host: &Host| setup.certificate_names.iter().any(|name| name.covers(host));
+    if there.as_dns().is_some() && covered(there) {
+        return Some((there.clone(), Vec::new()));
+    }
+    let mut names: Vec<DnsName> = Vec::new();
+    let exact = setup.certificate_names.iter().filter_map(|name| match name {
+        CertificateName::Dns(name) => Some(name.clone()),
+        CertificateName::Wildcard(_) | CertificateName::Ip(_) => None,
+    });
+    names.extend(exact);
+    let below = setup.certificate_names.iter().filter_map(|name| match name {
+        // Any label would do; this is the customary one.
+        CertificateName::Wildcard(parent) => format!("matrix.{parent}").parse().ok(),
+        CertificateName::Dns(_) | CertificateName::Ip(_) => None,
+    });
+    names.extend(below);
+    names.retain(|name| {
+        let host = Host::Dns(name.clone());
+        covered(&host) && unreachable(setup, &host).is_none()
+    });
+    let own = names.contains(server);
+    names.retain(|name| name != server);
+    let record = |name: DnsName| {
+        let record = match there {
+            Host::Ip(address) => address_of(setup, &name, *address),
+            Host::Dns(target) => {
+                let data = ZoneData::Alias(target.clone());
+                ZoneRecord::new(Owner::Host(name.clone()), setup.ttl, data)
+            }
+        };
+        (Host::Dns(name), vec![record])
+    };
+    if let Some(name) = names.into_iter().next() {
+        return Some(record(name));
+    }
+    there.as_ip()?;
+    if own {
+        Some(record(server.clone()))
+    } else {
+        covered(there).then(|| (there.clone(), Vec::new()))
+    }
+}

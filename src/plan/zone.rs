@@ -1,0 +1,185 @@
+//! Records as they stand in a zone file.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::core::dns::Service;
+use crate::core::dns_name::DnsName;
+
+/// The longest name that a zone can hold, in characters without the final dot (RFC 1035 section
+/// 2.3.4).
+const MAX_NAME: usize = 253;
+
+/// A DNS record. It displays as its line in a zone file (RFC 1035 section 5.1): absolute names with
+/// their final dot, the TTL in seconds, the class `IN`.
+///
+/// Serialised, it is an object of `name`, `ttl`, `type`, `data` and the whole `line`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ZoneRecord {
+    pub(super) owner: Owner,
+    pub(super) ttl: u32,
+    pub(super) data: ZoneData,
+}
+
+/// Whose record it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    Host(DnsName),
+    Service(Service, DnsName),
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ZoneData {
+    /// The host has this address (A or AAAA).
+    Address(IpAddr),
+    /// The host is an alias of this one (CNAME).
+    Alias(DnsName),
+    /// The service is offered there (SRV, RFC 2782).
+    Srv {
+        /// The lowest is tried first.
+        priority: u16,
+        /// The share of contacts among records of one priority.
+        weight: u16,
+        /// The port.
+        port: u16,
+        /// The host.
+        target: DnsName,
+    },
+}
+
+impl ZoneRecord {
+    pub(super) fn new(owner: Owner, ttl: Duration, data: ZoneData) -> Self {
+        // RFC 2181 section 8: TTLs have 31 bits.
+        let most = u32::MAX >> 1;
+        let ttl = u32::try_from(ttl.as_secs()).map_or(most, |seconds| seconds.min(most));
+        Self { owner, ttl, data }
+    }
+
+    /// The owner's name, absolute and without its final dot: `_matrix-fed._tcp.example.org`.
+    pub fn name(&self) -> String {
+        match &self.owner {
+            Owner::Host(host) => host.to_string(),
+            Owner::Service(service, host) => format!("{service}.{host}"),
+        }
+    }
+
+    /// The time to live, in seconds.
+    pub const fn ttl(&self) -> u32 {
+        self.ttl
+    }
+
+    /// What it says.
+    pub const fn data(&self) -> &ZoneData {
+        &self.data
+    }
+
+    /// The service, if it is an SRV record.
+    pub const fn service(&self) -> Option<Service> {
+        match self.owner {
+            Owner::Service(service, _) => Some(service),
+            Owner::Host(_) => None,
+        }
+    }
+}
+
+/// Whether DNS can hold SRV records of this service for the host.
+pub(super) fn fits(service: Service, host: &DnsName) -> bool {
+    service.prefix().len() + 1 + host.as_str().len() <= MAX_NAME
+}
+
+impl ZoneData {
+    /// The record's type, such as `SRV`.
+    pub const fn record_type(&self) -> &'static str {
+        match self {
+            Self::Address(IpAddr::V4(_)) => "A",
+            Self::Address(IpAddr::V6(_)) => "AAAA",
+            Self::Alias(_) => "CNAME",
+            Self::Srv { .. } => "SRV",
+        }
+    }
+}
+
+impl fmt::Display for ZoneData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Alias(target) => write!(f, "{target}."),
+            Self::Srv { priority, weight, port, target } => {
+                write!(f, "{priority} {weight} {port} {target}.")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ZoneRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ttl, data, .. } = self;
+        write!(f, "{}. {ttl} IN {} {data}", self.name(), data.record_type())
+    }
+}
+
+impl Serialize for ZoneRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Written {
+            name: String,
+            ttl: u32,
+            r#type: &'static str,
+            data: String,
+            line: String,
+        }
+        let written = Written {
+            name: format!("{}.", self.name()),
+            ttl: self.ttl,
+            r#type: self.data.record_type(),
+            data: self.data.to_string(),
+            line: self.to_string(),
+        };
+        written.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_absolute_and_complete() {
+        let host: DnsName = "Example.org".parse().unwrap();
+        let target = || "matrix.example.org".parse().unwrap();
+        let hour = Duration::from_secs(3600);
+        let line = |owner, ttl, data: ZoneData| ZoneRecord::new(owner, ttl, data).to_string();
+        let srv = ZoneData::Srv { priority: 10, weight: 0, port: 443, target: target() };
+        assert_eq!(
+            line(Owner::Service(Service::MatrixFed, host.clone()), hour, srv),
+            "_matrix-fed._tcp.example.org. 3600 IN SRV 10 0 443 matrix.example.org."
+        );
+        for (address, expected) in [
+            ("192.0.2.7", "example.org. 3600 IN A 192.0.2.7"),
+            ("2001:db8::7", "example.org. 3600 IN AAAA 2001:db8::7"),
+        ] {
+            let data = ZoneData::Address(address.parse().unwrap());
+            assert_eq!(line(Owner::Host(host.clone()), hour, data), expected);
+        }
+        assert_eq!(
+            line(Owner::Host(host), Duration::MAX, ZoneData::Alias(target())),
+            "example.org. 2147483647 IN CNAME matrix.example.org."
+        );
+    }
+
+    #[test]
+    fn a_service_of_a_very_long_name_does_not_fit() {
+        let name = |length: usize| -> DnsName {
+            let label = "a".repeat(60);
+            let long = format!("{label}.{label}.{label}.{label}");
+            long[long.len() - length..].parse().unwrap()
+        };
+        assert!(fits(Service::MatrixFed, &name(236)));
+        assert!(!fits(Service::MatrixFed, &name(237)));
+    }
+}

@@ -1,0 +1,137 @@
+//! Why a way cannot work: each reason, and the case in which it is the only one.
+
+use matrix_delegation::plan::{
+    Delegation, HostRecords, Listening, Plan, Purpose, Setup, SrvServices, WayKind,
+};
+
+fn setup(name: &str, listening: &str, certificates: &[&str]) -> Setup {
+    let names: Vec<_> = certificates.iter().map(|it| it.parse().unwrap()).collect();
+    Setup::new(name.parse().unwrap(), listening.parse().unwrap()).with_certificate_names(names)
+}
+
+fn kinds(plan: &Plan, way: WayKind) -> Vec<String> {
+    let json = serde_json::to_value(plan.proposal(way).obstacles()).unwrap();
+    let kinds = json.as_array().unwrap().iter();
+    kinds.map(|it| it["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_reason_stands_where_it_belongs() {
+    use WayKind::{NothingNeeded, Srv, WellKnown};
+    let long = format!("{}.org", vec!["a".repeat(58); 4].join("."));
+    let public = "1.1.1.1:8448";
+    for (name, listening, certificates, way, expected) in [
+        ("a.org", "a.org:8448", &["a.org"][..], NothingNeeded, &[][..]),
+        ("a.org", "a.org:443", &["a.org"], NothingNeeded, &["wrong_port"]),
+        ("a.org:443", "a.org:443", &["a.org"], NothingNeeded, &[]),
+        ("a.org", "m.a.org:8448", &["a.org"], NothingNeeded, &["listens_elsewhere"]),
+        ("a.org", "a.org:8448", &["m.a.org"], NothingNeeded, &["certificate_lacks_name"]),
+        ("1.1.1.1", public, &["1.1.1.1"], NothingNeeded, &[]),
+        ("1.1.1.2", public, &["1.1.1.2"], NothingNeeded, &["listens_elsewhere"]),
+        ("10.0.0.1", "10.0.0.1:8448", &["10.0.0.1"], NothingNeeded, &["address_not_public"]),
+        ("a.onion", "a.onion:8448", &["a.onion"], NothingNeeded, &["onion_name"]),
+        ("hs1", "hs1:8448", &["hs1"], NothingNeeded, &["local_name"]),
+        ("127.1", public, &["a.org"], NothingNeeded, &["unresolvable_server_name"]),
+        ("a.org", "m.a.org:443", &["m.a.org"], WellKnown, &[]),
+        ("a.org", "m.a.org:443", &["*.a.org"], WellKnown, &[]),
+        ("a.org", "m.a.org:443", &["a.org"], WellKnown, &["certificate_lacks_name"]),
+        ("1.1.1.1", public, &["1.1.1.1"], WellKnown, &["server_name_is_ip_literal"]),
+        ("a.org:443", "a.org:443", &["a.org"], WellKnown, &["server_name_has_port"]),
+        ("a.org", "10.0.0.1:443", &["m.a.org"], WellKnown, &["address_not_public"]),
+        ("a.org", "localhost:443", &["localhost"], WellKnown, &["local_name"]),
+        ("a.org", "m.onion:443", &["m.onion"], WellKnown, &["onion_name"]),
+        ("a.org", "m.a.org:443", &["a.org"], Srv, &[]),
+        ("a.org", "m.a.org:443", &["m.a.org"], Srv, &["certificate_lacks_name"]),
+        ("a.org", public, &["a.org"], Srv, &["srv_target_is_address"]),
+        (&long, "m.a.org:443", &[&long], Srv, &["too_long_for_srv"]),
+        ("a.org", "m.home.arpa:443", &["a.org"], Srv, &["local_name"]),
+    ] {
+        let plan = setup(name, listening, certificates).plan();
+        assert_eq!(kinds(&plan, way), expected, "{name} at {listening}: {way}");
+    }
+    let alias = Listening::new("m.a.org".parse::<matrix_delegation::DnsName>().unwrap(), 443)
+        .with_host_records(HostRecords::Alias);
+    let setup = Setup::new("a.org".parse().unwrap(), alias)
+        .with_certificate_names(["a.org".parse().unwrap(), "m.a.org".parse().unwrap()]);
+    assert_eq!(kinds(&setup.plan(), Srv), ["srv_target_is_alias"]);
+    assert!(setup.plan().proposal(WellKnown).works());
+    let zero = Listening::new("a.org".parse::<matrix_delegation::DnsName>().unwrap(), 0);
+    let zero = Setup::new("a.org".parse().unwrap(), zero)
+        .with_certificate_names(["a.org".parse().unwrap()]);
+    for way in WayKind::ALL {
+        assert_eq!(kinds(&zero.plan(), way), ["port_zero"], "{way}");
+    }
+    assert_eq!(zero.plan().delegation(), Delegation::Impossible);
+}
+
+#[test]
+fn the_delegated_name_is_one_that_the_certificate_is_good_for() {
+    for (listening, certificates, delegated, record) in [
+        ("m.org:443", &["m.org", "x.org"][..], "m.org:443", None),
+        ("m.org:443", &["x.org", "a.org"], "x.org:443", Some("x.org. 3600 IN CNAME m.org.")),
+        (
+            "m.org:8448",
+            &["*.x.org"],
+            "matrix.x.org:8448",
+            Some("matrix.x.org. 3600 IN CNAME m.org."),
+        ),
+        ("1.1.1.1:443", &["1.1.1.1", "x.org"], "x.org:443", Some("x.org. 3600 IN A 1.1.1.1")),
+        ("1.1.1.1:443", &["1.1.1.1"], "1.1.1.1:443", None),
+        ("1.1.1.1:443", &["1.1.1.1", "a.org"], "a.org:443", Some("a.org. 3600 IN A 1.1.1.1")),
+        ("[2606:4700::1]:443", &["2606:4700::1"], "[2606:4700::1]:443", None),
+    ] {
+        let plan = setup("a.org", listening, certificates).plan();
+        let way = plan.proposal(WayKind::WellKnown).way().unwrap();
+        assert_eq!(way.document().unwrap().delegated_name().as_str(), delegated);
+        let records: Vec<_> = way.records().iter().map(ToString::to_string).collect();
+        assert_eq!(records, record.into_iter().collect::<Vec<_>>(), "{listening}");
+    }
+}
+
+#[test]
+fn people_and_programs_are_told_the_same() {
+    let plan = setup("Example.org", "matrix.example.org:8443", &["*.example.org", "example.org"])
+        .with_srv_services(SrvServices::WithDeprecated)
+        .plan();
+    let text = plan.to_string();
+    for line in [
+        "delegation: needed",
+        "recommended: a well-known document",
+        "at https://example.org/.well-known/matrix/server, status 200:",
+        "content-type: application/json",
+        "cache-control: max-age=86400",
+        r#"{"m.server":"matrix.example.org:8443"}"#,
+        "a certificate for example.org at example.org:443, for the document",
+        "a certificate for matrix.example.org at matrix.example.org:8443, for the federation",
+        "works, too: SRV records",
+        "_matrix-fed._tcp.example.org. 3600 IN SRV 10 0 8443 matrix.example.org.",
+        "_matrix._tcp.example.org. 3600 IN SRV 10 0 8443 matrix.example.org.",
+        "a certificate for example.org at matrix.example.org:8443, for the federation",
+        "Host Example.org",
+        "cannot work: no delegation",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let json = serde_json::to_value(&plan).unwrap();
+    assert_eq!(json["delegation"], "needed");
+    assert_eq!(json["ways"][0]["kind"], "well_known");
+    assert_eq!(json["ways"][0]["verdict"], "works");
+    let way = &json["ways"][0]["way"];
+    assert_eq!(way["document"]["headers"]["content-type"], "application/json");
+    assert_eq!(way["contact"]["step"], "3.2");
+    assert_eq!(json["ways"][1]["way"]["records"][0]["type"], "SRV");
+    assert_eq!(json["ways"][2]["reasons"][0]["kind"], "wrong_port");
+    let certificates = plan.recommended().unwrap().certificates();
+    assert_eq!(certificates[0].purpose, Purpose::Document);
+}
+
+#[test]
+fn a_setup_is_read_from_json() {
+    let json = r#"{"server_name": "a.org", "listening": {"host": {"dns": "m.a.org"}, "port": 443},
+        "certificate_names": ["*.a.org"]}"#;
+    let read: Setup = serde_json::from_str(json).unwrap();
+    assert_eq!(read, setup("a.org", "m.a.org:443", &["*.a.org"]));
+    let written = serde_json::to_string(&read).unwrap();
+    assert_eq!(serde_json::from_str::<Setup>(&written).unwrap(), read);
+    assert!(serde_json::from_str::<Setup>(&json.replace("*.a.org", "*.org")).is_err());
+}
