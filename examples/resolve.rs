@@ -6,8 +6,8 @@
 //! cargo run --example resolve --features full -- --json --get /_matrix/federation/v1/version -
 //! ```
 
-#[path = "support/federation.rs"]
-mod federation;
+#[path = "support/get.rs"]
+mod get;
 #[path = "support/present.rs"]
 mod present;
 
@@ -23,9 +23,9 @@ use std::time::Duration;
 use clap::Parser;
 use ipnet::IpNet;
 use matrix_delegation::{
-    AddressCheck, AddressPolicy, Body, CertificateProbe, CheckStatus, Config, Explanation,
+    AddressCheck, AddressPolicy, CertificateProbe, CheckStatus, Config, Connector, Explanation,
     HickoryDns, Host, HyperFetch, Provenance, Report, Resolution, ResolveError, Resolver,
-    ServerName, Step, TokioRuntime, TrustedRoots, WellKnownFetch,
+    ServerName, Step, TokioRuntime, TrustedRoots,
 };
 use serde::Serialize;
 
@@ -230,7 +230,7 @@ struct Seen {
 struct Program {
     options: Options,
     resolver: Resolver,
-    fetch: Arc<HyperFetch>,
+    connector: Connector,
     /// Where certificates are to be checked.
     probe: Option<CertificateProbe>,
     seed: u64,
@@ -259,17 +259,19 @@ impl Program {
         } else {
             None
         };
-        let fetch = Arc::new(HyperFetch::with_roots(roots)?);
+        let connector = Connector::with_roots(roots.clone())?;
+        let fetch = HyperFetch::with_roots(roots)?;
         let runtime = Arc::new(TokioRuntime::current());
         let seed = options.seed.unwrap_or_else(|| {
             use std::hash::{BuildHasher, RandomState};
             RandomState::new().hash_one(0_u8)
         });
-        let resolver = Resolver::builder(Arc::new(dns), Arc::clone(&fetch) as _, runtime)
+        let resolver = Resolver::builder(Arc::new(dns), Arc::new(fetch), runtime)
             .config(config)
             .seed(seed)
             .build();
-        Ok(Self { options, resolver, fetch, probe, seed, all_resolved: true })
+        let connector = connector.reporting_to(resolver.clone());
+        Ok(Self { options, resolver, connector, probe, seed, all_resolved: true })
     }
 
     async fn line(&mut self, name: &[u8]) -> io::Result<()> {
@@ -300,27 +302,13 @@ impl Program {
     }
 
     async fn get(&self, found: &Resolution, path: &str) -> Answer {
-        let fetch: &dyn WellKnownFetch = &*self.fetch;
-        match federation::get(fetch, found, self.seed, path).await {
-            Ok(response) => {
-                let status = response.status().as_u16();
-                match response.into_body() {
-                    Body::TooLarge => Answer::Failed {
-                        error: format!("status {status}, but the body is too large to be read"),
-                    },
-                    Body::Complete(body) => Answer::Response {
-                        status,
-                        body: serde_json::from_slice(&body)
-                            .unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into()),
-                    },
-                }
-            }
-            Err(failure) => {
-                let attempts = failure.attempts.iter().map(|attempt| {
-                    format!("; {}: {}: {}", attempt.address, attempt.kind, attempt.detail)
-                });
-                Answer::Failed { error: failure.kind.to_string() + &attempts.collect::<String>() }
-            }
+        match get::get(&self.connector, found, self.seed, path).await {
+            Ok((status, body)) => Answer::Response {
+                status,
+                body: serde_json::from_slice(&body)
+                    .unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into()),
+            },
+            Err(error) => Answer::Failed { error },
         }
     }
 

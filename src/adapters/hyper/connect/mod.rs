@@ -141,7 +141,15 @@ impl Connector {
 
     /// Connects to a server; endpoints that had failed are tried last.
     pub async fn connect(&self, found: &Resolution) -> Result<Connection, ConnectError> {
-        let seed = self.next_seed();
+        self.connect_with_seed(found, self.next_seed()).await
+    }
+
+    /// The same in the order that this seed draws: [`Resolution::attempts`] says which.
+    pub async fn connect_with_seed(
+        &self,
+        found: &Resolution,
+        seed: u64,
+    ) -> Result<Connection, ConnectError> {
         self.connect_in(found.attempts(seed), found.target(), seed).await
     }
 
