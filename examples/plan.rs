@@ -139,8 +139,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         Some(choice) => plan.proposal(choice.kind()).way(),
     };
     let Some(way) = way else {
-        for proposal in plan.proposals() {
-            for obstacle in Proposal::obstacles(proposal) {
+        let asked = asked.way.map(Choice::kind);
+        let shown = |it: &&Proposal| asked.is_none_or(|kind| kind == it.kind);
+        for proposal in plan.proposals().iter().filter(shown) {
+            for obstacle in proposal.obstacles() {
                 eprintln!("{}: {obstacle}", proposal.kind);
             }
         }

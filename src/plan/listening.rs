@@ -19,6 +19,7 @@ use crate::core::server_name::{ServerName, ServerNameError, UnresolvableName};
 /// # Ok::<(), matrix_delegation::plan::ListeningError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Listening {
     host: Host,
     port: u16,

@@ -68,6 +68,7 @@ use crate::core::server_name::ServerName;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Setup {
     server_name: ServerName,
     listening: Listening,

@@ -1,0 +1,101 @@
+//! The command line of `examples/plan.rs`, run as a program.
+#![cfg(feature = "full")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The program, built if it is not.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--example", "plan", "--features", "full"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success());
+        let test = std::env::current_exe().unwrap();
+        let profile = test.parent().unwrap().parent().unwrap();
+        profile.join("examples").join("plan").with_extension(std::env::consts::EXE_EXTENSION)
+    })
+}
+
+/// Exit status, standard output and standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(program()).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+const ORDINARY: [&str; 5] =
+    ["example.org", "--listening", "matrix.example.org:8448", "--certificate", "*.example.org"];
+
+#[test]
+fn people_and_programs_read_the_same_plan() {
+    let (status, text, _) = run(&ORDINARY);
+    assert_eq!(status, 0);
+    assert!(text.contains("recommended: a well-known document"), "{text}");
+    assert!(text.contains(r#"{"m.server":"matrix.example.org:8448"}"#), "{text}");
+
+    let (status, json, _) = run(&[&ORDINARY[..], &["--json", "--max-age", "60"]].concat());
+    assert_eq!((status, json.lines().count()), (0, 1));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let way = &json["ways"][0]["way"];
+    assert_eq!(way["document"]["headers"]["cache-control"], "max-age=60");
+    assert_eq!(way["contact"]["host_header"], "matrix.example.org:8448");
+}
+
+#[test]
+fn the_choices_reach_the_plan() {
+    let own = ["example.org", "--listening", "m.example.org:443", "--certificate", "example.org"];
+    let (_, text, _) = run(&[&own[..], &["--deprecated-srv"]].concat());
+    for line in ["_matrix-fed._tcp.example.org.", "_matrix._tcp.example.org."] {
+        assert!(text.contains(&format!("{line} 3600 IN SRV 10 0 443 m.example.org.")), "{text}");
+    }
+    let (status, text, _) = run(&[&own[..], &["--alias"]].concat());
+    assert!(status == 1 && text.contains("alias"), "{text}");
+
+    let private = ["hs1", "--listening", "hs1:8448", "--certificate", "hs1"];
+    assert_eq!(run(&private).0, 1);
+    assert_eq!(run(&[&private[..], &["--allow", "10.0.0.0/8"]].concat()).0, 0);
+}
+
+#[test]
+fn configuration_is_for_the_way_that_is_asked_for() {
+    let both = [&ORDINARY[..], &["--certificate", "example.org", "--proxy", "nginx"]].concat();
+    let (status, text, _) = run(&both);
+    assert_eq!(status, 0);
+    assert!(text.contains("location = /.well-known/matrix/server"), "{text}");
+    let options = ["--way", "srv", "--upstream", "127.0.0.1:9000", "--certificates", "/etc/tls"];
+    let (_, text, _) = run(&[&both[..], &options].concat());
+    assert!(!text.contains(".well-known"), "{text}");
+    assert!(text.contains("proxy_pass http://127.0.0.1:9000;"), "{text}");
+    assert!(text.contains("/etc/tls/example.org/fullchain.pem"), "{text}");
+    // That way does not work, and nothing is printed that would look as if it did.
+    let (status, text, error) = run(&[&both[..], &["--way", "nothing-needed"]].concat());
+    assert_eq!((status, text.as_str()), (1, ""));
+    assert!(error.contains("listens at matrix.example.org"), "{error}");
+}
+
+#[test]
+fn bad_usage_says_what_is_wrong() {
+    for (bad, evidence) in [
+        (&["example.org;", "--listening", "m.example.org:443"][..], "letters, digits"),
+        (&["example.org", "--listening", "m.example.org"], "there is no port"),
+        (&["example.org", "--listening", "127.1:443"], "IP address"),
+        (&["example.org", "--listening", "a.org:1", "--certificate", "*.org"], "top-level"),
+        (&["example.org"], "--listening"),
+        (
+            &["a.org", "--listening", "a.org:1", "--proxy", "nginx", "--certificates", "/a b"],
+            "absolute path",
+        ),
+    ] {
+        let (status, _, error) = run(bad);
+        assert_eq!(status, 2, "{bad:?}");
+        assert!(error.contains(evidence), "{bad:?}: {error}");
+    }
+}
