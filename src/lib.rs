@@ -12,7 +12,8 @@
 //! - Feature **`resolver`**: `Resolver` drives the machine over the traits `Dns`,
 //!   `WellKnownFetch` and `Runtime`, shares questions between callers and remembers answers.
 //! - Features **`hickory`**, **`hyper`** and **`tokio`**: those three traits on well-kept
-//!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
+//!   libraries; with `hyper`, `Connector` and `FederationClient` reach what was resolved. Feature
+//!   **`redis`**: `RedisStore`, for processes that share what they learn; feature
 //!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
 //!   ring as the crypto provider.
 //! - Feature **`certificate`**: `CertificateCheck` judges the certificates that a server presents for

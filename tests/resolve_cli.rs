@@ -132,7 +132,10 @@ async fn an_answer_has_the_fields_of_the_contract() {
     assert_eq!(*line, expected);
     assert_eq!(line["warnings"][0]["kind"], "deprecated_srv");
     // The homeserver's certificate does not carry that name.
-    assert!(line["response"]["error"].as_str().unwrap().contains("certificate not valid for name"), "{line}");
+    assert!(
+        line["response"]["error"].as_str().unwrap().contains("certificate not valid for name"),
+        "{line}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,6 +87,13 @@ impl Default for ClientLimits {
 /// address is one of the target's, and for an hour at most ([`ClientLimits`]). Cloning is cheap and
 /// shares them. It runs on tokio.
 ///
+/// # Beside reqwest
+///
+/// A homeserver that uses reqwest for all else uses this for federation: a reqwest client cannot be
+/// made as safe. Its own DNS hook is passed by where a URL has an IP literal, its redirects go where
+/// they lead, and it takes the certificate name from the URL that it connects to, so that an SRV
+/// target or a delegate's port and name get mixed up.
+///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use http::Request;
