@@ -7,7 +7,8 @@
 //! Each is an axum server that serves its own well-known, answers `/_matrix/federation/v1/version`
 //! to requests that are signed, and asks others by their names: resolved through their delegation,
 //! connected to, checked by certificate, all by this crate. What this crate leaves to a homeserver
-//! is the signing of requests; `sign` and `verify` show where it stands.
+//! is the signing of requests; `sign` and `verify` show where it stands. Whatever is no federation
+//! may well use another client: here the administrator has one on reqwest.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -187,6 +188,9 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
 
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add(authority.der().clone())?;
+
     let (mut world, mut made) = (World::default(), Vec::new());
     for (name, address) in [("hs1.example", "127.0.0.11"), ("hs2.example", "127.0.0.12")] {
         let address: IpAddr = address.parse()?;
@@ -246,7 +250,24 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         println!("{}: {} says {said}", asking.name, asked.name);
         assert_eq!(said.pointer("/server/name"), Some(&asked.name.as_str().into()));
     }
+    // Not federation: a URL of one server, whose certificate carries the name in it.
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()?
+    .with_root_certificates(trusted)
+    .with_no_client_auth();
+    let here = *world.https.get(&"127.0.0.11".parse::<IpAddr>()?).ok_or("it listens")?;
+    let administrator = reqwest::Client::builder()
+        .use_preconfigured_tls(tls)
+        .resolve("hs1.example", here)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
+    let url = format!("https://hs1.example:{}/ask/hs2.example", here.port());
+    let said: Value = administrator.get(url).send().await?.error_for_status()?.json().await?;
+    println!("the administrator has hs1.example ask hs2.example: {said}");
+
     let open: usize = homeservers.iter().map(|homeserver| homeserver.client.connections()).sum();
-    println!("three requests over {open} connections");
+    println!("four requests between them over {open} connections");
     Ok(())
 }

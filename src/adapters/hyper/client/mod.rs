@@ -269,6 +269,11 @@ impl Inner {
     /// What was made for several: over HTTP/2 they share it, over HTTP/1.1 each needs its own.
     async fn own(&self, made: Made, found: &Resolution) -> Result<(Key, Sender), RequestError> {
         let Made { key, sender } = made;
+        // Another's target may have been another: the delegation may have changed in between.
+        let endpoints = found.endpoints().iter();
+        if !endpoints.flat_map(|endpoint| Key::all(found, endpoint)).any(|it| it == key) {
+            return Ok(self.connect(found).await?);
+        }
         let sender = {
             let mut left = sender.lock().unwrap_or_else(PoisonError::into_inner);
             match &*left {
