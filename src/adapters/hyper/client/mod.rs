@@ -209,9 +209,11 @@ impl Inner {
     ) -> Result<Response<FederationBody>, RequestError> {
         let user_agent = &self.resolver.config().user_agent;
         let mut request = wire::prepared(request, name, user_agent)?;
-        for _ in 0..TRIES {
+        for tried in 1..=TRIES {
             let found = self.resolver.resolve(name).await?;
-            let (key, sender) = match self.pooled(&found) {
+            // All that are kept may have ended at once: the last try is over a new one.
+            let pooled = if tried < TRIES { self.pooled(&found) } else { None };
+            let (key, sender) = match pooled {
                 Some(pooled) => pooled,
                 None => self.connected(name, &found).await?,
             };
