@@ -14,6 +14,7 @@ mod meter;
 mod request;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod roots;
+mod staggered;
 mod tls;
 
 use std::sync::Arc;
@@ -25,11 +26,11 @@ use rustls::ClientConfig;
 
 use self::attempt::{Deadline, Failed};
 pub use self::dial::{Dial, DialStream, TcpDial};
-use self::dials::Dials;
 #[cfg(all(feature = "certificate", any(feature = "ring", feature = "aws-lc-rs")))]
 pub(crate) use self::roots::provider;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use self::roots::{TlsSetupError, TrustedRoots};
+use self::staggered::Staggered;
 use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
 use crate::resolver::traits::{BoxFuture, WellKnownFetch};
 
@@ -131,7 +132,11 @@ impl HyperFetch {
             return self.over(stream, &fetch, &request, end).await.map_err(FetchFailure::from);
         }
         let mut attempts = Vec::new();
-        let mut dials = Dials::new(&*self.dial, &fetch, end);
+        let addresses = fetch.addresses.iter().copied();
+        let mut dials = Staggered::new(addresses, fetch.limits.attempt_delay, |address| {
+            let dialled = dials::within(self.dial.dial(address), &fetch, end);
+            async move { (address, dialled.await) }
+        });
         while let Some((address, dialled)) = dials.next().await {
             let outcome = match dialled {
                 Ok(stream) => self.over(stream, &fetch, &request, end).await,

@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls_pki_types::ServerName as TlsName;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -15,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::failure::{ConnectAttempt, ConnectPhase};
 use super::{Connector, DialStream};
 use crate::adapters::hyper::attempt::{cause, in_words};
+use crate::adapters::hyper::staggered::Staggered;
 use crate::core::target::{DelegationTarget, Endpoint, interleaved};
 
 type Secured = TlsStream<Box<dyn DialStream>>;
@@ -53,28 +53,18 @@ pub(super) async fn race(
     if addresses.is_empty() {
         attempts.push(failed(None, (ConnectPhase::Address, "it has no address".to_owned())));
     }
-    let mut waiting = addresses.into_iter();
-    let mut under_way = FuturesUnordered::new();
-    let begin = |address: SocketAddr| {
+    let delay = connector.limits.attempt_delay;
+    let mut attempts_at = Staggered::new(addresses.into_iter(), delay, |address| {
         let (stream, name) = (connector.dial.dial(address), name.clone());
         async move { (address, attempt(connector, stream, name, end).await) }
-    };
-    under_way.extend(waiting.next().map(begin));
-    // Ends: each turn ends an attempt or begins another, and there are so many addresses.
-    loop {
-        let beside = Instant::now().checked_add(connector.limits.attempt_delay);
-        let next = match beside.filter(|_| waiting.len() > 0) {
-            Some(beside) => timeout_at(beside, under_way.next()).await,
-            None => Ok(under_way.next().await),
-        };
-        match next {
-            Ok(Some((address, Ok(secured)))) => return Some((Some(address), secured)),
-            Ok(Some((address, Err(why)))) => attempts.push(failed(Some(address), why)),
-            Ok(None) if waiting.len() == 0 => return None,
-            Ok(None) | Err(_) => {}
+    });
+    while let Some((address, outcome)) = attempts_at.next().await {
+        match outcome {
+            Ok(secured) => return Some((Some(address), secured)),
+            Err(why) => attempts.push(failed(Some(address), why)),
         }
-        under_way.extend(waiting.next().map(begin));
     }
+    None
 }
 
 /// The addresses in an order for this contact: of each family another one first, or all contacts
