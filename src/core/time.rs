@@ -130,8 +130,12 @@ impl Add<Duration> for Now {
 
 /// A time on the wall clock, in milliseconds since the Unix epoch.
 pub(crate) fn millis_since_epoch(at: SystemTime) -> u64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    whole_millis(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+/// In milliseconds, rounded down; what is longer than they can say is the longest.
+pub(crate) fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

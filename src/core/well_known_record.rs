@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::config::Config;
 use super::dns_name::{DnsName, NotAHostName};
 use super::server_name::{ServerName, ServerNameError, UnresolvableName};
-use super::time::{Now, millis_since_epoch as millis};
+use super::time::{Now, millis_since_epoch as millis, whole_millis};
 use super::well_known::WellKnown;
 use super::well_known_answer::{LastGood, WellKnownAnswer};
 use super::well_known_failure::{FailureClass, WellKnownFailure};
@@ -175,7 +175,7 @@ fn document(name: &str) -> Result<WellKnown, RecordError> {
 }
 
 fn until(fetched: u64, lifetime: Duration) -> u64 {
-    fetched.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX))
+    fetched.saturating_add(whole_millis(lifetime))
 }
 
 fn span(fetched: u64, until: u64) -> Result<Duration, RecordError> {

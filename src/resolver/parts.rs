@@ -22,7 +22,7 @@ use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
 use crate::core::fetch::{Body, Fetch, FetchFailure};
 use crate::core::report::Source;
-use crate::core::time::Monotonic;
+use crate::core::time::{Monotonic, whole_millis};
 use crate::core::well_known_answer::WellKnownAnswer;
 use crate::core::well_known_failure::WellKnownFailure;
 
@@ -49,8 +49,8 @@ impl Errand {
     }
 
     fn runs(&self, runs: bool, now: Monotonic) {
-        self.ran.store(millis(self.ran(now)), Ordering::Relaxed);
-        let since = if runs { millis(now.since_origin()) } else { u64::MAX };
+        self.ran.store(whole_millis(self.ran(now)), Ordering::Relaxed);
+        let since = if runs { whole_millis(now.since_origin()) } else { u64::MAX };
         self.since.store(since, Ordering::Relaxed);
     }
 
@@ -62,10 +62,6 @@ impl Errand {
             since => ran + now.since(Monotonic::from_origin(Duration::from_millis(since))),
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Inner {

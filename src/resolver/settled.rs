@@ -11,7 +11,7 @@ use crate::core::dns_name::DnsName;
 use crate::core::host::Host;
 use crate::core::report::Report;
 use crate::core::target::DelegationTarget;
-use crate::core::time::Monotonic;
+use crate::core::time::{Monotonic, whole_millis};
 
 /// A target as it is remembered.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Due(AtomicU64);
 
 /// In milliseconds of the monotonic clock.
 fn millis(at: Monotonic) -> u64 {
-    u64::try_from(at.since_origin().as_millis()).unwrap_or(u64::MAX)
+    whole_millis(at.since_origin())
 }
 
 impl Due {
@@ -115,7 +115,7 @@ impl Settled {
         if at < next {
             return false;
         }
-        let most = u64::try_from(feedback.apart_most.as_millis()).unwrap_or(u64::MAX);
+        let most = whole_millis(feedback.apart_most);
         let quiet = next > 0 && at - next > most;
         let row = if quiet { 0 } else { self.heeded.load(Ordering::Relaxed) };
         let apart = feedback.apart.saturating_mul(1_u32.checked_shl(row).unwrap_or(u32::MAX));

@@ -16,6 +16,7 @@ use super::counters::Tally;
 use super::traits::{BoxFuture, Runtime};
 use crate::core::config::Config;
 use crate::core::dns_name::DnsName;
+use crate::core::time::whole_millis;
 use crate::core::well_known_answer::WellKnownAnswer;
 use crate::core::well_known_record::WellKnownRecord;
 
@@ -141,7 +142,7 @@ impl Shelf {
         tally: &Tally,
     ) -> Option<T> {
         let now = runtime.now().monotonic;
-        if millis(now.since_origin()) < self.rests.load(Ordering::Relaxed) {
+        if whole_millis(now.since_origin()) < self.rests.load(Ordering::Relaxed) {
             return None;
         }
         let overdue = runtime.sleep_until(now + config.time.store);
@@ -154,15 +155,11 @@ impl Shelf {
             Either::Right(((), _)) => format!("no answer within {:?}", config.time.store),
         };
         let now = runtime.now().monotonic;
-        self.rests.store(millis((now + REST).since_origin()), Ordering::Relaxed);
+        self.rests.store(whole_millis((now + REST).since_origin()), Ordering::Relaxed);
         tally.store_failures();
         warn!(error, "the store failed; going on without it");
         None
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What may be believed of a value that is said to be of this host.

@@ -15,6 +15,7 @@ use crate::core::dns::SrvRecord;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service};
 use crate::core::fetch::{Body, FetchFailure, FetchFailureKind};
 use crate::core::server_name::ServerName;
+use crate::core::time::whole_millis;
 
 /// A scripted internet: what is answered to each question, and after how long.
 ///
@@ -312,7 +313,7 @@ impl Internet {
     #[must_use]
     #[track_caller]
     pub fn after(self, question: &str, delay: Duration) -> Self {
-        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let millis = whole_millis(delay);
         self.delayed(question, Some(Duration::from_millis(millis)))
     }
 
