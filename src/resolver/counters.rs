@@ -47,10 +47,10 @@ impl fmt::Debug for Count {
     }
 }
 
-/// Writes the public numbers and those that count them from one table: the field, what it is called
-/// in metrics, its documentation.
+/// Writes the public numbers and those that count them from one table: the field, and its
+/// documentation.
 macro_rules! counters {
-    ($($(#[$doc:meta])* $field:ident: $metric:literal,)*) => {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
         /// What a resolver has done so far, in numbers that only grow; see
         /// [`Resolver::counters`](crate::Resolver::counters).
         ///
@@ -83,7 +83,10 @@ macro_rules! counters {
                     })
                 };
                 Self {
-                    $($field: Count::new($metric, &[]),)*
+                    $($field: Count::new(
+                        concat!("matrix_delegation_", stringify!($field), "_total"),
+                        &[],
+                    ),)*
                     queries: ["a", "aaaa", "srv", "srv_deprecated", "well_known"].map(outcomes),
                 }
             }
@@ -111,35 +114,35 @@ macro_rules! counters {
 
 counters! {
     /// Calls that memory answered.
-    hits: "matrix_delegation_hits_total",
+    hits,
     /// Calls that memory could not answer, those that joined a discovery under way included.
-    misses: "matrix_delegation_misses_total",
+    misses,
     /// Of these, those that did.
-    joins: "matrix_delegation_joins_total",
+    joins,
     /// Answers given that rest on something that has outlived its lifetime.
-    stale: "matrix_delegation_stale_total",
+    stale,
     /// Answers given that are worse than they could be.
-    degraded: "matrix_delegation_degraded_total",
+    degraded,
     /// Calls that ended with an error.
-    failed: "matrix_delegation_failed_total",
+    failed,
     /// Of these, those that were refused because too much was under way.
-    too_busy: "matrix_delegation_too_busy_total",
+    too_busy,
     /// Renewals begun in the background.
-    renewals: "matrix_delegation_renewals_total",
+    renewals,
     /// Failures reported by callers.
-    reports: "matrix_delegation_reports_total",
+    reports,
     /// Look-ups of a well-known and discoveries that met an address that the policy blocks.
-    blocked: "matrix_delegation_blocked_total",
+    blocked,
     /// What memory let go of for want of room.
-    evictions: "matrix_delegation_evictions_total",
+    evictions,
     /// Well-known outcomes taken from the store.
-    store_hits: "matrix_delegation_store_hits_total",
+    store_hits,
     /// Well-known outcomes that the store did not have, or had older than was wanted.
-    store_misses: "matrix_delegation_store_misses_total",
+    store_misses,
     /// Values in the store that were not believed.
-    store_rejected: "matrix_delegation_store_rejected_total",
+    store_rejected,
     /// Times that the store failed or took too long.
-    store_failures: "matrix_delegation_store_failures_total",
+    store_failures,
 }
 
 /// Questions asked, by kind.
