@@ -154,8 +154,7 @@ impl Inner {
 
     /// Whether a name needs no question, and so no turn: a rule or the name itself says it all.
     fn asks_nothing(&self, name: &ServerName) -> bool {
-        matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_))
-            || self.rules.target_of(name, self.runtime.now()).is_some()
+        matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_)) || self.rules.target_of(name).is_some()
     }
 
     /// Remembers how a discovery ended, unless a rule says to forget a host that it rests on.
@@ -248,7 +247,8 @@ impl Inner {
     /// Runs one discovery to its end.
     async fn run(self: &Arc<Self>, name: ServerName, how: Use) -> Explained {
         let earlier = self.memory.earlier_target(&name);
-        if let Some(target) = self.rules.target_of(&name, self.runtime.now()) {
+        let fixed = self.rules.target_of(&name);
+        if let Some(target) = fixed.and_then(|it| it.target(&name, self.runtime.now()).ok()) {
             let report = Arc::new(Report::of_rule(&target));
             let settled = Settled::new(Arc::new(target), report, Due::never());
             return Explained::Settled(Arc::new(settled.after(earlier.as_deref())));

@@ -8,8 +8,7 @@ use super::traits::Dns;
 use crate::core::dns_name::DnsName;
 use crate::core::host::Host;
 use crate::core::server_name::ServerName;
-use crate::core::target::{DelegationTarget, FixedTarget};
-use crate::core::time::Now;
+use crate::core::target::FixedTarget;
 
 /// Which names a rule is for.
 ///
@@ -134,14 +133,13 @@ impl Rules {
         self
     }
 
-    pub(super) fn target_of(&self, name: &ServerName, now: Now) -> Option<DelegationTarget> {
+    pub(super) fn target_of(&self, name: &ServerName) -> Option<&FixedTarget> {
         if self.targets.is_empty() {
             return None;
         }
         let host = name.to_host().ok()?;
         let under = || host.as_dns().and_then(|host| self.targets.under(host));
-        let fixed = self.targets.one.get(name).or_else(under)?;
-        fixed.target(name, now).ok()
+        self.targets.one.get(name).or_else(under)
     }
 
     pub(super) fn dns_of(&self, host: &DnsName) -> Option<&Arc<dyn Dns>> {
