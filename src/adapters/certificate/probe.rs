@@ -21,16 +21,13 @@ use super::address::{AddressCheck, CheckStatus, TlsVersion};
 use super::recorder::Recorder;
 use super::shake::{ShakeError, shake};
 use super::text::shown;
-use crate::adapters::hyper::{Dial, DialStream, TcpDial};
+use crate::adapters::hyper::{Dial, DialStream, FEDERATION, TcpDial};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
 use crate::core::config::TimeLimits;
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::core::text::Causes;
 use crate::resolver::traits::BoxFuture;
-
-/// What is offered by ALPN (RFC 7301): what federation speaks.
-const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// How many addresses are tried at a time.
 const AT_A_TIME: usize = 8;
@@ -85,7 +82,7 @@ impl CertificateProbe {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+        tls.alpn_protocols = FEDERATION.map(<[u8]>::to_vec).to_vec();
         // In a resumed session no certificate is shown.
         tls.resumption = Resumption::disabled();
         let limits = TimeLimits::default();

@@ -31,6 +31,8 @@ pub(crate) use self::roots::provider;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use self::roots::{TlsSetupError, TrustedRoots};
 use self::staggered::Staggered;
+#[cfg(feature = "certificate")]
+pub(crate) use self::tls::FEDERATION;
 use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
 use crate::resolver::traits::{BoxFuture, WellKnownFetch};
 

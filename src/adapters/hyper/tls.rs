@@ -14,6 +14,8 @@ use crate::core::fetch::FetchFailureKind;
 /// Protocols by their registered names (RFC 7301 section 6).
 pub(super) const HTTP_2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
+/// What federation speaks: HTTP/2 and, if that is not known, HTTP/1.1.
+pub(crate) const FEDERATION: [&[u8]; 2] = [HTTP_2, HTTP_1_1];
 
 /// The same configuration, offering HTTP/1.1 and nothing else.
 pub(super) fn for_http_1_1(mut config: ClientConfig) -> Arc<ClientConfig> {
@@ -21,9 +23,9 @@ pub(super) fn for_http_1_1(mut config: ClientConfig) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// The same, offering HTTP/2 and, if that is not known, HTTP/1.1.
+/// The same, offering what federation speaks.
 pub(super) fn for_http(mut config: ClientConfig) -> Arc<ClientConfig> {
-    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
+    config.alpn_protocols = FEDERATION.map(<[u8]>::to_vec).to_vec();
     Arc::new(config)
 }
 
