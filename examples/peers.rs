@@ -8,6 +8,8 @@
 //! it is. With `--state` what is done is kept in a file, every thousand names and when it is
 //! interrupted (Ctrl-C): the next run leaves those names out and remembers their well-knowns.
 
+#[path = "support/options.rs"]
+mod options;
 #[path = "support/present.rs"]
 mod present;
 
@@ -15,7 +17,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,11 +25,11 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use ipnet::IpNet;
 use matrix_delegation::{
-    AddressPolicy, Config, HickoryDns, HyperFetch, Outcomes, Resolution, ResolveError, Resolver,
-    ServerName, Snapshot, TokioRuntime, TrustedRoots,
+    Config, HyperFetch, Outcomes, Resolution, ResolveError, Resolver, ServerName, Snapshot,
+    TokioRuntime,
 };
+use options::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -48,23 +49,10 @@ struct Options {
     /// A file that says what is done, to go on from; it is written anew.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// The DNS server to ask in place of the system's.
-    #[arg(long, value_name = "IP:PORT")]
-    dns: Option<SocketAddr>,
-    /// Certificates in PEM to trust besides the platform's.
-    #[arg(long, value_name = "FILE")]
-    ca: Vec<PathBuf>,
-    /// A range that may be connected to although it is not the public internet.
-    #[arg(long, value_name = "CIDR", value_parser = range)]
-    allow: Vec<IpNet>,
+    #[command(flatten)]
+    network: Network,
     /// A file with a server name a line, or - for standard input.
     names: PathBuf,
-}
-
-fn range(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "not a range of addresses, such as 192.0.2.0/24".to_owned())
 }
 
 /// What is kept between runs.
@@ -135,17 +123,10 @@ fn names(path: &Path, done: &HashSet<String>) -> io::Result<(Vec<String>, usize)
 }
 
 fn resolver(options: &Options) -> Result<Resolver, Box<dyn Error>> {
-    let policy = options.allow.iter().copied().fold(AddressPolicy::default(), AddressPolicy::allow);
-    let mut config = Config::default().with_address_policy(policy);
+    let network = &options.network;
+    let mut config = Config::default().with_address_policy(network.policy());
     config.memory.well_known = 100_000;
-    let dns = match options.dns {
-        Some(server) => HickoryDns::with_servers([server])?,
-        None => HickoryDns::from_system()?,
-    };
-    let mut roots = TrustedRoots::platform();
-    for file in &options.ca {
-        roots = roots.with_pem_file(file)?;
-    }
+    let (dns, roots) = (network.dns()?, network.roots()?);
     let fetch = HyperFetch::with_roots(roots)?;
     let runtime = TokioRuntime::current();
     Ok(Resolver::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config))

@@ -8,25 +8,25 @@
 
 #[path = "support/get.rs"]
 mod get;
+#[path = "support/options.rs"]
+mod options;
 #[path = "support/present.rs"]
 mod present;
 
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, BufRead, Read, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use ipnet::IpNet;
 use matrix_delegation::{
-    AddressCheck, AddressPolicy, CertificateProbe, CheckStatus, Config, Connector, Explanation,
-    HickoryDns, Host, HyperFetch, Provenance, Report, Resolution, ResolveError, Resolver,
-    ServerName, Step, TokioRuntime, TrustedRoots,
+    AddressCheck, CertificateProbe, CheckStatus, Config, Connector, Explanation, Host, HyperFetch,
+    Provenance, Report, Resolution, ResolveError, Resolver, ServerName, Step, TokioRuntime,
 };
+use options::Network;
 use serde::Serialize;
 
 /// Where Matrix servers are reached: endpoints, Host header and certificate name.
@@ -40,15 +40,8 @@ struct Options {
     /// One JSON object a line, in the order of the names.
     #[arg(long)]
     json: bool,
-    /// The DNS server to ask in place of the system's; the hosts file is not read then.
-    #[arg(long, value_name = "IP:PORT", value_parser = server)]
-    dns: Option<SocketAddr>,
-    /// Certificates in PEM to trust besides the platform's.
-    #[arg(long, value_name = "FILE")]
-    ca: Vec<PathBuf>,
-    /// A range that may be connected to although it is not the public internet.
-    #[arg(long, value_name = "CIDR", value_parser = range)]
-    allow: Vec<IpNet>,
+    #[command(flatten)]
+    network: Network,
     /// Draws the order of SRV endpoints and the jitter of lifetimes.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -81,19 +74,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("not a time above 0 seconds".to_owned()),
     }
-}
-
-fn server(text: &str) -> Result<SocketAddr, String> {
-    match text.parse::<SocketAddr>() {
-        Ok(server) if server.port() != 0 => Ok(server),
-        _ => Err("not an IP address with a port, such as 192.0.2.53:53".to_owned()),
-    }
-}
-
-fn range(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "not a range of addresses, such as 192.0.2.0/24".to_owned())
 }
 
 fn path(text: &str) -> Result<String, String> {
@@ -239,21 +219,13 @@ struct Program {
 
 impl Program {
     fn new(options: Options) -> Result<Self, Box<dyn Error>> {
-        let policy =
-            options.allow.iter().copied().fold(AddressPolicy::default(), AddressPolicy::allow);
+        let network = &options.network;
         let preset = if options.strict { Config::strict() } else { Config::default() };
-        let mut config = preset.with_address_policy(policy);
+        let mut config = preset.with_address_policy(network.policy());
         if let Some(timeout) = options.timeout {
             config.time.discovery = timeout;
         }
-        let dns = match options.dns {
-            Some(server) => HickoryDns::with_servers([server])?,
-            None => HickoryDns::from_system()?,
-        };
-        let mut roots = TrustedRoots::platform();
-        for file in &options.ca {
-            roots = roots.with_pem_file(file)?;
-        }
+        let (dns, roots) = (network.dns()?, network.roots()?);
         let probe = if options.check {
             Some(CertificateProbe::with_roots(roots.clone())?.with_time(&config.time))
         } else {

@@ -4,6 +4,8 @@
 
 #[path = "../examples/support/internet/mod.rs"]
 mod internet;
+#[path = "support/program.rs"]
+mod program;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,22 +13,13 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use internet::{Certificate, Internet, Manner, Site, Trouble, VERSION_PATH};
+use program::built;
 use serde_json::{Value, json};
 
 /// The program, built if it is not.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "resolve", "--features", "full"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(built.success());
-        let test = std::env::current_exe().unwrap();
-        let profile = test.parent().unwrap().parent().unwrap();
-        profile.join("examples").join("resolve").with_extension(std::env::consts::EXE_EXTENSION)
-    })
+    PROGRAM.get_or_init(|| built("resolve"))
 }
 
 /// DNS and a homeserver on loopback, at ports that the system picked.
