@@ -49,6 +49,7 @@ fn a_refusal_is_none() {
 async fn a_remembered_answer_allocates_nothing() {
     use std::sync::Arc;
 
+    use futures_util::FutureExt;
     use matrix_delegation::{Config, Resolver, TokioRuntime};
 
     #[derive(Debug)]
@@ -86,4 +87,10 @@ async fn a_remembered_answer_allocates_nothing() {
         assert!(found.lifetime().is_none());
     });
     assert_eq!((endpoints, info.count_total), (1, 0));
+    // Nor does one who would wait for it.
+    let info = measure(|| {
+        let found = std::pin::pin!(resolver.resolve(&name)).now_or_never();
+        assert!(found.is_some_and(|found| found.is_ok()));
+    });
+    assert_eq!(info.count_total, 0);
 }
