@@ -81,7 +81,7 @@ impl ResolverBuilder {
             memory: Memory::new(&config, Arc::clone(&tally)),
             tally,
             queue: Queue::new(&config),
-            destinations: Arc::new(Destinations::new(&config)),
+            destinations: Destinations::new(&config),
             discoveries: Arc::new(Flights::new(waiting, abandoned)),
             well_known: Arc::new(Flights::new(limits.discoveries, abandoned)),
             questions: Arc::new(Flights::new(limits.questions, abandoned)),

@@ -1,16 +1,16 @@
 //! How many fetches go to one destination at a time, so that one host behind many names neither is
 //! flooded nor takes the turns of all others.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::flights::TooMany;
+use super::places::{Places, Turn};
 use super::traits::Runtime;
 use crate::core::config::Config;
 
@@ -36,55 +36,27 @@ impl From<&SocketAddr> for Destination {
 
 #[derive(Debug)]
 pub(super) struct Destinations {
-    running: usize,
-    waiting: usize,
+    places: Arc<Places<Destination>>,
     wait: Duration,
-    in_use: Mutex<HashMap<Destination, InUse>>,
-}
-
-#[derive(Debug)]
-struct InUse {
-    turns: Arc<Semaphore>,
-    /// Those who have a turn and those who wait for one.
-    users: usize,
-}
-
-/// A place at one destination, to wait in or with a turn. Dropped, it is free again.
-#[derive(Debug)]
-struct Place {
-    destinations: Arc<Destinations>,
-    at: Destination,
-}
-
-/// A turn at one destination.
-#[derive(Debug)]
-struct Turn {
-    _permit: OwnedSemaphorePermit,
-    /// Dropped after the permit: the last to leave takes the semaphore along.
-    place: Place,
 }
 
 /// Turns at some destinations.
 #[derive(Debug)]
-pub(super) struct Turns(Vec<Turn>);
+pub(super) struct Turns(Vec<Turn<Destination>>);
 
 impl Turns {
     /// Whether there is a turn at the destination of this address.
     pub(super) fn allow(&self, address: &SocketAddr) -> bool {
         let destination = Destination::from(address);
-        self.0.iter().any(|turn| turn.place.at == destination)
+        self.0.iter().any(|turn| *turn.at() == destination)
     }
 }
 
 impl Destinations {
     pub(super) fn new(config: &Config) -> Self {
         let limits = &config.memory;
-        Self {
-            running: limits.per_destination.min(Semaphore::MAX_PERMITS),
-            waiting: limits.per_destination_waiting,
-            wait: config.time.destination,
-            in_use: Mutex::default(),
-        }
+        let places = Places::new(limits.per_destination, limits.per_destination_waiting);
+        Self { places: Arc::new(places), wait: config.time.destination }
     }
 
     /// Takes a turn at each of the destinations of these addresses, as long as all of them are at
@@ -93,7 +65,7 @@ impl Destinations {
     /// their turns along, and nobody holds one turn while waiting for another. An error: too many
     /// wait already, or it took too long.
     pub(super) async fn turns(
-        self: &Arc<Self>,
+        &self,
         addresses: &[SocketAddr],
         runtime: &dyn Runtime,
     ) -> Result<Turns, TooMany> {
@@ -101,68 +73,21 @@ impl Destinations {
         if wanted.is_empty() {
             return Ok(Turns(Vec::new()));
         }
-        if wanted.len() == 1 || wanted.iter().all(|at| self.users(*at) < self.running.div_ceil(2)) {
-            let turns: Vec<Turn> = wanted.iter().filter_map(|at| self.turn_at_once(*at)).collect();
+        let half = self.places.running().div_ceil(2);
+        if wanted.len() == 1 || wanted.iter().all(|at| self.places.users(at) < half) {
+            let places = wanted.iter().filter_map(|at| self.places.place(*at));
+            let turns: Vec<_> = places.filter_map(|place| place.turn_at_once().ok()).collect();
             if !turns.is_empty() {
                 return Ok(Turns(turns));
             }
         }
-        let least = wanted.into_iter().min_by_key(|at| self.users(*at));
-        let (place, semaphore) =
-            least.and_then(|at| self.place(at)).ok_or_else(|| self.too_many())?;
+        let too_many = || TooMany { limit: self.places.running() };
+        let least = wanted.into_iter().min_by_key(|at| self.places.users(at));
+        let place = least.and_then(|at| self.places.place(at)).ok_or_else(too_many)?;
         let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
-        match select(pin!(semaphore.acquire_owned()), overdue).await {
-            Either::Left((Ok(permit), _)) => Ok(Turns(vec![Turn { _permit: permit, place }])),
-            _ => Err(self.too_many()),
-        }
-    }
-
-    fn turn_at_once(self: &Arc<Self>, at: Destination) -> Option<Turn> {
-        let (place, semaphore) = self.place(at)?;
-        let permit = semaphore.try_acquire_owned().ok()?;
-        Some(Turn { _permit: permit, place })
-    }
-
-    fn users(&self, at: Destination) -> usize {
-        self.lock().get(&at).map_or(0, |there| there.users)
-    }
-
-    /// A place at a destination, if it has one left.
-    fn place(self: &Arc<Self>, at: Destination) -> Option<(Place, Arc<Semaphore>)> {
-        let mut in_use = self.lock();
-        let there = in_use
-            .entry(at)
-            .or_insert_with(|| InUse { turns: Arc::new(Semaphore::new(self.running)), users: 0 });
-        if there.users >= self.running.saturating_add(self.waiting) {
-            // With a limit of 0 it was made just now.
-            if there.users == 0 {
-                in_use.remove(&at);
-            }
-            return None;
-        }
-        there.users += 1;
-        let semaphore = Arc::clone(&there.turns);
-        Some((Place { destinations: Arc::clone(self), at }, semaphore))
-    }
-
-    fn too_many(&self) -> TooMany {
-        TooMany { limit: self.running }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Destination, InUse>> {
-        // Nothing in a critical section can leave the map half-changed.
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut in_use = self.destinations.lock();
-        if let Some(there) = in_use.get_mut(&self.at) {
-            there.users -= 1;
-            if there.users == 0 {
-                in_use.remove(&self.at);
-            }
+        match select(pin!(place.turn()), overdue).await {
+            Either::Left((Some(turn), _)) => Ok(Turns(vec![turn])),
+            _ => Err(too_many()),
         }
     }
 }
@@ -174,11 +99,11 @@ mod tests {
     use super::*;
     use crate::testing::VirtualTime;
 
-    fn destinations(running: usize, waiting: usize) -> Arc<Destinations> {
+    fn destinations(running: usize, waiting: usize) -> Destinations {
         let mut config = Config::default();
         config.memory.per_destination = running;
         config.memory.per_destination_waiting = waiting;
-        Arc::new(Destinations::new(&config))
+        Destinations::new(&config)
     }
 
     fn addresses(addresses: &[&str]) -> Vec<SocketAddr> {
@@ -196,10 +121,10 @@ mod tests {
         assert!(turn(&["192.0.2.1"]).is_err_and(|error| error.limit == 1));
         assert!(turn(&["::ffff:192.0.2.1"]).is_err());
         assert!(turn(&["192.0.2.1", "2001:db8:0:1::3"]).is_err());
-        assert_eq!(all.lock().len(), 2);
+        assert_eq!(all.places.len(), 2);
         drop(held);
         assert!(turn(&["192.0.2.1"]).is_ok());
-        assert!(all.lock().is_empty());
+        assert_eq!(all.places.len(), 0);
     }
 
     #[test]
@@ -251,7 +176,7 @@ mod tests {
         time.advance(Duration::from_secs(5));
         assert!((&mut third).now_or_never().unwrap().is_err());
         drop((second, third));
-        assert!(all.lock().is_empty());
+        assert_eq!(all.places.len(), 0);
     }
 
     #[test]
@@ -259,7 +184,7 @@ mod tests {
         let (all, time) = (destinations(0, 0), VirtualTime::new());
         let there = addresses(&["192.0.2.1"]);
         assert!(all.turns(&there, &time).now_or_never().unwrap().is_err());
-        assert!(all.lock().is_empty());
+        assert_eq!(all.places.len(), 0);
         // Where a proxy is to look the host up, there is no address to count.
         assert!(all.turns(&[], &time).now_or_never().unwrap().is_ok());
     }
@@ -275,6 +200,6 @@ mod tests {
         assert!(all.turns(&there, &time).now_or_never().is_none());
         drop(held);
         assert!(all.turns(&there, &time).now_or_never().unwrap().is_ok());
-        assert!(all.lock().is_empty());
+        assert_eq!(all.places.len(), 0);
     }
 }

@@ -3,10 +3,10 @@
 //! `traits` holds the seams to the world, `store` the one to the application's own memory, `rules`
 //! what it sets for some names. A call goes down: `discoveries` finds targets, each in its turn
 //! (`queue`) and by one flight (`flights`); `drive` runs a machine of the core for each; `parts`
-//! answers its questions, at most so many to one of the `destinations` at a time; `memory` keeps
-//! parts and `settled` targets, in maps that are `bounded` by entries and by `size`. What callers get is a `resolution`; what they may look into is
-//! `entry`, `snapshot` and `counters`; what they say of it is `feedback`, and `forget` does what they
-//! want forgotten.
+//! answers its questions, at most so many to one of the `destinations` at a time (`places`); `memory`
+//! keeps parts and `settled` targets, in maps that are `bounded` by entries and by `size`. What
+//! callers get is a `resolution`; what they may look into is `entry`, `snapshot` and `counters`; what
+//! they say of it is `feedback`, and `forget` does what they want forgotten.
 #![deny(clippy::disallowed_methods)]
 
 mod bounded;
@@ -21,6 +21,7 @@ pub(crate) mod flights;
 mod forget;
 mod memory;
 mod parts;
+pub(crate) mod places;
 mod queue;
 pub(crate) mod resolution;
 pub(crate) mod rules;
@@ -95,7 +96,7 @@ struct Inner {
     tally: Arc<Tally>,
     memory: Memory,
     queue: Queue,
-    destinations: Arc<Destinations>,
+    destinations: Destinations,
     discoveries: Arc<Flights<ServerName, Arc<Explained>>>,
     well_known: Arc<Flights<DnsName, Result<Known, BrokenOff>>>,
     questions: Arc<Flights<DnsQuestion, Arc<DnsPart>>>,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::{Bytes, Frame};
 use matrix_delegation::{
     ClientLimits, FederationBody, FederationClient, InvalidRequest, RequestError,
 };
@@ -16,30 +16,34 @@ use super::peer::Peer;
 use super::server::{Authority, serve};
 use super::{connector, delegated, resolver, watched};
 
-type Answer = Result<Response<FederationBody>, RequestError>;
+pub(crate) type Answer = Result<Response<FederationBody>, RequestError>;
 
-fn client(authority: &Authority, peers: &[std::net::SocketAddr]) -> FederationClient {
+pub(crate) fn client(authority: &Authority, peers: &[std::net::SocketAddr]) -> FederationClient {
     FederationClient::new(resolver(delegated(peers)), connector(authority))
 }
 
-fn get(uri: &str) -> Request<Empty<Bytes>> {
+pub(crate) fn get(uri: &str) -> Request<Empty<Bytes>> {
     Request::get(uri).body(Empty::new()).unwrap()
 }
 
-async fn ask(client: &FederationClient, name: &str, request: Request<Empty<Bytes>>) -> Answer {
+pub(crate) async fn ask(
+    client: &FederationClient,
+    name: &str,
+    request: Request<Empty<Bytes>>,
+) -> Answer {
     let name = name.parse().unwrap();
     watched(client.request(&name, request)).await
 }
 
 /// Reads the answer to its end.
-async fn read(answer: Answer) -> (StatusCode, Bytes) {
+pub(crate) async fn read(answer: Answer) -> (StatusCode, Bytes) {
     let response = answer.unwrap();
     let status = response.status();
     (status, watched(response.into_body().collect()).await.unwrap().to_bytes())
 }
 
 /// Until this holds; what happens behind a caller's back takes a moment.
-async fn until(holds: impl Fn() -> bool) {
+pub(crate) async fn until(holds: impl Fn() -> bool) {
     watched(async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -293,6 +297,89 @@ async fn where_nothing_can_be_connected_to_every_caller_hears_why() {
         let error = call.await.unwrap();
         let RequestError::Connect(error) = &error else { panic!("{error:?}") };
         assert_eq!(error.attempts.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_empty_is_the_root() {
+    let authority = Authority::new();
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let client = client(&authority, &[peer.address]);
+        let uris = ["", "/", "?q=1", "#part", "/#part", "?q#part"];
+        for uri in uris {
+            let uri = format!("matrix-federation://a.example{uri}");
+            assert_eq!(read(ask(&client, "a.example", get(&uri)).await).await.0, StatusCode::OK);
+        }
+        let asked: Vec<_> = peer.asked().into_iter().map(|it| it.path).collect();
+        assert_eq!(asked, ["/", "/", "/?q=1", "/", "/", "/?q"]);
+    }
+}
+
+#[tokio::test]
+async fn how_a_message_is_framed_is_not_the_callers_to_say() {
+    let authority = Authority::new();
+    let headers = [
+        ("content-length", "5"),
+        ("transfer-encoding", "chunked"),
+        ("connection", "upgrade, x-secret"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "keep-alive"),
+        ("te", "trailers"),
+        ("upgrade", "websocket"),
+    ];
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let client = client(&authority, &[peer.address]);
+        for _ in 0..3 {
+            let mut request = get("/");
+            for (name, value) in headers {
+                request.headers_mut().insert(name, value.parse().unwrap());
+            }
+            // Another's length would swallow the beginning of the next request.
+            assert_eq!(read(ask(&client, "a.example", request).await).await.0, StatusCode::OK);
+            until(|| client.connections() == 1).await;
+        }
+        assert_eq!((peer.accepted(), peer.asked().len()), (1, 3));
+        for asked in peer.asked() {
+            for (name, _) in headers {
+                assert!(!asked.headers.contains_key(name), "{name}: {:?}", asked.headers);
+            }
+        }
+        let request = Request::put("/")
+            .header("content-length", "17")
+            .body(Full::new(Bytes::from_static(b"{\"a\":1}")))
+            .unwrap();
+        watched(client.request(&"a.example".parse().unwrap(), request)).await.unwrap();
+        let asked = peer.asked().pop().unwrap();
+        assert_eq!(
+            (asked.body.as_str(), &asked.headers["content-length"]),
+            ("{\"a\":1}", &"7".parse().unwrap())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_may_be_told_its_length() {
+    let authority = Authority::new();
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let client = client(&authority, &[peer.address]);
+        for (told, is) in [
+            ("3", Some("3")),
+            ("+3", None),
+            ("3, 3", None),
+            ("", None),
+            ("99999999999999999999", None),
+        ] {
+            let frames = [Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"abc")))];
+            let body = StreamBody::new(futures_util::stream::iter(frames));
+            let request = Request::put("/").header("content-length", told).body(body).unwrap();
+            let answer = watched(client.request(&"a.example".parse().unwrap(), request)).await;
+            assert_eq!(read(answer).await.0, StatusCode::OK, "{told}");
+            let asked = peer.asked().pop().unwrap();
+            let length = asked.headers.get("content-length").map(|it| it.to_str().unwrap());
+            assert_eq!((asked.body.as_str(), length), ("abc", is));
+            until(|| client.connections() == 1).await;
+        }
+        assert_eq!(peer.accepted(), 1);
     }
 }
 

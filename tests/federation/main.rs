@@ -5,12 +5,14 @@
 
 mod client;
 mod connect;
+mod faults;
 mod nginx;
 mod peer;
 #[path = "../hyper_fetch/server.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod server;
 mod synapse;
+mod turns;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -26,6 +26,7 @@ pub(crate) struct Asked {
     pub(crate) hosts: Vec<String>,
     pub(crate) path: String,
     pub(crate) user_agent: Option<String>,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) body: String,
 }
 
@@ -33,7 +34,10 @@ pub(crate) struct Asked {
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     accepted: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// Requests being answered, and the most of them so far.
+    under_way: Arc<(AtomicUsize, AtomicUsize)>,
     /// What requests for `/wait` wait for.
     pub(crate) gate: Arc<Semaphore>,
 }
@@ -50,11 +54,22 @@ impl Peer {
     }
 
     pub(crate) async fn at(address: &str, config: ServerConfig) -> Self {
+        Self::serving(address, config, 200).await
+    }
+
+    /// One that allows so many HTTP/2 streams at a time.
+    pub(crate) async fn granting(config: ServerConfig, streams: u32) -> Self {
+        Self::serving("127.0.0.1:0", config, streams).await
+    }
+
+    async fn serving(address: &str, config: ServerConfig, streams: u32) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let peer = Self {
             address: listener.local_addr().unwrap(),
             accepted: Arc::default(),
+            ended: Arc::default(),
             asked: Arc::default(),
+            under_way: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
         };
         let serving = peer.clone();
@@ -67,18 +82,21 @@ impl Peer {
                     peer.accepted.fetch_add(1, Ordering::Relaxed);
                     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let stream = TokioIo::new(stream);
+                    let ended = Arc::clone(&peer.ended);
                     let service = service_fn(move |request| {
                         let peer = peer.clone();
                         async move { Ok::<_, Infallible>(peer.answer(request).await) }
                     });
                     if http2 {
-                        let builder =
+                        let mut builder =
                             hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                        builder.max_concurrent_streams(streams);
                         let _ = builder.serve_connection(stream, service).await;
                     } else {
                         let builder = hyper::server::conn::http1::Builder::new();
                         let _ = builder.serve_connection(stream, service).await;
                     }
+                    ended.fetch_add(1, Ordering::Relaxed);
                 });
             }
         });
@@ -90,11 +108,24 @@ impl Peer {
         self.accepted.load(Ordering::Relaxed)
     }
 
+    /// Those of them that have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.accepted() - self.ended.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
+    /// The most requests that were being answered at a time.
+    pub(crate) fn most_at_a_time(&self) -> usize {
+        self.under_way.1.load(Ordering::Relaxed)
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (now, most) = &*self.under_way;
+        most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let _leaving = Leaving(now);
         let (head, body) = request.into_parts();
         let body =
             body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -106,6 +137,7 @@ impl Peer {
             hosts: head.headers.get_all(HOST).iter().map(text).collect(),
             path: path.clone(),
             user_agent: head.headers.get(http::header::USER_AGENT).map(text),
+            headers: head.headers,
             body: String::from_utf8(body.to_vec()).unwrap(),
         });
         let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
@@ -117,9 +149,19 @@ impl Peer {
             "/close" => {
                 response.headers_mut().insert("connection", "close".parse().unwrap());
             }
+            "/empty" => *response.body_mut() = Full::default(),
             "/wait" => self.gate.acquire().await.unwrap().forget(),
             _ => {}
         }
         response
+    }
+}
+
+/// Counts one less when it is dropped.
+struct Leaving<'a>(&'a AtomicUsize);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

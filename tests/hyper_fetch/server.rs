@@ -85,24 +85,33 @@ impl Authority {
     /// Judges the client's certificate too.
     pub(crate) fn server_asking(&self, verifier: Arc<dyn ClientCertVerifier>) -> ServerConfig {
         let params = CertificateParams::new([NAME.into()]).unwrap();
-        self.configure(&params, Some(verifier))
+        self.configure(&params, Some(verifier), rustls::ALL_VERSIONS)
+    }
+
+    /// Speaks these versions of TLS.
+    pub(crate) fn server_of(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> ServerConfig {
+        self.configure(&CertificateParams::new([NAME.into()]).unwrap(), None, versions)
     }
 
     fn server_for(&self, params: &CertificateParams) -> ServerConfig {
-        self.configure(params, None)
+        self.configure(params, None, rustls::ALL_VERSIONS)
     }
 
     fn configure(
         &self,
         params: &CertificateParams,
         verifier: Option<Arc<dyn ClientCertVerifier>>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap().der().clone();
         let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_client_cert_verifier(
                 verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth),

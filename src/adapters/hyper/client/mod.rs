@@ -1,91 +1,70 @@
 //! Requests to servers by name: resolved, connected to, and sent over a connection that is shared.
 //!
-//! `wire` makes the request what it must be for its target, `pool` keeps connections.
+//! `wire` makes the request what it must be for its target, `together` makes a connection for all who
+//! need it, `link` is one that speaks HTTP, `pool` keeps those, and `body` is what is read of a
+//! response. `limits` says how much of it there is, `error` what can go wrong.
 
+mod body;
+mod error;
+mod limits;
+mod link;
 mod pool;
+mod together;
 mod wire;
 
-use std::error::Error;
 use std::fmt;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use hyper::body::{Body, Bytes};
 
-use self::pool::{Key, Pool, Sender, Sent};
+pub use self::body::FederationBody;
+pub use self::error::RequestError;
+pub use self::limits::ClientLimits;
+use self::link::Link;
+use self::pool::{Key, Pool, Sent};
+use self::together::{Made, Route};
 pub use self::wire::InvalidRequest;
-use super::attempt::in_words;
+use self::wire::{BoxError, Outgoing};
+use super::attempt::{cause, in_words};
 use super::connect::Connector;
-use super::connect::failure::ConnectError;
-use crate::adapters::tokio::TokioRuntime;
+use super::connect::failure::{ConnectAttempt, ConnectError};
 use crate::core::config::memory::Abandoned;
-use crate::core::error::ResolveError;
+use crate::core::host::Host;
 use crate::core::server_name::ServerName;
+use crate::core::target::Endpoint;
 use crate::resolver::Resolver;
-use crate::resolver::flights::{Flights, Joined};
+use crate::resolver::flights::Flights;
+use crate::resolver::places::{Places, Turn};
 use crate::resolver::resolution::Resolution;
 use crate::resolver::traits::BoxFuture;
 
-/// The error of a body that is sent.
-type BoxError = Box<dyn Error + Send + Sync>;
-/// The body of a request, of whatever type it was.
-type Outgoing = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
-
-/// How often a request is tried on another connection, where it is known not to have been sent.
-const TRIES: usize = 3;
-
-/// What a [`FederationClient`] keeps open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ClientLimits {
-    /// How long a connection is kept without a request. Default 90 s.
-    pub idle: Duration,
-    /// How long after it was made a connection takes new requests. Default 1 h.
-    pub age: Duration,
-    /// Connections kept in all; the one longest without a request is closed for another. Default
-    /// 512.
-    pub connections: usize,
-    /// HTTP/1.1 connections kept for one certificate name and address. Default 8.
-    pub per_server: usize,
-    /// Servers being connected to; a request to one more fails. Default 1,000.
-    pub connecting: usize,
-}
-
-impl Default for ClientLimits {
-    fn default() -> Self {
-        Self {
-            idle: Duration::from_secs(90),
-            age: Duration::from_secs(3600),
-            connections: 512,
-            per_server: 8,
-            connecting: 1000,
-        }
-    }
-}
+/// How many connections that were kept one request tries: they may all have ended meanwhile.
+const KEPT: usize = 2;
+/// How many new ones, where each ends before the request could be sent.
+const NEW: usize = 3;
 
 /// Sends requests to Matrix servers by their names.
 ///
 /// A request's URI is `matrix-federation://server.name/path`, or a path alone where the server name
 /// is given beside it. `Host` (HTTP/1.1) or `:authority` (HTTP/2) is the target's, whatever the
-/// caller set; `User-Agent` is the configuration's unless there is one. Nothing else is changed:
+/// caller set; `User-Agent` is the configuration's unless there is one. The body is not touched:
 /// sign a request before it is handed over, by the server's name and the path.
 ///
 /// A redirect is a response like any other. A request is sent once: again on another connection only
-/// where it is known not to have left this machine. No time limit is set on a response; drop the
-/// future to give it up.
+/// where it is known not to have left this machine; a new connection that ends before counts as an
+/// endpoint that failed, and the next endpoint is tried. No time limit is set on a response; drop the
+/// future to give it up. What is said of connections and framing (`Connection`, `Transfer-Encoding`,
+/// `Upgrade` and the like) is left out, and `Content-Length` is that of the body.
 ///
 /// Connections are shared by certificate name and socket address: names that delegate to one server
 /// share them, and none serves another certificate name. One takes new requests only while its
-/// address is one of the target's, and for an hour at most ([`ClientLimits`]). Cloning is cheap and
-/// shares them. It runs on tokio.
+/// address is one of the target's, and for an hour at most; one that is open already is taken before
+/// an endpoint of better priority is tried anew. So many requests go to one certificate name at a
+/// time, and each counts until its response was read or dropped: keep no more of them unread than
+/// that. [`ClientLimits`] says how many. Cloning is cheap and shares everything. It runs on tokio.
 ///
 /// # Beside reqwest
 ///
@@ -118,46 +97,10 @@ struct Inner {
     resolver: Resolver,
     connector: Connector,
     pool: Arc<Pool>,
-    connecting: Arc<Flights<ServerName, Result<Made, ConnectError>>>,
-}
-
-/// Why a request has no response.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// It is none that could be sent.
-    #[error(transparent)]
-    Invalid(#[from] InvalidRequest),
-    /// The server does not resolve.
-    #[error(transparent)]
-    Resolve(#[from] ResolveError),
-    /// The server cannot be connected to.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// Too many servers are being connected to.
-    #[error("too many servers are being connected to: {limit}")]
-    TooBusy {
-        /// The limit.
-        limit: usize,
-    },
-    /// The request was sent, or may have been, and no response came.
-    #[error("no response from {server_name}: {reason}")]
-    Exchange {
-        /// The server.
-        server_name: ServerName,
-        /// Where it was sent.
-        address: Option<SocketAddr>,
-        /// Why, for people.
-        reason: String,
-        /// The same as the library has it.
-        source: hyper::Error,
-    },
-    /// The connection ended each time before the request could be sent.
-    #[error("{server_name} closes connections before a request can be sent")]
-    NotSent {
-        /// The server.
-        server_name: ServerName,
-    },
+    connecting: Arc<Flights<Arc<Route>, Result<Made, ConnectError>>>,
+    /// Turns by certificate name.
+    turns: Arc<Places<Host>>,
+    limits: ClientLimits,
 }
 
 impl FederationClient {
@@ -172,7 +115,8 @@ impl FederationClient {
         let connector = connector.reporting_to(resolver.clone());
         let connecting = Arc::new(Flights::new(limits.connecting, Abandoned::Finish));
         let pool = Arc::new(Pool::new(limits));
-        Self { inner: Arc::new(Inner { resolver, connector, pool, connecting }) }
+        let turns = Arc::new(Places::new(limits.concurrent, limits.waiting));
+        Self { inner: Arc::new(Inner { resolver, connector, pool, connecting, turns, limits }) }
     }
 
     /// The resolver that it goes by.
@@ -180,7 +124,8 @@ impl FederationClient {
         &self.inner.resolver
     }
 
-    /// How many connections are kept open: those in use over HTTP/1.1 are not among them.
+    /// How many connections are kept for another request: those that serve one over HTTP/1.1 are not
+    /// among them.
     pub fn connections(&self) -> usize {
         self.inner.pool.len()
     }
@@ -209,95 +154,94 @@ impl Inner {
     ) -> Result<Response<FederationBody>, RequestError> {
         let user_agent = &self.resolver.config().user_agent;
         let mut request = wire::prepared(request, name, user_agent)?;
-        for tried in 1..=TRIES {
-            let found = self.resolver.resolve(name).await?;
-            // All that are kept may have ended at once: the last try is over a new one.
-            let pooled = if tried < TRIES { self.pooled(&found) } else { None };
-            let (key, sender) = match pooled {
+        let (mut kept, mut new) = (0, 0);
+        let mut failed: Vec<ConnectAttempt> = Vec::new();
+        let (mut found, turn) = self.turn(name).await?;
+        // Ends: so many connections are tried at most.
+        loop {
+            let pooled = if kept < KEPT { self.pooled(&found, &failed) } else { None };
+            let is_new = pooled.is_none();
+            let (key, link) = match pooled {
                 Some(pooled) => pooled,
-                None => self.connected(name, &found).await?,
+                None => self.connected(&found, &mut failed).await?,
             };
-            match &sender {
-                Sender::Http1 { .. } => wire::for_http_1(&mut request, &found),
-                Sender::Http2(_) => wire::for_http_2(&mut request, &found)?,
+            if link.is_http2() {
+                wire::for_http_2(&mut request, &found)?;
+            } else {
+                wire::for_http_1(&mut request, &found);
             }
-            match self.pool.send(key, sender, request).await {
-                Sent::Response(response) => return Ok(response.map(FederationBody)),
-                Sent::Unsent(unsent) => request = *unsent,
-                Sent::Failed { address, source } => {
-                    let (server_name, reason) = (name.clone(), in_words(&source));
+            match self.pool.send(&key, link, request).await {
+                Sent::Response(response, open) => {
+                    return Ok(response.map(|body| FederationBody::new(body, open, turn)));
+                }
+                Sent::Failed(source) => {
+                    // One that was kept may have been about to end, which says nothing.
+                    if is_new && broke(&source) {
+                        self.unsent(&found, &key, in_words(&source));
+                    }
+                    let (server_name, address) = (name.clone(), key.address());
+                    let reason = in_words(&source);
                     return Err(RequestError::Exchange { server_name, address, reason, source });
                 }
+                Sent::Unsent(unsent) => request = *unsent,
             }
+            if is_new {
+                new += 1;
+                let reason = "it ended before a request could be sent".to_owned();
+                failed.extend(self.unsent(&found, &key, reason));
+                if new == NEW {
+                    let server_name = name.clone();
+                    return Err(ConnectError { server_name, attempts: failed }.into());
+                }
+            } else {
+                kept += 1;
+            }
+            found = self.resolver.resolve(name).await?;
         }
-        Err(RequestError::NotSent { server_name: name.clone() })
     }
 
-    /// A connection to one of the target's addresses that is open already.
-    fn pooled(&self, found: &Resolution) -> Option<(Key, Sender)> {
+    /// The server's target, and a turn with it.
+    async fn turn(&self, name: &ServerName) -> Result<(Resolution, Turn<Host>), RequestError> {
+        let busy = || {
+            let (server_name, limit) = (name.clone(), self.limits.waiting);
+            RequestError::ServerBusy { server_name, limit }
+        };
+        let found = self.resolver.resolve(name).await?;
+        let place = self.turns.place(found.tls_host().clone()).ok_or_else(busy)?;
+        match place.turn_at_once() {
+            Ok(turn) => Ok((found, turn)),
+            Err(place) => {
+                let turn = place.turn().await.ok_or_else(busy)?;
+                // That may have taken longer than the target holds.
+                Ok((self.resolver.resolve(name).await?, turn))
+            }
+        }
+    }
+
+    /// A connection to one of the target's addresses that is open already, but to none of the
+    /// endpoints at which these attempts failed.
+    fn pooled(&self, found: &Resolution, failed: &[ConnectAttempt]) -> Option<(Key, Link)> {
         let endpoints = found.attempts(self.connector.next_seed());
+        let endpoints = endpoints.filter(|it| !failed.iter().any(|attempt| attempt.is_at(it)));
         let mut keys = endpoints.flat_map(|endpoint| Key::all(found, endpoint));
-        keys.find_map(|key| self.pool.take(&key).map(|sender| (key, sender)))
+        keys.find_map(|key| self.pool.take(&key).map(|link| (key, link)))
     }
 
-    /// Makes a connection, together with all who need one to this server now.
-    async fn connected(
-        self: &Arc<Self>,
-        name: &ServerName,
-        found: &Resolution,
-    ) -> Result<(Key, Sender), RequestError> {
-        let joined = self.connecting.join(
-            name,
-            &TokioRuntime::current(),
-            || None,
-            || (),
-            |pilot| {
-                let (inner, found) = (Arc::clone(self), found.clone());
-                async move { pilot.land(inner.connect(&found).await.map(Made::new)) }
-            },
-        );
-        let passenger = match joined {
-            Ok(Joined::Landing(passenger)) => passenger,
-            Ok(Joined::Known(made)) => return self.own(made?, found).await,
-            Err(too_many) => return Err(RequestError::TooBusy { limit: too_many.limit }),
-        };
-        match passenger.await {
-            Ok(made) => self.own(made?, found).await,
-            // It broke off: an adapter panicked.
-            Err(_) => Ok(self.connect(found).await?),
-        }
+    /// What is said of a new connection over which no request could be sent.
+    fn unsent(&self, found: &Resolution, key: &Key, reason: String) -> Option<ConnectAttempt> {
+        let leads_there = |it: &&Endpoint| Key::all(found, it).any(|of_it| of_it == *key);
+        let endpoint = found.endpoints().iter().find(leads_there)?;
+        Some(self.no_http(found, endpoint, key.address(), reason))
     }
+}
 
-    /// What was made for several: over HTTP/2 they share it, over HTTP/1.1 each needs its own.
-    async fn own(&self, made: Made, found: &Resolution) -> Result<(Key, Sender), RequestError> {
-        let Made { key, sender } = made;
-        // Another's target may have been another: the delegation may have changed in between.
-        let endpoints = found.endpoints().iter();
-        if !endpoints.flat_map(|endpoint| Key::all(found, endpoint)).any(|it| it == key) {
-            return Ok(self.connect(found).await?);
-        }
-        let sender = {
-            let mut left = sender.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*left {
-                Some(Sender::Http2(shared)) => Some(Sender::Http2(shared.clone())),
-                _ => left.take(),
-            }
-        };
-        match sender {
-            Some(sender) => Ok((key, sender)),
-            None => Ok(self.connect(found).await?),
-        }
-    }
-
-    async fn connect(&self, found: &Resolution) -> Result<(Key, Sender), ConnectError> {
-        let connection = self.connector.connect(found).await?;
-        let key = Key::new(found, connection.endpoint(), connection.address());
-        let endpoint = connection.endpoint().clone();
-        match self.pool.shake_hands(&key, connection).await {
-            Ok(sender) => Ok((key, sender)),
-            Err(error) => Err(ConnectError::of_http(found, &endpoint, key.address(), &error)),
-        }
-    }
+/// Whether the connection broke, or what came over it was no HTTP; a stream that was reset is an
+/// answer, of a kind.
+fn broke(error: &hyper::Error) -> bool {
+    error.is_incomplete_message()
+        || error.is_parse()
+        || error.is_timeout()
+        || (!error.is_user() && cause::<std::io::Error>(error).is_some())
 }
 
 impl fmt::Debug for FederationClient {
@@ -307,43 +251,6 @@ impl fmt::Debug for FederationClient {
             .field("connector", &self.inner.connector)
             .field("connections", &self.connections())
             .finish_non_exhaustive()
-    }
-}
-
-/// A connection that several wait for.
-#[derive(Clone)]
-struct Made {
-    key: Key,
-    sender: Arc<Mutex<Option<Sender>>>,
-}
-
-impl Made {
-    fn new((key, sender): (Key, Sender)) -> Self {
-        Self { key, sender: Arc::new(Mutex::new(Some(sender))) }
-    }
-}
-
-/// The body of a response.
-#[derive(Debug)]
-pub struct FederationBody(Incoming);
-
-impl Body for FederationBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.0).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
     }
 }
 

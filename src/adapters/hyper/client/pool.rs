@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::super::connect::Connection;
-use super::{ClientLimits, Outgoing};
+use super::limits::ClientLimits;
+use super::link::{Link, Open, Sender};
+use super::wire::Outgoing;
 use crate::core::host::Host;
 use crate::core::target::{DelegationTarget, Endpoint};
 
@@ -59,27 +59,17 @@ impl Key {
     }
 }
 
-/// The way to send a request over a connection.
-pub(super) enum Sender {
-    Http1 { sender: http1::SendRequest<Outgoing>, made: Instant },
-    Http2(http2::SendRequest<Outgoing>),
-}
-
 /// How sending a request ended.
 pub(super) enum Sent {
-    Response(Response<Incoming>),
+    Response(Response<Incoming>, Open),
     /// It is as good as before.
     Unsent(Box<Request<Outgoing>>),
-    Failed {
-        address: Option<SocketAddr>,
-        source: hyper::Error,
-    },
+    Failed(hyper::Error),
 }
 
 /// A connection without a request of its own, over HTTP/1.1, or for any number, over HTTP/2.
 struct Kept {
-    sender: Sender,
-    made: Instant,
+    link: Link,
     used: Instant,
 }
 
@@ -106,18 +96,37 @@ impl State {
         });
         self.count = self.kept.values().map(Vec::len).sum();
     }
-}
 
-/// More of a response's head than this is not read, in bytes.
-const HEAD: u16 = u16::MAX;
+    /// Gives up the one longest without a request.
+    fn evict(&mut self) {
+        // Of one key the first is the one.
+        let firsts = self.kept.iter().filter_map(|(key, list)| Some((list.first()?.used, key)));
+        let Some((_, key)) = firsts.min_by_key(|(used, _)| *used) else { return };
+        let key = key.clone();
+        if let Some(list) = self.kept.get_mut(&key) {
+            list.remove(0);
+            self.count -= 1;
+            if list.is_empty() {
+                self.kept.remove(&key);
+            }
+        }
+    }
+}
 
 impl Pool {
     pub(super) fn new(limits: ClientLimits) -> Self {
         Self { limits, state: Mutex::default() }
     }
 
+    pub(super) const fn limits(&self) -> &ClientLimits {
+        &self.limits
+    }
+
+    /// How many could take another request.
     pub(super) fn len(&self) -> usize {
-        self.lock().count
+        let now = Instant::now();
+        let state = self.lock();
+        state.kept.values().flatten().filter(|kept| self.is_of_use(kept, now)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -127,30 +136,24 @@ impl Pool {
 
     /// Whether a connection may take another request.
     fn is_of_use(&self, kept: &Kept, now: Instant) -> bool {
-        let closed = match &kept.sender {
-            Sender::Http1 { sender, .. } => sender.is_closed(),
-            Sender::Http2(sender) => sender.is_closed(),
-        };
-        !closed
+        !kept.link.is_closed()
             && now.duration_since(kept.used) < self.limits.idle
-            && now.duration_since(kept.made) < self.limits.age
+            && now.duration_since(kept.link.made()) < self.limits.age
     }
 
     /// A connection that is there already.
-    pub(super) fn take(&self, key: &Key) -> Option<Sender> {
+    pub(super) fn take(&self, key: &Key) -> Option<Link> {
         let now = Instant::now();
         let mut state = self.lock();
         let list = state.kept.get_mut(key)?;
         let before = list.len();
         list.retain(|kept| self.is_of_use(kept, now));
         // The one used last is the least likely to be closed meanwhile.
-        let taken = match list.last_mut() {
-            Some(Kept { sender: Sender::Http2(sender), used, .. }) => {
-                *used = now;
-                Some(Sender::Http2(sender.clone()))
-            }
-            _ => list.pop().map(|kept| kept.sender),
-        };
+        let shared = list.last_mut().and_then(|kept| {
+            kept.used = now;
+            kept.link.share()
+        });
+        let taken = shared.or_else(|| list.pop().map(|kept| kept.link));
         let gone = before - list.len();
         if list.is_empty() {
             state.kept.remove(key);
@@ -160,9 +163,9 @@ impl Pool {
     }
 
     /// Keeps a connection.
-    fn add(self: &Arc<Self>, key: &Key, sender: Sender, made: Instant) {
+    pub(super) fn add(self: &Arc<Self>, key: &Key, link: Link) {
         let now = Instant::now();
-        let kept = Kept { sender, made, used: now };
+        let kept = Kept { link, used: now };
         let mut state = self.lock();
         if self.limits.connections == 0 || !self.is_of_use(&kept, now) {
             return;
@@ -171,13 +174,11 @@ impl Pool {
             state.retain(|kept| self.is_of_use(kept, now));
         }
         if state.count >= self.limits.connections {
-            let oldest = state.kept.values().flatten().map(|kept| kept.used).min();
-            state.retain(|kept| Some(kept.used) != oldest);
+            state.evict();
         }
-        let is_http2 = matches!(kept.sender, Sender::Http2(_));
+        let most = if kept.link.is_http2() { 1 } else { self.limits.per_server.max(1) };
         let list = state.kept.entry(key.clone()).or_default();
         let before = list.len();
-        let most = if is_http2 { 1 } else { self.limits.per_server.max(1) };
         if before >= most {
             // The one longest without a request stands first.
             list.drain(..=before - most);
@@ -185,64 +186,44 @@ impl Pool {
         list.push(kept);
         let after = list.len();
         state.count = state.count + after - before;
-        if !std::mem::replace(&mut state.swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle));
+        if !state.swept
+            && let Ok(runtime) = Handle::try_current()
+        {
+            state.swept = true;
+            runtime.spawn(sweep(Sweeper(Arc::downgrade(self)), self.limits.idle));
         }
-    }
-
-    /// Begins to speak HTTP over a connection.
-    pub(super) async fn shake_hands(
-        self: &Arc<Self>,
-        key: &Key,
-        connection: Connection,
-    ) -> hyper::Result<Sender> {
-        let made = Instant::now();
-        if connection.is_http2() {
-            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .max_header_list_size(u32::from(HEAD))
-                .handshake(TokioIo::new(connection))
-                .await?;
-            // It ends with the last sender, or with the other side.
-            tokio::spawn(connection);
-            self.add(key, Sender::Http2(sender.clone()), made);
-            return Ok(Sender::Http2(sender));
-        }
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(usize::from(HEAD))
-            .handshake(TokioIo::new(connection))
-            .await?;
-        tokio::spawn(connection);
-        Ok(Sender::Http1 { sender, made })
     }
 
     /// Sends a request, and keeps the connection for the next.
     pub(super) async fn send(
         self: &Arc<Self>,
-        key: Key,
-        sender: Sender,
+        key: &Key,
+        mut link: Link,
         request: Request<Outgoing>,
     ) -> Sent {
-        let failed = match sender {
-            Sender::Http1 { mut sender, made } => match sender.try_send_request(request).await {
+        let failed = match link.sender() {
+            Sender::Http1(sender) => match sender.try_send_request(request).await {
                 Ok(response) => {
-                    let pool = Arc::clone(self);
+                    let open = link.open();
+                    let (pool, key) = (Arc::downgrade(self), key.clone());
                     // It is ready again once the body was read to its end.
                     tokio::spawn(async move {
-                        if sender.ready().await.is_ok() {
-                            pool.add(&key, Sender::Http1 { sender, made }, made);
+                        if link.is_ready().await
+                            && let Some(pool) = pool.upgrade()
+                        {
+                            pool.add(&key, link);
                         }
                     });
-                    return Sent::Response(response);
+                    return Sent::Response(response, open);
                 }
                 Err(failed) => failed,
             },
-            Sender::Http2(mut sender) => {
+            Sender::Http2(sender) => {
                 if sender.ready().await.is_err() {
                     return Sent::Unsent(Box::new(request));
                 }
                 match sender.try_send_request(request).await {
-                    Ok(response) => return Sent::Response(response),
+                    Ok(response) => return Sent::Response(response, link.open()),
                     Err(failed) => failed,
                 }
             }
@@ -250,23 +231,36 @@ impl Pool {
         let mut failed = failed;
         match failed.take_message() {
             Some(request) => Sent::Unsent(Box::new(request)),
-            None => Sent::Failed { address: key.address(), source: failed.into_error() },
+            None => Sent::Failed(failed.into_error()),
+        }
+    }
+}
+
+/// The one task that closes what is idle. Should it break off, another may begin.
+struct Sweeper(Weak<Pool>);
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.lock().swept = false;
         }
     }
 }
 
 /// Closes what is idle, until nothing is left.
-async fn sweep(pool: Weak<Pool>, idle: Duration) {
+async fn sweep(mut sweeper: Sweeper, idle: Duration) {
     let apart = idle.clamp(Duration::from_secs(1), Duration::from_secs(30));
     // Ends with the pool, or when it is empty.
     loop {
         tokio::time::sleep(apart).await;
-        let Some(pool) = pool.upgrade() else { return };
+        let Some(pool) = sweeper.0.upgrade() else { return };
         let now = Instant::now();
         let mut state = pool.lock();
         state.retain(|kept| pool.is_of_use(kept, now));
         if state.count == 0 {
             state.swept = false;
+            // From here on another may have begun.
+            sweeper.0 = Weak::new();
             return;
         }
     }

@@ -1,14 +1,34 @@
 //! The request as it is for its target.
 
-use http::header::{HOST, USER_AGENT};
+use std::error::Error as StdError;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use hyper::body::{Body, Bytes};
 use thiserror::Error;
 
 use super::super::attempt::in_words;
 use crate::core::config::UserAgent;
 use crate::core::server_name::{ServerName, ServerNameError};
 use crate::core::target::DelegationTarget;
+
+/// The error of a body that is sent.
+pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
+/// The body of a request, of whatever type it was.
+pub(super) type Outgoing = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
+
+/// What is said of a connection and of the framing on it, which are not the caller's.
+const OF_THE_CONNECTION: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 /// The scheme of URIs that name a Matrix server.
 const SCHEME: &str = "matrix-federation";
@@ -58,8 +78,9 @@ pub(super) fn server_of(uri: &Uri) -> Result<ServerName, InvalidRequest> {
     authority.as_str().parse().map_err(InvalidRequest::ServerName)
 }
 
-/// The request with a path alone as its URI, without `Host`, with a `User-Agent`.
-pub(super) fn prepared<B>(
+/// The request with a path alone as its URI, without `Host` and what is said of connections, with a
+/// `User-Agent`.
+pub(super) fn prepared<B: Body>(
     mut request: Request<B>,
     name: &ServerName,
     user_agent: &UserAgent,
@@ -68,22 +89,49 @@ pub(super) fn prepared<B>(
     if request.method() == Method::CONNECT {
         return Err(InvalidRequest::Connect);
     }
+    let unfit = || InvalidRequest::Uri { uri: uri.to_string() };
     match (uri.scheme(), uri.authority()) {
-        (None, None) if uri.path().starts_with('/') => {}
+        (None, None) => {}
         (Some(scheme), Some(authority)) if scheme.as_str() == SCHEME => {
             if authority.as_str() != name.as_str() {
                 let (server_name, in_uri) = (name.clone(), authority.to_string());
                 return Err(InvalidRequest::OtherServer { server_name, in_uri });
             }
         }
-        _ => return Err(InvalidRequest::Uri { uri: uri.to_string() }),
+        _ => return Err(unfit()),
     }
-    let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    let path = match uri.path_and_query().map_or("", PathAndQuery::as_str) {
+        path if path.starts_with('/') => path.parse(),
+        // RFC 9110 section 4.2.3: an empty path is the same as `/`.
+        query if uri.authority().is_some() && (query.is_empty() || query.starts_with('?')) => {
+            format!("/{query}").parse()
+        }
+        _ => return Err(unfit()),
+    };
+    let path: PathAndQuery = path.map_err(|_| unfit())?;
     *request.uri_mut() = path.into();
+    let length = request.body().size_hint().exact();
     let headers = request.headers_mut();
+    for header in OF_THE_CONNECTION {
+        headers.remove(header);
+    }
+    if length.is_some() || !has_one_length(headers) {
+        headers.remove(CONTENT_LENGTH);
+    }
     headers.remove(HOST);
     headers.entry(USER_AGENT).or_insert_with(|| user_agent.as_header().clone());
     Ok(request)
+}
+
+/// Whether the caller says how long the body is, which it may where the body itself does not know.
+fn has_one_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (first, more) = (lengths.next(), lengths.next());
+    let is_one = |value: &HeaderValue| {
+        let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
+        digits && value.to_str().is_ok_and(|value| value.parse::<u64>().is_ok())
+    };
+    more.is_none() && first.is_some_and(is_one)
 }
 
 /// As it goes out over HTTP/1.1: a path and `Host`.

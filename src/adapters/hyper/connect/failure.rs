@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::adapters::hyper::attempt::in_words;
 use crate::core::host::Host;
 use crate::core::server_name::ServerName;
-use crate::core::target::{DelegationTarget, Endpoint};
+use crate::core::target::Endpoint;
 
 /// No endpoint of a server could be connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -45,32 +44,32 @@ pub struct ConnectAttempt {
 pub enum ConnectPhase {
     /// There was no address to connect to.
     Address,
+    /// It could not be begun from here: no network of that family, no socket left, not allowed. It
+    /// says nothing of the server, so that no resolver hears of it.
+    Local,
     /// Connecting: refused, silent, unreachable.
     Connect,
     /// Agreeing on TLS.
     Tls,
     /// Checking the certificate: for another name, expired, of an issuer that is not trusted.
     Certificate,
-    /// Agreeing on HTTP.
+    /// Beginning HTTP: the connection ended before a request could be sent.
     Http,
 }
 
-impl ConnectError {
-    /// A connection came about, but no HTTP over it.
-    pub(in crate::adapters::hyper) fn of_http(
-        target: &DelegationTarget,
+impl ConnectAttempt {
+    pub(in crate::adapters::hyper) fn new(
         endpoint: &Endpoint,
         address: Option<SocketAddr>,
-        error: &hyper::Error,
+        phase: ConnectPhase,
+        reason: String,
     ) -> Self {
-        let attempt = ConnectAttempt {
-            host: endpoint.host().clone(),
-            port: endpoint.port(),
-            address,
-            phase: ConnectPhase::Http,
-            reason: in_words(error),
-        };
-        Self { server_name: target.server_name().clone(), attempts: vec![attempt] }
+        Self { host: endpoint.host().clone(), port: endpoint.port(), address, phase, reason }
+    }
+
+    /// Whether it was an attempt at this endpoint.
+    pub(in crate::adapters::hyper) fn is_at(&self, endpoint: &Endpoint) -> bool {
+        self.host == *endpoint.host() && self.port == endpoint.port()
     }
 }
 
@@ -78,6 +77,7 @@ impl fmt::Display for ConnectPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Address => "address",
+            Self::Local => "local",
             Self::Connect => "connect",
             Self::Tls => "TLS",
             Self::Certificate => "certificate",

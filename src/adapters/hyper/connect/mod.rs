@@ -28,7 +28,7 @@ use super::tls;
 use super::{TlsSetupError, TrustedRoots};
 use crate::core::host::Host;
 use crate::core::srv::SplitMix64;
-use crate::core::target::{Attempts, DelegationTarget, Endpoint};
+use crate::core::target::{DelegationTarget, Endpoint};
 use crate::resolver::Resolver;
 use crate::resolver::feedback::{ContactFailure, ContactFailureKind};
 use crate::resolver::resolution::Resolution;
@@ -132,7 +132,9 @@ impl Connector {
     }
 
     /// The same, and this resolver hears of each endpoint that failed
-    /// ([`Resolver::report_failure`]).
+    /// ([`Resolver::report_failure`]), so that it is tried last for a while. What hinders this
+    /// machine alone ([`ConnectPhase::Local`]), and what the time did not suffice for, is not held
+    /// against a server.
     #[must_use]
     pub fn reporting_to(mut self, resolver: Resolver) -> Self {
         self.resolver = Some(resolver);
@@ -150,7 +152,7 @@ impl Connector {
         found: &Resolution,
         seed: u64,
     ) -> Result<Connection, ConnectError> {
-        self.connect_in(found.attempts(seed), found.target(), seed).await
+        self.connect_in(found.attempts(seed), found, seed).await
     }
 
     /// The same for a target that comes from elsewhere than a resolver.
@@ -159,14 +161,19 @@ impl Connector {
         self.connect_in(target.attempts(seed), target, seed).await
     }
 
+    pub(super) const fn limits(&self) -> &ConnectLimits {
+        &self.limits
+    }
+
     pub(super) fn next_seed(&self) -> u64 {
         // Neighbouring numbers would draw alike.
         SplitMix64(self.contacts.fetch_add(1, Ordering::Relaxed)).next()
     }
 
-    async fn connect_in(
+    /// Connects to one of these endpoints of the target, in this order.
+    pub(super) async fn connect_in<'a>(
         &self,
-        endpoints: Attempts<'_>,
+        endpoints: impl Iterator<Item = &'a Endpoint>,
         target: &DelegationTarget,
         seed: u64,
     ) -> Result<Connection, ConnectError> {
@@ -178,24 +185,29 @@ impl Connector {
             if let Some((address, stream)) = race.await {
                 return Ok(Connection { address, endpoint: endpoint.clone(), stream, attempts });
             }
-            if end.is_some_and(|end| end <= Instant::now()) {
+            if race::is_over(end) {
                 break;
             }
-            self.report(target, endpoint, attempts.get(before..).unwrap_or_default());
+            self.report(target, attempts.get(before..).unwrap_or_default());
         }
         Err(ConnectError { server_name: target.server_name().clone(), attempts })
     }
 
-    /// Tells the resolver of an endpoint that failed.
-    fn report(&self, target: &DelegationTarget, endpoint: &Endpoint, attempts: &[ConnectAttempt]) {
+    /// Tells the resolver of the endpoints at which these attempts failed.
+    pub(super) fn report(&self, target: &DelegationTarget, attempts: &[ConnectAttempt]) {
         let Some(resolver) = &self.resolver else { return };
-        let wrong = attempts.iter().any(|attempt| attempt.phase == ConnectPhase::Certificate);
-        let kind = if wrong {
-            ContactFailureKind::WrongCertificate
-        } else {
-            ContactFailureKind::CouldNotConnect
-        };
-        resolver.report_failure(target, &ContactFailure::new(kind).at(endpoint));
+        for endpoint in target.endpoints() {
+            let at_it = attempts.iter().filter(|it| it.is_at(endpoint)).map(|it| it.phase);
+            let phases: Vec<_> = at_it.filter(|phase| *phase != ConnectPhase::Local).collect();
+            let kind = if phases.is_empty() {
+                continue;
+            } else if phases.contains(&ConnectPhase::Certificate) {
+                ContactFailureKind::WrongCertificate
+            } else {
+                ContactFailureKind::CouldNotConnect
+            };
+            resolver.report_failure(target, &ContactFailure::new(kind).at(endpoint));
+        }
     }
 }
 

@@ -30,13 +30,8 @@ pub(super) async fn race(
     end: Option<Instant>,
     attempts: &mut Vec<ConnectAttempt>,
 ) -> Option<(Option<SocketAddr>, Secured)> {
-    let failed = |address, (phase, reason): Failed| ConnectAttempt {
-        host: endpoint.host().clone(),
-        port: endpoint.port(),
-        address,
-        phase,
-        reason,
-    };
+    let failed =
+        |address, (phase, reason): Failed| ConnectAttempt::new(endpoint, address, phase, reason);
     let name = target.tls_name().to_owned();
     if target.is_left_to_proxy() {
         let host = endpoint.host().to_string();
@@ -55,16 +50,28 @@ pub(super) async fn race(
     }
     let delay = connector.limits.attempt_delay;
     let mut attempts_at = Staggered::new(addresses.into_iter(), delay, |address| {
-        let (stream, name) = (connector.dial.dial(address), name.clone());
-        async move { (address, attempt(connector, stream, name, end).await) }
+        let name = name.clone();
+        async move {
+            // Not even begun.
+            if is_over(end) {
+                return (address, Err(None));
+            }
+            let stream = connector.dial.dial(address);
+            (address, attempt(connector, stream, name, end).await.map_err(Some))
+        }
     });
     while let Some((address, outcome)) = attempts_at.next().await {
         match outcome {
             Ok(secured) => return Some((Some(address), secured)),
-            Err(why) => attempts.push(failed(Some(address), why)),
+            Err(why) => attempts.extend(why.map(|why| failed(Some(address), why))),
         }
     }
     None
+}
+
+/// Whether the time for all of it has run out.
+pub(super) fn is_over(end: Option<Instant>) -> bool {
+    end.is_some_and(|end| end <= Instant::now())
 }
 
 /// The addresses in an order for this contact: of each family another one first, or all contacts
@@ -109,15 +116,48 @@ async fn within<T>(
     };
     match said {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            let refused = cause::<rustls::Error>(&error);
-            let certificate = matches!(refused, Some(rustls::Error::InvalidCertificate(_)));
-            let phase = if certificate { ConnectPhase::Certificate } else { phase };
-            Err((phase, in_words(&error)))
-        }
+        Ok(Err(error)) => Err((phase_of(&error, phase), in_words(&error))),
         Err(_) if at == end => {
             Err((phase, "not over before the time for all of it ran out".to_owned()))
         }
         Err(_) => Err((phase, format!("not over within {limit:?}"))),
     }
+}
+
+/// In which phase it really failed.
+fn phase_of(error: &io::Error, phase: ConnectPhase) -> ConnectPhase {
+    let refused = cause::<rustls::Error>(error);
+    if matches!(refused, Some(rustls::Error::InvalidCertificate(_))) {
+        return ConnectPhase::Certificate;
+    }
+    if phase == ConnectPhase::Connect && is_local(error) {
+        return ConnectPhase::Local;
+    }
+    phase
+}
+
+/// Whether it is no fault of the other side's that it cannot be connected to.
+fn is_local(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AddrInUse, AddrNotAvailable, NetworkDown, NetworkUnreachable, OutOfMemory,
+        PermissionDenied, Unsupported,
+    };
+
+    // No file descriptor left, which has no kind: ENFILE, EMFILE; WSAEMFILE.
+    let none_left = match error.raw_os_error() {
+        Some(23 | 24) => cfg!(unix),
+        Some(10024) => cfg!(windows),
+        _ => false,
+    };
+    none_left
+        || matches!(
+            error.kind(),
+            AddrInUse
+                | AddrNotAvailable
+                | NetworkDown
+                | NetworkUnreachable
+                | OutOfMemory
+                | PermissionDenied
+                | Unsupported
+        )
 }

@@ -1,0 +1,55 @@
+//! Why a request has no response.
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+use super::super::connect::failure::ConnectError;
+use super::wire::InvalidRequest;
+use crate::core::error::ResolveError;
+use crate::core::server_name::ServerName;
+
+/// Why a request has no response.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// It is none that could be sent.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// The server does not resolve.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The server cannot be connected to, or each connection ended before the request could be sent.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Too many servers are being connected to ([`ClientLimits::connecting`]).
+    ///
+    /// [`ClientLimits::connecting`]: crate::ClientLimits::connecting
+    #[error("too many servers are being connected to: {limit}")]
+    TooBusy {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many requests to this server wait for others to be over ([`ClientLimits::waiting`]).
+    ///
+    /// [`ClientLimits::waiting`]: crate::ClientLimits::waiting
+    #[error("too many requests to {server_name} wait already: {limit}")]
+    ServerBusy {
+        /// The server.
+        server_name: ServerName,
+        /// The limit.
+        limit: usize,
+    },
+    /// The request was sent, or may have been, and no response came.
+    #[error("no response from {server_name}: {reason}")]
+    Exchange {
+        /// The server.
+        server_name: ServerName,
+        /// Where it was sent; `None` where a proxy looked that up.
+        address: Option<SocketAddr>,
+        /// Why, for people.
+        reason: String,
+        /// The same as the library has it.
+        source: hyper::Error,
+    },
+}

@@ -1,0 +1,59 @@
+//! What a client keeps open and lets run at a time.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a [`FederationClient`](crate::FederationClient) keeps open and lets run at a time.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::ClientLimits;
+///
+/// let mut limits = ClientLimits::default();
+/// limits.idle = Duration::from_secs(30);
+/// assert_eq!((limits.concurrent, limits.waiting), (100, 1000));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ClientLimits {
+    /// How long a connection is kept without a request. Default 90 s.
+    pub idle: Duration,
+    /// How long after it was made a connection takes new requests. Default 1 h.
+    pub age: Duration,
+    /// Connections kept in all; the one longest without a request is closed for another. Default
+    /// 512.
+    pub connections: usize,
+    /// HTTP/1.1 connections kept for one certificate name and address. Default 8.
+    pub per_server: usize,
+    /// Requests to one certificate name at a time, each until its response was read or dropped: as
+    /// many HTTP/2 streams, or HTTP/1.1 connections. Default 100, the least that RFC 9113 section
+    /// 6.5.2 would have servers allow.
+    pub concurrent: usize,
+    /// Requests that wait until one of those is over; one more fails. Default 1,000.
+    pub waiting: usize,
+    /// Servers being connected to; a request to one more fails. Default 1,000.
+    pub connecting: usize,
+    /// After so long without a word from the other side an HTTP/2 connection is asked whether it is
+    /// still there (PING); 0: never. Default 20 s.
+    pub keep_alive: Duration,
+    /// How long the answer to that may take, or the connection and its requests fail. Default 10 s.
+    pub keep_alive_timeout: Duration,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(90),
+            age: Duration::from_secs(3600),
+            connections: 512,
+            per_server: 8,
+            concurrent: 100,
+            waiting: 1000,
+            connecting: 1000,
+            keep_alive: Duration::from_secs(20),
+            keep_alive_timeout: Duration::from_secs(10),
+        }
+    }
+}

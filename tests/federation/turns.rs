@@ -1,0 +1,207 @@
+//! How many requests go to one server at a time, and what becomes of connections made for several.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use matrix_delegation::{
+    BoxFuture, ClientLimits, Dial, DialStream, FederationClient, RequestError, TcpDial,
+};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::client::{Answer, ask, get, read, until};
+use super::peer::Peer;
+use super::server::{Authority, serve};
+use super::{connector, delegated, resolver, watched};
+
+fn limited(authority: &Authority, peer: &Peer, limits: ClientLimits) -> FederationClient {
+    FederationClient::with_limits(
+        resolver(delegated(&[peer.address])),
+        connector(authority),
+        limits,
+    )
+}
+
+fn begin(client: &FederationClient, path: &'static str) -> JoinHandle<Answer> {
+    let client = client.clone();
+    tokio::spawn(async move { ask(&client, "a.example", get(path)).await })
+}
+
+#[tokio::test]
+async fn so_many_at_a_time_and_so_many_wait() {
+    let authority = Authority::new();
+    let mut limits = ClientLimits::default();
+    (limits.concurrent, limits.waiting) = (2, 3);
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let client = limited(&authority, &peer, limits);
+        let calls: Vec<_> = (0..5).map(|_| begin(&client, "/wait")).collect();
+        until(|| peer.asked().len() == 2).await;
+        // There is no place left for one more: all five are there, though it asks by another name.
+        let error = loop {
+            match ask(&client, "b.example", get("/")).await {
+                Err(error) => break error,
+                Ok(_) => tokio::task::yield_now().await,
+            }
+        };
+        let RequestError::ServerBusy { server_name, limit } = &error else { panic!("{error:?}") };
+        assert_eq!((server_name.as_str(), *limit), ("b.example", 3));
+        // Another server does not mind.
+        let other = peer.address.to_string();
+        assert!(ask(&client, &other, get("/")).await.is_ok());
+
+        let before = peer.asked().len();
+        peer.gate.add_permits(5);
+        for call in calls {
+            read(call.await.unwrap()).await;
+        }
+        assert_eq!(peer.asked().len(), before + 3);
+        assert!(peer.most_at_a_time() <= 3, "two, and the one to the other server");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_ends_with_the_response_that_was_read_or_dropped() {
+    let authority = Authority::new();
+    let mut limits = ClientLimits::default();
+    (limits.concurrent, limits.waiting) = (1, 10);
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let client = limited(&authority, &peer, limits);
+        let held = ask(&client, "a.example", get("/")).await.unwrap();
+        let next = begin(&client, "/");
+        // It waits for the body of the first, which nobody has read.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(peer.asked().len(), 1);
+        drop(held);
+        let second = next.await.unwrap();
+        let next = begin(&client, "/");
+        read(second).await;
+        // One that has nothing to read ends it at once, and so does one who goes away.
+        let empty = ask(&client, "a.example", get("/empty")).await.unwrap();
+        next.await.unwrap().unwrap();
+        let abandoned = begin(&client, "/wait");
+        until(|| peer.asked().iter().any(|it| it.path == "/wait")).await;
+        abandoned.abort();
+        read(ask(&client, "a.example", get("/")).await).await;
+        drop(empty);
+    }
+}
+
+#[tokio::test]
+async fn with_no_turn_nothing_is_sent() {
+    let authority = Authority::new();
+    let peer = Peer::new(authority.server()).await;
+    let mut limits = ClientLimits::default();
+    (limits.concurrent, limits.waiting) = (0, 0);
+    let client = limited(&authority, &peer, limits);
+    let error = ask(&client, "a.example", get("/")).await.unwrap_err();
+    assert!(matches!(error, RequestError::ServerBusy { limit: 0, .. }), "{error}");
+    limits = ClientLimits::default();
+    limits.connecting = 0;
+    let client = limited(&authority, &peer, limits);
+    let error = ask(&client, "a.example", get("/")).await.unwrap_err();
+    assert!(matches!(error, RequestError::TooBusy { limit: 0 }), "{error}");
+    assert_eq!(peer.asked(), []);
+}
+
+#[tokio::test]
+async fn names_with_one_delegate_connect_together() {
+    let authority = Authority::new();
+    let peer = Peer::new(authority.server()).await;
+    let client = limited(&authority, &peer, ClientLimits::default());
+    let calls: Vec<_> = (0..20)
+        .map(|index| {
+            let client = client.clone();
+            let name = if index % 2 == 0 { "a.example" } else { "b.example" };
+            tokio::spawn(async move { read(ask(&client, name, get("/")).await).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    assert_eq!((peer.accepted(), peer.asked().len()), (1, 20));
+}
+
+/// Dials once it is let.
+#[derive(Debug, Default)]
+struct Gated {
+    asked: AtomicUsize,
+    gate: Notify,
+}
+
+impl Dial for Gated {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            self.gate.notified().await;
+            TcpDial.dial(address).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_caller_went_away_is_kept_for_the_next() {
+    let authority = Authority::new();
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let dial = Arc::new(Gated::default());
+        let connector = connector(&authority).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
+        let client = FederationClient::new(resolver(delegated(&[peer.address])), connector);
+        let call = begin(&client, "/first");
+        until(|| dial.asked.load(Ordering::Relaxed) == 1).await;
+        call.abort();
+        let _ = call.await;
+        dial.gate.notify_one();
+        until(|| client.connections() == 1).await;
+        read(ask(&client, "a.example", get("/second")).await).await;
+        assert_eq!((peer.accepted(), peer.asked().len()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_grants_no_stream_holds_nothing_but_its_turns() {
+    let authority = Authority::new();
+    let peer = Peer::granting(authority.server(), 1).await;
+    let mut limits = ClientLimits::default();
+    limits.concurrent = 4;
+    let client = limited(&authority, &peer, limits);
+    read(ask(&client, "a.example", get("/")).await).await;
+    let calls: Vec<_> = (0..8).map(|_| begin(&client, "/wait")).collect();
+    until(|| peer.asked().len() == 2).await;
+    for call in calls {
+        call.abort();
+        let _ = call.await;
+    }
+    // Those who went away have left their turns, and the stream that one of them had.
+    read(ask(&client, "a.example", get("/after")).await).await;
+    assert_eq!((peer.accepted(), peer.asked().pop().unwrap().path.as_str()), (1, "/after"));
+}
+
+#[tokio::test]
+async fn what_nobody_uses_any_more_is_closed_whatever_the_server_does() {
+    let authority = Authority::new();
+    let (ended, mut ends) = tokio::sync::mpsc::channel(1);
+    // It speaks HTTP/2 as far as its settings, and then reads only.
+    let (address, mut seen) = serve(authority.server(), move |mut stream| {
+        let ended = ended.clone();
+        async move {
+            super::faults::settings(&mut stream, 1).await;
+            super::faults::drain(&mut stream).await;
+            let _ = ended.send(()).await;
+        }
+    })
+    .await;
+    let mut limits = ClientLimits::default();
+    limits.idle = std::time::Duration::ZERO;
+    let resolver = resolver(delegated(&[address]));
+    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let calls: Vec<_> = (0..3).map(|_| begin(&client, "/")).collect();
+    watched(seen.recv()).await.unwrap();
+    for call in calls {
+        call.abort();
+        let _ = call.await;
+    }
+    watched(ends.recv()).await.unwrap();
+}
