@@ -139,6 +139,36 @@ fn limits_that_stand_in_two_places_agree() {
     assert_eq!(fetch.exchange, config.time.exchange);
 }
 
+#[cfg(feature = "hyper")]
+#[test]
+fn the_defaults_of_connecting_are_as_documented() {
+    use matrix_delegation::{ClientLimits, ConnectLimits};
+
+    let seconds = |seconds: u64| json!({"secs": seconds, "nanos": 0});
+    let connect = json!({
+        "connect": seconds(5),
+        "attempt_delay": {"secs": 0, "nanos": 250_000_000},
+        "tls": seconds(5),
+        "total": seconds(30),
+    });
+    assert_eq!(serde_json::to_value(ConnectLimits::default()).unwrap(), connect);
+    let client = json!({
+        "idle": seconds(90),
+        "age": seconds(HOUR),
+        "connections": 512,
+        "per_server": 8,
+        "concurrent": 100,
+        "waiting": 1000,
+        "connecting": 1000,
+        "keep_alive": seconds(20),
+        "keep_alive_timeout": seconds(10),
+    });
+    assert_eq!(serde_json::to_value(ClientLimits::default()).unwrap(), client);
+    assert_eq!(serde_json::from_value::<ClientLimits>(json!({})).unwrap(), ClientLimits::default());
+    assert!(serde_json::from_value::<ClientLimits>(json!({"idel": 1})).is_err());
+    assert!(serde_json::from_value::<ConnectLimits>(json!({"tsl": 1})).is_err());
+}
+
 #[test]
 fn a_configuration_survives_serde_and_knows_its_fields() {
     for config in [Config::default(), Config::strict(), Config::synapse()] {

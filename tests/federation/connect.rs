@@ -150,3 +150,17 @@ async fn http_1_is_spoken_where_http_2_is_not() {
     assert!(!connection.is_http2());
     assert_eq!(connection.to_string(), format!("HTTP/1.1 to {}", right.address));
 }
+
+#[tokio::test]
+async fn sni_is_the_name_that_the_certificate_must_carry() {
+    let authority = Authority::new();
+    let (address, mut seen) = super::server::serve(authority.server(), |_| async {}).await;
+    for (name, sni) in [("a.example", Some("m.example")), (&address.to_string(), None)] {
+        let resolver = resolver(delegated(&[address]));
+        let target = found(&resolver, name).await;
+        let mut connection = watched(connector(&authority).connect(&target)).await.unwrap();
+        watched(tokio::io::AsyncWriteExt::write_all(&mut connection, b"\r\n\r\n")).await.unwrap();
+        let seen = watched(seen.recv()).await.unwrap();
+        assert_eq!((seen.sni.as_deref(), seen.alpn.as_deref()), (sni, Some("h2")));
+    }
+}

@@ -12,6 +12,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -64,43 +65,53 @@ impl Peer {
 
     async fn serving(address: &str, config: ServerConfig, streams: u32) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
-        let peer = Self {
-            address: listener.local_addr().unwrap(),
+        let peer = Self::silent(listener.local_addr().unwrap());
+        let serving = peer.clone();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serving.clone().serve(acceptor.clone(), stream, streams));
+            }
+        });
+        peer
+    }
+
+    /// One that listens nowhere, and serves streams by hand.
+    pub(crate) fn silent(address: SocketAddr) -> Self {
+        Self {
+            address,
             accepted: Arc::default(),
             ended: Arc::default(),
             asked: Arc::default(),
             under_way: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
-        };
-        let serving = peer.clone();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (peer, acceptor) = (serving.clone(), acceptor.clone());
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
-                    peer.accepted.fetch_add(1, Ordering::Relaxed);
-                    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    let stream = TokioIo::new(stream);
-                    let ended = Arc::clone(&peer.ended);
-                    let service = service_fn(move |request| {
-                        let peer = peer.clone();
-                        async move { Ok::<_, Infallible>(peer.answer(request).await) }
-                    });
-                    if http2 {
-                        let mut builder =
-                            hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                        builder.max_concurrent_streams(streams);
-                        let _ = builder.serve_connection(stream, service).await;
-                    } else {
-                        let builder = hyper::server::conn::http1::Builder::new();
-                        let _ = builder.serve_connection(stream, service).await;
-                    }
-                    ended.fetch_add(1, Ordering::Relaxed);
-                });
-            }
+        }
+    }
+
+    pub(crate) async fn serve(
+        self,
+        acceptor: TlsAcceptor,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        streams: u32,
+    ) {
+        let Ok(stream) = acceptor.accept(stream).await else { return };
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = TokioIo::new(stream);
+        let peer = self.clone();
+        let service = service_fn(move |request| {
+            let peer = peer.clone();
+            async move { Ok::<_, Infallible>(peer.answer(request).await) }
         });
-        peer
+        if http2 {
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder.max_concurrent_streams(streams);
+            let _ = builder.serve_connection(stream, service).await;
+        } else {
+            let builder = hyper::server::conn::http1::Builder::new();
+            let _ = builder.serve_connection(stream, service).await;
+        }
+        self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Connections over which TLS was agreed on.

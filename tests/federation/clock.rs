@@ -1,0 +1,313 @@
+//! When what is tried, and for how long connections are kept: on virtual time, with servers in the
+//! same process.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use matrix_delegation::testing::{Internet, Network};
+use matrix_delegation::{
+    BoxFuture, Config, ConnectLimits, ConnectPhase, Connector, Dial, DialStream, FederationClient,
+    TokioRuntime, TrustedRoots,
+};
+use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use super::client::{ask, get, read};
+use super::peer::Peer;
+use super::server::Authority;
+use super::{delegated, found};
+
+/// What is behind an address.
+#[derive(Clone)]
+enum Behind {
+    /// Nobody answers.
+    Nothing,
+    Refuses,
+    /// It connects and says nothing.
+    Mute,
+    /// It connects and says something else than TLS.
+    Garbage,
+    Serves(Peer, Arc<ServerConfig>),
+}
+
+/// A network in this process.
+struct Wires {
+    begun: Instant,
+    behind: HashMap<SocketAddr, Behind>,
+    dialled: Arc<Mutex<Vec<(u128, SocketAddr)>>>,
+    /// Dials that were dropped before they were over.
+    dropped: Arc<Mutex<Vec<SocketAddr>>>,
+}
+
+impl std::fmt::Debug for Wires {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wires")
+    }
+}
+
+impl Wires {
+    fn new(behind: impl IntoIterator<Item = (SocketAddr, Behind)>) -> Arc<Self> {
+        Arc::new(Self {
+            begun: Instant::now(),
+            behind: behind.into_iter().collect(),
+            dialled: Arc::default(),
+            dropped: Arc::default(),
+        })
+    }
+
+    /// Each dial so far: after how many milliseconds, to where.
+    fn dialled(&self) -> Vec<(u128, String)> {
+        let dialled = self.dialled.lock().unwrap();
+        dialled.iter().map(|(at, address)| (*at, address.to_string())).collect()
+    }
+
+    fn connector(self: &Arc<Self>, authority: &Authority) -> Connector {
+        let roots = TrustedRoots::only_added().with_certificate(authority.root());
+        Connector::with_roots(roots).unwrap().with_dial(Arc::clone(self) as Arc<dyn Dial>)
+    }
+}
+
+/// Says when it is dropped, unless it was over.
+struct Watch(Option<SocketAddr>, Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Watch {
+    const fn over(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.1.lock().unwrap().extend(self.0);
+    }
+}
+
+impl Dial for Wires {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        self.dialled.lock().unwrap().push((self.begun.elapsed().as_millis(), address));
+        let behind = self.behind.get(&address).cloned().unwrap_or(Behind::Nothing);
+        let mut watch = Watch(Some(address), Arc::clone(&self.dropped));
+        Box::pin(async move {
+            let (near, mut far) = tokio::io::duplex(1 << 16);
+            match behind {
+                Behind::Nothing => std::future::pending().await,
+                Behind::Refuses => {
+                    watch.over();
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                Behind::Mute => std::mem::forget(far),
+                Behind::Garbage => far.write_all(b"SSH-2.0-OpenSSH_9.9\r\n").await?,
+                Behind::Serves(peer, config) => {
+                    tokio::spawn(peer.serve(TlsAcceptor::from(config), far, 100));
+                }
+            }
+            watch.over();
+            Ok(Box::new(near) as Box<dyn DialStream>)
+        })
+    }
+}
+
+fn address(address: &str) -> SocketAddr {
+    address.parse().unwrap()
+}
+
+fn serves(config: ServerConfig) -> Behind {
+    Behind::Serves(Peer::silent(address("192.0.2.1:8448")), Arc::new(config))
+}
+
+/// A resolver to which documentation addresses are public, on this runtime's clock.
+fn resolver(internet: Internet) -> matrix_delegation::Resolver {
+    let mut config = Config::default();
+    for range in ["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32"] {
+        config.address_policy = config.address_policy.allow(range.parse().unwrap());
+    }
+    Network::on_runtime(internet, Arc::new(TokioRuntime::current())).resolver(config)
+}
+
+#[tokio::test(start_paused = true)]
+async fn families_take_turns_a_quarter_of_a_second_apart_and_losers_are_dropped() {
+    let authority = Authority::new();
+    let addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2"];
+    let internet = Internet::new().host("m.example", &addresses);
+    let target = found(&resolver(internet), "m.example:8448").await;
+    let wires = Wires::new([(address("[2001:db8::2]:8448"), serves(authority.server()))]);
+    let connection = wires.connector(&authority).connect_with_seed(&target, 0).await.unwrap();
+    assert_eq!(connection.address(), Some(address("[2001:db8::2]:8448")));
+    assert_eq!(connection.failed_attempts(), []);
+    let expected = [
+        (0, "192.0.2.1:8448"),
+        (250, "[2001:db8::1]:8448"),
+        (500, "192.0.2.2:8448"),
+        (750, "[2001:db8::2]:8448"),
+    ];
+    assert_eq!(wires.dialled(), expected.map(|(at, address)| (at, address.to_owned())));
+    let mut dropped: Vec<_> = wires.dropped.lock().unwrap().clone();
+    dropped.sort();
+    let losers = ["192.0.2.1:8448", "192.0.2.2:8448", "[2001:db8::1]:8448"];
+    assert_eq!(dropped, losers.map(address));
+
+    // Another contact begins with another of each family.
+    let wires = Wires::new([]);
+    wires.connector(&authority).connect_with_seed(&target, 1).await.unwrap_err();
+    let order: Vec<_> = wires.dialled().into_iter().map(|(_, address)| address).collect();
+    let expected = ["192.0.2.2", "[2001:db8::2]", "192.0.2.3", "[2001:db8::1]", "192.0.2.1"];
+    assert_eq!(order, expected.map(|it| format!("{it}:8448")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_an_address_fails_the_next_is_tried_at_once() {
+    let authority = Authority::new();
+    let internet = Internet::new().host("m.example", &["192.0.2.1", "192.0.2.2"]);
+    let target = found(&resolver(internet), "m.example:8448").await;
+    let (first, second) = (address("192.0.2.1:8448"), address("192.0.2.2:8448"));
+    let wires = Wires::new([(first, Behind::Refuses), (second, serves(authority.server()))]);
+    let connection = wires.connector(&authority).connect_with_seed(&target, 0).await.unwrap();
+    assert_eq!(connection.address(), Some(second));
+    assert_eq!(wires.dialled(), [(0, first.to_string()), (0, second.to_string())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_wrong_with_an_endpoint_the_next_is_tried() {
+    use ConnectPhase::{Certificate, Connect, Tls};
+    let authority = Authority::new();
+    let [first, second] = ["192.0.2.1:7001", "192.0.2.1:7002"].map(address);
+    let cases = [
+        (Behind::Refuses, Connect, "refused", 0),
+        (Behind::Nothing, Connect, "not over within 5s", 5000),
+        (Behind::Mute, Tls, "not over within 5s", 5000),
+        (Behind::Garbage, Tls, "", 0),
+        (serves(authority.named("t0.example")), Certificate, "t0.example", 0),
+        (serves(authority.expired()), Certificate, "expired", 0),
+        (serves(Authority::new().server()), Certificate, "UnknownIssuer", 0),
+    ];
+    for (behind, phase, words, after) in cases {
+        let wires = Wires::new([(first, behind), (second, serves(authority.server()))]);
+        let resolver = resolver(delegated(&[first, second]));
+        let target = found(&resolver, "a.example").await;
+        let connector = wires.connector(&authority).reporting_to(resolver.clone());
+        let begun = wires.begun.elapsed().as_millis();
+        let connection = connector.connect(&target).await.unwrap();
+        assert_eq!(connection.address(), Some(second));
+        let [attempt] = connection.failed_attempts() else { panic!("{connection:?}") };
+        assert_eq!((attempt.address, attempt.phase), (Some(first), phase));
+        assert!(attempt.reason.contains(words), "{}", attempt.reason);
+        let expected = [(begun, first.to_string()), (begun + after, second.to_string())];
+        assert_eq!(wires.dialled(), expected);
+        assert_eq!(resolver.counters().reports, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_it_ends_after_half_a_minute() {
+    let authority = Authority::new();
+    let peers: Vec<_> = (7001..=7010).map(|port| address(&format!("192.0.2.1:{port}"))).collect();
+    let wires = Wires::new([]);
+    let resolver = resolver(delegated(&peers));
+    let target = found(&resolver, "a.example").await;
+    let begun = Instant::now();
+    let error = wires.connector(&authority).connect(&target).await.unwrap_err();
+    assert_eq!((begun.elapsed(), error.attempts.len()), (ConnectLimits::default().total, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_addresses_that_the_policy_let_through_are_dialled() {
+    let authority = Authority::new();
+    let private = ["10.0.0.1", "127.0.0.1", "169.254.169.254", "192.168.1.1", "::1", "fd00::1"];
+    let mut mixed = private.to_vec();
+    mixed.push("192.0.2.1");
+    let internet = Internet::new().host("m.example", &mixed);
+    let wires = Wires::new([(address("192.0.2.1:8448"), Behind::Refuses)]);
+    let resolver = resolver(internet);
+    let client = FederationClient::new(resolver, wires.connector(&authority));
+    ask(&client, "m.example", get("/")).await.unwrap_err();
+    let dialled: Vec<_> = wires.dialled().into_iter().map(|(_, address)| address).collect();
+    assert_eq!(dialled, ["192.0.2.1:8448"]);
+    for literal in private {
+        let name = if literal.contains(':') { format!("[{literal}]") } else { literal.to_owned() };
+        assert!(ask(&client, &name, get("/")).await.is_err());
+    }
+    assert_eq!(wires.dialled().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_kept_for_90_seconds_of_silence_and_for_an_hour_of_use() {
+    let authority = Authority::new();
+    let at = address("192.0.2.1:8448");
+    for alpn in [&b"h2"[..], b"http/1.1"] {
+        let mut config = authority.server();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let peer = Peer::silent(at);
+        let wires = Wires::new([(at, Behind::Serves(peer.clone(), Arc::new(config)))]);
+        let client = FederationClient::new(resolver(delegated(&[at])), wires.connector(&authority));
+        let once = || async {
+            read(ask(&client, "a.example", get("/")).await).await;
+            // What is done behind a caller's back.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        once().await;
+        for _ in 0..59 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            once().await;
+        }
+        assert_eq!((peer.accepted(), peer.asked().len()), (1, 60));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        once().await;
+        assert_eq!(peer.accepted(), 2);
+        tokio::time::sleep(Duration::from_secs(89)).await;
+        once().await;
+        assert_eq!(peer.accepted(), 2);
+        // It is closed without anybody asking.
+        tokio::time::sleep(Duration::from_secs(90 + 31)).await;
+        assert_eq!(peer.open(), 0);
+        once().await;
+        assert_eq!(peer.accepted(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_vanishes_is_noticed_after_half_a_minute() {
+    let authority = Authority::new();
+    let at = address("192.0.2.1:8448");
+    let mut config = authority.server();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let (hung, hangs) = tokio::sync::oneshot::channel();
+    let wires = Arc::new(Vanishing { config: Arc::new(config), hung: Mutex::new(Some(hung)) });
+    let roots = TrustedRoots::only_added().with_certificate(authority.root());
+    let connector = Connector::with_roots(roots).unwrap().with_dial(wires);
+    let resolver = resolver(delegated(&[at]));
+    let client = FederationClient::new(resolver.clone(), connector);
+    let call = tokio::spawn(async move { ask(&client, "a.example", get("/")).await });
+    hangs.await.unwrap();
+    let begun = Instant::now();
+    let error = call.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("keep-alive timed out"), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(resolver.counters().reports, 1);
+}
+
+/// Agrees on TLS and is never heard of again.
+#[derive(Debug)]
+struct Vanishing {
+    config: Arc<ServerConfig>,
+    hung: Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
+}
+
+impl Dial for Vanishing {
+    fn dial(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
+        let hung = self.hung.lock().unwrap().take();
+        let (near, far) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move {
+            let stream = acceptor.accept(far).await.unwrap();
+            hung.unwrap().send(()).unwrap();
+            std::future::pending::<()>().await;
+            drop(stream);
+        });
+        Box::pin(async { Ok(Box::new(near) as Box<dyn DialStream>) })
+    }
+}
