@@ -415,8 +415,8 @@ async fn main() -> ExitCode {
     match program.run().await {
         Ok(()) if program.all_resolved => ExitCode::SUCCESS,
         Ok(()) => ExitCode::from(1),
-        // Nobody reads on: `resolve ... | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(1),
+        // Nobody reads on: `resolve ... | head`. As if SIGPIPE had ended it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(141),
         Err(error) => {
             eprintln!("resolve: {error}");
             ExitCode::from(1)
