@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
     after_help = "Exit status: 0 if all is as described, 1 if not, 2 for bad usage."
 )]
 struct Arguments {
-    /// The server to use, such as redis://127.0.0.1:6379; without one, it starts its own.
+    /// The server to use, such as <redis://127.0.0.1:6379>; without one, it starts its own.
     url: Option<String>,
 }
 
