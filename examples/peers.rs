@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use futures_util::stream::{self, Stream, StreamExt};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use matrix_delegation::{
     Config, HyperFetch, Outcomes, Resolution, ResolveError, Resolver, ServerName, Snapshot,
     TokioRuntime,
@@ -363,7 +363,12 @@ async fn run(options: &Options) -> Result<u8, Box<dyn Error>> {
     }
 
     let bar = ProgressBar::new(names.len() as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len}, {per_sec}, {eta} left")?);
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {rate} a second, {eta} left")?;
+    let rate = |bar: &ProgressState, text: &mut dyn fmt::Write| {
+        // Nobody looks at it if it cannot be written.
+        let _ = write!(text, "{:.0}", bar.per_sec());
+    };
+    bar.set_style(style.with_key("rate", rate));
     // While names hang, too, time goes on.
     bar.enable_steady_tick(Duration::from_millis(500));
     let (started, mut tried, mut hangs) = (Instant::now(), 0_usize, false);
