@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use clap::Parser;
 use internet::Internet;
 use internet::check::config;
 use internet::scenarios;
@@ -45,20 +46,31 @@ const NAMES: [&str; 6] = [
 /// Nobody waits for the store to take what was learnt, but this program does, for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Two workers of one homeserver, one Redis: what one learns, the other knows.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 if all is as described, 1 if not, 2 for bad usage."
+)]
+struct Arguments {
+    /// The server to use, such as <redis://127.0.0.1:6379>; without one, it starts its own.
+    url: Option<String>,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run() -> Result<bool, Box<dyn Error>> {
-    let given = std::env::args().nth(1);
+    let given = Arguments::parse().url;
     // It ends with this function.
     let own = if given.is_none() { own_server()? } else { None };
     let Some(url) = given.or_else(|| own.as_ref().map(RedisServer::url)) else {
@@ -71,8 +83,10 @@ async fn run() -> Result<bool, Box<dyn Error>> {
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     let prefix = format!("matrix-delegation:fleet:{}-{now}:", std::process::id());
-    let client = redis::Client::open(url.as_str())?;
-    let connection = client.get_multiplexed_async_connection().await?;
+    // Without the URL, which may hold a password.
+    let cannot = |error| format!("cannot connect to Redis: {error}");
+    let client = redis::Client::open(url.as_str()).map_err(cannot)?;
+    let connection = client.get_multiplexed_async_connection().await.map_err(cannot)?;
     let mut fleet =
         Fleet { internet: scenarios::internet().start().await, url, prefix, connection };
     let kind = if own.is_some() { "started for this run" } else { "given" };

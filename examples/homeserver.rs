@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,11 +43,13 @@ use tokio_rustls::TlsAcceptor;
 /// More of a response's body is not read, in bytes.
 const BODY: usize = 64 * 1024;
 
-/// The names of this little world, and where they lead: loopback addresses of their own.
+/// The names of this little world, and where they lead: addresses that nobody has, which are really
+/// ports of 127.0.0.1.
 #[derive(Clone, Debug, Default)]
 struct World {
     hosts: HashMap<String, IpAddr>,
-    /// Nobody may bind port 443 here: whoever dials it is led to where the server really listens.
+    /// Nobody may bind port 443 here: whoever dials it is led to where the server really listens. All
+    /// other ports are what they seem.
     https: HashMap<IpAddr, SocketAddr>,
     /// What a real homeserver would ask for at `/_matrix/key/v2/server`.
     keys: HashMap<String, Vec<u8>>,
@@ -73,7 +75,8 @@ impl Dns for World {
 impl Dial for World {
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
         let led = self.https.get(&address.ip()).filter(|_| address.port() == 443);
-        TcpDial.dial(led.copied().unwrap_or(address))
+        let other = (Ipv4Addr::LOCALHOST, address.port()).into();
+        TcpDial.dial(led.copied().unwrap_or(other))
     }
 }
 
@@ -192,9 +195,9 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     trusted.add(authority.der().clone())?;
 
     let (mut world, mut made) = (World::default(), Vec::new());
-    for (name, address) in [("hs1.example", "127.0.0.11"), ("hs2.example", "127.0.0.12")] {
+    for (name, address) in [("hs1.example", "192.0.2.1"), ("hs2.example", "192.0.2.2")] {
         let address: IpAddr = address.parse()?;
-        let listener = TcpListener::bind((address, 0)).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let here = listener.local_addr()?;
         let key = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new());
         let key = key.map_err(|_| "no randomness")?;
@@ -224,7 +227,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
 
         let roots = TrustedRoots::only_added().with_certificate(authority.der().clone());
-        let policy = AddressPolicy::default().allow("127.0.0.0/8".parse()?);
+        let policy = AddressPolicy::default().allow("192.0.2.0/24".parse()?);
         let fetch = HyperFetch::with_roots(roots.clone())?.with_dial(world.clone());
         let config = Config::default().with_address_policy(policy);
         let runtime = Arc::new(TokioRuntime::current());
@@ -257,7 +260,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     .with_safe_default_protocol_versions()?
     .with_root_certificates(trusted)
     .with_no_client_auth();
-    let here = *world.https.get(&"127.0.0.11".parse::<IpAddr>()?).ok_or("it listens")?;
+    let here = *world.https.get(&"192.0.2.1".parse::<IpAddr>()?).ok_or("it listens")?;
     let administrator = reqwest::Client::builder()
         .use_preconfigured_tls(tls)
         .resolve("hs1.example", here)

@@ -111,8 +111,23 @@ fn with_causes<T: std::str::FromStr<Err: Error>>(text: &str) -> Result<T, String
     })
 }
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(status) => status,
+        // Whoever reads it has had enough: as if SIGPIPE had ended it.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::from(141),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let policy =
         arguments.allow.iter().copied().fold(AddressPolicy::default(), AddressPolicy::allow);
     let records = if arguments.alias { HostRecords::Alias } else { HostRecords::Addresses };

@@ -1,12 +1,14 @@
 //! Runs scenarios: files of them, as in `tests/vectors`, or one that it brings along.
 //!
 //! ```sh
-//! cargo run --example scenarios --features testing -- tests/vectors/*.json
-//! cargo run --example scenarios --features testing -- --show srv-root tests/vectors/*.json
+//! cargo run --example scenarios --features testing -- tests/vectors/[0-9]*.json
+//! cargo run --example scenarios --features testing -- --show srv-no-service tests/vectors/[0-9]*.json
 //! ```
 //!
 //! It says which differ from what they expect; with `--show ID`, everything that was asked in one.
 
+use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -43,17 +45,39 @@ const SCENARIO: &str = r#"{"scenarios": [{
     }
 }]}"#;
 
+/// Runs scenarios and says which differ from what they expect.
 #[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 if none differs, 1 if one does, 2 if they cannot be run."
+)]
 struct Arguments {
     /// Shows one scenario in full: what was asked, in which order, and the report.
     #[arg(long, value_name = "ID")]
     show: Option<String>,
-    /// Files of scenarios.
+    /// Files of scenarios; without any, one that this program brings along.
     files: Vec<String>,
 }
 
-fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(&Arguments::parse(), &mut io::stdout().lock()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        // Whoever reads it has had enough: as if SIGPIPE had ended it.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::from(141),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// How many scenarios differ.
+fn run(arguments: &Arguments, out: &mut impl Write) -> Result<usize, Box<dyn Error>> {
     let mut all: Vec<Scenario> = Vec::new();
     for file in &arguments.files {
         let read = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
@@ -76,24 +100,26 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         let wrong = scenario.differences(&run);
         failed += usize::from(!wrong.is_empty());
         let verdict = if wrong.is_empty() { "as expected" } else { "DIFFERS" };
-        println!("{}: {verdict} ({})", scenario.id, scenario.title);
+        writeln!(out, "{}: {verdict} ({})", scenario.id, scenario.title)?;
         for line in &wrong {
-            println!("    {line}");
+            writeln!(out, "    {line}")?;
         }
         if let (Ok(run), true) = (&run, arguments.show.is_some() || arguments.files.is_empty()) {
             for exchange in &run.transcript {
                 let answered = exchange.answered.map(|at| format!("{at:?}"));
                 let answered = answered.as_deref().unwrap_or("no answer");
-                println!("    {:>8?} {} ({answered})", exchange.asked, exchange.question);
+                let (asked, question) = (exchange.asked, &exchange.question);
+                writeln!(out, "    {asked:>8?} {question} ({answered})")?;
             }
-            println!(
+            writeln!(
+                out,
                 "    {} round trips: {}",
                 run.critical_path.round_trips,
                 run.critical_path.questions.join(", then ")
-            );
-            println!("{}", run.report);
+            )?;
+            writeln!(out, "{}", run.report)?;
         }
     }
-    println!("{} scenarios, {failed} differ", all.len());
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    writeln!(out, "{} scenarios, {failed} differ", all.len())?;
+    Ok(failed)
 }

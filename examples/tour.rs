@@ -15,6 +15,7 @@ mod internet;
 #[path = "support/present.rs"]
 mod present;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use internet::check::{Client, config, differences};
@@ -32,6 +33,20 @@ struct Lines {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    match tour(&mut io::stdout().lock()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Whoever reads it has had enough: as if SIGPIPE had ended it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(141),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything is as the specification says.
+async fn tour(out: &mut impl Write) -> io::Result<bool> {
     let internet = scenarios::internet().start().await;
     let client = Client::new(&internet, config());
     let mut wrong = Vec::new();
@@ -51,21 +66,19 @@ async fn main() -> ExitCode {
             }
             wrong.extend(differences.into_iter().map(|it| (row.server_name, it)));
         }
-        println!("{title}\n");
-        print(&table);
+        writeln!(out, "{title}\n")?;
+        print(out, &table)?;
     }
     let (questions, requests) = (internet.questions().len(), internet.requests().len());
     let names = scenarios::rows().count();
-    println!("{names} names, {questions} DNS questions, {requests} HTTPS requests.");
+    writeln!(out, "{names} names, {questions} DNS questions, {requests} HTTPS requests.")?;
     for (name, what) in &wrong {
-        println!("WRONG {name}: {what}");
+        writeln!(out, "WRONG {name}: {what}")?;
     }
     if wrong.is_empty() {
-        println!("Every endpoint was reached. Everything is as the specification says.");
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+        writeln!(out, "Every endpoint was reached. Everything is as the specification says.")?;
     }
+    Ok(wrong.is_empty())
 }
 
 fn lines(row: &Row, result: &Result<Resolution, ResolveError>) -> Lines {
@@ -104,27 +117,28 @@ fn lines(row: &Row, result: &Result<Resolution, ResolveError>) -> Lines {
     Lines { cells, notes }
 }
 
-fn print(table: &[Lines]) {
+fn print(out: &mut impl Write, table: &[Lines]) -> io::Result<()> {
     let width = |column: usize| {
         let cells = table.iter().filter_map(|row| row.cells.get(column)).flatten();
         let header = COLUMNS.get(column).map_or(0, |it| it.len());
         cells.map(String::len).chain([header]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+        writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())
     };
-    line(&mut COLUMNS.into_iter());
-    println!("{}", widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  "));
+    let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    line(&mut COLUMNS.into_iter())?;
+    line(&mut rules.iter().map(String::as_str))?;
     for row in table {
         let height = row.cells.iter().map(Vec::len).max().unwrap_or(0);
         for at in 0..height {
-            line(&mut row.cells.iter().map(|cell| cell.get(at).map_or("", String::as_str)));
+            line(&mut row.cells.iter().map(|cell| cell.get(at).map_or("", String::as_str)))?;
         }
         for note in &row.notes {
-            println!("    {note}");
+            line(&mut [format!("    {note}").as_str()].into_iter())?;
         }
     }
-    println!();
+    writeln!(out)
 }

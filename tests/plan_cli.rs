@@ -93,3 +93,12 @@ fn bad_usage_says_what_is_wrong() {
         assert!(error.contains(evidence), "{bad:?}: {error}");
     }
 }
+
+#[test]
+fn who_reads_no_further_is_told_of_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(program()).args(ORDINARY).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

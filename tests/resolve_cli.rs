@@ -399,6 +399,17 @@ fn bad_usage_has_status_2_and_says_why() {
     }
 }
 
+#[test]
+fn who_reads_no_further_is_told_of_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(program());
+    command.args(["--dns", "127.0.0.1:1", "a b", "c d"]).stdin(Stdio::null()).stdout(writer);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_time_limit_ends_a_name() {
     // A DNS server that never answers.

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use matrix_delegation::plan::{Way, ZoneData};
 use matrix_delegation::{
-    AddressPolicy, BoxFuture, Config, Dial, DialStream, HickoryDns, Host, HyperFetch, Resolver,
-    ServerName, TokioRuntime, TrustedRoots,
+    AddressPolicy, BoxFuture, Config, Connector, Dial, DialStream, FederationClient, HickoryDns,
+    Host, HyperFetch, Resolver, ServerName, TokioRuntime, TrustedRoots,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -20,16 +20,17 @@ use tokio_rustls::TlsConnector;
 use crate::internet::{Builder, Internet};
 use crate::server::Server;
 
-/// The port that is connected to, and the one that is really there, at 127.0.0.1.
+/// The port that is connected to, and the one that is really there, at the server's address.
 #[derive(Clone, Debug)]
-pub(crate) struct Ports(HashMap<u16, u16>);
+pub(crate) struct Ports {
+    address: IpAddr,
+    ports: HashMap<u16, u16>,
+}
 
 impl Ports {
     fn connect(&self, address: SocketAddr) -> io::Result<SocketAddr> {
-        match self.0.get(&address.port()) {
-            Some(port) if address.ip().is_loopback() => {
-                Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), *port))
-            }
+        match self.ports.get(&address.port()) {
+            Some(port) if address.ip().is_loopback() => Ok(SocketAddr::new(self.address, *port)),
             _ => Err(io::Error::new(io::ErrorKind::ConnectionRefused, address.to_string())),
         }
     }
@@ -46,7 +47,8 @@ impl Dial for Ports {
 
 /// A resolver in a world in which what the plan asks for is published.
 pub(crate) struct Client {
-    pub(crate) resolver: Resolver,
+    /// HTTP/2 where the server speaks it.
+    pub(crate) federation: FederationClient,
     pub(crate) fetch: Arc<HyperFetch>,
     ports: Ports,
     ca: CertificateDer<'static>,
@@ -77,9 +79,11 @@ fn zone(name: &ServerName, way: &Way) -> Builder {
 impl Client {
     pub(crate) async fn new(name: &ServerName, way: &Way, server: &Server) -> Self {
         let ports = [(443, server.https), (way.contact().port, server.federation)];
-        let ports = Ports(ports.into_iter().collect());
+        let ports = Ports { address: server.address, ports: ports.into_iter().collect() };
         let roots = TrustedRoots::only_added().with_certificate(server.ca.clone());
-        let fetch = HyperFetch::with_roots(roots).unwrap().with_dial(Arc::new(ports.clone()));
+        let dial = Arc::new(ports.clone());
+        let connector = Connector::with_roots(roots.clone()).unwrap().with_dial(dial.clone());
+        let fetch = HyperFetch::with_roots(roots).unwrap().with_dial(dial);
         let fetch = Arc::new(fetch);
         let internet = zone(name, way).start().await;
         let dns = HickoryDns::with_servers([internet.dns_address()]).unwrap();
@@ -87,11 +91,17 @@ impl Client {
         let resolver = Resolver::builder(Arc::new(dns), Arc::clone(&fetch) as _, runtime)
             .config(Config::default().with_address_policy(policy()))
             .build();
-        Self { resolver, fetch, ports, ca: server.ca.clone(), _internet: internet }
+        let federation = FederationClient::new(resolver, connector);
+        Self { federation, fetch, ports, ca: server.ca.clone(), _internet: internet }
     }
 
-    /// A transaction of so many bytes, from one who says that he is somebody else.
-    pub(crate) async fn put(&self, way: &Way, path: &str, bytes: usize) -> u16 {
+    /// Where it goes to, and comes from.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.ports.address
+    }
+
+    /// A request over HTTP/1.1 with so many bytes, from one who says that he is somebody else.
+    pub(crate) async fn ask(&self, way: &Way, method: &str, path: &str, bytes: usize) -> u16 {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -107,7 +117,9 @@ impl Client {
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let connection = tokio::spawn(connection);
-        let request = hyper::Request::put(path)
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", &contact.host_header)
             .header("x-forwarded-for", "203.0.113.9")
             .header("x-forwarded-proto", "gopher")

@@ -41,6 +41,18 @@ fn what_means_something_to_a_server_is_refused_before_it_gets_there() {
     assert!("etc/relative".parse::<SafePath>().is_err());
 }
 
+/// To HAProxy `-f` reads a file, and to nginx a dot in front is a wildcard.
+#[test]
+fn server_names_that_are_no_hosts_get_no_configuration() {
+    for odd in ["-f", "-i.example", ".example", "a..example", "a.example.", "127.1"] {
+        let setup = Setup::new(odd.parse().unwrap(), "a.example:443".parse().unwrap())
+            .with_certificate_names(["a.example".parse().unwrap()]);
+        assert!(setup.plan().recommended().is_none(), "{odd}");
+        assert!(odd.parse::<CertificateName>().is_err(), "{odd}");
+        assert!(format!("{odd}:443").parse::<Listening>().is_err(), "{odd}");
+    }
+}
+
 proptest! {
     /// Whatever the names, each stands where a plain one stands.
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,8 @@ static STARTED: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Server {
     directory: PathBuf,
     child: Option<Child>,
+    /// Where it listens.
+    pub(crate) address: IpAddr,
     /// Where it really listens for what comes to 443.
     pub(crate) https: u16,
     /// The same for the port of the federation.
@@ -82,7 +84,8 @@ pub(crate) fn start(program: Program, way: &Way, upstream: u16) -> Option<Server
     let directory = env::temp_dir().join(name);
     fs::create_dir(&directory).unwrap();
     let ca = write_certificates(&directory, way);
-    let mut server = Server { directory, child: None, https: 0, federation: 0, ca };
+    let address = address_for(way);
+    let mut server = Server { directory, child: None, address, https: 0, federation: 0, ca };
     for tried in 1.. {
         match server.run(program, &path, way, upstream) {
             Ok(()) => break,
@@ -121,8 +124,20 @@ fn write_certificates(directory: &Path, way: &Way) -> rustls::pki_types::Certifi
     authority.der().clone()
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+fn free_port(at: IpAddr) -> io::Result<u16> {
+    Ok(TcpListener::bind((at, 0))?.local_addr()?.port())
+}
+
+/// The loopback address to listen at: that of IPv6 where others go there and this machine has it.
+fn address_for(way: &Way) -> IpAddr {
+    match way.contact().host {
+        Host::Ip(IpAddr::V6(_)) if has_ipv6() => Ipv6Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
+pub(crate) fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 impl Server {
@@ -135,9 +150,11 @@ impl Server {
     ) -> Result<(), String> {
         let text = |error: io::Error| error.to_string();
         self.stop();
-        self.https = free_port().map_err(text)?;
-        self.federation =
-            if way.contact().port == 443 { self.https } else { free_port().map_err(text)? };
+        self.https = free_port(self.address).map_err(text)?;
+        self.federation = match way.contact().port {
+            443 => self.https,
+            _ => free_port(self.address).map_err(text)?,
+        };
 
         let here = self.directory.to_str().unwrap().to_owned();
         let mut options =
@@ -145,7 +162,7 @@ impl Server {
         options.certificates = Some(here.parse().unwrap());
         options.standalone = Some(here.parse().unwrap());
         options.document = format!("{here}/document.json").parse().unwrap();
-        options.bind = Some(Ipv4Addr::LOCALHOST.into());
+        options.bind = Some(self.address);
         options.https_port = Some(self.https);
         options.federation_port = Some(self.federation);
         let configuration = proxies::configuration(program, way, &options).unwrap();
@@ -185,7 +202,7 @@ impl Server {
         ports.extend(way.document().is_some().then_some(self.https));
         let began = Instant::now();
         // Should a stranger be at the port, his certificate is not the one that is asked for.
-        while !ports.iter().all(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_ok()) {
+        while !ports.iter().all(|port| TcpStream::connect((self.address, *port)).is_ok()) {
             let ended = self.child.as_mut().map(Child::try_wait).transpose().map_err(text)?;
             if let Some(status) = ended.flatten() {
                 return Err(format!("it ended: {status}\n{}\n{configuration}", self.said()));
@@ -234,24 +251,30 @@ impl Drop for Server {
 }
 
 /// Whether the program understands what is printed to be added to a system's configuration, as
-/// people use it: on all addresses, with certificates in their own places. What it says if not.
-pub(crate) fn understands(program: Program, way: &Way) -> Option<Result<(), String>> {
+/// people use it: on all addresses or on one, with certificates in their own places. What it says
+/// if not.
+pub(crate) fn understands(
+    program: Program,
+    way: &Way,
+    bind: Option<IpAddr>,
+) -> Option<Result<(), String>> {
     let path = installed(program)?;
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     let name = format!("matrix-delegation-proxy-{}-{number}", process::id());
     let directory = env::temp_dir().join(name);
     fs::create_dir(&directory).unwrap();
     let ca = write_certificates(&directory, way);
-    let server = Server { directory, child: None, https: 0, federation: 0, ca };
+    let address = address_for(way);
+    let server = Server { directory, child: None, address, https: 0, federation: 0, ca };
     let here = server.directory.to_str().unwrap();
     let mut options = proxies::Options::new("[::1]:8008".parse().unwrap());
     // Caddy gets its own.
     options.certificates = (program != Program::Caddy).then(|| here.parse().unwrap());
     // nginx opens its ports to try them.
-    options.https_port = Some(free_port().unwrap());
-    options.federation_port = Some(free_port().unwrap());
-    let has_ipv6 = TcpListener::bind("[::]:0").is_ok();
-    options.bind = (!has_ipv6).then_some(Ipv4Addr::LOCALHOST.into());
+    let local = Ipv4Addr::LOCALHOST.into();
+    options.https_port = Some(free_port(local).unwrap());
+    options.federation_port = Some(free_port(local).unwrap());
+    options.bind = bind.or_else(|| (!has_ipv6()).then_some(local));
     let added = server.directory.join("part");
     let text = proxies::configuration(program, way, &options).unwrap();
     fs::write(&added, &text).unwrap();

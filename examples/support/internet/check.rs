@@ -4,17 +4,15 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::header::HOST;
+use http::{Request, StatusCode};
 use matrix_delegation::{
-    AddressPolicy, Body, Config, HickoryDns, Host, HyperFetch, Resolution, ResolveError, Resolver,
-    ServerName, TokioRuntime, TrustedRoots, WellKnownFetch,
+    AddressPolicy, Body, Config, DelegationTarget, Endpoint, Fetch, HickoryDns, Host, HyperFetch,
+    Resolution, ResolveError, Resolver, ServerName, TokioRuntime, TrustedRoots, WellKnownFetch,
 };
 
 use super::scenarios::{ALLOWED, Expect, Row, Target};
 use super::{Internet, VERSION_PATH};
-
-#[path = "../federation.rs"]
-pub mod federation;
 
 /// A resolver in the embedded internet, and the fetch that reaches it.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ impl Client {
     pub async fn reach(&self, target: &Resolution) -> Vec<String> {
         let mut wrong = Vec::new();
         for endpoint in target.endpoints() {
-            let request = federation::request(target, endpoint, VERSION_PATH).expect("a request");
+            let request = request(target, endpoint).expect("a request");
             match self.fetch.fetch(request).await {
                 Ok(response) if response.status() == StatusCode::OK => {
                     if !matches!(response.body(), Body::Complete(body) if body.starts_with(b"{")) {
@@ -71,6 +69,15 @@ impl Client {
         }
         wrong
     }
+}
+
+/// Asks an endpoint for its version: its addresses to connect to, the target's `Host` and
+/// certificate name.
+fn request(target: &DelegationTarget, endpoint: &Endpoint) -> Result<Fetch, http::Error> {
+    let request = Request::get(format!("https://{}{VERSION_PATH}", target.authority()))
+        .header(HOST, target.host_header())
+        .body(())?;
+    Ok(Fetch::new(request, endpoint.addresses().collect(), target.tls_name().to_owned()))
 }
 
 /// What is not as the row says.

@@ -13,16 +13,7 @@ const MODULES: [&str; 5] = ["ssl", "proxy", "proxy_http", "headers", "alias"];
 /// What a server without the system's configuration needs besides.
 const STANDALONE: [&str; 4] = ["mpm_event", "authz_core", "mime", "socache_shmcb"];
 
-pub(super) fn configuration(
-    sites: &[Site<'_>],
-    options: &Options,
-) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
-    write(&mut text, sites, options)?;
-    Ok(text)
-}
-
-fn write(text: &mut String, sites: &[Site<'_>], options: &Options) -> std::fmt::Result {
+pub(super) fn write(text: &mut String, sites: &[Site<'_>], options: &Options) -> std::fmt::Result {
     if let Some(directory) = &options.standalone {
         for module in STANDALONE.iter().chain(&MODULES) {
             writeln!(text, "LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so")?;

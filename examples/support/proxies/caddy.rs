@@ -6,11 +6,7 @@ use matrix_delegation::Host;
 
 use super::{Options, Site};
 
-pub(super) fn configuration(
-    sites: &[Site<'_>],
-    options: &Options,
-) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
+pub(super) fn write(text: &mut String, sites: &[Site<'_>], options: &Options) -> std::fmt::Result {
     if let Some(directory) = &options.standalone {
         // Neither a port for redirects nor one for HTTP/3 nor one to be told things.
         write!(
@@ -27,10 +23,7 @@ pub(super) fn configuration(
 "
         )?;
     }
-    for site in sites {
-        server(&mut text, site, options)?;
-    }
-    Ok(text)
+    sites.iter().try_for_each(|site| server(text, site, options))
 }
 
 fn server(text: &mut String, site: &Site<'_>, options: &Options) -> std::fmt::Result {

@@ -8,16 +8,7 @@ use matrix_delegation::Host;
 
 use super::{Options, Site};
 
-pub(super) fn configuration(
-    sites: &[Site<'_>],
-    options: &Options,
-) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
-    write(&mut text, sites, options)?;
-    Ok(text)
-}
-
-fn write(text: &mut String, sites: &[Site<'_>], options: &Options) -> std::fmt::Result {
+pub(super) fn write(text: &mut String, sites: &[Site<'_>], options: &Options) -> std::fmt::Result {
     let certificates = options.certificates("/etc/haproxy/certs");
     let upstream = options.upstream();
     for site in sites {
@@ -43,6 +34,7 @@ defaults
     for port in ports {
         let here: Vec<&Site<'_>> = sites.iter().filter(|site| site.port == port).collect();
         writeln!(text, "\nfrontend port_{port}")?;
+        text.push_str("    # Without h2, over which HAProxy takes the port 443 out of `Host`.\n");
         for address in options.binds() {
             write!(text, "    bind {address}:{port} ssl")?;
             // The certificate goes by SNI; without one, the first is shown.
@@ -51,7 +43,7 @@ defaults
             }
             // Else the one for IPv6 takes IPv4, too, and the other finds the port taken.
             let v6only = if matches!(address, Host::Ip(IpAddr::V6(_))) { " v6only" } else { "" };
-            writeln!(text, "{v6only} alpn h2,http/1.1")?;
+            writeln!(text, "{v6only} alpn http/1.1")?;
         }
         for site in here {
             let name = &site.name;

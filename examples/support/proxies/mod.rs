@@ -110,12 +110,14 @@ pub fn configuration(program: Program, way: &Way, options: &Options) -> Result<S
             }),
         }
     }
+    let mut text = String::new();
     match program {
-        Program::Nginx => nginx::configuration(&sites, options),
-        Program::Caddy => caddy::configuration(&sites, options),
-        Program::Apache => apache::configuration(&sites, options),
-        Program::Haproxy => haproxy::configuration(&sites, options),
-    }
+        Program::Nginx => nginx::write(&mut text, &sites, options),
+        Program::Caddy => caddy::write(&mut text, &sites, options),
+        Program::Apache => apache::write(&mut text, &sites, options),
+        Program::Haproxy => haproxy::write(&mut text, &sites, options),
+    }?;
+    Ok(text)
 }
 
 impl Options {

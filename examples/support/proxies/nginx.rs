@@ -4,17 +4,16 @@ use std::fmt::Write;
 
 use super::{Options, Site, indented};
 
-pub(super) fn configuration(
-    sites: &[Site<'_>],
-    options: &Options,
-) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
-    for site in sites {
-        server(&mut text, site, options)?;
-    }
-    let Some(directory) = &options.standalone else { return Ok(text) };
-    let text = indented(&text, "    ");
-    Ok(format!(
+/// A longer name finds no room in nginx's table of names as it is unless told otherwise.
+const LONG_NAME: usize = 46;
+
+pub(super) fn write(text: &mut String, sites: &[Site<'_>], options: &Options) -> std::fmt::Result {
+    let Some(directory) = &options.standalone else { return servers(text, sites, options) };
+    let mut inner = String::new();
+    servers(&mut inner, sites, options)?;
+    let inner = indented(&inner, "    ");
+    write!(
+        text,
         "daemon off;
 master_process off;
 worker_processes 1;
@@ -28,9 +27,21 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
-{text}}}
+{inner}}}
 "
-    ))
+    )
+}
+
+fn servers(text: &mut String, sites: &[Site<'_>], options: &Options) -> std::fmt::Result {
+    if sites.iter().any(|site| site.name.to_string().len() > LONG_NAME) {
+        text.push_str(
+            "# Long names need it. It may be set once: leave this out where it is set already.
+server_names_hash_bucket_size 512;
+
+",
+        );
+    }
+    sites.iter().try_for_each(|site| server(text, site, options))
 }
 
 fn server(text: &mut String, site: &Site<'_>, options: &Options) -> std::fmt::Result {
