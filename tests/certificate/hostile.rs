@@ -85,23 +85,25 @@ fn a_chain_is_looked_at_only_so_far() {
     let root = Authority::new("root");
     let middle = root.below(authority_params("middle"));
     let leaf = middle.issue(&params(&["m.example"]));
-    let filler = Authority::new("filler").root();
+    // Each might be the issuer.
+    let namesake = root.below(authority_params("middle")).root();
     let chain = |before: usize| {
-        let mut chain = vec![filler.clone(); before + 1];
+        let mut chain = vec![namesake.clone(); before + 1];
         chain[0] = leaf.clone();
         chain.push(middle.root());
         chain
     };
     assert!(judge(&root, &chain(8), "m.example").is_valid());
+    let too_long = |presented| bad(ChainFault::TooLong { presented, used: 10 });
     let report = judge(&root, &chain(9), "m.example");
+    assert_eq!((report.verdict, report.also), (bad(ChainFault::BadSignature), vec![too_long(11)]));
+    let report = judge(&Authority::new("other"), &chain(20_000), "m.example");
     let gap = TrustGap::IssuerMissing;
-    assert_eq!(report.verdict, CertificateVerdict::Untrusted { issuer: "CN=middle".into(), gap });
-    assert_eq!(report.also, [bad(ChainFault::TooLong { presented: 11, used: 10 })]);
-    let report = judge(&root, &chain(20_000), "m.example");
-    assert_eq!(report.presented, 20_002);
+    assert_eq!(report.verdict, CertificateVerdict::Untrusted { issuer: "CN=root".into(), gap });
+    assert_eq!((report.presented, report.also), (20_002, vec![too_long(20_002)]));
     // A long one that holds is held against nobody.
     let mut long = chain(8);
-    long.extend(vec![filler; 100]);
+    long.extend(vec![namesake; 100]);
     assert!(judge(&root, &long, "m.example").is_valid());
 }
 
