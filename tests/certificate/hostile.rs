@@ -146,6 +146,22 @@ fn what_is_no_certificate_is_unreadable() {
     assert!(matches!(report.also[..], [CertificateVerdict::BadChain { .. }]), "{report}");
 }
 
+/// What the reader of details does not take as a certificate webpki may; its names are told all the
+/// same.
+#[test]
+fn names_are_told_though_details_cannot_be_read() {
+    let authority = Authority::new("root");
+    let mut odd = authority.issue(&params(&["a.example", "*.b.example"])).to_vec();
+    let at = odd.windows(6).position(|it| it == b"251201").unwrap();
+    odd[at + 4] = b'4';
+    let report = judge(&authority, &[odd.into()], "m.example");
+    let CertificateVerdict::WrongName { valid_for, more: 0, .. } = &report.verdict else {
+        panic!("{report}");
+    };
+    assert_eq!(*valid_for, dns(&["a.example", "*.b.example"]));
+    assert_eq!(report.certificate, None);
+}
+
 /// Every prefix, and every byte replaced in several ways: never a panic, never valid.
 #[test]
 fn a_certificate_that_was_tampered_with_is_never_valid() {
@@ -194,5 +210,10 @@ proptest! {
         params.custom_extensions.push(extension);
         let report = judge(&authority, &[authority.issue(&params)], "m.example");
         prop_assert!(!report.is_valid());
+        // No name is left out for another that cannot be read.
+        if let CertificateVerdict::WrongName { valid_for, .. } = &report.verdict {
+            let listed = valid_for.iter().filter(|it| matches!(it, CertificateName::Dns(_)));
+            prop_assert_eq!(listed.count(), names.iter().filter(|it| it.0 == 0x82).count());
+        }
     }
 }

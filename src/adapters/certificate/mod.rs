@@ -26,8 +26,8 @@ use rustls_pki_types::{
 };
 use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage};
 
-use self::details::{CertificateDetails, CertificateKey};
-use self::text::shown;
+use self::details::{CertificateDetails, CertificateKey, CertificateName, MOST_NAMES};
+use self::text::{shown, shown_name};
 use self::time::CertificateTime;
 use self::verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose};
 use crate::core::target::DelegationTarget;
@@ -170,18 +170,24 @@ impl CertificateCheck {
         let Some((own, above)) = presented.split_first() else {
             return CertificateReport::new(bad(ChainFault::Empty), 0, None);
         };
-        let details = CertificateDetails::read(own);
+        let mut details = CertificateDetails::read(own);
         let leaf = match EndEntityCert::try_from(own) {
             Ok(leaf) => leaf,
             Err(error) => {
                 return CertificateReport::new(bad(fault(&error)), presented.len(), details);
             }
         };
+        // x509-parser stops at what webpki passes over.
+        if let Some(it) = &mut details
+            && it.names.is_empty()
+        {
+            (it.names, it.more_names) = names_of(&leaf);
+        }
         let (above, is_cut) = looked_at(&leaf, above);
         let above = above.as_slice();
         let mut problems = Vec::new();
         if let Err(error) = leaf.verify_is_valid_for_subject_name(name) {
-            problems.push(wrong_name(&error, name, details.as_ref()));
+            problems.push(wrong_name(&error, name, &leaf, details.as_ref()));
         }
         problems.extend(self.problems_of_the_path(&leaf, above, now, details.as_ref()));
         if !self.can_verify_with_key_of(&leaf, details.as_ref()) {
@@ -422,19 +428,26 @@ fn is_untrusted(verdict: &CertificateVerdict) -> bool {
     matches!(verdict, CertificateVerdict::Untrusted { .. })
 }
 
+/// The DNS names that webpki reads, and how many more there are.
+fn names_of(leaf: &EndEntityCert<'_>) -> (Vec<CertificateName>, usize) {
+    let mut all = leaf.valid_dns_names();
+    let dns = |it: &str| CertificateName::Dns(shown_name(it.as_bytes()));
+    let names = all.by_ref().take(MOST_NAMES).map(dns).collect();
+    (names, all.count())
+}
+
 fn wrong_name(
     error: &Error,
     name: &TlsName<'_>,
+    leaf: &EndEntityCert<'_>,
     details: Option<&CertificateDetails>,
 ) -> CertificateVerdict {
     if !matches!(error, Error::CertNotValidForName(_)) {
         return CertificateVerdict::BadChain { fault: fault(error) };
     }
-    CertificateVerdict::WrongName {
-        expected: shown(&name.to_str()),
-        valid_for: details.map(|it| it.names.clone()).unwrap_or_default(),
-        more: details.map_or(0, |it| it.more_names),
-    }
+    let (valid_for, more) =
+        details.map_or_else(|| names_of(leaf), |it| (it.names.clone(), it.more_names));
+    CertificateVerdict::WrongName { expected: shown(&name.to_str()), valid_for, more }
 }
 
 /// In the words of this crate. webpki does not say whose date it means: the date does.
