@@ -61,6 +61,23 @@ fn what_a_terminal_acts_on_is_escaped() {
 }
 
 #[test]
+fn a_name_beyond_ascii_stands_for_none() {
+    let authority = Authority::new("root");
+    for name in
+        ["b\u{fc}cher.example", "*.b\u{fc}cher.example", "M\u{2024}example", "\u{ff4d}.example"]
+    {
+        let leaf = with_names(&authority, &[name.as_bytes()]);
+        for asked in ["xn--bcher-kva.example", "a.xn--bcher-kva.example", "m.example"] {
+            let report = judge(&authority, std::slice::from_ref(&leaf), asked);
+            let CertificateVerdict::WrongName { valid_for, .. } = &report.verdict else {
+                panic!("{name} for {asked}: {report}");
+            };
+            assert_eq!(valid_for.len(), 1);
+        }
+    }
+}
+
+#[test]
 fn names_are_bounded_in_number_and_length() {
     let authority = Authority::new("root");
     let names: Vec<String> = (0..3000).map(|it| format!("{it}.example")).collect();
