@@ -130,8 +130,21 @@ fn meant(text: &str) -> Option<String> {
     url.host_str().map(|host| format!("DNS has it as {host}"))
 }
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(status) => status,
+        Err(error) => {
+            // Nobody reads on: `plan ... | head`.
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if kind != Some(io::ErrorKind::BrokenPipe) {
+                eprintln!("plan: {error}");
+            }
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let policy =
         arguments.allow.iter().copied().fold(AddressPolicy::default(), AddressPolicy::allow);
     let records = if arguments.alias { HostRecords::Alias } else { HostRecords::Addresses };

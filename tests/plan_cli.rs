@@ -131,3 +131,11 @@ fn bad_usage_says_what_is_wrong() {
         assert!(error.contains(evidence), "{bad:?}: {error}");
     }
 }
+
+#[test]
+fn nobody_need_read_on() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(program()).args(ORDINARY).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(1), Vec::new()));
+}

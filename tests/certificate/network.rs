@@ -215,6 +215,35 @@ async fn a_bad_certificate_is_refused_and_reported_with_version_and_protocol() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_comes_about_where_the_check_says_so() {
+    let authority = Authority::new("root");
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.root()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_details(provider, Arc::new(Clock))
+        .with_protocol_versions(BOTH)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let mut configs = vec![shows(&authority, &params(&["m.example"]))];
+    configs.push(shows(&authority, &params(&["*.example", "m.example"])));
+    configs.push(shows(&authority, &params(&["*.example"])));
+    configs.extend(wrongs(&authority).into_iter().map(|(_, config, _)| config));
+    let mut valid = 0;
+    for config in configs {
+        let (address, _seen) = serve(config).await;
+        let check = check_one(&probe(&authority), address).await;
+        let name = target("m.example").tls_name().to_owned();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connected = connector.connect(name, stream).await;
+        assert_eq!(connected.is_ok(), check.status == CheckStatus::Valid, "{check}");
+        valid += usize::from(connected.is_ok());
+    }
+    assert_eq!(valid, 2);
+}
+
 /// Keeps what is sent through it.
 #[derive(Clone, Debug, Default)]
 struct Tap(Arc<Mutex<Vec<u8>>>);
