@@ -31,11 +31,12 @@ use proxies::{Program, SafePath};
 #[command(version, after_help = "Exit status: 0 if a way works, 1 if none does, 2 for bad usage.")]
 struct Arguments {
     /// The server name, which stands in user identifiers: @user:SERVER-NAME.
+    #[arg(value_parser = with_causes::<ServerName>)]
     server_name: ServerName,
     /// Where the server, or the reverse proxy before it, takes connections from others.
     #[arg(long, value_name = "HOST:PORT", value_parser = with_causes::<Listening>)]
     listening: Listening,
-    /// A name that its certificates carry, such as matrix.example.org or *.example.org.
+    /// A name that its certificates carry, such as matrix.example.org or *.example.org; once for each.
     #[arg(long, value_name = "NAME", value_parser = with_causes::<CertificateName>)]
     certificate: Vec<CertificateName>,
     /// The listening host is an alias (CNAME) in DNS.
@@ -47,7 +48,7 @@ struct Arguments {
     /// How long others may remember the document.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
     max_age: u32,
-    /// A range that others may connect to although it is not the public internet.
+    /// A range that others may connect to although it is not the public internet; once for each.
     #[arg(long, value_name = "CIDR")]
     allow: Vec<IpNet>,
     /// One JSON object in place of advice.
@@ -98,7 +99,7 @@ enum Choice {
     Srv,
 }
 
-/// Reads a value; an error is given with all that led to it.
+/// Reads a value; an error is given with all that led to it, and with what may have been meant.
 fn with_causes<T: std::str::FromStr<Err: Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| {
         let mut words = error.to_string();
@@ -107,8 +108,26 @@ fn with_causes<T: std::str::FromStr<Err: Error>>(text: &str) -> Result<T, String
             words = format!("{words}: {cause}");
             source = cause.source();
         }
-        words
+        match meant(text) {
+            Some(hint) => format!("{words}; {hint}"),
+            None => words,
+        }
     })
+}
+
+/// What people write in place of a name.
+fn meant(text: &str) -> Option<String> {
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Some(format!("leave out {scheme}://"));
+    }
+    if text.starts_with('@') {
+        return Some("the server name is what follows the first colon".to_owned());
+    }
+    if text.contains(',') {
+        return Some("give the option once for each name".to_owned());
+    }
+    let url = (!text.is_ascii()).then(|| url::Url::parse(&format!("https://{text}")).ok())??;
+    url.host_str().map(|host| format!("DNS has it as {host}"))
 }
 
 fn main() -> ExitCode {

@@ -59,6 +59,36 @@ fn the_choices_reach_the_plan() {
 }
 
 #[test]
+fn names_and_addresses_are_taken_as_they_are_written_elsewhere() {
+    let (status, text, _) = run(&[
+        "EXAMPLE.org",
+        "--listening",
+        "Matrix.Example.org:443",
+        "--certificate",
+        "MATRIX.example.ORG",
+    ]);
+    assert_eq!(status, 0);
+    assert!(text.contains(r#"{"m.server":"matrix.example.org:443"}"#), "{text}");
+
+    let literal = ["[2606:4700::1]:443", "--listening", "[2606:4700::1]:443"];
+    let (status, text, _) = run(&literal);
+    assert!(status == 1 && text.contains("get one for [2606:4700::1]"), "{text}");
+    let (status, text, _) = run(&[&literal[..], &["--certificate", "[2606:4700::1]"]].concat());
+    assert!(status == 0 && text.contains("delegation: not needed"), "{text}");
+}
+
+#[test]
+fn who_cannot_delegate_is_not_told_to() {
+    for name in ["1.1.1.1", "a.org:8449"] {
+        let elsewhere = [name, "--listening", "m.example.org:443", "--certificate", "a.org"];
+        let (status, text, _) = run(&elsewhere);
+        assert_eq!(status, 1);
+        assert!(text.contains("for this way, move it there"), "{text}");
+        assert!(!text.contains("; delegate"), "{text}");
+    }
+}
+
+#[test]
 fn configuration_is_for_the_way_that_is_asked_for() {
     let both = [&ORDINARY[..], &["--certificate", "example.org", "--proxy", "nginx"]].concat();
     let (status, text, _) = run(&both);
@@ -83,6 +113,14 @@ fn bad_usage_says_what_is_wrong() {
         (&["example.org", "--listening", "127.1:443"], "IP address"),
         (&["example.org", "--listening", "a.org:1", "--certificate", "*.org"], "top-level"),
         (&["example.org"], "--listening"),
+        (&["b\u{fc}cher.example", "--listening", "a.org:1"], "DNS has it as xn--bcher-kva.example"),
+        (&["a.org", "--listening", "m.b\u{fc}cher.org:443"], "DNS has it as m.xn--bcher-kva.org"),
+        (&["a.org", "--listening", "https://a.org:443"], "leave out https://"),
+        (&["@user:a.org", "--listening", "a.org:443"], "what follows the first colon"),
+        (&["a.org", "--listening", "a.org:1", "--certificate", "a.org,b.org"], "once for each"),
+        (&["a.org", "--listening", "a.org:0"], "there is no port 0"),
+        (&["a.org", "--listening", "a.org:65536"], "larger than 65535"),
+        (&["a.org", "--listening", "2606:4700::1:443"], "in brackets"),
         (
             &["a.org", "--listening", "a.org:1", "--proxy", "nginx", "--certificates", "/a b"],
             "absolute path",

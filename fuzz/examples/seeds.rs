@@ -1,4 +1,4 @@
-//! Writes seeds to the corpus of each target, out of the scenarios of `tests/vectors`:
+//! Writes seeds to the corpus of each target, most out of the scenarios of `tests/vectors`:
 //! `cargo run --manifest-path fuzz/Cargo.toml --no-default-features --example seeds [FOLDER]`.
 //!
 //! A corpus already holds those that reached something new; run it before fuzzing at length, and
@@ -10,16 +10,12 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use matrix_delegation_fuzz::seeds::{Seeds, of_scenario, scenarios};
+use matrix_delegation_fuzz::seeds::all;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = std::env::args_os().nth(1).map_or_else(|| home.join("corpus"), PathBuf::from);
-    let mut seeds = Seeds::new();
-    for (scenario, json) in scenarios()? {
-        of_scenario(&scenario, &json, &mut seeds);
-    }
-    for (target, inputs) in &seeds {
+    for (target, inputs) in &all()? {
         let folder = folder.join(target);
         fs::create_dir_all(&folder)?;
         for input in inputs {

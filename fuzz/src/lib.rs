@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address_policy;
+pub mod certificate;
 pub mod discovery;
 pub mod lifetime;
 pub mod redirect;
@@ -23,6 +24,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ("address_policy", address_policy::run),
+    ("certificate", certificate::run),
     ("discovery", discovery::run),
     ("lifetime", lifetime::run),
     ("redirect", redirect::run),

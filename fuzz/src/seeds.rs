@@ -1,4 +1,5 @@
-//! Seeds out of the scenarios of `tests/vectors`: what they say to each target, in its own format.
+//! Seeds, most out of the scenarios of `tests/vectors`: what they say to each target, in its own
+//! format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -41,6 +42,19 @@ pub fn scenarios() -> Result<Vec<(Scenario, Value)>, Box<dyn Error>> {
         }
     }
     Ok(scenarios)
+}
+
+/// What all scenarios say to each target, and what certificates are nearly right.
+///
+/// # Errors
+///
+/// Those of [`scenarios`].
+pub fn all() -> Result<Seeds, Box<dyn Error>> {
+    let mut seeds = Seeds::from([("certificate", crate::certificate::seeds())]);
+    for (scenario, json) in scenarios()? {
+        of_scenario(&scenario, &json, &mut seeds);
+    }
+    Ok(seeds)
 }
 
 /// What one scenario says to each target; `json` is the same scenario as it is written.
@@ -396,10 +410,7 @@ mod tests {
 
     #[test]
     fn every_target_has_seeds() {
-        let mut seeds = Seeds::new();
-        for (scenario, json) in scenarios().unwrap() {
-            of_scenario(&scenario, &json, &mut seeds);
-        }
+        let seeds = all().unwrap();
         let seeded: Vec<_> = seeds.keys().copied().collect();
         let targets: Vec<_> = crate::TARGETS.iter().map(|(name, _)| *name).collect();
         assert_eq!(seeded, targets);

@@ -94,6 +94,6 @@ macro_rules! replays {
 }
 
 replays! {
-    address_policy discovery lifetime redirect report_json server_name srv_order vectors_json
-    well_known_body
+    address_policy certificate discovery lifetime redirect report_json server_name srv_order
+    vectors_json well_known_body
 }

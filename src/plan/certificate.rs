@@ -86,8 +86,13 @@ impl From<Host> for CertificateName {
 impl FromStr for CertificateName {
     type Err = CertificateNameError;
 
-    /// Reads `matrix.example.org`, `*.example.org`, `192.0.2.7` or `2001:db8::7`.
+    /// Reads `matrix.example.org`, `*.example.org`, `192.0.2.7`, `2001:db8::7` or, as server names
+    /// write it, `[2001:db8::7]`.
     fn from_str(text: &str) -> Result<Self, CertificateNameError> {
+        let bracketed = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        if let Some(Ok(address)) = bracketed.map(str::parse) {
+            return Ok(Self::Ip(IpAddr::V6(address)));
+        }
         if let Ok(address) = text.parse() {
             return Ok(Self::Ip(address));
         }
@@ -143,6 +148,7 @@ mod tests {
             let json = serde_json::to_string(&name).unwrap();
             assert_eq!(serde_json::from_str::<CertificateName>(&json).unwrap(), name);
         }
+        assert_eq!("[2001:DB8::7]".parse(), "2001:db8::7".parse::<CertificateName>());
     }
 
     #[test]
@@ -158,6 +164,8 @@ mod tests {
             ("*.", Bad(NotAHostName::Empty)),
             ("a b", Bad(NotAHostName::Character)),
             ("127.1", Bad(NotAHostName::LooksLikeAnAddress)),
+            ("[192.0.2.7]", Bad(NotAHostName::Character)),
+            ("[2001:db8::7", Bad(NotAHostName::Character)),
             ("example.org.", Bad(NotAHostName::TrailingDot)),
             ("example.org\n", Bad(NotAHostName::Character)),
         ] {

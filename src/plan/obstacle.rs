@@ -73,7 +73,7 @@ pub enum Obstacle {
     /// Others connect to the server name's own host, and the server is elsewhere.
     #[error(
         "without delegation others connect to {expected}, but the server listens at {listening}; \
-         delegate, or move it there"
+         for this way, move it there"
     )]
     ListensElsewhere {
         /// The host that others connect to.
@@ -84,7 +84,7 @@ pub enum Obstacle {
     /// Others connect to another port.
     #[error(
         "without delegation others connect to port {expected}, but the server listens at port \
-         {listening}; delegate, or let it listen at port {expected}, too"
+         {listening}; for this way, let it listen at port {expected}, too"
     )]
     WrongPort {
         /// The port that others connect to.

@@ -61,6 +61,23 @@ fn what_a_terminal_acts_on_is_escaped() {
 }
 
 #[test]
+fn a_name_beyond_ascii_stands_for_none() {
+    let authority = Authority::new("root");
+    for name in
+        ["b\u{fc}cher.example", "*.b\u{fc}cher.example", "M\u{2024}example", "\u{ff4d}.example"]
+    {
+        let leaf = with_names(&authority, &[name.as_bytes()]);
+        for asked in ["xn--bcher-kva.example", "a.xn--bcher-kva.example", "m.example"] {
+            let report = judge(&authority, std::slice::from_ref(&leaf), asked);
+            let CertificateVerdict::WrongName { valid_for, .. } = &report.verdict else {
+                panic!("{name} for {asked}: {report}");
+            };
+            assert_eq!(valid_for.len(), 1);
+        }
+    }
+}
+
+#[test]
 fn names_are_bounded_in_number_and_length() {
     let authority = Authority::new("root");
     let names: Vec<String> = (0..3000).map(|it| format!("{it}.example")).collect();
@@ -85,23 +102,25 @@ fn a_chain_is_looked_at_only_so_far() {
     let root = Authority::new("root");
     let middle = root.below(authority_params("middle"));
     let leaf = middle.issue(&params(&["m.example"]));
-    let filler = Authority::new("filler").root();
+    // Each might be the issuer.
+    let namesake = root.below(authority_params("middle")).root();
     let chain = |before: usize| {
-        let mut chain = vec![filler.clone(); before + 1];
+        let mut chain = vec![namesake.clone(); before + 1];
         chain[0] = leaf.clone();
         chain.push(middle.root());
         chain
     };
     assert!(judge(&root, &chain(8), "m.example").is_valid());
+    let too_long = |presented| bad(ChainFault::TooLong { presented, used: 10 });
     let report = judge(&root, &chain(9), "m.example");
+    assert_eq!((report.verdict, report.also), (bad(ChainFault::BadSignature), vec![too_long(11)]));
+    let report = judge(&Authority::new("other"), &chain(20_000), "m.example");
     let gap = TrustGap::IssuerMissing;
-    assert_eq!(report.verdict, CertificateVerdict::Untrusted { issuer: "CN=middle".into(), gap });
-    assert_eq!(report.also, [bad(ChainFault::TooLong { presented: 11, used: 10 })]);
-    let report = judge(&root, &chain(20_000), "m.example");
-    assert_eq!(report.presented, 20_002);
+    assert_eq!(report.verdict, CertificateVerdict::Untrusted { issuer: "CN=root".into(), gap });
+    assert_eq!((report.presented, report.also), (20_002, vec![too_long(20_002)]));
     // A long one that holds is held against nobody.
     let mut long = chain(8);
-    long.extend(vec![filler; 100]);
+    long.extend(vec![namesake; 100]);
     assert!(judge(&root, &long, "m.example").is_valid());
 }
 
@@ -142,6 +161,22 @@ fn what_is_no_certificate_is_unreadable() {
     let gap = TrustGap::IssuerMissing;
     assert_eq!(report.verdict, CertificateVerdict::Untrusted { issuer: "CN=root".into(), gap });
     assert!(matches!(report.also[..], [CertificateVerdict::BadChain { .. }]), "{report}");
+}
+
+/// What the reader of details does not take as a certificate webpki may; its names are told all the
+/// same.
+#[test]
+fn names_are_told_though_details_cannot_be_read() {
+    let authority = Authority::new("root");
+    let mut odd = authority.issue(&params(&["a.example", "*.b.example"])).to_vec();
+    let at = odd.windows(6).position(|it| it == b"251201").unwrap();
+    odd[at + 4] = b'4';
+    let report = judge(&authority, &[odd.into()], "m.example");
+    let CertificateVerdict::WrongName { valid_for, more: 0, .. } = &report.verdict else {
+        panic!("{report}");
+    };
+    assert_eq!(*valid_for, dns(&["a.example", "*.b.example"]));
+    assert_eq!(report.certificate, None);
 }
 
 /// Every prefix, and every byte replaced in several ways: never a panic, never valid.
@@ -192,5 +227,10 @@ proptest! {
         params.custom_extensions.push(extension);
         let report = judge(&authority, &[authority.issue(&params)], "m.example");
         prop_assert!(!report.is_valid());
+        // No name is left out for another that cannot be read.
+        if let CertificateVerdict::WrongName { valid_for, .. } = &report.verdict {
+            let listed = valid_for.iter().filter(|it| matches!(it, CertificateName::Dns(_)));
+            prop_assert_eq!(listed.count(), names.iter().filter(|it| it.0 == 0x82).count());
+        }
     }
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "certificate")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+mod agreement;
 mod authority;
 mod chains;
 mod hostile;

@@ -215,6 +215,35 @@ async fn a_bad_certificate_is_refused_and_reported_with_version_and_protocol() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_comes_about_where_the_check_says_so() {
+    let authority = Authority::new("root");
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.root()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_details(provider, Arc::new(Clock))
+        .with_protocol_versions(BOTH)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let mut configs = vec![shows(&authority, &params(&["m.example"]))];
+    configs.push(shows(&authority, &params(&["*.example", "m.example"])));
+    configs.push(shows(&authority, &params(&["*.example"])));
+    configs.extend(wrongs(&authority).into_iter().map(|(_, config, _)| config));
+    let mut valid = 0;
+    for config in configs {
+        let (address, _seen) = serve(config).await;
+        let check = check_one(&probe(&authority), address).await;
+        let name = target("m.example").tls_name().to_owned();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connected = connector.connect(name, stream).await;
+        assert_eq!(connected.is_ok(), check.status == CheckStatus::Valid, "{check}");
+        valid += usize::from(connected.is_ok());
+    }
+    assert_eq!(valid, 2);
+}
+
 /// Keeps what is sent through it.
 #[derive(Clone, Debug, Default)]
 struct Tap(Arc<Mutex<Vec<u8>>>);
@@ -409,10 +438,105 @@ async fn what_speaks_no_tls_fails_the_handshake() {
         while stream.write_all(&[20, 3, 3, 0, 1, 1]).await.is_ok() {}
     })
     .await;
-    for address in [plain, hangs_up, endless, idle] {
+    let other = raw(|mut stream| async move {
+        let _ = stream.write_all(b"220 mail.example ESMTP\r\n").await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    for (address, detail) in [
+        (plain, "the server does not speak TLS there, but plain HTTP"),
+        (other, "the server does not speak TLS there"),
+        (hangs_up, ""),
+        (endless, ""),
+        (idle, ""),
+    ] {
         let check = check_one(&probe(&authority), address).await;
         assert_eq!((check.status, check.tls_version), (CheckStatus::HandshakeFailed, None));
-        assert!(check.report.is_none() && check.detail.is_some());
+        assert!(check.report.is_none());
+        let said = check.detail.unwrap();
+        assert!(if detail.is_empty() { !said.is_empty() } else { said == detail }, "{said}");
+    }
+}
+
+/// Lets so many bytes of the server through and then hangs up.
+#[derive(Debug)]
+struct Cut(usize);
+
+impl Dial for Cut {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        let most = u64::try_from(self.0).unwrap();
+        Box::pin(async move {
+            let mut real = TcpStream::connect(address).await?;
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            tokio::spawn(async move {
+                let (from_server, mut to_server) = real.split();
+                let (mut from_client, mut to_client) = tokio::io::split(far);
+                let up = tokio::io::copy(&mut from_client, &mut to_server);
+                let mut some = from_server.take(most);
+                let down = async {
+                    let _ = tokio::io::copy(&mut some, &mut to_client).await;
+                    let _ = to_client.shutdown().await;
+                };
+                let _ = tokio::join!(up, down);
+            });
+            Ok(Box::new(near) as Box<dyn DialStream>)
+        })
+    }
+}
+
+/// Wherever a server breaks off there is a status, and `valid` only where all was said.
+#[tokio::test]
+async fn a_handshake_may_break_off_anywhere() {
+    let authority = Authority::new("root");
+    for versions in [BOTH, ONLY_1_2] {
+        let (leaf, key) = authority.issue_with_key(&params(&["m.example"]));
+        let (address, _seen) = serve(server(versions, vec![leaf], &key, &["h2"])).await;
+        let mut last = (CheckStatus::HandshakeFailed, None);
+        for most in (0..2000).step_by(37) {
+            let check = check_one(&probe(&authority).with_dial(Arc::new(Cut(most))), address).await;
+            let now = (check.status, check.tls_version);
+            if now.0 == CheckStatus::HandshakeFailed {
+                assert_eq!(last.0, now.0, "{most}");
+                assert!(last.1.is_none() || now.1.is_some(), "{most}");
+                let detail = check.detail.unwrap();
+                assert_eq!(detail, "the server hung up in the middle of the handshake");
+            } else {
+                assert_eq!(now.0, CheckStatus::Valid);
+                assert!(check.report.unwrap().is_valid());
+            }
+            last = now;
+        }
+        assert_eq!(last.0, CheckStatus::Valid);
+    }
+}
+
+/// With TLS 1.3 a client is done before the server has seen that it shows no certificate.
+#[tokio::test]
+async fn a_server_may_want_a_certificate_of_the_client() {
+    let authority = Authority::new("root");
+    for (versions, status) in [(BOTH, CheckStatus::Valid), (ONLY_1_2, CheckStatus::HandshakeFailed)]
+    {
+        let (leaf, key) = authority.issue_with_key(&params(&["m.example"]));
+        let plain = server(versions, vec![leaf], &key, &[]);
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.root()).unwrap();
+        let provider = Arc::clone(plain.crypto_provider());
+        let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            Arc::clone(&provider),
+        );
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_client_cert_verifier(clients.build().unwrap())
+            .with_cert_resolver(Arc::clone(&plain.cert_resolver));
+        let (address, mut seen) = serve(config).await;
+        let check = check_one(&probe(&authority), address).await;
+        assert_eq!(check.status, status, "{check}");
+        assert!(check.report.as_ref().unwrap().is_valid());
+        let said = check.detail.unwrap_or_default();
+        assert_eq!(said.contains("CertificateRequired"), versions.len() == 1, "{said}");
+        assert!(seen.recv().await.unwrap().received.is_err());
     }
 }
 

@@ -77,3 +77,18 @@ fn a_root_is_trusted_whatever_its_dates() {
     let old = Authority::with(old);
     assert!(judge(&old, &[old.issue(&params(&["m.example"]))], "m.example").is_valid());
 }
+
+#[test]
+fn dates_above_are_those_of_now() {
+    // Both authorities are in their time now, and were not, or will not be, in that of the leaf.
+    let authority = Authority::new("root");
+    let middle = authority.below(authority::authority_params("middle"));
+    for (from, to) in [(2018, 2019), (2050, 2051)] {
+        let mut params = params(&["m.example"]);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        let chain = [middle.issue(&params), middle.root()];
+        let report = judge(&authority, &chain, "m.example");
+        assert_eq!((report.problems().count(), report.is_valid()), (1, false), "{report}");
+    }
+}

@@ -126,6 +126,31 @@ fn people_and_programs_are_told_the_same() {
 }
 
 #[test]
+fn what_is_published_is_exact() {
+    let setup = setup("Example.org", "m.example.org:443", &["m.example.org", "example.org"]);
+    let plan = setup.clone().plan();
+    let document = plan.proposal(WayKind::WellKnown).way().unwrap().document().unwrap();
+    assert_eq!(document.url(), "https://example.org/.well-known/matrix/server");
+    assert_eq!(document.body(), r#"{"m.server":"m.example.org:443"}"#);
+    let headers: Vec<_> = document
+        .headers()
+        .iter()
+        .map(|(name, value)| format!("{}: {}", name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(headers, ["content-type: application/json", "cache-control: max-age=86400"]);
+    // The deprecated record stands behind the other, and only where it is asked for.
+    let lines = |plan: &Plan| -> Vec<String> {
+        let way = plan.proposal(WayKind::Srv).way().unwrap();
+        way.records().iter().map(ToString::to_string).collect()
+    };
+    let current = "_matrix-fed._tcp.example.org. 3600 IN SRV 10 0 443 m.example.org.";
+    let deprecated = "_matrix._tcp.example.org. 3600 IN SRV 10 0 443 m.example.org.";
+    assert_eq!(lines(&plan), [current]);
+    let both = setup.with_srv_services(SrvServices::WithDeprecated).plan();
+    assert_eq!(lines(&both), [current, deprecated]);
+}
+
+#[test]
 fn a_setup_is_read_from_json() {
     let json = r#"{"server_name": "a.org", "listening": {"host": {"dns": "m.a.org"}, "port": 443},
         "certificate_names": ["*.a.org"]}"#;

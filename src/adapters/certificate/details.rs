@@ -142,7 +142,8 @@ impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(names, more) = self;
         if names.is_empty() {
-            return f.write_str("no host (no subjectAltName; a common name does not count)");
+            return f
+                .write_str("no host (no subjectAltName has one; a common name does not count)");
         }
         for (index, name) in names.iter().take(IN_A_LINE).enumerate() {
             write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;

@@ -18,6 +18,7 @@ mod text;
 pub(crate) mod time;
 pub(crate) mod verdict;
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use rustls_pki_types::{
@@ -25,16 +26,18 @@ use rustls_pki_types::{
 };
 use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage};
 
-use self::details::CertificateDetails;
-use self::text::shown;
+use self::details::{CertificateDetails, CertificateKey, CertificateName, MOST_NAMES};
+use self::text::{shown, shown_name};
 use self::time::CertificateTime;
 use self::verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose};
 use crate::core::target::DelegationTarget;
 
 /// As many certificates of a chain as are looked at, the server's own among them. webpki tries every
 /// way through them, up to 6 above the server's: with 10 that takes less than a second at worst.
-/// Real chains have 2 to 4.
+/// Real chains have 2 to 4; those that no name leads to are not counted.
 const MOST_PRESENTED: usize = 10;
+/// The sizes of RSA keys that ring and aws-lc-rs verify with.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// Judges whether the certificates that a server presents are what a target needs.
 ///
@@ -51,8 +54,11 @@ const MOST_PRESENTED: usize = 10;
 ///   (RFC 9525 section 6.4).
 /// - Times, signatures, name constraints and key usage are checked up to one of the roots (RFC 5280
 ///   section 6.1). Roots are trusted whatever their own dates say. Revocation is not looked up.
+/// - The server's key is one that the algorithms can verify a handshake with; of RSA keys those of
+///   2048 to 8192 bits, as ring and aws-lc-rs have it.
 ///
-/// Of a chain the first 10 certificates are looked at.
+/// Of a chain 10 certificates are looked at: the server's, and the first 9 that it, or one of them,
+/// names as its issuer. So no harm is done by a whole bundle of roots in it.
 ///
 /// ```
 /// use matrix_delegation::{CertificateCheck, CertificateVerdict, FixedTarget, Now};
@@ -164,25 +170,34 @@ impl CertificateCheck {
         let Some((own, above)) = presented.split_first() else {
             return CertificateReport::new(bad(ChainFault::Empty), 0, None);
         };
-        let details = CertificateDetails::read(own);
+        let mut details = CertificateDetails::read(own);
         let leaf = match EndEntityCert::try_from(own) {
             Ok(leaf) => leaf,
             Err(error) => {
                 return CertificateReport::new(bad(fault(&error)), presented.len(), details);
             }
         };
-        let above = above.get(..above.len().min(MOST_PRESENTED - 1)).unwrap_or_default();
+        // x509-parser stops at what webpki passes over.
+        if let Some(it) = &mut details
+            && it.names.is_empty()
+        {
+            (it.names, it.more_names) = names_of(&leaf);
+        }
+        let (above, is_cut) = looked_at(&leaf, above);
+        let above = above.as_slice();
         let mut problems = Vec::new();
         if let Err(error) = leaf.verify_is_valid_for_subject_name(name) {
-            problems.push(wrong_name(&error, name, details.as_ref()));
+            problems.push(wrong_name(&error, name, &leaf, details.as_ref()));
         }
         problems.extend(self.problems_of_the_path(&leaf, above, now, details.as_ref()));
+        if !self.can_verify_with_key_of(&leaf, details.as_ref()) {
+            problems.extend(bad(ChainFault::UnsupportedKey));
+        }
         if !problems.is_empty() {
             self.say_where_trust_ends(&leaf, own, above, &mut problems);
         }
-        let untrusted =
-            |it: &CertificateVerdict| matches!(it, CertificateVerdict::Untrusted { .. });
-        if presented.len() > MOST_PRESENTED && problems.iter().any(untrusted) {
+        // What was left out may be what is missing.
+        if is_cut && problems.iter().any(is_of_the_chain) {
             let (presented, used) = (presented.len(), MOST_PRESENTED);
             problems.extend(bad(ChainFault::TooLong { presented, used }));
         }
@@ -206,6 +221,15 @@ impl CertificateCheck {
             let verified =
                 leaf.verify_for_usage(self.algorithms, anchors, above, at, usage, None, None);
             let Err(error) = verified else { break };
+            // At another time than now, dates of the certificates above are wrong that are not now.
+            let is_imagined = match &error {
+                Error::CertExpired { not_after, .. } => now <= *not_after,
+                Error::CertNotValidYet { not_before, .. } => now >= *not_before,
+                _ => false,
+            };
+            if is_imagined {
+                break;
+            }
             let found = match error {
                 // Another authority of the same name may have signed it: then it is not that the
                 // chain is of no use, but that this authority is not trusted.
@@ -232,6 +256,27 @@ impl CertificateCheck {
             }
         }
         problems
+    }
+
+    /// Whether the signature of a handshake can be verified with the key of the certificate. No path
+    /// depends on it, but no connection comes about without.
+    fn can_verify_with_key_of(
+        &self,
+        leaf: &EndEntityCert<'_>,
+        details: Option<&CertificateDetails>,
+    ) -> bool {
+        let size_will_do = match details.map(|it| &it.key) {
+            Some(CertificateKey::Rsa { bits }) => RSA_BITS.contains(bits),
+            _ => true,
+        };
+        // Any signature will do for this: if the key is not the algorithm's, it is not looked at.
+        let is_for_key = |algorithm: &&dyn SignatureVerificationAlgorithm| {
+            !matches!(
+                leaf.verify_signature(*algorithm, &[], &[]),
+                Err(Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) | Error::BadDer)
+            )
+        };
+        size_will_do && self.algorithms.iter().any(is_for_key)
     }
 
     /// Whether the server's certificate is signed by none of those that are shown as its issuer's.
@@ -344,23 +389,65 @@ impl ExtendedKeyUsageValidator for Usage {
     }
 }
 
+/// Those above the server's certificate that are looked at, and whether some were left out that might
+/// have mattered.
+fn looked_at<'a>(
+    leaf: &EndEntityCert<'_>,
+    above: &'a [CertificateDer<'_>],
+) -> (Vec<CertificateDer<'a>>, bool) {
+    const MOST: usize = MOST_PRESENTED - 1;
+    let borrowed = |der: &'a CertificateDer<'_>| CertificateDer::from(der.as_ref());
+    if above.len() <= MOST {
+        return (above.iter().map(borrowed).collect(), false);
+    }
+    let read: Vec<_> = above
+        .iter()
+        .filter_map(|der| EndEntityCert::try_from(der).ok().map(|read| (read, der)))
+        .collect();
+    let mut issuers: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
+    for (it, _) in &read {
+        issuers.entry(it.subject()).or_default().push(it.issuer());
+    }
+    // Ends: the issuers of each name are taken once.
+    let mut named = HashSet::from([leaf.issuer()]);
+    let mut next = vec![leaf.issuer()];
+    while let Some(name) = next.pop() {
+        let more = issuers.remove(name).unwrap_or_default();
+        next.extend(more.into_iter().filter(|it| named.insert(*it)));
+    }
+    let mut leading = read.iter().filter(|(it, _)| named.contains(it.subject()));
+    let kept = leading.by_ref().take(MOST).map(|(_, der)| borrowed(der)).collect();
+    (kept, leading.next().is_some())
+}
+
+fn is_of_the_chain(verdict: &CertificateVerdict) -> bool {
+    matches!(verdict, CertificateVerdict::Untrusted { .. } | CertificateVerdict::BadChain { .. })
+}
+
 fn is_untrusted(verdict: &CertificateVerdict) -> bool {
     matches!(verdict, CertificateVerdict::Untrusted { .. })
+}
+
+/// The DNS names that webpki reads, and how many more there are.
+fn names_of(leaf: &EndEntityCert<'_>) -> (Vec<CertificateName>, usize) {
+    let mut all = leaf.valid_dns_names();
+    let dns = |it: &str| CertificateName::Dns(shown_name(it.as_bytes()));
+    let names = all.by_ref().take(MOST_NAMES).map(dns).collect();
+    (names, all.count())
 }
 
 fn wrong_name(
     error: &Error,
     name: &TlsName<'_>,
+    leaf: &EndEntityCert<'_>,
     details: Option<&CertificateDetails>,
 ) -> CertificateVerdict {
     if !matches!(error, Error::CertNotValidForName(_)) {
         return CertificateVerdict::BadChain { fault: fault(error) };
     }
-    CertificateVerdict::WrongName {
-        expected: shown(&name.to_str()),
-        valid_for: details.map(|it| it.names.clone()).unwrap_or_default(),
-        more: details.map_or(0, |it| it.more_names),
-    }
+    let (valid_for, more) =
+        details.map_or_else(|| names_of(leaf), |it| (it.names.clone(), it.more_names));
+    CertificateVerdict::WrongName { expected: shown(&name.to_str()), valid_for, more }
 }
 
 /// In the words of this crate. webpki does not say whose date it means: the date does.

@@ -15,6 +15,9 @@ use crate::adapters::hyper::DialStream;
 /// rustls, and only the one with the certificates is large.
 const MOST_READ: usize = 256 * 1024;
 
+/// What a TLS record begins with: what kind of content it has (RFC 8446 section 5.1).
+const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
+
 /// Why there was no handshake.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ShakeError {
@@ -22,6 +25,8 @@ pub(super) enum ShakeError {
     Io(#[from] io::Error),
     #[error("the server hung up in the middle of the handshake")]
     HungUp,
+    #[error("the server does not speak TLS there{}", if *.is_http { ", but plain HTTP" } else { "" })]
+    NoTls { is_http: bool },
     #[error("the server sent more than {MOST_READ} bytes, and the handshake was not over")]
     TooMuch,
     #[error("{0}")]
@@ -45,11 +50,14 @@ pub(super) async fn shake(
         if length == 0 {
             return Err(ShakeError::HungUp);
         }
+        let mut received = buffer.get(..length).unwrap_or_default();
+        if read_so_far == 0 && !received.first().is_some_and(|it| CONTENT_TYPES.contains(it)) {
+            return Err(ShakeError::NoTls { is_http: received.starts_with(b"HTTP/") });
+        }
         read_so_far += length;
         if read_so_far > MOST_READ {
             return Err(ShakeError::TooMuch);
         }
-        let mut received = buffer.get(..length).unwrap_or_default();
         // What comes after the handshake, such as session tickets, is of no interest.
         while !received.is_empty() && connection.is_handshaking() {
             if connection.read_tls(&mut received)? == 0 {

@@ -185,6 +185,9 @@ pub enum ChainFault {
     BadSignature,
     /// A signature is of a kind that is not supported.
     UnsupportedSignature,
+    /// The server's key is of a kind or size that no handshake is verified with, such as RSA with
+    /// 1024 bits.
+    UnsupportedKey,
     /// The server shows an authority's certificate as its own (RFC 5280 section 4.2.1.9).
     AuthorityAsServer,
     /// A certificate that is no authority's has signed another, or there are more authorities below
@@ -230,6 +233,10 @@ impl fmt::Display for ChainFault {
                 "a signature in the chain is of a kind that is not supported, such as SHA-1: get a \
                  certificate with a newer one"
             }
+            Self::UnsupportedKey => {
+                "the server's key is of a kind or size that is not supported: get a certificate for \
+                 a new one, such as ECDSA P-256 or RSA with 2048 bits"
+            }
             Self::AuthorityAsServer => {
                 "the server shows an authority's certificate (CA:TRUE) as its own: have one issued \
                  that is not for an authority"
@@ -243,7 +250,7 @@ impl fmt::Display for ChainFault {
             Self::TooLong { presented, used } => {
                 return write!(
                     f,
-                    "{presented} certificates are shown, of which the first {used} were looked at: \
+                    "{presented} certificates are shown, of which {used} were looked at: \
                      let the server show only what it needs"
                 );
             }
