@@ -127,9 +127,9 @@ async fn names_with_one_delegate_connect_together() {
 
 /// Dials once it is let.
 #[derive(Debug, Default)]
-struct Gated {
-    asked: AtomicUsize,
-    gate: Notify,
+pub(crate) struct Gated {
+    pub(crate) asked: AtomicUsize,
+    pub(crate) gate: Notify,
 }
 
 impl Dial for Gated {
