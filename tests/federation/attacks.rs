@@ -13,9 +13,10 @@ use futures_util::stream;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use matrix_delegation::testing::Internet;
+use matrix_delegation::testing::{Internet, Network};
 use matrix_delegation::{
-    ClientLimits, ConnectPhase, Dial, FederationBody, FederationClient, RequestError,
+    ClientLimits, Config, ConnectPhase, Dial, FederationBody, FederationClient, RequestError,
+    TokioRuntime,
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -107,12 +108,12 @@ async fn say(stream: &mut Stream, bytes: &[u8]) {
     let _ = stream.flush().await;
 }
 
-/// Status 200 without a body for this stream.
-async fn fine(stream: &mut Stream, id: u32) {
+/// Status 200 without a body, for this stream.
+fn fine(id: u32) -> Vec<u8> {
     let mut frame = vec![0, 0, 1, HEADERS, 5];
     frame.extend_from_slice(&id.to_be_bytes());
     frame.push(0x88);
-    say(stream, &frame).await;
+    frame
 }
 
 /// A server that speaks with each connection so, and says when one has ended.
@@ -176,7 +177,7 @@ async fn unread(mut stream: Stream) -> Stream {
     settings(&mut stream, &[(4, 0)]).await;
     while let Some((kind, id)) = frame(&mut stream).await {
         if kind == HEADERS {
-            fine(&mut stream, id).await;
+            say(&mut stream, &fine(id)).await;
         }
     }
     stream
@@ -377,7 +378,7 @@ async fn what_follows_an_answer_is_nobody_s() {
     }
 }
 
-/// A server that answers each stream with these bytes, in which the stream's number is put at 5.
+/// A server that answers each stream with these bytes.
 async fn answering_streams(
     authority: &Authority,
     answer: fn(u32) -> Vec<u8>,
@@ -396,7 +397,7 @@ async fn answering_streams(
     (address, accepted)
 }
 
-/// RST_STREAM for this reason.
+/// Resets a stream for this reason.
 fn reset(id: u32, reason: u8) -> Vec<u8> {
     let mut frame = vec![0, 0, 4, 3, 0];
     frame.extend_from_slice(&id.to_be_bytes());
@@ -404,7 +405,7 @@ fn reset(id: u32, reason: u8) -> Vec<u8> {
     frame
 }
 
-/// GOAWAY without an error: nothing after this stream.
+/// Goes away without an error: nothing after this stream.
 fn go_away(last: u32) -> Vec<u8> {
     let mut frame = vec![0, 0, 8, 7, 0, 0, 0, 0, 0];
     frame.extend_from_slice(&last.to_be_bytes());
@@ -419,12 +420,7 @@ async fn a_stream_that_is_reset_is_not_sent_again_and_leaves_the_connection() {
         // REFUSED_STREAM, CANCEL, and one that is fine.
         1 => reset(id, 7),
         3 => reset(id, 8),
-        _ => {
-            let mut frame = vec![0, 0, 1, HEADERS, 5];
-            frame.extend_from_slice(&id.to_be_bytes());
-            frame.push(0x88);
-            frame
-        }
+        _ => fine(id),
     })
     .await;
     let client = client(&authority, address);
@@ -440,14 +436,8 @@ async fn a_stream_that_is_reset_is_not_sent_again_and_leaves_the_connection() {
 #[tokio::test]
 async fn a_server_that_goes_away_gets_the_next_request_over_another_connection() {
     let authority = Authority::new();
-    let after: fn(u32) -> Vec<u8> = |id| {
-        let mut frames = go_away(id);
-        frames.extend_from_slice(&[0, 0, 1, HEADERS, 5]);
-        frames.extend_from_slice(&id.to_be_bytes());
-        frames.push(0x88);
-        frames
-    };
-    let (address, accepted) = answering_streams(&authority, after).await;
+    let (address, accepted) =
+        answering_streams(&authority, |id| [go_away(id), fine(id)].concat()).await;
     let to = client(&authority, address);
     for round in 1..=4 {
         assert_eq!(read(ask(&to, "a.example", get("/")).await).await.0, StatusCode::OK);
@@ -616,4 +606,133 @@ async fn a_herd_has_no_more_connections_than_turns() {
     assert_eq!(peer.asked().len(), 500);
     assert!(peer.most_at_a_time() <= 4);
     until(|| peer.open() <= 4).await;
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_not_read_to_its_end() {
+    let authority = Authority::new();
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let flooding = |config, first: fn(u32) -> Vec<u8>, then: fn(u32) -> Vec<u8>| {
+        let ended = ended.clone();
+        serve(config, move |mut stream| {
+            let ended = ended.clone();
+            async move {
+                let mut id = 0;
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    begun(&mut stream).await;
+                    settings(&mut stream, &[]).await;
+                    while let Some((kind, of)) = frame(&mut stream).await {
+                        if kind == HEADERS {
+                            id = of;
+                            break;
+                        }
+                    }
+                }
+                // It reads on, or the other side could not say that it has ended.
+                let (mut reading, mut writing) = tokio::io::split(stream);
+                tokio::spawn(
+                    async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await },
+                );
+                let mut written = writing.write_all(&first(id)).await;
+                while written.is_ok() {
+                    written = writing.write_all(&then(id)).await;
+                }
+                let _ = ended.send(());
+            }
+        })
+    };
+    let field = |_| b"x-more: and more and more and more\r\n".to_vec();
+    let (over_1, _) =
+        flooding(http1(&authority), |_| b"HTTP/1.1 200 OK\r\nx: ".to_vec(), |_| vec![b'x'; 999])
+            .await;
+    let (fields, _) = flooding(http1(&authority), |_| b"HTTP/1.1 200 OK\r\n".to_vec(), field).await;
+    let status = |id: u32| {
+        let mut frame = vec![0, 0, 1, HEADERS, 0];
+        frame.extend_from_slice(&id.to_be_bytes());
+        frame.push(0x88);
+        frame
+    };
+    // CONTINUATION: literal fields of one letter and one letter.
+    let more = |id: u32| {
+        let mut frame = vec![0, 5 * 4, 0, 9, 0];
+        frame.extend_from_slice(&id.to_be_bytes());
+        frame.extend_from_slice(&[0, 1, b'x', 1, b'y'].repeat(4 * 256));
+        frame
+    };
+    let (over_2, _) = flooding(authority.server(), status, more).await;
+    for address in [over_1, fields, over_2] {
+        let client = client(&authority, address);
+        let error = ask(&client, "a.example", get("/")).await.unwrap_err();
+        assert!(matches!(error, RequestError::Exchange { .. }), "{error:?}");
+        watched(ends.recv()).await.unwrap();
+        assert_eq!(client.connections(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_no_answer() {
+    let authority = Authority::new();
+    let long =
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: {}\r\n\r\n", "x".repeat(1 << 18));
+    let long: Arc<str> = long.into();
+    let (address, _ends, _) = scripted(http1(&authority), move |mut stream| {
+        let long = Arc::clone(&long);
+        async move {
+            say(&mut stream, long.as_bytes()).await;
+            stream
+        }
+    })
+    .await;
+    let error = ask(&client(&authority, address), "a.example", get("/")).await.unwrap_err();
+    assert!(matches!(error, RequestError::Exchange { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_turn_is_for_the_delegate_that_is_asked() {
+    let authority = Authority::new();
+    let peer = Peer::new(authority.server()).await;
+    let runtime = Arc::new(TokioRuntime::current());
+    let network = Network::on_runtime(delegated(&[peer.address]), runtime);
+    let mut config = Config::default();
+    config.address_policy = config.address_policy.allow("127.0.0.0/8".parse().unwrap());
+    let mut limits = ClientLimits::default();
+    limits.concurrent = 1;
+    let client =
+        FederationClient::with_limits(network.resolver(config), connector(&authority), limits);
+    let literal = peer.address.to_string();
+    let begin = |name: &str, path: &'static str| {
+        let (client, name) = (client.clone(), name.to_owned());
+        tokio::spawn(async move { read(ask(&client, &name, get(path)).await).await })
+    };
+    // One has the turn of `m.example`, one that of the literal; another waits for the first.
+    let first = begin("a.example", "/wait");
+    until(|| peer.asked().len() == 1).await;
+    let other = begin(&literal, "/wait");
+    until(|| peer.asked().len() == 2).await;
+    let waiting = {
+        let (client, request) = (client.clone(), get("/moved"));
+        let mut waiting =
+            Box::pin(async move { ask(&client, "a.example", request).await.unwrap().status() });
+        // As far as it comes: all that it needs is known.
+        for _ in 0..9 {
+            assert!(once(waiting.as_mut()).await.is_none());
+            tokio::task::yield_now().await;
+        }
+        tokio::spawn(waiting)
+    };
+    // Meanwhile its server moves to the literal, whose one turn is taken.
+    let moved = Internet::new().host("a.example", &["192.0.2.1"]).delegates("a.example", &literal);
+    network.set(moved);
+    client.resolver().clear();
+    peer.gate.add_permits(1);
+    first.await.unwrap();
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!other.is_finished());
+    assert!(peer.asked().iter().all(|it| it.path != "/moved"));
+    peer.gate.add_permits(1);
+    other.await.unwrap();
+    assert_eq!(watched(waiting).await.unwrap(), StatusCode::OK);
+    assert!(peer.asked().iter().any(|it| it.path == "/moved"));
 }
