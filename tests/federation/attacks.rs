@@ -15,8 +15,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use matrix_delegation::testing::{Internet, Network};
 use matrix_delegation::{
-    ClientLimits, Config, ConnectPhase, Dial, FederationBody, FederationClient, RequestError,
-    TokioRuntime,
+    AddressFamilies, BoxFuture, ClientLimits, Config, ConnectPhase, Connector, Dial, DialStream,
+    FederationBody, FederationClient, RequestError, TcpDial, TokioRuntime,
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -735,4 +735,169 @@ async fn a_turn_is_for_the_delegate_that_is_asked() {
     other.await.unwrap();
     assert_eq!(watched(waiting).await.unwrap(), StatusCode::OK);
     assert!(peer.asked().iter().any(|it| it.path == "/moved"));
+}
+
+#[tokio::test]
+async fn a_flood_ends_with_the_request() {
+    let authority = Authority::new();
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let flooding = |config, with: &'static [u8]| {
+        let ended = ended.clone();
+        serve(config, move |mut stream| {
+            let ended = ended.clone();
+            async move {
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    settings(&mut stream, &[]).await;
+                }
+                let (mut reading, mut writing) = tokio::io::split(stream);
+                let mut sink = tokio::io::sink();
+                let reading = async { tokio::io::copy(&mut reading, &mut sink).await };
+                let writing = async { while writing.write_all(&with.repeat(99)).await.is_ok() {} };
+                let _ = tokio::join!(reading, writing);
+                let _ = ended.send(());
+            }
+        })
+    };
+    let interim = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    let ping = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let changing = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 9];
+    let floods = [
+        flooding(http1(&authority), interim).await,
+        flooding(authority.server(), ping).await,
+        flooding(authority.server(), changing).await,
+    ];
+    let mut limits = ClientLimits::default();
+    (limits.idle, limits.keep_alive) = (Duration::ZERO, Duration::ZERO);
+    for (address, mut seen) in floods {
+        let client = limited(&authority, address, limits);
+        let asked = tokio::spawn(async move { ask(&client, "a.example", get("/")).await });
+        watched(seen.recv()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // Given up, or cut off for what it does.
+        asked.abort();
+        watched(ends.recv()).await.unwrap();
+    }
+}
+
+/// Dials in this way, and otherwise by TCP.
+#[derive(Debug)]
+struct Odd {
+    tried: AtomicUsize,
+    way: Way,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// It panics the first time.
+    Panics,
+    /// It opens a stream of something else the first time.
+    Garbage,
+    /// It opens one that has ended.
+    Ended,
+    /// It knows no IPv4, which is tried first.
+    OnlyV6,
+    /// It looks every name up as this address.
+    Named(SocketAddr),
+}
+
+impl Dial for Odd {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        let first = self.tried.fetch_add(1, Ordering::Relaxed) == 0;
+        match self.way {
+            Way::Panics if first => std::panic::resume_unwind(Box::new("scripted")),
+            Way::Garbage if first => {
+                let garbage = Box::new(io::Cursor::new(b"HTTP/1.1 400 \r\n\r\n".to_vec()));
+                Box::pin(async { Ok(garbage as Box<dyn DialStream>) })
+            }
+            Way::Ended => Box::pin(async { Ok(Box::new(tokio::io::duplex(1).0) as _) }),
+            Way::OnlyV6 if address.is_ipv4() => {
+                Box::pin(async { Err(io::ErrorKind::NetworkUnreachable.into()) })
+            }
+            Way::Named(_) => panic!("no address is dialled"),
+            _ => TcpDial.dial(address),
+        }
+    }
+
+    fn dial_name<'a>(
+        &'a self,
+        _: &'a str,
+        _: u16,
+    ) -> BoxFuture<'a, io::Result<Box<dyn DialStream>>> {
+        let Way::Named(address) = self.way else { panic!("nothing is left to a proxy") };
+        TcpDial.dial(address)
+    }
+}
+
+fn odd(authority: &Authority, way: Way) -> (Connector, Arc<Odd>) {
+    let dial = Arc::new(Odd { tried: AtomicUsize::new(0), way });
+    (connector(authority).with_dial(Arc::clone(&dial) as Arc<dyn Dial>), dial)
+}
+
+#[tokio::test]
+async fn a_dial_that_panics_or_leads_astray_costs_no_turn() {
+    let authority = Authority::new();
+    let mut limits = ClientLimits::default();
+    (limits.concurrent, limits.waiting) = (1, 0);
+    let peer = Peer::new(authority.server()).await;
+    for way in [Way::Panics, Way::Garbage, Way::Ended] {
+        let (connector, dial) = odd(&authority, way);
+        let resolver = resolver(delegated(&[peer.address]));
+        let client = FederationClient::with_limits(resolver, connector, limits);
+        let first = ask(&client, "a.example", get("/")).await;
+        match way {
+            // It is dialled again for those who waited for the one that broke off.
+            Way::Panics => drop(read(first).await),
+            _ => {
+                let RequestError::Connect(error) = first.unwrap_err() else { panic!("{way:?}") };
+                assert_eq!(error.attempts[0].phase, ConnectPhase::Tls, "{error}");
+            }
+        }
+        let second = ask(&client, "a.example", get("/")).await;
+        assert_eq!(second.is_ok(), way != Way::Ended, "{second:?}");
+        assert_eq!(dial.tried.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_machine_without_a_family_holds_that_against_nobody() {
+    let authority = Authority::new();
+    let peer = Peer::at("[::1]:0", authority.server()).await;
+    let resolver = resolver(Internet::new().host("m.example", &["127.0.0.1", "::1"]));
+    let target = found(&resolver, &format!("m.example:{}", peer.address.port())).await;
+    let mut limits = generous();
+    // Nobody waits for what fails at once.
+    limits.attempt_delay = super::WATCHDOG;
+    let connector = odd(&authority, Way::OnlyV6).0.with_limits(limits);
+    let connector = connector.reporting_to(resolver.clone());
+    let connection = watched(connector.connect(&target)).await.unwrap();
+    assert_eq!(connection.address(), Some(peer.address));
+    let phases: Vec<_> = connection.failed_attempts().iter().map(|it| it.phase).collect();
+    assert_eq!(phases, [ConnectPhase::Local]);
+    assert_eq!(resolver.counters().reports, 0);
+}
+
+#[tokio::test]
+async fn where_a_proxy_looks_up_hosts_connections_are_shared_by_name() {
+    let authority = Authority::new();
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let internet = Internet::new();
+        let runtime = Arc::new(TokioRuntime::current());
+        let config = Config::default().with_addresses(AddressFamilies::Leave);
+        let resolver = Network::on_runtime(internet, runtime).resolver(config);
+        let (connector, _) = odd(&authority, Way::Named(peer.address));
+        let client = FederationClient::new(resolver, connector);
+        for (name, connections) in
+            [("m.example:1", 1), ("m.example:1", 1), ("m.example:2", 2), ("m.example:1", 2)]
+        {
+            read(ask(&client, name, get("/")).await).await;
+            until(|| client.connections() == connections).await;
+        }
+        assert_eq!((peer.accepted(), peer.asked().len()), (2, 4));
+        let error = ask(&client, "other.example:1", get("/")).await.unwrap_err();
+        let RequestError::Connect(error) = &error else { panic!("{error:?}") };
+        assert_eq!(
+            (error.attempts[0].phase, error.attempts[0].address),
+            (ConnectPhase::Certificate, None)
+        );
+    }
 }

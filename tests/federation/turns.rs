@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use http_body_util::BodyExt;
 use matrix_delegation::{
     BoxFuture, ClientLimits, Dial, DialStream, FederationClient, RequestError, TcpDial,
 };
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::client::{Answer, ask, get, read, until};
 use super::peer::Peer;
-use super::server::{Authority, serve};
+use super::server::{Authority, answering, serve};
 use super::{connector, delegated, resolver, watched};
 
 fn limited(authority: &Authority, peer: &Peer, limits: ClientLimits) -> FederationClient {
@@ -87,6 +88,36 @@ async fn a_turn_ends_with_the_response_that_was_read_or_dropped() {
         abandoned.abort();
         read(ask(&client, "a.example", get("/")).await).await;
         drop(empty);
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_was_read_ends_its_turn_whoever_keeps_it() {
+    let authority = Authority::new();
+    let mut limits = ClientLimits::default();
+    (limits.concurrent, limits.waiting) = (1, 0);
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let client = limited(&authority, &peer, limits);
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            let mut body = ask(&client, "a.example", get("/")).await.unwrap().into_body();
+            while let Some(frame) = watched(body.frame()).await {
+                frame.unwrap();
+            }
+            kept.push(body);
+        }
+    }
+    // One that breaks off is over, too.
+    let mut config = authority.server();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let broken = answering(config, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{").await;
+    let resolver = resolver(delegated(&[broken]));
+    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let mut body = ask(&client, "a.example", get("/")).await.unwrap().into_body();
+        while watched(body.frame()).await.unwrap().is_ok() {}
+        kept.push(body);
     }
 }
 
