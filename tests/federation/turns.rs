@@ -236,3 +236,31 @@ async fn what_nobody_uses_any_more_is_closed_whatever_the_server_does() {
     }
     watched(ends.recv()).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_resolver_hears_by_every_name_of_what_failed_for_several() {
+    let authority = Authority::new();
+    let (_held, dead) = super::server::refusing();
+    let dial = Arc::new(Gated::default());
+    let connector = connector(&authority).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
+    let resolver = resolver(delegated(&[dead]));
+    let client = FederationClient::new(resolver.clone(), connector);
+    let names = ["a.example", "b.example"];
+    for name in names {
+        super::found(&resolver, name).await;
+    }
+    let calls = names.map(|name| {
+        let client = client.clone();
+        tokio::spawn(async move { ask(&client, name, get("/")).await.unwrap_err() })
+    });
+    until(|| dial.asked.load(Ordering::Relaxed) == 1).await;
+    // Both wait for the same by now.
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    dial.gate.notify_one();
+    for call in calls {
+        assert!(matches!(watched(call).await.unwrap(), RequestError::Connect(_)));
+    }
+    assert_eq!((dial.asked.load(Ordering::Relaxed), resolver.counters().reports), (1, 2));
+}
