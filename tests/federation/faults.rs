@@ -344,6 +344,22 @@ fn a_client_outlives_the_runtime_it_was_first_used_on() {
 }
 
 #[tokio::test]
+async fn what_is_idle_is_closed_again_and_again() {
+    let authority = Authority::new();
+    let peer = Peer::new(authority.server()).await;
+    let mut limits = ClientLimits::default();
+    limits.idle = Duration::from_secs(1);
+    let resolver = resolver(delegated(&[peer.address]));
+    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    for round in 1..=2 {
+        read(ask(&client, "a.example", get("/")).await).await;
+        // Nobody asks for it: it is closed all the same.
+        until(|| peer.open() == 0).await;
+        assert_eq!(peer.accepted(), round);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_fails_is_tried_last_for_a_while() {
     let authority = Authority::new();
     let (_held, dead) = refusing();

@@ -3,6 +3,7 @@
 #![cfg(all(feature = "hyper", feature = "ring"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+mod attacks;
 mod client;
 mod clock;
 mod connect;

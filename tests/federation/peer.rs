@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -36,6 +36,7 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     accepted: Arc<AtomicUsize>,
     ended: Arc<AtomicUsize>,
+    resumed: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Requests being answered, and the most of them so far.
     under_way: Arc<(AtomicUsize, AtomicUsize)>,
@@ -82,6 +83,7 @@ impl Peer {
             address,
             accepted: Arc::default(),
             ended: Arc::default(),
+            resumed: Arc::default(),
             asked: Arc::default(),
             under_way: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
@@ -96,6 +98,9 @@ impl Peer {
     ) {
         let Ok(stream) = acceptor.accept(stream).await else { return };
         self.accepted.fetch_add(1, Ordering::Relaxed);
+        if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+            self.resumed.fetch_add(1, Ordering::Relaxed);
+        }
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = TokioIo::new(stream);
         let peer = self.clone();
@@ -117,6 +122,11 @@ impl Peer {
     /// Connections over which TLS was agreed on.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that went on with an older session.
+    pub(crate) fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::Relaxed)
     }
 
     /// Those of them that have not ended.

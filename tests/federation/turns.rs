@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use http_body_util::BodyExt;
 use matrix_delegation::{
     BoxFuture, ClientLimits, Dial, DialStream, FederationClient, RequestError, TcpDial,
 };
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::client::{Answer, ask, get, read, until};
 use super::peer::Peer;
-use super::server::{Authority, serve};
+use super::server::{Authority, answering, serve};
 use super::{connector, delegated, resolver, watched};
 
 fn limited(authority: &Authority, peer: &Peer, limits: ClientLimits) -> FederationClient {
@@ -91,6 +92,36 @@ async fn a_turn_ends_with_the_response_that_was_read_or_dropped() {
 }
 
 #[tokio::test]
+async fn a_response_that_was_read_ends_its_turn_whoever_keeps_it() {
+    let authority = Authority::new();
+    let mut limits = ClientLimits::default();
+    (limits.concurrent, limits.waiting) = (1, 0);
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        let client = limited(&authority, &peer, limits);
+        let mut kept = Vec::new();
+        for _ in 0..3 {
+            let mut body = ask(&client, "a.example", get("/")).await.unwrap().into_body();
+            while let Some(frame) = watched(body.frame()).await {
+                frame.unwrap();
+            }
+            kept.push(body);
+        }
+    }
+    // One that breaks off is over, too.
+    let mut config = authority.server();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let broken = answering(config, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{").await;
+    let resolver = resolver(delegated(&[broken]));
+    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let mut body = ask(&client, "a.example", get("/")).await.unwrap().into_body();
+        while watched(body.frame()).await.unwrap().is_ok() {}
+        kept.push(body);
+    }
+}
+
+#[tokio::test]
 async fn with_no_turn_nothing_is_sent() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
@@ -127,9 +158,9 @@ async fn names_with_one_delegate_connect_together() {
 
 /// Dials once it is let.
 #[derive(Debug, Default)]
-struct Gated {
-    asked: AtomicUsize,
-    gate: Notify,
+pub(crate) struct Gated {
+    pub(crate) asked: AtomicUsize,
+    pub(crate) gate: Notify,
 }
 
 impl Dial for Gated {
@@ -204,4 +235,32 @@ async fn what_nobody_uses_any_more_is_closed_whatever_the_server_does() {
         let _ = call.await;
     }
     watched(ends.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_resolver_hears_by_every_name_of_what_failed_for_several() {
+    let authority = Authority::new();
+    let (_held, dead) = super::server::refusing();
+    let dial = Arc::new(Gated::default());
+    let connector = connector(&authority).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
+    let resolver = resolver(delegated(&[dead]));
+    let client = FederationClient::new(resolver.clone(), connector);
+    let names = ["a.example", "b.example"];
+    for name in names {
+        super::found(&resolver, name).await;
+    }
+    let calls = names.map(|name| {
+        let client = client.clone();
+        tokio::spawn(async move { ask(&client, name, get("/")).await.unwrap_err() })
+    });
+    until(|| dial.asked.load(Ordering::Relaxed) == 1).await;
+    // Both wait for the same by now.
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    dial.gate.notify_one();
+    for call in calls {
+        assert!(matches!(watched(call).await.unwrap(), RequestError::Connect(_)));
+    }
+    assert_eq!((dial.asked.load(Ordering::Relaxed), resolver.counters().reports), (1, 2));
 }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
-use super::link::Open;
+use super::link::Reading;
 use crate::core::host::Host;
 use crate::resolver::places::Turn;
 
@@ -16,12 +16,12 @@ use crate::resolver::places::Turn;
 pub struct FederationBody {
     incoming: Incoming,
     /// Dropped as soon as there is no more to read.
-    held: Option<(Open, Turn<Host>)>,
+    held: Option<(Reading, Turn<Host>)>,
 }
 
 impl FederationBody {
-    pub(super) fn new(incoming: Incoming, open: Open, turn: Turn<Host>) -> Self {
-        let held = (!incoming.is_end_stream()).then_some((open, turn));
+    pub(super) fn new(incoming: Incoming, reading: Reading, turn: Turn<Host>) -> Self {
+        let held = (!incoming.is_end_stream()).then_some((reading, turn));
         Self { incoming, held }
     }
 }

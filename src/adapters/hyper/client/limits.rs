@@ -29,7 +29,8 @@ pub struct ClientLimits {
     pub per_server: usize,
     /// Requests to one certificate name at a time, each until its response was read or dropped: as
     /// many HTTP/2 streams, or HTTP/1.1 connections. Default 100, the least that RFC 9113 section
-    /// 6.5.2 would have servers allow.
+    /// 6.5.2 would have servers allow. An HTTP/2 connection on which twice as many are still to be
+    /// sent, because their callers left and the server does not read, takes no more.
     pub concurrent: usize,
     /// Requests that wait until one of those is over; one more fails. Default 1,000.
     pub waiting: usize,

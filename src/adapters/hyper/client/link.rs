@@ -4,12 +4,15 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use futures_util::future::{Either, select};
+use futures_util::FutureExt;
+use futures_util::future::{Either, Shared, select};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout};
 
 use super::super::attempt::in_words;
@@ -29,11 +32,29 @@ pub(super) struct Link {
     sender: Sender,
     open: Open,
     made: Instant,
+    carried: Arc<AtomicUsize>,
 }
 
 pub(super) enum Sender {
     Http1(http1::SendRequest<Outgoing>),
     Http2(http2::SendRequest<Outgoing>),
+}
+
+/// A request that a connection has not got rid of: it waits to be sent, or its body does. Counts one
+/// less when it is dropped.
+pub(super) struct Carried(Arc<AtomicUsize>);
+
+/// Held while a response is read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    _open: Open,
+    _until: oneshot::Sender<Infallible>,
+}
+
+/// What HTTP/2 does beside a connection's own task, until the connection is closed.
+#[derive(Clone)]
+struct Tasks {
+    closed: Shared<oneshot::Receiver<Infallible>>,
 }
 
 /// Keeps a connection open; with the last one it is closed, whatever the other side holds back.
@@ -55,7 +76,8 @@ impl Link {
             let stream = TokioIo::new(connection);
             if is_http2 {
                 let pings = limits.keep_alive.min(PING_MOST);
-                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                let (tasks, closing) = Tasks::new();
+                let (sender, connection) = http2::Builder::new(tasks)
                     .timer(TokioTimer::new())
                     .keep_alive_interval((!pings.is_zero()).then_some(pings))
                     .keep_alive_timeout(limits.keep_alive_timeout.min(PING_MOST))
@@ -64,14 +86,16 @@ impl Link {
                     .max_header_list_size(u32::from(HEAD))
                     .handshake(stream)
                     .await?;
-                return Ok((Sender::Http2(sender), Open::until_dropped(connection)));
+                return Ok((Sender::Http2(sender), Open::until_dropped(connection, closing)));
             }
             let (sender, connection) =
                 http1::Builder::new().max_buf_size(usize::from(HEAD)).handshake(stream).await?;
-            Ok::<_, hyper::Error>((Sender::Http1(sender), Open::until_dropped(connection)))
+            // It has no tasks beside its own.
+            let closing = oneshot::channel().0;
+            Ok::<_, hyper::Error>((Sender::Http1(sender), Open::until_dropped(connection, closing)))
         };
         match timeout(limit, shaking_hands).await {
-            Ok(Ok((sender, open))) => Ok(Self { sender, open, made }),
+            Ok(Ok((sender, open))) => Ok(Self { sender, open, made, carried: Arc::default() }),
             Ok(Err(error)) => Err(in_words(&error)),
             Err(_) => Err(format!("not over within {limit:?}")),
         }
@@ -85,8 +109,21 @@ impl Link {
         self.made
     }
 
-    pub(super) fn open(&self) -> Open {
-        self.open.clone()
+    /// What is held while a response is read, and what ends with it.
+    pub(super) fn reading(&self) -> (Reading, oneshot::Receiver<Infallible>) {
+        let (until, read) = oneshot::channel();
+        (Reading { _open: self.open.clone(), _until: until }, read)
+    }
+
+    /// Counts a request until it is got rid of.
+    pub(super) fn carry(&self) -> Carried {
+        self.carried.fetch_add(1, Ordering::Relaxed);
+        Carried(Arc::clone(&self.carried))
+    }
+
+    /// How many requests it has not got rid of.
+    pub(super) fn carried(&self) -> usize {
+        self.carried.load(Ordering::Relaxed)
     }
 
     pub(super) const fn sender(&mut self) -> &mut Sender {
@@ -96,7 +133,8 @@ impl Link {
     /// The same for another request beside its own: over HTTP/2 alone.
     pub(super) fn share(&self) -> Option<Self> {
         let Sender::Http2(sender) = &self.sender else { return None };
-        Some(Self { sender: Sender::Http2(sender.clone()), open: self.open(), made: self.made })
+        let (open, carried) = (self.open.clone(), Arc::clone(&self.carried));
+        Some(Self { sender: Sender::Http2(sender.clone()), open, made: self.made, carried })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -106,23 +144,61 @@ impl Link {
         }
     }
 
-    /// Whether it takes another request, once that is known.
-    pub(super) async fn is_ready(&mut self) -> bool {
-        match &mut self.sender {
-            Sender::Http1(sender) => sender.ready().await.is_ok(),
-            Sender::Http2(sender) => sender.ready().await.is_ok(),
+    /// Whether it takes another request, which is known soon after the response was read: what is
+    /// still to be sent then, or to be skipped, is not waited for.
+    pub(super) async fn is_ready_after(&mut self, read: oneshot::Receiver<Infallible>) -> bool {
+        let ready = async {
+            match &mut self.sender {
+                Sender::Http1(sender) => sender.ready().await.is_ok(),
+                Sender::Http2(sender) => sender.ready().await.is_ok(),
+            }
+        };
+        match select(pin!(ready), read).await {
+            Either::Left((is_ready, _)) => is_ready,
+            Either::Right((_, ready)) => timeout(FAREWELL, ready).await.unwrap_or(false),
         }
     }
 }
 
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Tasks {
+    /// With what ends them when it is dropped.
+    fn new() -> (Self, oneshot::Sender<Infallible>) {
+        let (closing, closed) = oneshot::channel();
+        (Self { closed: closed.shared() }, closing)
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let closed = self.closed.clone();
+        tokio::spawn(async move { drop(select(pin!(future), closed).await) });
+    }
+}
+
 impl Open {
-    fn until_dropped<T: Send>(connection: impl Future<Output = T> + Send + 'static) -> Self {
+    /// Until then the connection's task runs, and those beside it until `closing` is dropped.
+    fn until_dropped<T: Send>(
+        connection: impl Future<Output = T> + Send + 'static,
+        mut closing: oneshot::Sender<Infallible>,
+    ) -> Self {
         let (until, dropped) = oneshot::channel();
         tokio::spawn(async move {
-            if let Either::Right((_, connection)) = select(pin!(connection), dropped).await {
-                // Whether it was in time or not: it is closed.
-                let _ = timeout(FAREWELL, connection).await;
+            match select(Box::pin(connection), dropped).await {
+                // What is under way beside it goes on.
+                Either::Left((_, dropped)) => drop(select(dropped, closing.cancellation()).await),
+                Either::Right((_, connection)) => drop(timeout(FAREWELL, connection).await),
             }
+            // Whether they were in time or not: it is closed.
+            let _ = timeout(FAREWELL, closing.cancellation()).await;
         });
         Self { _until: Arc::new(until) }
     }

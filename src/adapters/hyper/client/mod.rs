@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 
 pub use self::body::FederationBody;
@@ -140,7 +139,7 @@ impl FederationClient {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        let request = request.map(Outgoing::new);
         // It is large, and whoever calls this would carry it along.
         Box::pin(self.inner.request(server_name, request)).await
     }
@@ -171,8 +170,8 @@ impl Inner {
                 wire::for_http_1(&mut request, &found);
             }
             match self.pool.send(&key, link, request).await {
-                Sent::Response(response, open) => {
-                    return Ok(response.map(|body| FederationBody::new(body, open, turn)));
+                Sent::Response(response, reading) => {
+                    return Ok(response.map(|body| FederationBody::new(body, reading, turn)));
                 }
                 Sent::Failed(source) => {
                     // One that was kept may have been about to end, which says nothing.
@@ -206,14 +205,19 @@ impl Inner {
             let (server_name, limit) = (name.clone(), self.limits.waiting);
             RequestError::ServerBusy { server_name, limit }
         };
-        let found = self.resolver.resolve(name).await?;
-        let place = self.turns.place(found.tls_host().clone()).ok_or_else(busy)?;
-        match place.turn_at_once() {
-            Ok(turn) => Ok((found, turn)),
-            Err(place) => {
-                let turn = place.turn().await.ok_or_else(busy)?;
-                // That may have taken longer than the target holds.
-                Ok((self.resolver.resolve(name).await?, turn))
+        let mut found = self.resolver.resolve(name).await?;
+        // Ends when the server has kept its delegate while this waited.
+        loop {
+            let place = self.turns.place(found.tls_host().clone()).ok_or_else(busy)?;
+            let place = match place.turn_at_once() {
+                Ok(turn) => return Ok((found, turn)),
+                Err(place) => place,
+            };
+            let turn = place.turn().await.ok_or_else(busy)?;
+            // That may have taken longer than the target holds.
+            found = self.resolver.resolve(name).await?;
+            if turn.at() == found.tls_host() {
+                return Ok((found, turn));
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::limits::ClientLimits;
-use super::link::{Link, Open, Sender};
+use super::link::{Link, Reading, Sender};
 use super::wire::Outgoing;
 use crate::core::host::Host;
 use crate::core::target::{DelegationTarget, Endpoint};
@@ -61,7 +61,7 @@ impl Key {
 
 /// How sending a request ended.
 pub(super) enum Sent {
-    Response(Response<Incoming>, Open),
+    Response(Response<Incoming>, Reading),
     /// It is as good as before.
     Unsent(Box<Request<Outgoing>>),
     Failed(hyper::Error),
@@ -137,6 +137,8 @@ impl Pool {
     /// Whether a connection may take another request.
     fn is_of_use(&self, kept: &Kept, now: Instant) -> bool {
         !kept.link.is_closed()
+            // As many as can be under way, and as many that were left over.
+            && kept.link.carried() < self.limits.concurrent.saturating_mul(2)
             && now.duration_since(kept.used) < self.limits.idle
             && now.duration_since(kept.link.made()) < self.limits.age
     }
@@ -186,10 +188,11 @@ impl Pool {
         list.push(kept);
         let after = list.len();
         state.count = state.count + after - before;
-        if !state.swept
-            && let Ok(runtime) = Handle::try_current()
-        {
-            state.swept = true;
+        let runtime = if state.swept { None } else { Handle::try_current().ok() };
+        state.swept |= runtime.is_some();
+        // A runtime that has ended drops the task at once, which locks.
+        drop(state);
+        if let Some(runtime) = runtime {
             runtime.spawn(sweep(Sweeper(Arc::downgrade(self)), self.limits.idle));
         }
     }
@@ -199,22 +202,22 @@ impl Pool {
         self: &Arc<Self>,
         key: &Key,
         mut link: Link,
-        request: Request<Outgoing>,
+        mut request: Request<Outgoing>,
     ) -> Sent {
+        request.body_mut().is_carried(link.carry());
         let failed = match link.sender() {
             Sender::Http1(sender) => match sender.try_send_request(request).await {
                 Ok(response) => {
-                    let open = link.open();
+                    let (reading, read) = link.reading();
                     let (pool, key) = (Arc::downgrade(self), key.clone());
-                    // It is ready again once the body was read to its end.
                     tokio::spawn(async move {
-                        if link.is_ready().await
+                        if link.is_ready_after(read).await
                             && let Some(pool) = pool.upgrade()
                         {
                             pool.add(&key, link);
                         }
                     });
-                    return Sent::Response(response, open);
+                    return Sent::Response(response, reading);
                 }
                 Err(failed) => failed,
             },
@@ -223,7 +226,7 @@ impl Pool {
                     return Sent::Unsent(Box::new(request));
                 }
                 match sender.try_send_request(request).await {
-                    Ok(response) => return Sent::Response(response, link.open()),
+                    Ok(response) => return Sent::Response(response, link.reading().0),
                     Err(failed) => failed,
                 }
             }

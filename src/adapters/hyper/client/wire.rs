@@ -1,24 +1,70 @@
 //! The request as it is for its target.
 
 use std::error::Error as StdError;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
-use hyper::body::{Body, Bytes};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::ext::Protocol;
 use thiserror::Error;
 
 use super::super::attempt::in_words;
+use super::link::Carried;
 use crate::core::config::UserAgent;
 use crate::core::server_name::{ServerName, ServerNameError};
 use crate::core::target::DelegationTarget;
 
 /// The error of a body that is sent.
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
+
 /// The body of a request, of whatever type it was.
-pub(super) type Outgoing = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
+pub(super) struct Outgoing {
+    body: UnsyncBoxBody<Bytes, BoxError>,
+    /// Dropped with it.
+    carried: Option<Carried>,
+}
+
+impl Outgoing {
+    pub(super) fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self { body: body.map_err(Into::into).boxed_unsync(), carried: None }
+    }
+
+    /// Has it counted by the connection that it is handed to.
+    pub(super) fn is_carried(&mut self, carried: Carried) {
+        self.carried = Some(carried);
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// What is said of a connection and of the framing on it, which are not the caller's.
 const OF_THE_CONNECTION: [HeaderName; 6] = [
@@ -110,6 +156,8 @@ pub(super) fn prepared<B: Body>(
     };
     let path: PathAndQuery = path.map_err(|_| unfit())?;
     *request.uri_mut() = path.into();
+    // It asks for a tunnel, too.
+    request.extensions_mut().remove::<Protocol>();
     let length = request.body().size_hint().exact();
     let headers = request.headers_mut();
     for header in OF_THE_CONNECTION {
