@@ -160,6 +160,7 @@ fn the_defaults_of_connecting_are_as_documented() {
         "concurrent": 100,
         "waiting": 1000,
         "connecting": 1000,
+        "connecting_waiting": 10_000,
         "keep_alive": seconds(20),
         "keep_alive_timeout": seconds(10),
     });

@@ -89,6 +89,7 @@ async fn extreme_limits_are_taken_as_they_are() {
     (most.keep_alive, most.keep_alive_timeout) = (Duration::MAX, Duration::MAX);
     (most.connections, most.per_server, most.connecting) = (usize::MAX, usize::MAX, usize::MAX);
     (most.concurrent, most.waiting) = (usize::MAX, usize::MAX);
+    most.connecting_waiting = usize::MAX;
     let mut connect = generous();
     (connect.connect, connect.tls, connect.total) = (Duration::MAX, Duration::MAX, Duration::MAX);
     connect.attempt_delay = Duration::MAX;

@@ -134,8 +134,40 @@ async fn with_no_turn_nothing_is_sent() {
     limits.connecting = 0;
     let client = limited(&authority, &peer, limits);
     let error = ask(&client, "a.example", get("/")).await.unwrap_err();
-    assert!(matches!(error, RequestError::TooBusy { limit: 0 }), "{error}");
+    assert!(matches!(error, RequestError::TooBusy { limit: 10_000 }), "{error}");
     assert_eq!(peer.asked(), []);
+}
+
+#[tokio::test]
+async fn so_many_servers_are_connected_to_at_a_time_and_so_many_wait() {
+    let authority = Authority::new();
+    let mut limits = ClientLimits::default();
+    (limits.connecting, limits.connecting_waiting) = (1, 2);
+    let dial = Arc::new(Gated::default());
+    let mut peers = Vec::new();
+    for _ in 0..4 {
+        peers.push(Peer::new(authority.server()).await);
+    }
+    let connector = connector(&authority).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
+    let client = FederationClient::with_limits(resolver(delegated(&[])), connector, limits);
+    let call = |peer: &Peer| {
+        let (client, name) = (client.clone(), peer.address.to_string());
+        tokio::spawn(async move { ask(&client, &name, get("/")).await })
+    };
+    let mut calls: Vec<_> = peers.iter().map(call).collect();
+    // None can be answered yet: the one that is over found no place to wait.
+    until(|| calls.iter().any(JoinHandle::is_finished)).await;
+    let refused = calls.iter().position(JoinHandle::is_finished).unwrap();
+    let error = calls.remove(refused).await.unwrap().unwrap_err();
+    assert!(matches!(error, RequestError::TooBusy { limit: 2 }), "{error}");
+    for asked in 1..=3 {
+        until(|| dial.asked.load(Ordering::Relaxed) == asked).await;
+        dial.gate.notify_one();
+    }
+    for call in calls {
+        read(call.await.unwrap()).await;
+    }
+    assert_eq!(dial.most.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
@@ -160,14 +192,20 @@ async fn names_with_one_delegate_connect_together() {
 #[derive(Debug, Default)]
 pub(crate) struct Gated {
     pub(crate) asked: AtomicUsize,
+    now: AtomicUsize,
+    /// The most that were under way at a time.
+    most: AtomicUsize,
     pub(crate) gate: Notify,
 }
 
 impl Dial for Gated {
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
         Box::pin(async move {
             self.gate.notified().await;
+            self.now.fetch_sub(1, Ordering::Relaxed);
             TcpDial.dial(address).await
         })
     }

@@ -22,10 +22,10 @@ pub enum RequestError {
     /// The server cannot be connected to, or each connection ended before the request could be sent.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// Too many servers are being connected to ([`ClientLimits::connecting`]).
+    /// Too many servers wait to be connected to ([`ClientLimits::connecting_waiting`]).
     ///
-    /// [`ClientLimits::connecting`]: crate::ClientLimits::connecting
-    #[error("too many servers are being connected to: {limit}")]
+    /// [`ClientLimits::connecting_waiting`]: crate::ClientLimits::connecting_waiting
+    #[error("too many servers wait to be connected to: {limit}")]
     TooBusy {
         /// The limit.
         limit: usize,

@@ -34,8 +34,10 @@ pub struct ClientLimits {
     pub concurrent: usize,
     /// Requests that wait until one of those is over; one more fails. Default 1,000.
     pub waiting: usize,
-    /// Servers being connected to; a request to one more fails. Default 1,000.
+    /// Servers being connected to at a time; others wait for their turn. Default 1,000.
     pub connecting: usize,
+    /// Servers that wait to be connected to; a request to one more fails. Default 10,000.
+    pub connecting_waiting: usize,
     /// After so long without a word from the other side an HTTP/2 connection is asked whether it is
     /// still there (PING); 0: never. Default 20 s.
     pub keep_alive: Duration,
@@ -53,6 +55,7 @@ impl Default for ClientLimits {
             concurrent: 100,
             waiting: 1000,
             connecting: 1000,
+            connecting_waiting: 10_000,
             keep_alive: Duration::from_secs(20),
             keep_alive_timeout: Duration::from_secs(10),
         }

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use hyper::body::{Body, Bytes};
+use tokio::sync::Semaphore;
 
 pub use self::body::FederationBody;
 pub use self::error::RequestError;
@@ -97,6 +98,8 @@ struct Inner {
     connector: Connector,
     pool: Arc<Pool>,
     connecting: Arc<Flights<Arc<Route>, Result<Made, ConnectError>>>,
+    /// Turns to connect.
+    dials: Semaphore,
     /// Turns by certificate name.
     turns: Arc<Places<Host>>,
     limits: ClientLimits,
@@ -112,10 +115,16 @@ impl FederationClient {
     /// The same within these limits.
     pub fn with_limits(resolver: Resolver, connector: Connector, limits: ClientLimits) -> Self {
         let connector = connector.reporting_to(resolver.clone());
-        let connecting = Arc::new(Flights::new(limits.connecting, Abandoned::Finish));
+        let at_a_time = limits.connecting.min(Semaphore::MAX_PERMITS);
+        // With no turn to be had, there is nothing to wait for.
+        let waiting = if at_a_time == 0 { 0 } else { limits.connecting_waiting };
+        let most = at_a_time.saturating_add(waiting);
+        let connecting = Arc::new(Flights::new(most, Abandoned::Finish));
+        let dials = Semaphore::new(at_a_time);
         let pool = Arc::new(Pool::new(limits));
         let turns = Arc::new(Places::new(limits.concurrent, limits.waiting));
-        Self { inner: Arc::new(Inner { resolver, connector, pool, connecting, turns, limits }) }
+        let inner = Inner { resolver, connector, pool, connecting, dials, turns, limits };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The resolver that it goes by.

@@ -108,7 +108,10 @@ impl Inner {
         let landed = match joined {
             Ok(Joined::Landing(passenger)) => passenger.await,
             Ok(Joined::Known(made)) => Ok(made),
-            Err(too_many) => return Err(RequestError::TooBusy { limit: too_many.limit }),
+            Err(_) => {
+                let limit = self.limits.connecting_waiting;
+                return Err(RequestError::TooBusy { limit });
+            }
         };
         let own = match landed {
             Ok(Ok(made)) => {
@@ -147,6 +150,8 @@ impl Inner {
         route: &Route,
     ) -> Result<(Key, Link, Vec<ConnectAttempt>), ConnectError> {
         let mut failed: Vec<ConnectAttempt> = Vec::new();
+        // Nobody ends the turns, so that it cannot fail.
+        let _turn = self.dials.acquire().await;
         // Ends: each turn adds an endpoint to those that failed.
         loop {
             let seed = self.connector.next_seed();
