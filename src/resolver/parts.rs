@@ -20,7 +20,7 @@ use crate::core::discovery::lookup::WellKnownLookup;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
 use crate::core::dns_name::DnsName;
 use crate::core::dns_part::DnsPart;
-use crate::core::fetch::{Body, Fetch, FetchFailure};
+use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
 use crate::core::report::Source;
 use crate::core::time::{Monotonic, whole_millis};
 use crate::core::well_known_answer::WellKnownAnswer;
@@ -102,19 +102,41 @@ impl Inner {
         }
     }
 
-    /// Makes an exchange once it is its turn at its destinations, with those that have room.
+    /// Makes an exchange once it is its turn at its destinations, with those that have room. Where it
+    /// does not get as far as to ask there, the others' turn comes: the ones with room may be of a
+    /// family that this machine does not have.
     async fn fetch(
         &self,
         mut fetch: Fetch,
         errand: &Errand,
     ) -> Result<Result<http::Response<Body>, FetchFailure>, BrokenOff> {
-        errand.runs(false, self.runtime.now().monotonic);
-        let turns = self.destinations.turns(&fetch.addresses, &*self.runtime).await?;
-        errand.runs(true, self.runtime.now().monotonic);
-        if !fetch.left_to_proxy {
-            fetch.addresses.retain(|address| turns.allow(address));
+        let now = || self.runtime.now().monotonic;
+        let mut left = std::mem::take(&mut fetch.addresses);
+        let (mut attempts, mut furthest) = (Vec::new(), None::<FetchFailure>);
+        // Ends: each time some address is left out.
+        loop {
+            errand.runs(false, now());
+            let turns = self.destinations.turns(&left, &*self.runtime).await?;
+            let begun = now();
+            errand.runs(true, begun);
+            (fetch.addresses, left) = left.into_iter().partition(|address| turns.allow(address));
+            let failure = match self.fetch.fetch(fetch.clone()).await {
+                Ok(response) => return Ok(Ok(response)),
+                Err(failure) => failure,
+            };
+            attempts.extend(failure.attempts.iter().cloned());
+            // Of those that got equally far, the first.
+            let failure = match furthest.take() {
+                Some(before) if before.kind >= failure.kind => before,
+                _ => failure,
+            };
+            let total = &mut fetch.limits.total;
+            *total = total.saturating_sub(now().since(begun));
+            if left.is_empty() || fetch.left_to_proxy || total.is_zero() || has_asked(&failure) {
+                return Ok(Err(failure.with_attempts(attempts)));
+            }
+            furthest = Some(failure);
         }
-        Ok(self.fetch.fetch(fetch).await)
     }
 
     /// The answer of DNS: remembered, under way, or asked for now.
@@ -338,4 +360,11 @@ fn or_what_holds<P: Part>(
         }
         None => (found, source),
     }
+}
+
+/// Whether the exchange got so far that the server may have been asked, or could not be made at all.
+const fn has_asked(failure: &FetchFailure) -> bool {
+    use FetchFailureKind::{Connect, ConnectTimeout, Refused, Tls, TlsTimeout};
+
+    !matches!(failure.kind, Connect | Refused | ConnectTimeout | Tls | TlsTimeout)
 }

@@ -1,7 +1,13 @@
 //! Much at a time: turns, and destinations that take many of them.
 
-use matrix_delegation::testing::Internet;
-use matrix_delegation::{Config, Provenance, ResolveError, Step, Subject};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use matrix_delegation::testing::{Internet, Network, VirtualTime, documentation_allowed};
+use matrix_delegation::{
+    Body, BoxFuture, Config, Fetch, FetchFailure, FetchFailureKind, Provenance, ResolveError,
+    Resolver, Step, Subject, WellKnownFetch,
+};
 
 use super::{Bench, URL, delegated, millis, seconds};
 
@@ -148,4 +154,43 @@ fn a_busy_destination_does_not_lose_a_good_answer() {
     let found = bench.resolve("a.example").unwrap();
     assert_eq!((found.provenance(), found.step()), (Provenance::Stale, Step::DelegatedSrv));
     assert!(!bench.asked().contains(&URL.to_owned()));
+}
+
+/// The machine has no IPv6: what goes there fails at once. An exchange takes a second.
+#[derive(Debug)]
+struct OneFamily(VirtualTime);
+
+impl WellKnownFetch for OneFamily {
+    fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<http::Response<Body>, FetchFailure>> {
+        let can = fetch.addresses.iter().any(SocketAddr::is_ipv4);
+        Box::pin(async move {
+            if !can {
+                return Err(FetchFailure::new(FetchFailureKind::Connect, "unreachable"));
+            }
+            self.0.sleep(seconds(1)).await;
+            Ok(http::Response::new(Body::from(r#"{"m.server":"m.example:443"}"#)))
+        })
+    }
+}
+
+#[test]
+fn a_family_that_this_machine_has_not_is_no_failure_of_a_busy_host() {
+    const NAMES: usize = 60;
+    let name = |index: usize| format!("h{index}.example");
+    let internet = (0..NAMES)
+        .fold(Internet::new().host("m.example", &["192.0.2.1"]), |internet, index| {
+            internet.host(&name(index), &["192.0.2.9", "2001:db8::9"])
+        });
+    let network = Network::new(internet);
+    let fetch = Arc::new(OneFamily(network.time().clone()));
+    let time = Arc::new(network.time().clone());
+    let config = documentation_allowed(Config::default());
+    let resolver = Resolver::new(Arc::new(network.clone()), fetch, time, config);
+    let bench = Bench { network, resolver };
+    let calls: Vec<_> = (0..NAMES).map(|index| bench.call(&name(index), None)).collect();
+    bench.pass(seconds(30));
+    for call in calls {
+        let found = call.outcome().unwrap().unwrap();
+        assert_eq!(found.step(), Step::DelegatedPort, "{found}");
+    }
 }
