@@ -161,6 +161,7 @@ fn the_defaults_of_connecting_are_as_documented() {
         "waiting": 1000,
         "connecting": 1000,
         "connecting_waiting": 10_000,
+        "head_bytes": 65_536,
         "keep_alive": seconds(20),
         "keep_alive_timeout": seconds(10),
     });

@@ -322,6 +322,7 @@ async fn how_a_message_is_framed_is_not_the_callers_to_say() {
         ("content-length", "5"),
         ("transfer-encoding", "chunked"),
         ("connection", "upgrade, x-secret"),
+        ("x-secret", "named by connection"),
         ("keep-alive", "timeout=5"),
         ("proxy-connection", "keep-alive"),
         ("te", "trailers"),
@@ -381,6 +382,53 @@ async fn a_body_of_unknown_length_may_be_told_its_length() {
         }
         assert_eq!(peer.accepted(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_head_has_a_limit() {
+    let authority = Authority::new();
+    for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
+        for (bytes, passes) in [(64 * 1024, true), (0, false)] {
+            let mut limits = ClientLimits::default();
+            limits.head_bytes = bytes;
+            let resolver = resolver(delegated(&[peer.address]));
+            let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+            let answer = ask(&client, "a.example", get("/head")).await;
+            assert_eq!(answer.is_ok(), passes, "{answer:?}");
+            if let Err(error) = answer {
+                assert!(matches!(error, RequestError::Exchange { .. }), "{error}");
+                // It says all of it by itself.
+                assert!(std::error::Error::source(&error).is_none());
+            }
+            assert!(ask(&client, "a.example", get("/")).await.is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_in_use_is_not_closed_for_another() {
+    let authority = Authority::new();
+    let mut limits = ClientLimits::default();
+    limits.connections = 2;
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        peers.push(Peer::new(authority.server()).await);
+    }
+    let client =
+        FederationClient::with_limits(resolver(delegated(&[])), connector(&authority), limits);
+    let [busy, idle, third] = [0, 1, 2].map(|index: usize| peers[index].address.to_string());
+    let waiting = {
+        let (client, busy) = (client.clone(), busy.clone());
+        tokio::spawn(async move { ask(&client, &busy, get("/wait")).await })
+    };
+    until(|| peers[0].asked().len() == 1).await;
+    for name in [&idle, &third, &busy, &idle] {
+        read(ask(&client, name, get("/")).await).await;
+    }
+    peers[0].gate.add_permits(1);
+    read(waiting.await.unwrap()).await;
+    let accepted: Vec<_> = peers.iter().map(Peer::accepted).collect();
+    assert_eq!(accepted, [1, 2, 1]);
 }
 
 #[tokio::test]

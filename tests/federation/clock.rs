@@ -270,6 +270,33 @@ async fn a_connection_is_kept_for_90_seconds_of_silence_and_for_an_hour_of_use()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_is_not_idle_while_a_response_is_awaited_or_read() {
+    let authority = Authority::new();
+    let at = address("192.0.2.1:8448");
+    let peer = Peer::silent(at);
+    let wires = Wires::new([(at, Behind::Serves(peer.clone(), Arc::new(authority.server())))]);
+    let client = FederationClient::new(resolver(delegated(&[at])), wires.connector(&authority));
+    let slow = {
+        let client = client.clone();
+        // The watchdog would bite on virtual time.
+        let name = "a.example".parse().unwrap();
+        tokio::spawn(async move { client.request(&name, get("/wait")).await })
+    };
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!((peer.asked().len(), client.connections()), (1, 1));
+    peer.gate.add_permits(1);
+    let response = slow.await.unwrap();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(client.connections(), 1);
+    read(response).await;
+    tokio::time::sleep(Duration::from_secs(89)).await;
+    read(ask(&client, "a.example", get("/")).await).await;
+    assert_eq!(peer.accepted(), 1);
+    tokio::time::sleep(Duration::from_secs(91)).await;
+    assert_eq!(client.connections(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_vanishes_is_noticed_after_half_a_minute() {
     let authority = Authority::new();
     let at = address("192.0.2.1:8448");

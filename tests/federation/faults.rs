@@ -196,6 +196,13 @@ async fn where_all_end_so_the_error_keeps_every_attempt() {
     let error = ask(&client, "a.example", get("/")).await.unwrap_err();
     assert_eq!(phases(&error), [(7001, http), (dead.port(), connect), (7002, http)]);
     assert!(error.to_string().contains("before a request could be sent"), "{error}");
+    // Two that share an address are two.
+    let twice = resolver(delegated(&[address(&7001), address(&7001)]));
+    let client = FederationClient::new(twice, connector.clone());
+    let error = ask(&client, "a.example", get("/")).await.unwrap_err();
+    let RequestError::Connect(error) = &error else { panic!("{error:?}") };
+    let hosts: Vec<_> = error.attempts.iter().map(|attempt| attempt.host.to_string()).collect();
+    assert_eq!(hosts, ["t0.example", "t1.example"]);
     // So many new ones are tried for one request.
     let many: Vec<_> = ports.iter().map(address).collect();
     let client = FederationClient::new(resolver(delegated(&many)), connector);

@@ -170,6 +170,9 @@ impl Peer {
             "/close" => {
                 response.headers_mut().insert("connection", "close".parse().unwrap());
             }
+            "/head" => {
+                response.headers_mut().insert("x-long", "x".repeat(20_000).parse().unwrap());
+            }
             "/empty" => *response.body_mut() = Full::default(),
             "/wait" => self.gate.acquire().await.unwrap().forget(),
             _ => {}

@@ -2,20 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use http_body_util::BodyExt;
 use matrix_delegation::{
     BoxFuture, ClientLimits, Dial, DialStream, FederationClient, RequestError, TcpDial,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::client::{Answer, ask, get, read, until};
 use super::peer::Peer;
-use super::server::{Authority, answering, serve};
-use super::{connector, delegated, resolver, watched};
+use super::server::{Authority, answering, refusing, serve, silent};
+use super::{connector, delegated, found, resolver, watched};
 
 fn limited(authority: &Authority, peer: &Peer, limits: ClientLimits) -> FederationClient {
     FederationClient::with_limits(
@@ -171,6 +171,92 @@ async fn so_many_servers_are_connected_to_at_a_time_and_so_many_wait() {
 }
 
 #[tokio::test]
+async fn who_delegates_to_a_dead_port_of_a_server_takes_none_of_its_turns() {
+    let authority = Authority::new();
+    let (peer, mute) = (Peer::new(authority.server()).await, silent().await);
+    let internet = delegated(&[peer.address])
+        .host("m.example", &["127.0.0.1"])
+        .host("evil.example", &["192.0.2.1"])
+        .delegates("evil.example", &format!("m.example:{}", mute.port()));
+    let mut limits = ClientLimits::default();
+    (limits.concurrent, limits.waiting) = (1, 0);
+    let client = FederationClient::with_limits(resolver(internet), connector(&authority), limits);
+    let evil = {
+        let client = client.clone();
+        tokio::spawn(async move { ask(&client, "evil.example", get("/")).await })
+    };
+    until(|| client.resolver().cached(&"evil.example".parse().unwrap()).is_some()).await;
+    tokio::task::yield_now().await;
+    assert!(ask(&client, "a.example", get("/")).await.is_ok());
+    assert!(!evil.is_finished());
+    evil.abort();
+}
+
+/// Dials the endpoint that answers once it is let; says which ports were dialled.
+#[derive(Debug)]
+struct Held {
+    right: u16,
+    dialled: Mutex<Vec<u16>>,
+    gate: Semaphore,
+}
+
+impl Dial for Held {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        self.dialled.lock().unwrap().push(address.port());
+        Box::pin(async move {
+            if address.port() == self.right {
+                self.gate.acquire().await.unwrap().forget();
+            }
+            TcpDial.dial(address).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn who_shares_a_connection_hears_what_failed_before_it() {
+    let authority = Authority::new();
+    let (_held, dead) = refusing();
+    for (right, dials) in
+        [(Peer::new(authority.server()).await, 1), (Peer::http1(authority.server()).await, 2)]
+    {
+        let gate = Semaphore::new(0);
+        let right_port = right.address.port();
+        let dial = Arc::new(Held { right: right_port, dialled: Mutex::default(), gate });
+        let resolver = resolver(delegated(&[dead, right.address]));
+        let connector = connector(&authority).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
+        let client = FederationClient::new(resolver.clone(), connector);
+        let calls: Vec<_> = ["a.example", "b.example"]
+            .map(|name| {
+                let client = client.clone();
+                tokio::spawn(async move { read(ask(&client, name, get("/wait")).await).await })
+            })
+            .into();
+        until(|| dial.dialled.lock().unwrap().len() == 2).await;
+        let cached = |name: &str| resolver.cached(&name.parse().unwrap()).is_some();
+        until(|| cached("a.example") && cached("b.example")).await;
+        tokio::task::yield_now().await;
+        dial.gate.add_permits(2);
+        right.gate.add_permits(2);
+        for call in calls {
+            call.await.unwrap();
+        }
+        // Nobody has tried the dead one a second time.
+        let mut dialled = dial.dialled.lock().unwrap().clone();
+        dialled.sort_by_key(|port| *port == right_port);
+        let expected: Vec<_> =
+            std::iter::once(dead.port()).chain(vec![right_port; dials]).collect();
+        assert_eq!(dialled, expected);
+        // And by each name the other is tried first from now on.
+        assert_eq!(resolver.counters().reports, 2);
+        for name in ["a.example", "b.example"] {
+            let found = found(&resolver, name).await;
+            let first = found.attempts(1).next().unwrap();
+            assert_eq!(first.port(), right_port, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn names_with_one_delegate_connect_together() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
@@ -278,14 +364,14 @@ async fn what_nobody_uses_any_more_is_closed_whatever_the_server_does() {
 #[tokio::test]
 async fn the_resolver_hears_by_every_name_of_what_failed_for_several() {
     let authority = Authority::new();
-    let (_held, dead) = super::server::refusing();
+    let (_held, dead) = refusing();
     let dial = Arc::new(Gated::default());
     let connector = connector(&authority).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
     let resolver = resolver(delegated(&[dead]));
     let client = FederationClient::new(resolver.clone(), connector);
     let names = ["a.example", "b.example"];
     for name in names {
-        super::found(&resolver, name).await;
+        found(&resolver, name).await;
     }
     let calls = names.map(|name| {
         let client = client.clone();

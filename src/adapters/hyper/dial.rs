@@ -19,7 +19,14 @@ use crate::resolver::traits::BoxFuture;
 /// It sets no time limit of its own, since each call stands under [`FetchLimits::connect`]; it may
 /// be dropped at any await. An error of kind [`io::ErrorKind::ConnectionRefused`] is reported as
 /// [`FetchFailureKind::Refused`], [`io::ErrorKind::TimedOut`] as
-/// [`FetchFailureKind::ConnectTimeout`], any other as [`FetchFailureKind::Connect`].
+/// [`FetchFailureKind::ConnectTimeout`], any other as [`FetchFailureKind::Connect`]. To a
+/// [`Connector`](crate::Connector), kinds that speak of this machine ([`io::ErrorKind::NetworkDown`],
+/// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable),
+/// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable),
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied), [`Unsupported`](io::ErrorKind::Unsupported))
+/// are [`ConnectPhase::Local`](crate::ConnectPhase::Local) and not held against the server: a proxy
+/// that says that *it* cannot get there is better reported as
+/// [`HostUnreachable`](io::ErrorKind::HostUnreachable).
 ///
 /// ```
 /// use std::io;

@@ -1,26 +1,28 @@
 //! The body of a response, which holds its connection and its turn.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
 use super::link::Reading;
-use crate::core::host::Host;
+use super::together::Server;
 use crate::resolver::places::Turn;
 
 /// The body of a response.
 ///
-/// Until it was read to its end or is dropped, its request counts as under way.
+/// Until it was read to its end or is dropped, its request counts as under way. It has no limit in
+/// size: read it through `http_body_util::Limited`.
 #[derive(Debug)]
 pub struct FederationBody {
     incoming: Incoming,
     /// Dropped as soon as there is no more to read.
-    held: Option<(Reading, Turn<Host>)>,
+    held: Option<(Reading, Turn<Arc<Server>>)>,
 }
 
 impl FederationBody {
-    pub(super) fn new(incoming: Incoming, reading: Reading, turn: Turn<Host>) -> Self {
+    pub(super) fn new(incoming: Incoming, reading: Reading, turn: Turn<Arc<Server>>) -> Self {
         let held = (!incoming.is_end_stream()).then_some((reading, turn));
         Self { incoming, held }
     }

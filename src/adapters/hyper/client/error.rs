@@ -49,7 +49,7 @@ pub enum RequestError {
         address: Option<SocketAddr>,
         /// Why, for people.
         reason: String,
-        /// The same as the library has it.
-        source: hyper::Error,
+        /// The same as the library has it. It is not its `source`, which would say it twice.
+        error: hyper::Error,
     },
 }

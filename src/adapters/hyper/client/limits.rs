@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ClientLimits {
-    /// How long a connection is kept without a request. Default 90 s.
+    /// How long a connection is kept without a request under way. Default 90 s.
     pub idle: Duration,
     /// How long after it was made a connection takes new requests. Default 1 h.
     pub age: Duration,
@@ -27,8 +27,9 @@ pub struct ClientLimits {
     pub connections: usize,
     /// HTTP/1.1 connections kept for one certificate name and address. Default 8.
     pub per_server: usize,
-    /// Requests to one certificate name at a time, each until its response was read or dropped: as
-    /// many HTTP/2 streams, or HTTP/1.1 connections. Default 100, the least that RFC 9113 section
+    /// Requests to one server at a time, by whatever names, each until its response was read or
+    /// dropped: as many HTTP/2 streams, or HTTP/1.1 connections. One server is one certificate name
+    /// and the same endpoints. Default 100, the least that RFC 9113 section
     /// 6.5.2 would have servers allow. An HTTP/2 connection on which twice as many are still to be
     /// sent, because their callers left and the server does not read, takes no more.
     pub concurrent: usize,
@@ -38,6 +39,9 @@ pub struct ClientLimits {
     pub connecting: usize,
     /// Servers that wait to be connected to; a request to one more fails. Default 10,000.
     pub connecting_waiting: usize,
+    /// Bytes of a response's head; with more the request fails. Default 64 KiB, and no less than 8
+    /// KiB.
+    pub head_bytes: usize,
     /// After so long without a word from the other side an HTTP/2 connection is asked whether it is
     /// still there (PING); 0: never. Default 20 s.
     pub keep_alive: Duration,
@@ -56,6 +60,7 @@ impl Default for ClientLimits {
             waiting: 1000,
             connecting: 1000,
             connecting_waiting: 10_000,
+            head_bytes: 64 * 1024,
             keep_alive: Duration::from_secs(20),
             keep_alive_timeout: Duration::from_secs(10),
         }

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -20,8 +20,8 @@ use super::super::connect::Connection;
 use super::limits::ClientLimits;
 use super::wire::Outgoing;
 
-/// More of a response's head than this is not read, in bytes.
-const HEAD: u16 = u16::MAX;
+/// hyper reads at least so much of a head, in bytes.
+const HEAD_LEAST: usize = 8192;
 /// How long a connection that nobody needs has for its farewell.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// No longer than this between two pings: beyond what the clock can say, hyper would panic.
@@ -59,8 +59,13 @@ struct Tasks {
 
 /// Keeps a connection open; with the last one it is closed, whatever the other side holds back.
 #[derive(Clone, Debug)]
-pub(super) struct Open {
-    _until: Arc<oneshot::Sender<Infallible>>,
+pub(super) struct Open(Arc<Opened>);
+
+#[derive(Debug)]
+struct Opened {
+    _until: oneshot::Sender<Infallible>,
+    /// When one who used it left.
+    used: Mutex<Instant>,
 }
 
 impl Link {
@@ -71,6 +76,7 @@ impl Link {
         limit: Duration,
     ) -> Result<Self, String> {
         let made = Instant::now();
+        let head = limits.head_bytes.max(HEAD_LEAST);
         let shaking_hands = async {
             let is_http2 = connection.is_http2();
             let stream = TokioIo::new(connection);
@@ -83,13 +89,13 @@ impl Link {
                     .keep_alive_timeout(limits.keep_alive_timeout.min(PING_MOST))
                     // A connection may have died while nobody used it.
                     .keep_alive_while_idle(true)
-                    .max_header_list_size(u32::from(HEAD))
+                    .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
                     .handshake(stream)
                     .await?;
                 return Ok((Sender::Http2(sender), Open::until_dropped(connection, closing)));
             }
             let (sender, connection) =
-                http1::Builder::new().max_buf_size(usize::from(HEAD)).handshake(stream).await?;
+                http1::Builder::new().max_buf_size(head).handshake(stream).await?;
             // It has no tasks beside its own.
             let closing = oneshot::channel().0;
             Ok::<_, hyper::Error>((Sender::Http1(sender), Open::until_dropped(connection, closing)))
@@ -107,6 +113,14 @@ impl Link {
 
     pub(super) const fn made(&self) -> Instant {
         self.made
+    }
+
+    /// Since when nobody has used it; `None` while somebody does.
+    pub(super) fn unused_since(&self) -> Option<Instant> {
+        let Open(opened) = &self.open;
+        // One of them is its own.
+        let is_used = Arc::strong_count(opened) > 1;
+        (!is_used).then(|| *opened.used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What is held while a response is read, and what ends with it.
@@ -160,6 +174,12 @@ impl Link {
     }
 }
 
+impl Drop for Open {
+    fn drop(&mut self) {
+        *self.0.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
 impl Drop for Carried {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
@@ -200,6 +220,6 @@ impl Open {
             // Whether they were in time or not: it is closed.
             let _ = timeout(FAREWELL, closing.cancellation()).await;
         });
-        Self { _until: Arc::new(until) }
+        Self(Arc::new(Opened { _until: until, used: Mutex::new(Instant::now()) }))
     }
 }

@@ -25,16 +25,14 @@ pub use self::error::RequestError;
 pub use self::limits::ClientLimits;
 use self::link::Link;
 use self::pool::{Key, Pool, Sent};
-use self::together::{Made, Route};
+use self::together::{Made, New, Route, Server};
 pub use self::wire::InvalidRequest;
 use self::wire::{BoxError, Outgoing};
 use super::attempt::{cause, in_words};
 use super::connect::Connector;
 use super::connect::failure::{ConnectAttempt, ConnectError};
 use crate::core::config::memory::Abandoned;
-use crate::core::host::Host;
 use crate::core::server_name::ServerName;
-use crate::core::target::Endpoint;
 use crate::resolver::Resolver;
 use crate::resolver::flights::Flights;
 use crate::resolver::places::{Places, Turn};
@@ -45,6 +43,8 @@ use crate::resolver::traits::BoxFuture;
 const KEPT: usize = 2;
 /// How many new ones, where each ends before the request could be sent.
 const NEW: usize = 3;
+/// How many times a server may move while one waits for a turn.
+const MOVES: usize = 4;
 
 /// Sends requests to Matrix servers by their names.
 ///
@@ -54,24 +54,28 @@ const NEW: usize = 3;
 /// sign a request before it is handed over, by the server's name and the path.
 ///
 /// A redirect is a response like any other. A request is sent once: again on another connection only
-/// where it is known not to have left this machine; a new connection that ends before counts as an
-/// endpoint that failed, and the next endpoint is tried. No time limit is set on a response; drop the
-/// future to give it up. What is said of connections and framing (`Connection`, `Transfer-Encoding`,
-/// `Upgrade` and the like) is left out, and `Content-Length` is that of the body.
+/// where it is known not to have left this machine, two that were kept and three new ones at most. A
+/// new connection that ends before counts as an endpoint that failed, and the next endpoint is tried.
+/// No time limit is set on a response, nor a limit on its body; drop the future to give it up, and
+/// read the body through `http_body_util::Limited`. What is said of connections and framing
+/// (`Connection` and what it names, `Transfer-Encoding`, `Upgrade` and the like) is left out, and
+/// `Content-Length` is that of the body.
 ///
 /// Connections are shared by certificate name and socket address: names that delegate to one server
 /// share them, and none serves another certificate name. One takes new requests only while its
 /// address is one of the target's, and for an hour at most; one that is open already is taken before
-/// an endpoint of better priority is tried anew. So many requests go to one certificate name at a
-/// time, and each counts until its response was read or dropped: keep no more of them unread than
-/// that. [`ClientLimits`] says how many. Cloning is cheap and shares everything. It runs on tokio.
+/// an endpoint of better priority is tried anew. So many requests go to one server at a time, and
+/// each counts until its response was read or dropped: keep no more of them unread than that.
+/// [`ClientLimits`] says how many. Cloning is cheap and shares everything. It runs on tokio.
 ///
 /// # Beside reqwest
 ///
-/// A homeserver that uses reqwest for all else uses this for federation: a reqwest client cannot be
-/// made as safe. Its own DNS hook is passed by where a URL has an IP literal, its redirects go where
-/// they lead, and it takes the certificate name from the URL that it connects to, so that an SRV
-/// target or a delegate's port and name get mixed up.
+/// There is no fetch of well-knowns over a `reqwest::Client`, because it could not be as safe: a
+/// client that is built does not show its proxies, redirects, decoding and resolver, and URLs with an
+/// IP literal pass that resolver by, so that neither the address policy nor the limits on bytes could
+/// be kept to. Nor can it speak federation: it takes the certificate's name from the URL that it
+/// connects to, so that SRV targets, and a delegate's name and port, get mixed up. A homeserver that
+/// uses reqwest for all else uses this beside it; `examples/homeserver.rs` does.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -84,6 +88,14 @@ const NEW: usize = 3;
 /// let client = FederationClient::new(resolver, Connector::with_roots(TrustedRoots::platform())?);
 /// let request = Request::get("/_matrix/federation/v1/version").body(Empty::<Bytes>::new())?;
 /// let response = client.request(&"matrix.org".parse()?, request).await?;
+/// println!("{}", response.status());
+///
+/// // The same as a `tower` service, which goes by the URI.
+/// use tower_service::Service;
+///
+/// let uri = "matrix-federation://matrix.org/_matrix/federation/v1/version";
+/// let request = Request::get(uri).body(Empty::<Bytes>::new())?;
+/// let response = client.clone().call(request).await?;
 /// println!("{}", response.status());
 /// # Ok(())
 /// # }
@@ -100,8 +112,7 @@ struct Inner {
     connecting: Arc<Flights<Arc<Route>, Result<Made, ConnectError>>>,
     /// Turns to connect.
     dials: Semaphore,
-    /// Turns by certificate name.
-    turns: Arc<Places<Host>>,
+    turns: Arc<Places<Arc<Server>>>,
     limits: ClientLimits,
 }
 
@@ -164,14 +175,19 @@ impl Inner {
         let mut request = wire::prepared(request, name, user_agent)?;
         let (mut kept, mut new) = (0, 0);
         let mut failed: Vec<ConnectAttempt> = Vec::new();
-        let (mut found, turn) = self.turn(name).await?;
+        let mut held = None;
         // Ends: so many connections are tried at most.
         loop {
+            let turn = self.turn(name, held.take()).await;
+            let (found, turn) = turn.map_err(|error| or_attempts(error, name, &mut failed))?;
             let pooled = if kept < KEPT { self.pooled(&found, &failed) } else { None };
-            let is_new = pooled.is_none();
-            let (key, link) = match pooled {
-                Some(pooled) => pooled,
-                None => self.connected(&found, &mut failed).await?,
+            let (key, link, made_at) = if let Some((key, link)) = pooled {
+                (key, link, None)
+            } else {
+                let made = self.connected(&found, &mut failed).await;
+                let New { key, link, endpoint } =
+                    made.map_err(|error| or_attempts(error, name, &mut failed))?;
+                (key, link, Some(endpoint))
             };
             if link.is_http2() {
                 wire::for_http_2(&mut request, &found)?;
@@ -182,53 +198,57 @@ impl Inner {
                 Sent::Response(response, reading) => {
                     return Ok(response.map(|body| FederationBody::new(body, reading, turn)));
                 }
-                Sent::Failed(source) => {
+                Sent::Failed(error) => {
                     // One that was kept may have been about to end, which says nothing.
-                    if is_new && broke(&source) {
-                        self.unsent(&found, &key, in_words(&source));
+                    if let Some(endpoint) = made_at.filter(|_| broke(&error)) {
+                        self.no_http(&found, &endpoint, key.address(), in_words(&error));
                     }
                     let (server_name, address) = (name.clone(), key.address());
-                    let reason = in_words(&source);
-                    return Err(RequestError::Exchange { server_name, address, reason, source });
+                    let reason = in_words(&error);
+                    return Err(RequestError::Exchange { server_name, address, reason, error });
                 }
                 Sent::Unsent(unsent) => request = *unsent,
             }
-            if is_new {
-                new += 1;
-                let reason = "it ended before a request could be sent".to_owned();
-                failed.extend(self.unsent(&found, &key, reason));
-                if new == NEW {
-                    let server_name = name.clone();
-                    return Err(ConnectError { server_name, attempts: failed }.into());
-                }
-            } else {
+            held = Some(turn);
+            let Some(endpoint) = made_at else {
                 kept += 1;
+                continue;
+            };
+            new += 1;
+            let reason = "it ended before a request could be sent".to_owned();
+            failed.push(self.no_http(&found, &endpoint, key.address(), reason));
+            if new == NEW {
+                return Err(ConnectError { server_name: name.clone(), attempts: failed }.into());
             }
-            found = self.resolver.resolve(name).await?;
         }
     }
 
-    /// The server's target, and a turn with it.
-    async fn turn(&self, name: &ServerName) -> Result<(Resolution, Turn<Host>), RequestError> {
+    /// The server's target, and a turn with it: the one that is held, if it is for that.
+    async fn turn(
+        &self,
+        name: &ServerName,
+        mut held: Option<Turn<Arc<Server>>>,
+    ) -> Result<(Resolution, Turn<Arc<Server>>), RequestError> {
         let busy = || {
             let (server_name, limit) = (name.clone(), self.limits.waiting);
             RequestError::ServerBusy { server_name, limit }
         };
-        let mut found = self.resolver.resolve(name).await?;
-        // Ends when the server has kept its delegate while this waited.
-        loop {
-            let place = self.turns.place(found.tls_host().clone()).ok_or_else(busy)?;
-            let place = match place.turn_at_once() {
-                Ok(turn) => return Ok((found, turn)),
-                Err(place) => place,
-            };
-            let turn = place.turn().await.ok_or_else(busy)?;
-            // That may have taken longer than the target holds.
-            found = self.resolver.resolve(name).await?;
-            if turn.at() == found.tls_host() {
+        // While one waits, the server may move; one that moves every time is not worth the wait.
+        for _ in 0..MOVES {
+            let found = self.resolver.resolve(name).await?;
+            let server = Server::of(&found);
+            if let Some(turn) = held.take_if(|turn| **turn.at() == server) {
                 return Ok((found, turn));
             }
+            // Nobody holds a turn while waiting for another.
+            drop(held.take());
+            let place = self.turns.place(Arc::new(server)).ok_or_else(busy)?;
+            match place.turn_at_once() {
+                Ok(turn) => return Ok((found, turn)),
+                Err(place) => held = place.turn().await,
+            }
         }
+        Err(busy())
     }
 
     /// A connection to one of the target's addresses that is open already, but to none of the
@@ -239,13 +259,18 @@ impl Inner {
         let mut keys = endpoints.flat_map(|endpoint| Key::all(found, endpoint));
         keys.find_map(|key| self.pool.take(&key).map(|link| (key, link)))
     }
+}
 
-    /// What is said of a new connection over which no request could be sent.
-    fn unsent(&self, found: &Resolution, key: &Key, reason: String) -> Option<ConnectAttempt> {
-        let leads_there = |it: &&Endpoint| Key::all(found, it).any(|of_it| of_it == *key);
-        let endpoint = found.endpoints().iter().find(leads_there)?;
-        Some(self.no_http(found, endpoint, key.address(), reason))
+/// The error, or the attempts that failed before it.
+fn or_attempts(
+    error: RequestError,
+    name: &ServerName,
+    failed: &mut Vec<ConnectAttempt>,
+) -> RequestError {
+    if failed.is_empty() {
+        return error;
     }
+    ConnectError { server_name: name.clone(), attempts: std::mem::take(failed) }.into()
 }
 
 /// Whether the connection broke, or what came over it was no HTTP; a stream that was reset is an

@@ -67,12 +67,6 @@ pub(super) enum Sent {
     Failed(hyper::Error),
 }
 
-/// A connection without a request of its own, over HTTP/1.1, or for any number, over HTTP/2.
-struct Kept {
-    link: Link,
-    used: Instant,
-}
-
 pub(super) struct Pool {
     limits: ClientLimits,
     state: Mutex<State>,
@@ -80,7 +74,8 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct State {
-    kept: HashMap<Key, Vec<Kept>>,
+    /// Connections without a request of their own, over HTTP/1.1, or for any number, over HTTP/2.
+    kept: HashMap<Key, Vec<Link>>,
     /// How many they are in all.
     count: usize,
     /// Whether a task closes what is idle.
@@ -89,7 +84,7 @@ struct State {
 
 impl State {
     /// Keeps those for which `keeps` holds.
-    fn retain(&mut self, keeps: impl Fn(&Kept) -> bool) {
+    fn retain(&mut self, keeps: impl Fn(&Link) -> bool) {
         self.kept.retain(|_, list| {
             list.retain(&keeps);
             !list.is_empty()
@@ -97,14 +92,16 @@ impl State {
         self.count = self.kept.values().map(Vec::len).sum();
     }
 
-    /// Gives up the one longest without a request.
+    /// Gives up the one longest without a request; one in use only where all are.
     fn evict(&mut self) {
-        // Of one key the first is the one.
-        let firsts = self.kept.iter().filter_map(|(key, list)| Some((list.first()?.used, key)));
-        let Some((_, key)) = firsts.min_by_key(|(used, _)| *used) else { return };
+        let all = self.kept.iter().flat_map(|(key, list)| {
+            list.iter().enumerate().map(move |(at, link)| (link.unused_since(), key, at))
+        });
+        let longest = all.min_by_key(|(unused, ..)| (unused.is_none(), *unused));
+        let Some((_, key, at)) = longest else { return };
         let key = key.clone();
         if let Some(list) = self.kept.get_mut(&key) {
-            list.remove(0);
+            list.remove(at);
             self.count -= 1;
             if list.is_empty() {
                 self.kept.remove(&key);
@@ -126,7 +123,7 @@ impl Pool {
     pub(super) fn len(&self) -> usize {
         let now = Instant::now();
         let state = self.lock();
-        state.kept.values().flatten().filter(|kept| self.is_of_use(kept, now)).count()
+        state.kept.values().flatten().filter(|link| self.is_of_use(link, now)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -135,12 +132,13 @@ impl Pool {
     }
 
     /// Whether a connection may take another request.
-    fn is_of_use(&self, kept: &Kept, now: Instant) -> bool {
-        !kept.link.is_closed()
+    fn is_of_use(&self, link: &Link, now: Instant) -> bool {
+        let idle = link.unused_since().map_or(Duration::ZERO, |since| now.duration_since(since));
+        !link.is_closed()
             // As many as can be under way, and as many that were left over.
-            && kept.link.carried() < self.limits.concurrent.saturating_mul(2)
-            && now.duration_since(kept.used) < self.limits.idle
-            && now.duration_since(kept.link.made()) < self.limits.age
+            && link.carried() < self.limits.concurrent.saturating_mul(2)
+            && idle < self.limits.idle
+            && now.duration_since(link.made()) < self.limits.age
     }
 
     /// A connection that is there already.
@@ -149,13 +147,9 @@ impl Pool {
         let mut state = self.lock();
         let list = state.kept.get_mut(key)?;
         let before = list.len();
-        list.retain(|kept| self.is_of_use(kept, now));
+        list.retain(|link| self.is_of_use(link, now));
         // The one used last is the least likely to be closed meanwhile.
-        let shared = list.last_mut().and_then(|kept| {
-            kept.used = now;
-            kept.link.share()
-        });
-        let taken = shared.or_else(|| list.pop().map(|kept| kept.link));
+        let taken = list.last().and_then(Link::share).or_else(|| list.pop());
         let gone = before - list.len();
         if list.is_empty() {
             state.kept.remove(key);
@@ -167,25 +161,24 @@ impl Pool {
     /// Keeps a connection.
     pub(super) fn add(self: &Arc<Self>, key: &Key, link: Link) {
         let now = Instant::now();
-        let kept = Kept { link, used: now };
         let mut state = self.lock();
-        if self.limits.connections == 0 || !self.is_of_use(&kept, now) {
+        if self.limits.connections == 0 || !self.is_of_use(&link, now) {
             return;
         }
         if state.count >= self.limits.connections {
-            state.retain(|kept| self.is_of_use(kept, now));
+            state.retain(|link| self.is_of_use(link, now));
         }
         if state.count >= self.limits.connections {
             state.evict();
         }
-        let most = if kept.link.is_http2() { 1 } else { self.limits.per_server.max(1) };
+        let most = if link.is_http2() { 1 } else { self.limits.per_server.max(1) };
         let list = state.kept.entry(key.clone()).or_default();
         let before = list.len();
         if before >= most {
             // The one longest without a request stands first.
             list.drain(..=before - most);
         }
-        list.push(kept);
+        list.push(link);
         let after = list.len();
         state.count = state.count + after - before;
         let runtime = if state.swept { None } else { Handle::try_current().ok() };
@@ -259,7 +252,7 @@ async fn sweep(mut sweeper: Sweeper, idle: Duration) {
         let Some(pool) = sweeper.0.upgrade() else { return };
         let now = Instant::now();
         let mut state = pool.lock();
-        state.retain(|kept| pool.is_of_use(kept, now));
+        state.retain(|link| pool.is_of_use(link, now));
         if state.count == 0 {
             state.swept = false;
             // From here on another may have begun.

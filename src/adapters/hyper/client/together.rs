@@ -1,5 +1,6 @@
 //! Connections made for several requests at a time.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::super::connect::failure::{ConnectAttempt, ConnectError, ConnectPhase};
@@ -9,7 +10,8 @@ use super::link::Link;
 use super::pool::{Key, Pool};
 use crate::adapters::tokio::TokioRuntime;
 use crate::core::host::Host;
-use crate::core::target::Endpoint;
+use crate::core::server_name::ServerName;
+use crate::core::target::{DelegationTarget, Endpoint};
 use crate::resolver::flights::Joined;
 use crate::resolver::resolution::Resolution;
 
@@ -33,10 +35,34 @@ impl Route {
     }
 }
 
+/// What takes turns: a server by whatever names it is asked for. Not all that has one certificate
+/// name, or whoever delegates to another port of it, where nothing answers, would take its turns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Server {
+    name: Host,
+    places: Vec<(Host, u16)>,
+}
+
+impl Server {
+    pub(super) fn of(target: &DelegationTarget) -> Self {
+        let places = target.endpoints().iter().map(|it| (it.host().clone(), it.port())).collect();
+        Self { name: target.tls_host().clone(), places }
+    }
+}
+
+/// A connection that was made for a request.
+pub(super) struct New {
+    pub(super) key: Key,
+    pub(super) link: Link,
+    pub(super) endpoint: Endpoint,
+}
+
 /// A connection that several wait for.
 #[derive(Clone)]
 pub(super) struct Made {
-    key: Key,
+    /// By which name the resolver has heard of the attempts that failed.
+    server_name: ServerName,
+    endpoint: Endpoint,
     /// The attempts that failed before it.
     failed: Arc<[ConnectAttempt]>,
     link: Arc<Unclaimed>,
@@ -50,10 +76,15 @@ struct Unclaimed {
 }
 
 impl Made {
-    fn new((key, link, failed): (Key, Link, Vec<ConnectAttempt>), pool: &Arc<Pool>) -> Self {
-        let (link, pool) = (Mutex::new(Some(link)), Arc::downgrade(pool));
-        let link = Arc::new(Unclaimed { key: key.clone(), link, pool });
-        Self { key, failed: failed.into(), link }
+    fn new(
+        (new, failed): (New, Vec<ConnectAttempt>),
+        found: &Resolution,
+        pool: &Arc<Pool>,
+    ) -> Self {
+        let New { key, link, endpoint } = new;
+        let link = Unclaimed { key, link: Mutex::new(Some(link)), pool: Arc::downgrade(pool) };
+        let server_name = found.server_name().clone();
+        Self { server_name, endpoint, failed: failed.into(), link: Arc::new(link) }
     }
 
     /// Over HTTP/2 all share it, over HTTP/1.1 one gets it.
@@ -83,13 +114,9 @@ impl Inner {
         self: &Arc<Self>,
         found: &Resolution,
         failed: &mut Vec<ConnectAttempt>,
-    ) -> Result<(Key, Link), RequestError> {
-        let all_failed = |failed: &mut Vec<_>| ConnectError {
-            server_name: found.server_name().clone(),
-            attempts: std::mem::take(failed),
-        };
+    ) -> Result<New, RequestError> {
         let Some(route) = Route::to(found, failed).map(Arc::new) else {
-            return Err(all_failed(failed).into());
+            return Err(all_failed(found, failed).into());
         };
         let joined = self.connecting.join(
             &route,
@@ -100,8 +127,10 @@ impl Inner {
                 let (inner, found) = (Arc::clone(self), found.clone());
                 let route = Arc::clone(&route);
                 async move {
-                    let made = inner.connect(&found, &route).await;
-                    pilot.land(made.map(|made| Made::new(made, &inner.pool)));
+                    let mut failed = Vec::new();
+                    let made = inner.connect(&found, &route, &mut failed).await;
+                    let made = made.map(|new| Made::new((new, failed), &found, &inner.pool));
+                    pilot.land(made);
                 }
             },
         );
@@ -113,68 +142,66 @@ impl Inner {
                 return Err(RequestError::TooBusy { limit });
             }
         };
-        let own = match landed {
+        // The resolver has heard of what failed by the name that it was made for.
+        let hear = |name: &ServerName, attempts: &[ConnectAttempt]| {
+            if name != found.server_name() {
+                self.connector.report(found, attempts);
+            }
+        };
+        match landed {
             Ok(Ok(made)) => {
+                hear(&made.server_name, &made.failed);
+                failed.extend_from_slice(&made.failed);
                 if let Some(link) = made.link() {
-                    failed.extend_from_slice(&made.failed);
-                    return Ok((made.key, link));
+                    return Ok(New { key: made.link.key.clone(), link, endpoint: made.endpoint });
                 }
-                self.connect(found, &route).await
             }
             Ok(Err(error)) => {
-                // The resolver has heard of it by the name that it was made for.
-                if error.server_name != *found.server_name() {
-                    self.connector.report(found, &error.attempts);
-                }
-                Err(error)
+                hear(&error.server_name, &error.attempts);
+                failed.extend(error.attempts);
+                return Err(all_failed(found, failed).into());
             }
             // It broke off: an adapter panicked.
-            Err(_) => self.connect(found, &route).await,
-        };
-        match own {
-            Ok((key, link, before)) => {
-                failed.extend(before);
-                Ok((key, link))
-            }
-            Err(error) => {
-                failed.extend(error.attempts);
-                Err(all_failed(failed).into())
-            }
+            Err(_) => {}
         }
+        Ok(self.connect(found, &route, failed).await?)
     }
 
-    /// Makes one that speaks HTTP. With it come the attempts that failed before it.
+    /// Makes one that speaks HTTP, to an endpoint of the route at which nothing has failed yet.
     async fn connect(
         &self,
         found: &Resolution,
         route: &Route,
-    ) -> Result<(Key, Link, Vec<ConnectAttempt>), ConnectError> {
-        let mut failed: Vec<ConnectAttempt> = Vec::new();
+        failed: &mut Vec<ConnectAttempt>,
+    ) -> Result<New, ConnectError> {
         // Nobody ends the turns, so that it cannot fail.
         let _turn = self.dials.acquire().await;
+        let end = self.connector.end();
         // Ends: each turn adds an endpoint to those that failed.
         loop {
             let seed = self.connector.next_seed();
             let left = found.attempts(seed).filter(|it| {
                 route.endpoints.contains(it) && !failed.iter().any(|attempt| attempt.is_at(it))
             });
-            let connection = match self.connector.connect_in(left, found, seed).await {
+            let connection = match self.connector.connect_in(left, found, seed, end).await {
                 Ok(connection) => connection,
-                Err(mut error) => {
-                    failed.append(&mut error.attempts);
-                    return Err(ConnectError { attempts: failed, ..error });
+                Err(error) => {
+                    failed.extend(error.attempts);
+                    return Err(all_failed(found, failed));
                 }
             };
-            failed.extend_from_slice(connection.failed_attempts());
+            let before = connection.failed_attempts().to_vec();
             let (endpoint, address) = (connection.endpoint().clone(), connection.address());
             let key = Key::new(found, &endpoint, address);
             let limit = self.connector.limits().tls;
-            match Link::over(connection, self.pool.limits(), limit).await {
+            let linked = Link::over(connection, self.pool.limits(), limit).await;
+            failed.extend(before);
+            match linked {
                 Ok(link) => {
                     if let Some(shared) = link.share() {
                         self.pool.add(&key, shared);
                     }
-                    return Ok((key, link, failed));
+                    return Ok(New { key, link, endpoint });
                 }
                 Err(reason) => failed.push(self.no_http(found, &endpoint, address, reason)),
             }
@@ -186,11 +213,16 @@ impl Inner {
         &self,
         found: &Resolution,
         endpoint: &Endpoint,
-        address: Option<std::net::SocketAddr>,
+        address: Option<SocketAddr>,
         reason: String,
     ) -> ConnectAttempt {
         let attempt = ConnectAttempt::new(endpoint, address, ConnectPhase::Http, reason);
         self.connector.report(found, std::slice::from_ref(&attempt));
         attempt
     }
+}
+
+fn all_failed(found: &Resolution, failed: &mut Vec<ConnectAttempt>) -> ConnectError {
+    let (server_name, attempts) = (found.server_name().clone(), std::mem::take(failed));
+    ConnectError { server_name, attempts }
 }

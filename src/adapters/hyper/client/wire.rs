@@ -160,7 +160,7 @@ pub(super) fn prepared<B: Body>(
     request.extensions_mut().remove::<Protocol>();
     let length = request.body().size_hint().exact();
     let headers = request.headers_mut();
-    for header in OF_THE_CONNECTION {
+    for header in named_by_connection(headers).into_iter().chain(OF_THE_CONNECTION) {
         headers.remove(header);
     }
     if length.is_some() || !has_one_length(headers) {
@@ -169,6 +169,13 @@ pub(super) fn prepared<B: Body>(
     headers.remove(HOST);
     headers.entry(USER_AGENT).or_insert_with(|| user_agent.as_header().clone());
     Ok(request)
+}
+
+/// What `Connection` says belongs to the connection, too (RFC 9110 section 7.6.1).
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(','));
+    names.filter_map(|name| name.trim().parse().ok()).collect()
 }
 
 /// Whether the caller says how long the body is, which it may where the body itself does not know.

@@ -34,6 +34,15 @@ use crate::resolver::feedback::{ContactFailure, ContactFailureKind};
 use crate::resolver::resolution::Resolution;
 
 /// How long each phase of connecting may take.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::ConnectLimits;
+///
+/// let mut limits = ConnectLimits::default();
+/// limits.total = Duration::from_secs(10);
+/// assert_eq!(limits.attempt_delay, Duration::from_millis(250));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -65,7 +74,9 @@ impl Default for ConnectLimits {
 /// Endpoints are tried in the order that SRV asks for, drawn anew for each contact; those that a
 /// [`Resolution`] says had failed come last. The addresses of one are tried side by side, the
 /// families taking turns, a quarter of a second apart (RFC 8305), each until TLS is agreed; the first
-/// that is there is taken and the others are dropped. Where every address of an endpoint refuses, is
+/// that is there is taken and the others are dropped. Unlike there, IPv4 comes first, as it stands in
+/// [`Endpoint::addresses`]: servers of Matrix are more often out of reach over IPv6. A server that
+/// takes more than a quarter of a second to agree on TLS gets a second attempt beside the first. Where every address of an endpoint refuses, is
 /// silent, fails TLS or shows a certificate that is not for the target, the next endpoint's turn has
 /// come. Only addresses of the target are connected to, which its policy has judged; SNI and the
 /// certificate check go by [`DelegationTarget::tls_name`] whatever the endpoint is called. HTTP/2 and
@@ -152,13 +163,25 @@ impl Connector {
         found: &Resolution,
         seed: u64,
     ) -> Result<Connection, ConnectError> {
-        self.connect_in(found.attempts(seed), found, seed).await
+        self.connect_in(found.attempts(seed), found, seed, self.end()).await
     }
 
     /// The same for a target that comes from elsewhere than a resolver.
+    ///
+    /// ```no_run
+    /// # async fn example(connector: matrix_delegation::Connector) -> Result<(), Box<dyn std::error::Error>> {
+    /// use matrix_delegation::{FixedTarget, Now};
+    ///
+    /// let fixed = FixedTarget::new(["192.0.2.7:8448".parse()?])?;
+    /// let target = fixed.target(&"example.org".parse()?, Now::EPOCH)?;
+    /// let connection = connector.connect_to(&target).await?;
+    /// println!("{connection}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn connect_to(&self, target: &DelegationTarget) -> Result<Connection, ConnectError> {
         let seed = self.next_seed();
-        self.connect_in(target.attempts(seed), target, seed).await
+        self.connect_in(target.attempts(seed), target, seed, self.end()).await
     }
 
     pub(super) const fn limits(&self) -> &ConnectLimits {
@@ -170,14 +193,20 @@ impl Connector {
         SplitMix64(self.contacts.fetch_add(1, Ordering::Relaxed)).next()
     }
 
+    /// When all of it has to be over that begins now; `None` lies further ahead than the clock can
+    /// say.
+    pub(super) fn end(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.limits.total)
+    }
+
     /// Connects to one of these endpoints of the target, in this order.
     pub(super) async fn connect_in<'a>(
         &self,
         endpoints: impl Iterator<Item = &'a Endpoint>,
         target: &DelegationTarget,
         seed: u64,
+        end: Option<Instant>,
     ) -> Result<Connection, ConnectError> {
-        let end = Instant::now().checked_add(self.limits.total);
         let mut attempts = Vec::new();
         for endpoint in endpoints {
             let before = attempts.len();
