@@ -90,7 +90,7 @@ impl DnsPart {
     }
 
     /// What DNS said of it last that was no failure, whether it holds or not.
-    #[cfg(feature = "resolver")]
+    #[cfg(any(feature = "resolver", test))]
     pub(crate) fn last_said(&self) -> Option<&DnsAnswer> {
         match &*self.answer {
             DnsAnswer::Failed { .. } => self.last_good.as_ref().map(|good| &*good.records),
@@ -154,7 +154,7 @@ impl DnsPart {
     }
 
     /// After a failure, the records that stand in for it.
-    #[cfg(feature = "resolver")]
+    #[cfg(any(feature = "resolver", test))]
     pub(crate) fn last_good_records(&self) -> Option<&Arc<DnsAnswer>> {
         self.last_good.as_ref().map(|good| &good.records)
     }
@@ -270,6 +270,120 @@ mod tests {
         assert_eq!((good.failures(), good.lifetime().as_secs()), (0, 300));
         let failed = next(DnsAnswer::failed(DnsFailure::Timeout), Some(&good));
         assert_eq!((failed.failures(), failed.lifetime().as_secs()), (1, 30));
+    }
+
+    /// A moment, in seconds.
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_origin(Duration::from_secs(seconds))
+    }
+
+    /// Of one question, each answer of which comes at its time.
+    fn after(answers: &[(u64, DnsAnswer)], lifetimes: &DnsLifetimes) -> DnsPart {
+        let question =
+            DnsQuestion::Addresses { host: "a.example".parse().unwrap(), family: Family::V4 };
+        let mut before: Option<DnsPart> = None;
+        for (seconds, answer) in answers {
+            let now = at(*seconds);
+            before = Some(DnsPart::new(&question, answer.clone(), now, before.as_ref(), lifetimes));
+        }
+        before.unwrap()
+    }
+
+    /// Records may stand in for 1,000 s.
+    fn config() -> Config {
+        let mut config = Config::default();
+        config.dns.stale = Duration::from_secs(1000);
+        config
+    }
+
+    fn failed() -> DnsAnswer {
+        DnsAnswer::failed(DnsFailure::ServFail)
+    }
+
+    #[test]
+    fn records_stand_in_for_failures_until_they_have_been_out_of_date_for_so_long() {
+        let lifetimes = config().dns;
+        // They ran out at 100 + 300.
+        let found_then = |then: u64| after(&[(100, found(300)), (then, failed())], &lifetimes);
+        for (then, stands_in) in [(401, true), (1399, true), (1400, false), (1401, false)] {
+            let part = found_then(then);
+            assert_eq!(part.last_good_records().is_some(), stands_in, "{then}");
+            let said = part.last_said().cloned();
+            assert_eq!(said, stands_in.then(|| found(300)), "{then}");
+        }
+        let part = found_then(401);
+        assert_eq!((part.obtained(), part.until()), (at(401), at(431)));
+        for (now, answer, until, stale, alias) in [
+            (401, found(300), 431, Some(DnsFailure::ServFail), false),
+            (1399, found(300), 431, Some(DnsFailure::ServFail), false),
+            (1400, failed(), 431, None, false),
+            (1401, failed(), 431, None, false),
+        ] {
+            let expected = DnsInUse { answer: &answer, until: at(until), stale, alias };
+            assert_eq!(part.in_use(at(now), lifetimes.stale), expected, "{now}");
+        }
+        // Not beyond the end of the records, if the failure would hold longer.
+        let part = found_then(1390);
+        assert_eq!(part.in_use(at(1390), lifetimes.stale).until, at(1400));
+        // Failures in a row leave the records alone; that there are none does not.
+        let part = after(&[(100, found(300)), (401, failed()), (500, failed())], &lifetimes);
+        assert_eq!(part.last_said(), Some(&found(300)));
+        let none = none(NoRecord::NxDomain, Some(60));
+        let part = after(&[(100, found(300)), (401, none.clone())], &lifetimes);
+        assert_eq!((part.last_good_records(), part.last_said()), (None, Some(&none)));
+        let part = after(&[(100, found(300)), (401, none), (500, failed())], &lifetimes);
+        assert_eq!(part.last_said(), None);
+    }
+
+    #[test]
+    fn an_alias_is_told_of_whatever_stands_in() {
+        let DnsAnswer::Found { records, ttl, .. } = found(300) else { panic!() };
+        let alias = DnsAnswer::Found { records, ttl, alias: true };
+        let lifetimes = config().dns;
+        for (answers, is_alias) in [
+            (vec![(0, alias.clone())], true),
+            (vec![(0, alias), (400, failed())], true),
+            (vec![(0, found(300))], false),
+            (vec![(0, failed())], false),
+        ] {
+            let part = after(&answers, &lifetimes);
+            assert_eq!(part.in_use(at(400), lifetimes.stale).alias, is_alias, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn who_cannot_wait_gets_what_holds_or_what_may_stand_in() {
+        let config = config();
+        let none = none(NoRecord::NoData, Some(60));
+        let found_part = after(&[(0, found(300))], &config.dns);
+        let none_part = after(&[(0, none.clone())], &config.dns);
+        let failed_part = after(&[(0, failed())], &config.dns);
+        let kept_part = after(&[(0, found(300)), (310, failed())], &config.dns);
+        // As it is while it holds.
+        for (part, until) in [(&found_part, 300), (&none_part, 60), (&failed_part, 30)] {
+            let standing_in = part.standing_in(at(until - 1), &config);
+            assert_eq!(standing_in.as_ref(), Some(part));
+        }
+        // Then as after a look-up that was not in time, until it has been out of date for so long.
+        for (part, said, ran_out) in [
+            (&found_part, &found(300), 300),
+            (&none_part, &none, 60),
+            (&kept_part, &found(300), 340),
+        ] {
+            let last = if ran_out == 340 { 1299 } else { ran_out + 999 };
+            for now in [ran_out, last] {
+                let standing_in = part.standing_in(at(now), &config).unwrap();
+                assert_eq!(**standing_in.answer(), DnsAnswer::failed(DnsFailure::Timeout));
+                assert_eq!(standing_in.last_said(), Some(said));
+                assert_eq!((standing_in.obtained(), standing_in.until()), (at(now), at(now + 5)));
+                assert_eq!(standing_in.failures(), part.failures());
+                assert_eq!(standing_in.in_use(at(now), config.dns.stale).answer, said);
+            }
+            for now in [last + 1, last + 2] {
+                assert_eq!(part.standing_in(at(now), &config), None, "{now}");
+            }
+        }
+        assert_eq!(failed_part.standing_in(at(30), &config), None);
     }
 
     #[test]
