@@ -38,10 +38,17 @@ use rustls::ServerConfig;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 /// More of a response's body is not read, in bytes.
 const BODY: usize = 64 * 1024;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Before the next connection is taken where one could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The names of this little world, and where they lead: addresses that nobody has, which are really
 /// ports of 127.0.0.1.
@@ -172,10 +179,20 @@ async fn ask_for(
 
 /// Serves a router over TLS, HTTP/1.1 and HTTP/2.
 async fn serve(listener: TcpListener, tls: TlsAcceptor, router: Router) {
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // It may be that one connection broke off, or that no descriptor is free for now.
+            Err(error) => {
+                eprintln!("no connection taken: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let (tls, service) = (tls.clone(), TowerToHyperService::new(router.clone()));
         tokio::spawn(async move {
-            let Ok(stream) = tls.accept(stream).await else { return };
+            // Whoever says nothing is not waited for.
+            let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await else { return };
             let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
             // Whoever hangs up does so.
             let _ = server.serve_connection(TokioIo::new(stream), service).await;

@@ -226,11 +226,8 @@ impl Program {
             config.time.discovery = timeout;
         }
         let (dns, roots) = (network.dns()?, network.roots()?);
-        let probe = if options.check {
-            Some(CertificateProbe::with_roots(roots.clone())?.with_time(&config.time))
-        } else {
-            None
-        };
+        let probe =
+            if options.check { Some(CertificateProbe::with_roots(roots.clone())?) } else { None };
         let connector = Connector::with_roots(roots.clone())?;
         let fetch = HyperFetch::with_roots(roots)?;
         let runtime = Arc::new(TokioRuntime::current());

@@ -116,7 +116,7 @@ pub use crate::adapters::certificate::{
 #[cfg(all(feature = "certificate", feature = "hyper"))]
 pub use crate::adapters::certificate::{
     address::{AddressCheck, CheckStatus, TlsVersion},
-    probe::CertificateProbe,
+    probe::{CertificateProbe, ProbeLimits},
 };
 #[cfg(feature = "hickory")]
 pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};

@@ -171,6 +171,17 @@ fn the_defaults_of_connecting_are_as_documented() {
     assert!(serde_json::from_value::<ConnectLimits>(json!({"tsl": 1})).is_err());
 }
 
+#[cfg(all(feature = "certificate", feature = "hyper"))]
+#[test]
+fn the_defaults_of_checking_certificates_are_as_documented() {
+    use matrix_delegation::ProbeLimits;
+
+    let seconds = |seconds: u64| json!({"secs": seconds, "nanos": 0});
+    let limits = json!({"connect": seconds(5), "tls": seconds(5), "total": seconds(60)});
+    assert_eq!(serde_json::to_value(ProbeLimits::default()).unwrap(), limits);
+    assert!(serde_json::from_value::<ProbeLimits>(json!({"tsl": 1})).is_err());
+}
+
 #[test]
 fn a_configuration_survives_serde_and_knows_its_fields() {
     for config in [Config::default(), Config::strict(), Config::synapse()] {

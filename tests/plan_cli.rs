@@ -106,6 +106,27 @@ fn configuration_is_for_the_way_that_is_asked_for() {
 }
 
 #[test]
+fn whoever_has_a_web_site_already_is_told_what_to_add_to_it() {
+    for (program, words) in [
+        ("nginx", "# Where there is a server for example.org at port 443 already"),
+        ("caddy", "# Where there is a site example.org at port 443 already"),
+        ("apache", "# Where there is a VirtualHost for example.org at port 443 already"),
+        ("haproxy", "# Where there is a frontend at port 443 already"),
+    ] {
+        let printed = |more: &[&str]| run(&[&ORDINARY[..], &["--proxy", program], more].concat()).1;
+        let text = printed(&[]);
+        assert_eq!(text.matches("already, put ").count(), 1, "{text}");
+        assert!(text.contains(words), "{text}");
+        // Nobody has any of it already.
+        let alone = printed(&["--standalone", "/tmp/alone"]);
+        assert!(!alone.contains("already, put "), "{alone}");
+        assert_eq!(alone.contains("Where Debian has its modules"), program == "apache", "{alone}");
+        let other = printed(&["--certificate", "example.org", "--way", "srv"]);
+        assert!(!other.contains("already, put "), "{other}");
+    }
+}
+
+#[test]
 fn bad_usage_says_what_is_wrong() {
     for (bad, evidence) in [
         (&["example.org;", "--listening", "m.example.org:443"][..], "letters, digits"),

@@ -9,7 +9,6 @@ use super::listening::Listening;
 use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
 use crate::core::host::Host;
 use crate::core::server_name::ServerName;
-use crate::core::step::Step;
 
 /// Every way to be found, weighed. It displays as advice for people.
 ///
@@ -38,6 +37,7 @@ pub enum Delegation {
 ///
 /// It displays as advice for people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct ReverseProxy {
     /// Where it takes connections: the host.
     pub host: Host,
@@ -69,7 +69,10 @@ impl Plan {
     }
 
     /// Every way, those that work first, in the order of recommendation: [`WayKind::reason`] says
-    /// why.
+    /// why. One for which a name must have no other use ([`Proviso::NoOtherUse`]) is the last of
+    /// those that work.
+    ///
+    /// [`Proviso::NoOtherUse`]: super::Proviso::NoOtherUse
     pub fn proposals(&self) -> &[Proposal] {
         &self.proposals
     }
@@ -184,24 +187,10 @@ impl fmt::Display for Way {
         }
         writeln!(f, "    others then   {}", self.contact())?;
         writeln!(f, "    reverse proxy {}", self.reverse_proxy())?;
-        // What the plan cannot see.
-        match self {
-            Self::WellKnown { .. } => Ok(()),
-            // Steps 1 and 2 ask for nothing.
-            Self::NothingNeeded { contact, .. } if contact.step != Step::DefaultPort => Ok(()),
-            Self::NothingNeeded { contact, .. } => writeln!(
-                f,
-                "    provided that https://{host}/.well-known/matrix/server has no document, and \
-                 {host} no SRV records of Matrix",
-                host = contact.certificate_name
-            ),
-            Self::Srv { contact, .. } => writeln!(
-                f,
-                "    provided that https://{}/.well-known/matrix/server has no document, which \
-                 would come first",
-                contact.certificate_name
-            ),
+        for proviso in self.provisos() {
+            writeln!(f, "    provided that {proviso}")?;
         }
+        Ok(())
     }
 }
 

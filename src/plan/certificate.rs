@@ -10,7 +10,11 @@ use thiserror::Error;
 use crate::core::dns_name::{DnsName, NotAHostName};
 use crate::core::host::Host;
 
-/// A name that a certificate carries: a `dNSName` or an `iPAddress` (RFC 9525 section 2).
+/// A name that a certificate carries or is to carry, to plan with: a `dNSName` or an `iPAddress` (RFC
+/// 9525 section 2), which some host can have.
+///
+/// What a check found in a server's certificate, whatever that is, is a `CertificateName` at the
+/// crate's root (feature `certificate`); one of these can be made of it by `TryFrom`.
 ///
 /// A wildcard stands for one whole label, the leftmost one (RFC 9525 section 6.3): `*.example.org`
 /// is good for `matrix.example.org`, neither for `example.org` nor for `a.b.example.org`.
@@ -96,6 +100,14 @@ impl FromStr for CertificateName {
         if let Ok(address) = text.parse() {
             return Ok(Self::Ip(address));
         }
+        Self::of_dns_name(text)
+    }
+}
+
+impl CertificateName {
+    /// Reads a `dNSName`. One that reads like an address is none, and no host's name either (RFC 9525
+    /// section 6.4).
+    pub(crate) fn of_dns_name(text: &str) -> Result<Self, CertificateNameError> {
         let (wildcard, name) = match text.strip_prefix("*.") {
             Some(parent) => (true, parent),
             None => (false, text),

@@ -13,7 +13,12 @@
 //! - **May I use a reverse proxy?** [`Way::reverse_proxy`].
 //!
 //! It is pure: nothing is looked up, and nothing is tried. What a plan promises of a way,
-//! [`Way::contact`], is what resolving the server name comes to once all is published.
+//! [`Way::contact`], is what resolving the server name comes to once all is published, and what it
+//! cannot see holds: [`Way::provisos`].
+//!
+//! A document delegates to a name that a certificate is good for, and rather to one that has no other
+//! use: to the host where the server listens, to `matrix.example.org`, or to another name below the
+//! server name that begins with `matrix.`. Where only other names are left, SRV comes first.
 //!
 //! ```
 //! use matrix_delegation::plan::{Delegation, Setup};
@@ -35,6 +40,7 @@ mod advice;
 mod certificate;
 mod listening;
 mod obstacle;
+mod proviso;
 mod way;
 mod weigh;
 mod zone;
@@ -43,6 +49,7 @@ pub use self::advice::{Delegation, Plan, ReverseProxy};
 pub use self::certificate::{CertificateName, CertificateNameError};
 pub use self::listening::{HostRecords, Listening, ListeningError};
 pub use self::obstacle::Obstacle;
+pub use self::proviso::Proviso;
 pub use self::way::{
     CertificatePlace, Contact, Document, Proposal, Purpose, Verdict, Way, WayKind,
 };

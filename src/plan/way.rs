@@ -7,6 +7,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::obstacle::Obstacle;
+use super::proviso::Proviso;
 use super::zone::ZoneRecord;
 use crate::core::host::Host;
 use crate::core::server_name::ServerName;
@@ -26,7 +27,8 @@ pub enum WayKind {
 }
 
 impl WayKind {
-    /// Every way, in the order of recommendation.
+    /// Every way, in the order of recommendation. A plan alone knows where a document delegates to:
+    /// see [`Proviso::NoOtherUse`].
     pub const ALL: [Self; 3] = [Self::NothingNeeded, Self::WellKnown, Self::Srv];
 
     /// Why it has its place in the order of recommendation.
@@ -59,6 +61,7 @@ impl fmt::Display for WayKind {
 
 /// A way, and whether it works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Proposal {
     /// Which way.
     pub kind: WayKind,
@@ -89,13 +92,17 @@ pub enum Verdict {
 #[non_exhaustive]
 pub enum Way {
     /// No delegation is needed.
+    #[non_exhaustive]
     NothingNeeded {
         /// How others come.
         contact: Contact,
         /// Address records that must be there.
         records: Vec<ZoneRecord>,
+        /// What must hold besides.
+        provisos: Vec<Proviso>,
     },
     /// A document delegates.
+    #[non_exhaustive]
     WellKnown {
         /// How others come.
         contact: Contact,
@@ -103,18 +110,24 @@ pub enum Way {
         document: Document,
         /// Records of the delegated name that must be there.
         records: Vec<ZoneRecord>,
+        /// What must hold besides.
+        provisos: Vec<Proviso>,
     },
     /// SRV records say where.
+    #[non_exhaustive]
     Srv {
         /// How others come. Those who read the deprecated record alone decide by step 5.
         contact: Contact,
         /// The SRV records, that of `_matrix-fed._tcp` first.
         records: Vec<ZoneRecord>,
+        /// What must hold besides.
+        provisos: Vec<Proviso>,
     },
 }
 
 /// How other servers come once all is in place: what they resolve the server name to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct Contact {
     /// The step of the specification that decides.
     pub step: Step,
@@ -130,6 +143,7 @@ pub struct Contact {
 
 /// A certificate that others verify, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct CertificatePlace {
     /// The host that is connected to.
     pub host: Host,
@@ -273,6 +287,15 @@ impl Way {
             Self::NothingNeeded { records, .. }
             | Self::WellKnown { records, .. }
             | Self::Srv { records, .. } => records,
+        }
+    }
+
+    /// What must hold besides, and the plan cannot see.
+    pub fn provisos(&self) -> &[Proviso] {
+        match self {
+            Self::NothingNeeded { provisos, .. }
+            | Self::WellKnown { provisos, .. }
+            | Self::Srv { provisos, .. } => provisos,
         }
     }
 

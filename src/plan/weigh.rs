@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::certificate::CertificateName;
 use super::listening::HostRecords;
 use super::obstacle::Obstacle;
+use super::proviso::Proviso;
 use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
 use super::zone::{Owner, ZoneData, ZoneRecord, fits};
 use super::{Setup, SrvServices};
@@ -37,9 +38,18 @@ pub(super) fn weigh(setup: &Setup) -> [Proposal; 3] {
         };
         Proposal { kind, verdict }
     });
-    // What works comes first; the order is otherwise kept.
-    proposals.sort_by_key(|proposal| !proposal.works());
+    // The order is otherwise kept.
+    proposals.sort_by_key(rank);
     proposals
+}
+
+/// What works comes first, and of that, what takes no name from another use.
+fn rank(proposal: &Proposal) -> u8 {
+    match proposal.way() {
+        Some(way) if way.provisos().iter().any(Proviso::is_of_another_name) => 1,
+        Some(_) => 0,
+        None => 2,
+    }
 }
 
 type Weighed = Result<Way, Vec<Obstacle>>;
@@ -52,11 +62,14 @@ fn nothing_needed(setup: &Setup) -> Weighed {
     if listening.port() != expected && listening.port() != 0 {
         obstacles.push(Obstacle::WrongPort { expected, listening: listening.port() });
     }
-    let mut records = Vec::new();
+    let (mut records, mut provisos) = (Vec::new(), Vec::new());
     match (&host, listening.host()) {
         (host, there) if host == there => {}
         // The name may well point to that address: then the record is there already.
-        (Host::Dns(host), Host::Ip(address)) => records.push(address_of(setup, host, *address)),
+        (Host::Dns(host), Host::Ip(address)) => {
+            records.push(address_of(setup, host, *address));
+            provisos.push(Proviso::LeadsThere { name: host.clone(), address: *address });
+        }
         (host, there) => obstacles
             .push(Obstacle::ListensElsewhere { expected: host.clone(), listening: there.clone() }),
     }
@@ -64,7 +77,11 @@ fn nothing_needed(setup: &Setup) -> Weighed {
     let step = match (&host, name.port()) {
         (Host::Ip(_), _) => Step::IpLiteral,
         (Host::Dns(_), Some(_)) => Step::ExplicitPort,
-        (Host::Dns(_), None) => Step::DefaultPort,
+        (Host::Dns(name), None) => {
+            provisos.push(Proviso::NoDocument { host: name.clone() });
+            provisos.push(Proviso::NoSrvRecords { host: name.clone() });
+            Step::DefaultPort
+        }
     };
     let contact = Contact {
         step,
@@ -73,19 +90,20 @@ fn nothing_needed(setup: &Setup) -> Weighed {
         host_header: name.as_str().to_owned(),
         certificate_name: host,
     };
-    none(obstacles).map(|()| Way::NothingNeeded { contact, records })
+    none(obstacles).map(|()| Way::NothingNeeded { contact, records, provisos })
 }
 
 fn well_known(setup: &Setup) -> Weighed {
     let mut obstacles = places(setup);
     let host = server_host(setup, &mut obstacles)?;
     let Some(host) = is_asked(setup, &host, &mut obstacles) else { return Err(obstacles) };
-    let Some((delegated, records)) = delegate(setup, host) else {
+    let Some(delegated) = delegate(setup, host) else {
         let wanted = setup.listening.host().clone();
         obstacles.push(lacks(setup, wanted));
         return Err(obstacles);
     };
     none(obstacles)?;
+    let Delegated { host: delegated, records, provisos } = delegated;
     let port = setup.listening.port();
     // A host and a port above 0 always make a server name of which a host can be made.
     let written = ServerName::parse(format!("{delegated}:{port}"));
@@ -108,7 +126,7 @@ fn well_known(setup: &Setup) -> Weighed {
         well_known,
         max_age: setup.max_age,
     };
-    Ok(Way::WellKnown { contact, document, records })
+    Ok(Way::WellKnown { contact, document, records, provisos })
 }
 
 fn srv(setup: &Setup) -> Weighed {
@@ -155,7 +173,8 @@ fn srv(setup: &Setup) -> Weighed {
         host_header: name.as_str().to_owned(),
         certificate_name: host.clone(),
     };
-    Ok(Way::Srv { contact, records: records.collect() })
+    let provisos = vec![Proviso::NoDocument { host: owner.clone() }];
+    Ok(Way::Srv { contact, records: records.collect(), provisos })
 }
 
 fn none(obstacles: Vec<Obstacle>) -> Result<(), Vec<Obstacle>> {
@@ -241,9 +260,13 @@ fn is_asked<'a>(
 }
 
 fn needs_certificate(setup: &Setup, wanted: &Host, obstacles: &mut Vec<Obstacle>) {
-    if !setup.certificate_names.iter().any(|name| name.covers(wanted)) {
+    if !is_covered(setup, wanted) {
         obstacles.push(lacks(setup, wanted.clone()));
     }
+}
+
+fn is_covered(setup: &Setup, host: &Host) -> bool {
+    setup.certificate_names.iter().any(|name| name.covers(host))
 }
 
 fn lacks(setup: &Setup, wanted: Host) -> Obstacle {
@@ -254,50 +277,95 @@ fn address_of(setup: &Setup, host: &DnsName, address: IpAddr) -> ZoneRecord {
     ZoneRecord::new(Owner::Host(host.clone()), setup.ttl, ZoneData::Address(address))
 }
 
-/// The host to delegate to, and the records that it needs: one that a certificate is good for, and
-/// that leads to the server. The server name's own host is the last choice, and none where that
-/// would take its web server away.
-fn delegate(setup: &Setup, server: &DnsName) -> Option<(Host, Vec<ZoneRecord>)> {
+/// A host to delegate to, and what that asks for.
+struct Delegated {
+    host: Host,
+    records: Vec<ZoneRecord>,
+    provisos: Vec<Proviso>,
+}
+
+/// The host to delegate to: one that a certificate is good for, and that leads to the server, or may
+/// be led there with the least harm to what else there is.
+///
+/// First the host where the server listens, which needs no record; then `matrix.` before the server
+/// name, and the certificates' other names below the server name that begin so: whoever has the
+/// server name has these, and has them for Matrix. Then the server name's own host, unless that
+/// would take its web server away; last any other name, which may well be a web site.
+fn delegate(setup: &Setup, server: &DnsName) -> Option<Delegated> {
     let there = setup.listening.host();
-    let covered = |host: &Host| setup.certificate_names.iter().any(|name| name.covers(host));
-    if there.as_dns().is_some() && covered(there) {
-        return Some((there.clone(), Vec::new()));
+    let is_usable = |name: &DnsName| {
+        let host = Host::Dns(name.clone());
+        is_covered(setup, &host) && unreachable(setup, &host).is_none()
+    };
+    if is_covered(setup, there) {
+        return Some(Delegated { host: there.clone(), records: vec![], provisos: vec![] });
     }
-    let mut names: Vec<DnsName> = Vec::new();
     let exact = setup.certificate_names.iter().filter_map(|name| match name {
         CertificateName::Dns(name) => Some(name.clone()),
         CertificateName::Wildcard(_) | CertificateName::Ip(_) => None,
     });
-    names.extend(exact);
-    let below = setup.certificate_names.iter().filter_map(|name| match name {
+    let of_wildcards = setup.certificate_names.iter().filter_map(|name| match name {
         // Any label would do; this is the customary one.
-        CertificateName::Wildcard(parent) => format!("matrix.{parent}").parse().ok(),
+        CertificateName::Wildcard(parent) => for_matrix(parent),
         CertificateName::Dns(_) | CertificateName::Ip(_) => None,
     });
-    names.extend(below);
-    names.retain(|name| {
-        let host = Host::Dns(name.clone());
-        covered(&host) && unreachable(setup, &host).is_none()
+    let names: Vec<DnsName> =
+        exact.chain(of_wildcards).filter(|name| is_usable(name) && name != server).collect();
+    let is_for_matrix = |name: &&DnsName| name.as_str().starts_with("matrix.");
+    let its_own = for_matrix(server).filter(|name| is_usable(name)).or_else(|| {
+        names.iter().filter(is_for_matrix).find(|name| is_below(name, server)).cloned()
     });
-    let own = names.contains(server);
-    names.retain(|name| name != server);
-    let record = |name: DnsName| {
-        let record = match there {
-            Host::Ip(address) => address_of(setup, &name, *address),
-            Host::Dns(target) => {
-                let data = ZoneData::Alias(target.clone());
-                ZoneRecord::new(Owner::Host(name.clone()), setup.ttl, data)
-            }
-        };
-        (Host::Dns(name), vec![record])
+    if let Some(name) = its_own {
+        return Some(led_there(setup, name, Vec::new()));
+    }
+    if let Some(address) = there.as_ip().filter(|_| is_usable(server)) {
+        let provisos = vec![Proviso::LeadsThere { name: server.clone(), address }];
+        return Some(led_there(setup, server.clone(), provisos));
+    }
+    let name = names.iter().find(is_for_matrix).or_else(|| names.first())?.clone();
+    let mut provisos = vec![Proviso::NoOtherUse { name: name.clone() }];
+    if let Host::Dns(target) = there
+        && may_be_apex(setup, server, &name)
+    {
+        provisos.push(Proviso::NotAnApex { name: name.clone(), target: target.clone() });
+    }
+    Some(led_there(setup, name, provisos))
+}
+
+/// The name with a record that leads it to the server.
+fn led_there(setup: &Setup, name: DnsName, provisos: Vec<Proviso>) -> Delegated {
+    let record = match setup.listening.host() {
+        Host::Ip(address) => address_of(setup, &name, *address),
+        Host::Dns(target) => {
+            let data = ZoneData::Alias(target.clone());
+            ZoneRecord::new(Owner::Host(name.clone()), setup.ttl, data)
+        }
     };
-    if let Some(name) = names.into_iter().next() {
-        return Some(record(name));
-    }
-    there.as_ip()?;
-    if own {
-        Some(record(server.clone()))
-    } else {
-        covered(there).then(|| (there.clone(), Vec::new()))
-    }
+    Delegated { host: Host::Dns(name), records: vec![record], provisos }
+}
+
+/// The customary name for a homeserver in a domain.
+fn for_matrix(domain: &DnsName) -> Option<DnsName> {
+    format!("matrix.{domain}").parse().ok()
+}
+
+fn is_below(name: &DnsName, domain: &DnsName) -> bool {
+    let above = name.as_str().strip_suffix(domain.as_str());
+    above.is_some_and(|above| above.len() > 1 && above.ends_with('.'))
+}
+
+/// Whether a zone may begin at the name, so that it has SOA and NS records, beside which there can be
+/// no CNAME (RFC 1034 section 3.6.2).
+///
+/// Where zones begin cannot be seen from names. It is assumed that none begins below the server name;
+/// nor at a name that a wildcard is good for, as there is none for all of a registry's domain
+/// (CA/Browser Forum, Baseline Requirements, section 3.2.2.6), so that it is not a registered one.
+/// Any other name may be one that was registered.
+fn may_be_apex(setup: &Setup, server: &DnsName, name: &DnsName) -> bool {
+    let host = Host::Dns(name.clone());
+    let of_wildcard = setup
+        .certificate_names
+        .iter()
+        .any(|it| matches!(it, CertificateName::Wildcard(_)) && it.covers(&host));
+    !is_below(name, server) && !of_wildcard
 }

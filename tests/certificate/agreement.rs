@@ -101,6 +101,8 @@ struct Pool {
     above: Vec<CertificateDer<'static>>,
     /// With what leads from each to a root.
     leaves: Vec<(CertificateDer<'static>, Vec<CertificateDer<'static>>)>,
+    /// Those of a kind that would hardly ever come up among all the others.
+    rare: Vec<(CertificateDer<'static>, Vec<CertificateDer<'static>>)>,
     stranger: CertificateDer<'static>,
 }
 
@@ -159,20 +161,24 @@ static POOL: LazyLock<Pool> = LazyLock::new(|| {
     }
     let own = params(&["m.example"]).self_signed(&KeyPair::generate().unwrap()).unwrap();
     leaves.push((own.der().clone(), Vec::new()));
+    let mut rare = vec![(own.der().clone(), Vec::new())];
+    // The last of them keeps to its names, and here is another.
+    let beyond = middles.last().map(|it| (it.issue(&params(&["x.example"])), vec![it.root()]));
+    rare.extend(beyond);
     let mut above: Vec<_> =
         roots.iter().chain(&middles).chain(&lower).map(Authority::root).collect();
     above.push(CertificateDer::from(&b"junk"[..]));
     let mut roots: Vec<_> = roots.iter().map(Authority::root).collect();
     roots.push(own.der().clone());
     let stranger = Authority::new("stranger").root();
-    Pool { roots, above, leaves, stranger }
+    Pool { roots, above, leaves, rare, stranger }
 });
 
 #[test]
 fn a_verdict_is_what_rustls_says() {
     let pool = &*POOL;
     let chains = (
-        select(pool.leaves.clone()),
+        prop_oneof![9 => select(pool.leaves.clone()), 1 => select(pool.rare.clone())],
         any::<bool>(),
         subsequence(pool.above.clone(), 0..=2).prop_shuffle(),
         // rustls has no verifier without roots.

@@ -150,3 +150,35 @@ fn the_name_of_an_srv_target_is_refused() {
         }
     }
 }
+
+#[cfg(feature = "plan")]
+#[test]
+fn the_names_that_a_host_can_have_are_of_use_to_a_plan() {
+    use matrix_delegation::plan::CertificateName as Planned;
+
+    let long = format!("{}.example", "a.".repeat(300));
+    for (found, planned) in [
+        ("M.Example", Some("m.example")),
+        ("*.m.example", Some("*.m.example")),
+        // No `iPAddress`, and so not good for the address.
+        ("192.0.2.1", None),
+        ("2001:db8::1", None),
+        ("[2001:db8::1]", None),
+        ("*.example", None),
+        ("a*.m.example", None),
+        ("m.example.", None),
+        ("a b.example", None),
+        ("a.example\0.b.example", None),
+        (&long, None),
+    ] {
+        let authority = Authority::new("root");
+        let mut params = params(&[]);
+        params.subject_alt_names.push(rcgen::SanType::DnsName(found.try_into().unwrap()));
+        let report = judge(&authority, &[authority.issue(&params)], "m.example");
+        let [name] = &report.certificate.unwrap().names[..] else { panic!("{found}") };
+        let made = Planned::try_from(name).ok();
+        assert_eq!(made, planned.map(|it| it.parse().unwrap()), "{found}");
+    }
+    let address = CertificateName::Ip([192, 0, 2, 1].into());
+    assert_eq!(Planned::try_from(&address), Ok(Planned::Ip([192, 0, 2, 1].into())));
+}

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use matrix_delegation::testing::{Internet, documentation_allowed};
 use matrix_delegation::{
     AddressCheck, AddressFamilies, BoxFuture, CertificateProbe, CheckStatus, Config, Dial,
-    DialStream, TcpDial, TimeLimits, TlsVersion,
+    DialStream, ProbeLimits, TcpDial, TlsVersion,
 };
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -39,9 +40,9 @@ impl TimeProvider for Clock {
     }
 }
 
-fn limits() -> TimeLimits {
-    let mut limits = TimeLimits::default();
-    (limits.connect, limits.tls) = (WATCHDOG, WATCHDOG);
+fn limits() -> ProbeLimits {
+    let mut limits = ProbeLimits::default();
+    (limits.connect, limits.tls, limits.total) = (WATCHDOG, WATCHDOG, WATCHDOG);
     limits
 }
 
@@ -50,7 +51,7 @@ fn probe(authority: &Authority) -> CertificateProbe {
     roots.add(authority.root()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let probe = CertificateProbe::new(roots, provider).unwrap();
-    probe.with_time(&limits()).with_clock(Arc::new(Clock))
+    probe.with_limits(limits()).with_clock(Arc::new(Clock))
 }
 
 async fn check(
@@ -393,7 +394,7 @@ async fn what_cannot_be_connected_to_is_unreachable() {
 
     let mut limits = limits();
     limits.connect = SHORT;
-    let probe = probe(&authority).with_dial(Arc::new(Never)).with_time(&limits);
+    let probe = probe(&authority).with_dial(Arc::new(Never)).with_limits(limits);
     let check = check_one(&probe, "192.0.2.1:1".parse().unwrap()).await;
     assert_eq!(check.status, CheckStatus::Unreachable);
     assert_eq!(check.detail.as_deref(), Some("no connection within 300ms"));
@@ -550,7 +551,7 @@ async fn silence_has_its_limit() {
     .await;
     let mut limits = limits();
     limits.tls = SHORT;
-    let check = check_one(&probe(&authority).with_time(&limits), silent).await;
+    let check = check_one(&probe(&authority).with_limits(limits), silent).await;
     assert_eq!(check.status, CheckStatus::HandshakeFailed);
     assert_eq!(check.detail.as_deref(), Some("no handshake within 300ms"));
 }
@@ -611,6 +612,85 @@ async fn every_address_is_tried_once_a_few_at_a_time_in_order() {
     dialled.sort_unstable();
     assert_eq!((dialled, under_way), (each, 0));
     assert!(most <= 8, "{most} at a time");
+}
+
+/// Nobody is there, or somebody who says nothing; it counts who asked.
+#[derive(Debug, Default)]
+struct Silent {
+    connects: bool,
+    dialled: AtomicUsize,
+}
+
+impl Dial for Silent {
+    fn dial(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        self.dialled.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async {
+            if !self.connects {
+                std::future::pending::<()>().await;
+            }
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            tokio::spawn(async move {
+                let _held = far;
+                std::future::pending::<()>().await;
+            });
+            Ok(Box::new(near) as Box<dyn DialStream>)
+        })
+    }
+}
+
+/// A target of 20 hosts with 16 addresses each, the most that there are by default.
+fn largest() -> Arc<DelegationTarget> {
+    let (mut internet, mut records) = (Internet::new(), Vec::new());
+    let names: Vec<String> = (0..20).map(|host| format!("f{host}.example")).collect();
+    for (host, name) in names.iter().enumerate() {
+        let addresses: Vec<String> = (1..=8)
+            .flat_map(|at| [format!("192.0.2.{}", host * 8 + at), format!("2001:db8::{host}:{at}")])
+            .collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        internet = internet.host(name, &addresses);
+        records.push((10, 0, 8448, name.as_str()));
+    }
+    let internet = internet.srv("_matrix-fed._tcp.m.example", &records);
+    let config = documentation_allowed(Config::default());
+    internet.resolve("m.example".parse().unwrap(), &config).outcome.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_addresses_together_have_their_limit() {
+    let dial = Arc::new(Silent::default());
+    let mut limits = ProbeLimits::default();
+    // Rounds of 8 at 0 s, 7 s, ..., 56 s; the last is cut short.
+    limits.connect = Duration::from_secs(7);
+    let probe = probe(&Authority::new("root")).with_limits(limits).with_dial(dial.clone());
+    let target = largest();
+    let began = tokio::time::Instant::now();
+    let checks = probe.check_certificates(&target).await;
+    assert_eq!(began.elapsed(), ProbeLimits::default().total);
+    assert_eq!(checks.len(), 20 * 16);
+    assert!(checks.iter().all(|it| it.status == CheckStatus::Unreachable));
+    let said =
+        |detail: &str| checks.iter().filter(|it| it.detail.as_deref() == Some(detail)).count();
+    assert_eq!(said("no connection within 7s"), 8 * 8);
+    assert_eq!(said("no connection before the 60s for all addresses were over"), 8);
+    assert_eq!(said("not tried: the 60s for all addresses were over"), 20 * 16 - 9 * 8);
+    assert_eq!(dial.dialled.load(Ordering::Relaxed), 9 * 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handshakes_end_with_the_limit_for_all() {
+    let dial = Arc::new(Silent { connects: true, ..Silent::default() });
+    let mut limits = ProbeLimits::default();
+    limits.total = Duration::from_secs(3);
+    let probe = probe(&Authority::new("root")).with_limits(limits).with_dial(dial);
+    let nine: Vec<SocketAddr> = (1..=9).map(|port| ([192, 0, 2, 1], port).into()).collect();
+    let checks = check(&probe, "m.example", &nine).await;
+    let (status, detail) = (checks[0].status, checks[0].detail.as_deref());
+    assert_eq!(status, CheckStatus::HandshakeFailed);
+    assert_eq!(detail, Some("no handshake before the 3s for all addresses were over"));
+    assert_eq!(
+        checks[8].to_string(),
+        "192.0.2.1:9: unreachable: not tried: the 3s for all addresses were over"
+    );
 }
 
 /// A proxy that knows where a name is.

@@ -64,27 +64,154 @@ fn each_reason_stands_where_it_belongs() {
     assert_eq!(zero.plan().delegation(), Delegation::Impossible);
 }
 
+/// The document's delegated name, its records, and the kinds of its provisos.
+fn delegation(plan: &Plan) -> (String, Vec<String>, Vec<String>) {
+    let way = plan.proposal(WayKind::WellKnown).way().unwrap();
+    let records = way.records().iter().map(ToString::to_string).collect();
+    let json = serde_json::to_value(way).unwrap();
+    let provisos = json["provisos"].as_array().unwrap().iter();
+    let provisos = provisos.map(|it| it["kind"].as_str().unwrap().to_owned()).collect();
+    (way.document().unwrap().delegated_name().to_string(), records, provisos)
+}
+
 #[test]
-fn the_delegated_name_is_one_that_the_certificate_is_good_for() {
-    for (listening, certificates, delegated, record) in [
-        ("m.org:443", &["m.org", "x.org"][..], "m.org:443", None),
-        ("m.org:443", &["x.org", "a.org"], "x.org:443", Some("x.org. 3600 IN CNAME m.org.")),
+fn the_delegated_name_is_one_that_the_certificate_is_good_for_and_that_does_least_harm() {
+    let (own, other, apex) = (&["leads_there"][..], &["no_other_use"][..], "not_an_apex");
+    let other_apex = &[other[0], apex][..];
+    for (listening, certificates, delegated, record, provisos) in [
+        // Where it listens, which needs no record.
+        ("m.org:443", &["x.org", "matrix.a.org", "m.org"][..], "m.org:443", None, &[][..]),
+        ("1.1.1.1:443", &["1.1.1.1"], "1.1.1.1:443", None, &[]),
+        ("1.1.1.1:443", &["matrix.a.org", "a.org", "1.1.1.1"], "1.1.1.1:443", None, &[]),
+        ("[2606:4700::1]:443", &["2606:4700::1"], "[2606:4700::1]:443", None, &[]),
+        // The customary name of the server's own, by its entry or by a wildcard.
+        (
+            "1.1.1.1:443",
+            &["www.a.org", "matrix.x.a.org", "matrix.a.org"],
+            "matrix.a.org:443",
+            Some("matrix.a.org. 3600 IN A 1.1.1.1"),
+            &[],
+        ),
         (
             "m.org:8448",
-            &["*.x.org"],
+            &["www.a.org", "a.org", "*.a.org"],
+            "matrix.a.org:8448",
+            Some("matrix.a.org. 3600 IN CNAME m.org."),
+            &[],
+        ),
+        // Others below the server name that begin so.
+        (
+            "m.org:443",
+            &["www.a.org", "matrix.x.org", "matrix.x.a.org"],
+            "matrix.x.a.org:443",
+            Some("matrix.x.a.org. 3600 IN CNAME m.org."),
+            &[],
+        ),
+        (
+            "1.1.1.1:443",
+            &["www.a.org", "*.x.a.org"],
+            "matrix.x.a.org:443",
+            Some("matrix.x.a.org. 3600 IN A 1.1.1.1"),
+            &[],
+        ),
+        // The server name's own, if it may be there already.
+        (
+            "1.1.1.1:443",
+            &["www.a.org", "a.org"],
+            "a.org:443",
+            Some("a.org. 3600 IN A 1.1.1.1"),
+            own,
+        ),
+        // What may be a web site, or another's homeserver.
+        (
+            "1.1.1.1:443",
+            &["www.a.org"],
+            "www.a.org:443",
+            Some("www.a.org. 3600 IN A 1.1.1.1"),
+            other,
+        ),
+        (
+            "m.org:443",
+            &["www.a.org", "a.org"],
+            "www.a.org:443",
+            Some("www.a.org. 3600 IN CNAME m.org."),
+            other,
+        ),
+        (
+            "m.org:8448",
+            &["www.x.org", "*.x.org"],
             "matrix.x.org:8448",
             Some("matrix.x.org. 3600 IN CNAME m.org."),
+            other,
         ),
-        ("1.1.1.1:443", &["1.1.1.1", "x.org"], "x.org:443", Some("x.org. 3600 IN A 1.1.1.1")),
-        ("1.1.1.1:443", &["1.1.1.1"], "1.1.1.1:443", None),
-        ("1.1.1.1:443", &["1.1.1.1", "a.org"], "a.org:443", Some("a.org. 3600 IN A 1.1.1.1")),
-        ("[2606:4700::1]:443", &["2606:4700::1"], "[2606:4700::1]:443", None),
+        ("1.1.1.1:443", &["x.org"], "x.org:443", Some("x.org. 3600 IN A 1.1.1.1"), other),
+        // What may have been registered, where no CNAME can stand; not below the server name, for
+        // all that it ends in it.
+        ("m.org:443", &["x.org"], "x.org:443", Some("x.org. 3600 IN CNAME m.org."), other_apex),
+        (
+            "m.org:443",
+            &["x.org", "matrix.org"],
+            "matrix.org:443",
+            Some("matrix.org. 3600 IN CNAME m.org."),
+            other_apex,
+        ),
+        (
+            "m.org:443",
+            &["matrix-a.org"],
+            "matrix-a.org:443",
+            Some("matrix-a.org. 3600 IN CNAME m.org."),
+            other_apex,
+        ),
+    ] {
+        let found = delegation(&setup("a.org", listening, certificates).plan());
+        let strings = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let expected = (delegated.to_owned(), strings(record.as_slice()), strings(provisos));
+        assert_eq!(found, expected, "{listening} {certificates:?}");
+    }
+}
+
+#[test]
+fn a_name_that_may_have_another_use_comes_after_srv() {
+    use WayKind::{NothingNeeded, Srv, WellKnown};
+    for (listening, certificates, order) in [
+        // Nothing of the sort.
+        ("m.org:443", &["a.org", "*.a.org"][..], [WellKnown, Srv, NothingNeeded]),
+        ("m.org:443", &["a.org", "m.org"], [WellKnown, Srv, NothingNeeded]),
+        ("m.org:443", &["a.org", "www.a.org"], [Srv, WellKnown, NothingNeeded]),
+        ("m.org:443", &["a.org", "x.org"], [Srv, WellKnown, NothingNeeded]),
+        // Still before what does not work.
+        ("m.org:443", &["www.a.org"], [WellKnown, NothingNeeded, Srv]),
+        ("1.1.1.1:8448", &["a.org", "www.a.org"], [NothingNeeded, WellKnown, Srv]),
     ] {
         let plan = setup("a.org", listening, certificates).plan();
-        let way = plan.proposal(WayKind::WellKnown).way().unwrap();
-        assert_eq!(way.document().unwrap().delegated_name().as_str(), delegated);
-        let records: Vec<_> = way.records().iter().map(ToString::to_string).collect();
-        assert_eq!(records, record.into_iter().collect::<Vec<_>>(), "{listening}");
+        let kinds: Vec<WayKind> = plan.proposals().iter().map(|it| it.kind).collect();
+        assert_eq!(kinds, order, "{listening} {certificates:?}");
+    }
+    let text = setup("a.org", "1.1.1.1:443", &["www.a.org"]).plan().to_string();
+    assert!(text.contains("\n    provided that www.a.org has no other use"), "{text}");
+    let text = setup("a.org", "m.org:443", &["x.org"]).plan().to_string();
+    let words = "provided that x.org is not the apex of a zone, where a CNAME is not allowed; \
+                 there, give it the addresses of m.org";
+    assert!(text.contains(words), "{text}");
+}
+
+#[test]
+fn what_a_plan_cannot_see_is_said() {
+    for (listening, certificates, expected) in [
+        ("a.org:8448", &["a.org"][..], &["no_document", "no_srv_records"][..]),
+        ("1.1.1.1:8448", &["a.org"], &["leads_there", "no_document", "no_srv_records"]),
+        ("m.org:443", &["a.org"], &["no_document"]),
+        ("matrix.a.org:443", &["matrix.a.org"], &[]),
+    ] {
+        let plan = setup("a.org", listening, certificates).plan();
+        let way = plan.recommended().unwrap();
+        let json = serde_json::to_value(way.provisos()).unwrap();
+        let kinds: Vec<&str> =
+            json.as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, expected, "{listening}");
+        for proviso in way.provisos() {
+            assert!(plan.to_string().contains(&format!("provided that {proviso}\n")), "{plan}");
+        }
     }
 }
 

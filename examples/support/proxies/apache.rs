@@ -15,6 +15,10 @@ const STANDALONE: [&str; 4] = ["mpm_event", "authz_core", "mime", "socache_shmcb
 
 pub(super) fn write(text: &mut String, sites: &[Site<'_>], options: &Options) -> std::fmt::Result {
     if let Some(directory) = &options.standalone {
+        text.push_str(
+            "# Where Debian has its modules; others have them elsewhere, as in /usr/lib64/httpd/modules.
+",
+        );
         for module in STANDALONE.iter().chain(&MODULES) {
             writeln!(text, "LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so")?;
         }
@@ -51,7 +55,16 @@ ServerName localhost
 fn server(text: &mut String, site: &Site<'_>, options: &Options) -> std::fmt::Result {
     let (name, port, file) = (&site.name, site.port, site.file_name());
     let certificates = options.certificates("/etc/letsencrypt/live");
-    writeln!(text, "\n<VirtualHost *:{port}>")?;
+    text.push('\n');
+    if site.may_be_there(options) {
+        writeln!(
+            text,
+            "# Where there is a VirtualHost for {name} at port {port} already, put what this one has after
+# its certificate into that one, and leave out the rest: Apache ignores the second of two
+# with one name."
+        )?;
+    }
+    writeln!(text, "<VirtualHost *:{port}>")?;
     match name {
         // Not a name to Apache. It is the first at its port, which has all that nobody else has.
         Host::Ip(IpAddr::V6(_)) => {}

@@ -27,6 +27,17 @@ pub(super) fn write(text: &mut String, sites: &[Site<'_>], options: &Options) ->
 }
 
 fn server(text: &mut String, site: &Site<'_>, options: &Options) -> std::fmt::Result {
+    if site.may_be_there(options) {
+        writeln!(
+            text,
+            "# Where there is a site {} at port {} already, put what this one has for
+# {} into that one, and leave out the rest:
+# Caddy refuses two of one address.",
+            site.name,
+            site.port,
+            site.paths()
+        )?;
+    }
     writeln!(text, "https://{}:{} {{", site.name, site.port)?;
     if let Some(address) = options.bind {
         // Here an IPv6 address stands without brackets.

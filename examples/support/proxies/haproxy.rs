@@ -33,7 +33,16 @@ defaults
     let ports: BTreeSet<u16> = sites.iter().map(|site| site.port).collect();
     for port in ports {
         let here: Vec<&Site<'_>> = sites.iter().filter(|site| site.port == port).collect();
-        writeln!(text, "\nfrontend port_{port}")?;
+        text.push('\n');
+        if here.iter().any(|site| site.may_be_there(options)) {
+            writeln!(
+                text,
+                "# Where there is a frontend at port {port} already, put the http-request and use_backend lines
+# of this one into that one, and leave out the rest: HAProxy would share connections out among
+# two at one port."
+            )?;
+        }
+        writeln!(text, "frontend port_{port}")?;
         text.push_str("    # Without h2, over which HAProxy takes the port 443 out of `Host`.\n");
         for address in options.binds() {
             write!(text, "    bind {address}:{port} ssl")?;

@@ -149,6 +149,21 @@ impl Options {
 }
 
 impl Site<'_> {
+    /// Whether there may be one of its name and port already: the server name's host, where the
+    /// document is, mostly has a web site.
+    fn may_be_there(&self, options: &Options) -> bool {
+        self.document.is_some() && options.standalone.is_none()
+    }
+
+    /// What it answers, in words.
+    fn paths(&self) -> &'static str {
+        if self.federation {
+            "/.well-known/matrix/server and /_matrix/"
+        } else {
+            "/.well-known/matrix/server"
+        }
+    }
+
     /// Its name as part of a file's.
     fn file_name(&self) -> String {
         match &self.name {

@@ -47,6 +47,15 @@ server_names_hash_bucket_size 512;
 fn server(text: &mut String, site: &Site<'_>, options: &Options) -> std::fmt::Result {
     let (name, port, file) = (&site.name, site.port, site.file_name());
     let certificates = options.certificates("/etc/letsencrypt/live");
+    if site.may_be_there(options) {
+        writeln!(
+            text,
+            "# Where there is a server for {name} at port {port} already, put what this one has for
+# {} into that one, and leave out the rest:
+# nginx ignores the second of two with one name.",
+            site.paths()
+        )?;
+    }
     writeln!(text, "server {{")?;
     for address in options.binds() {
         writeln!(text, "    listen {address}:{port} ssl;")?;

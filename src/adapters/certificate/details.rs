@@ -93,7 +93,10 @@ impl fmt::Display for CertificateDetails {
     }
 }
 
-/// A host that a certificate is for.
+/// A host that a certificate is for, as a check found it there: anyone may have written it, and it
+/// need not be a name that any host can have.
+///
+/// To plan with such names (feature `plan`), `plan::CertificateName` can be made of it by `TryFrom`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CertificateName {
@@ -117,6 +120,47 @@ impl CertificateName {
                 v4.or(v6).ok().map(Self::Ip)
             }
             _ => None,
+        }
+    }
+}
+
+/// The names of a certificate that is there already, for a plan.
+///
+/// ```
+/// use matrix_delegation::CertificateCheck;
+/// use matrix_delegation::plan::{CertificateName, Setup};
+/// # use std::time::Duration;
+/// # use rustls_pki_types::{ServerName, UnixTime};
+///
+/// # let issued = rcgen::generate_simple_self_signed(["*.example.org".into(), "a b".into()])?;
+/// # let presented = issued.cert.der().clone();
+/// # let provider = rustls::crypto::ring::default_provider();
+/// # let algorithms = provider.signature_verification_algorithms.all;
+/// # let check = CertificateCheck::with_roots([presented.clone()], algorithms)?;
+/// # let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+/// # let name = ServerName::try_from("matrix.example.org")?;
+/// let report = check.judge_for(&[presented], &name, now);
+/// let certificate = report.certificate.ok_or("it cannot be read")?;
+/// // What no host can have is of no use to a plan.
+/// let names = certificate.names.iter().filter_map(|name| CertificateName::try_from(name).ok());
+/// let plan = Setup::new("example.org".parse()?, "matrix.example.org:443".parse()?)
+///     .with_certificate_names(names)
+///     .plan();
+/// assert!(plan.recommended().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "plan")]
+impl TryFrom<&CertificateName> for crate::plan::CertificateName {
+    type Error = crate::plan::CertificateNameError;
+
+    /// # Errors
+    ///
+    /// If no host can have the name, or if those who verify refuse it: an address as a `dNSName`, a
+    /// wildcard in the wrong place, text that was escaped or cut.
+    fn try_from(name: &CertificateName) -> Result<Self, Self::Error> {
+        match name {
+            CertificateName::Dns(name) => Self::of_dns_name(name),
+            CertificateName::Ip(address) => Ok(Self::Ip(*address)),
         }
     }
 }

@@ -14,7 +14,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName as TlsName;
-use tokio::time::timeout;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
 
 use super::CertificateCheck;
 use super::address::{AddressCheck, CheckStatus, TlsVersion};
@@ -24,13 +25,45 @@ use super::text::shown;
 use crate::adapters::hyper::{Dial, DialStream, FEDERATION, TcpDial};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
-use crate::core::config::TimeLimits;
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::core::text::Causes;
 use crate::resolver::traits::BoxFuture;
 
 /// How many addresses are tried at a time.
 const AT_A_TIME: usize = 8;
+
+/// How long a check of certificates may take.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::ProbeLimits;
+///
+/// let mut limits = ProbeLimits::default();
+/// assert_eq!(limits.total, Duration::from_secs(60));
+/// limits.total = Duration::from_secs(10);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ProbeLimits {
+    /// Connecting to one address. Default 5 s.
+    pub connect: Duration,
+    /// The TLS handshake with one address. Default 5 s.
+    pub tls: Duration,
+    /// All of it, over every address. What was not tried by then is said to be unreachable for want
+    /// of time. Default 60 s, enough for 48 addresses where each takes its whole time.
+    pub total: Duration,
+}
+
+impl Default for ProbeLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            tls: Duration::from_secs(5),
+            total: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Shakes hands with every address of a target, to see which certificates are there.
 ///
@@ -43,23 +76,23 @@ const AT_A_TIME: usize = 8;
 /// After a good one the connection is closed. No application data is sent or read, ever. Of a refused
 /// certificate it is not known whether the server holds its key; anyone may show another's.
 ///
-/// # How long
+/// # How long, and how much
 ///
-/// Each address has [`TimeLimits::connect`] and [`TimeLimits::tls`]; 8 are tried at a time. All runs
-/// in the future that is returned, on a tokio runtime with I/O and time enabled; to drop it is to
-/// close every connection.
+/// Each address has [`ProbeLimits::connect`] and [`ProbeLimits::tls`], all of them together
+/// [`ProbeLimits::total`]. 8 addresses are tried at a time, and at most 256 KiB are read for one
+/// handshake. All runs in the future that is returned, on a tokio runtime with I/O and time enabled;
+/// to drop it is to close every connection.
 #[derive(Clone)]
 pub struct CertificateProbe {
     check: Arc<CertificateCheck>,
     tls: ClientConfig,
     dial: Arc<dyn Dial>,
-    connect: Duration,
-    handshake: Duration,
+    limits: ProbeLimits,
 }
 
 impl CertificateProbe {
     /// Trusting these roots, with this crypto provider, over [`TcpDial`], within the default
-    /// [`TimeLimits`].
+    /// [`ProbeLimits`].
     ///
     /// ```
     /// use std::sync::Arc;
@@ -85,13 +118,11 @@ impl CertificateProbe {
         tls.alpn_protocols = FEDERATION.map(<[u8]>::to_vec).to_vec();
         // In a resumed session no certificate is shown.
         tls.resumption = Resumption::disabled();
-        let limits = TimeLimits::default();
         Ok(Self {
             check: Arc::new(check),
             tls,
             dial: Arc::new(TcpDial),
-            connect: limits.connect,
-            handshake: limits.tls,
+            limits: ProbeLimits::default(),
         })
     }
 
@@ -129,10 +160,10 @@ impl CertificateProbe {
         self
     }
 
-    /// Within these limits, of which it heeds `connect` and `tls`.
+    /// The same within these limits.
     #[must_use]
-    pub fn with_time(mut self, limits: &TimeLimits) -> Self {
-        (self.connect, self.handshake) = (limits.connect, limits.tls);
+    pub const fn with_limits(mut self, limits: ProbeLimits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -149,6 +180,9 @@ impl CertificateProbe {
     /// Where look-ups are left to a proxy, it is one handshake an endpoint, by
     /// [`Dial::dial_name`].
     ///
+    /// After [`ProbeLimits::total`] it is over: what was not tried by then is
+    /// [`CheckStatus::Unreachable`], with that as its detail.
+    ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -163,6 +197,7 @@ impl CertificateProbe {
     /// # }
     /// ```
     pub async fn check_certificates(&self, target: &DelegationTarget) -> Vec<AddressCheck> {
+        let began = Instant::now();
         let mut seen = HashSet::new();
         let mut places: Vec<(&Endpoint, Option<SocketAddr>)> = Vec::new();
         for endpoint in target.endpoints() {
@@ -174,8 +209,8 @@ impl CertificateProbe {
         }
         let name = target.tls_name().to_owned();
         let checks = places.into_iter().map(|(endpoint, address)| {
-            let check: BoxFuture<'_, _> = Box::pin(self.check(endpoint, address, name.clone()));
-            check
+            let check = self.check(endpoint, address, name.clone(), began);
+            Box::pin(check) as BoxFuture<'_, _>
         });
         stream::iter(checks).buffered(AT_A_TIME).collect().await
     }
@@ -185,6 +220,7 @@ impl CertificateProbe {
         endpoint: &Endpoint,
         address: Option<SocketAddr>,
         name: TlsName<'static>,
+        began: Instant,
     ) -> AddressCheck {
         let mut check = AddressCheck {
             endpoint: endpoint.to_string(),
@@ -195,12 +231,25 @@ impl CertificateProbe {
             report: None,
             detail: None,
         };
-        match timeout(self.connect, self.connect(endpoint, address)).await {
-            Ok(Ok(mut stream)) => self.shake(&mut *stream, name, &mut check).await,
+        let time = self.time(self.limits.connect, began);
+        if time.lasts.is_zero() && time.is_all {
+            let total = self.limits.total;
+            check.detail = Some(format!("not tried: the {total:?} for all addresses were over"));
+            return check;
+        }
+        match timeout(time.lasts, self.connect(endpoint, address)).await {
+            Ok(Ok(mut stream)) => self.shake(&mut *stream, name, &mut check, began).await,
             Ok(Err(error)) => check.detail = Some(shown(&Causes(&error).to_string())),
-            Err(_) => check.detail = Some(format!("no connection within {:?}", self.connect)),
+            Err(_) => check.detail = Some(format!("no connection {time}")),
         }
         check
+    }
+
+    /// How long something may take that has this limit of its own.
+    fn time(&self, own: Duration, began: Instant) -> Time {
+        let total = self.limits.total;
+        let left = total.saturating_sub(began.elapsed());
+        Time { lasts: own.min(left), is_all: left < own, total }
     }
 
     async fn connect(
@@ -219,15 +268,17 @@ impl CertificateProbe {
         stream: &mut dyn DialStream,
         name: TlsName<'static>,
         check: &mut AddressCheck,
+        began: Instant,
     ) {
         check.status = CheckStatus::HandshakeFailed;
         let algorithms = self.tls.crypto_provider().signature_verification_algorithms;
         let recorder = Arc::new(Recorder::new(Arc::clone(&self.check), algorithms));
         let mut tls = self.tls.clone();
         tls.dangerous().set_certificate_verifier(Arc::clone(&recorder) as _);
+        let time = self.time(self.limits.tls, began);
         let shaken = match ClientConnection::new(Arc::new(tls), name) {
             Ok(mut connection) => {
-                let shaken = timeout(self.handshake, shake(&mut connection, stream)).await;
+                let shaken = timeout(time.lasts, shake(&mut connection, stream)).await;
                 check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
@@ -246,7 +297,25 @@ impl CertificateProbe {
             Ok(Ok(())) if check.report.is_some() => check.status = CheckStatus::Valid,
             Ok(Ok(())) => check.detail = Some("the server showed no certificate".to_owned()),
             Ok(Err(error)) => check.detail = Some(shown(&error.to_string())),
-            Err(_) => check.detail = Some(format!("no handshake within {:?}", self.handshake)),
+            Err(_) => check.detail = Some(format!("no handshake {time}")),
+        }
+    }
+}
+
+/// How long something may take. It displays as what there was none within.
+struct Time {
+    lasts: Duration,
+    /// Whether that is all that is left for all addresses.
+    is_all: bool,
+    total: Duration,
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_all {
+            write!(f, "before the {:?} for all addresses were over", self.total)
+        } else {
+            write!(f, "within {:?}", self.lasts)
         }
     }
 }
@@ -256,8 +325,7 @@ impl fmt::Debug for CertificateProbe {
         f.debug_struct("CertificateProbe")
             .field("check", &self.check)
             .field("dial", &self.dial)
-            .field("connect", &self.connect)
-            .field("handshake", &self.handshake)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

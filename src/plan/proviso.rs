@@ -1,0 +1,80 @@
+//! What a plan cannot see, and what a way rests on nevertheless.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::core::dns_name::DnsName;
+
+/// What a way rests on and a plan cannot see: it looks nothing up. It displays what must hold, to
+/// follow "provided that".
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Proviso {
+    /// There is no well-known document: it would come first (step 3).
+    NoDocument {
+        /// The server name's host.
+        host: DnsName,
+    },
+    /// There are no SRV records, which would come first (steps 4 and 5).
+    NoSrvRecords {
+        /// The server name's host.
+        host: DnsName,
+    },
+    /// The name has the address already, or nothing at another address is lost with it.
+    LeadsThere {
+        /// The server name's host.
+        name: DnsName,
+        /// Where the server listens.
+        address: IpAddr,
+    },
+    /// Nothing uses the name that is to lead to the server, such as a web site, which would be
+    /// reached no more. A way with this comes after those without.
+    NoOtherUse {
+        /// The name delegated to.
+        name: DnsName,
+    },
+    /// No zone begins at the name: beside the SOA and NS records there, a CNAME is not allowed (RFC
+    /// 1034 section 3.6.2).
+    NotAnApex {
+        /// The name delegated to.
+        name: DnsName,
+        /// The host where the server listens.
+        target: DnsName,
+    },
+}
+
+impl Proviso {
+    /// Whether it may take a name away from what has nothing to do with Matrix.
+    pub(super) const fn is_of_another_name(&self) -> bool {
+        matches!(self, Self::NoOtherUse { .. })
+    }
+}
+
+impl fmt::Display for Proviso {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDocument { host } => write!(
+                f,
+                "https://{host}/.well-known/matrix/server has no document, which would come first"
+            ),
+            Self::NoSrvRecords { host } => {
+                write!(f, "{host} has no SRV records of Matrix, which would come first")
+            }
+            Self::LeadsThere { name, address } => {
+                write!(
+                    f,
+                    "{name} leads to {address} already, or has no other use, such as a web site"
+                )
+            }
+            Self::NoOtherUse { name } => write!(f, "{name} has no other use, such as a web site"),
+            Self::NotAnApex { name, target } => write!(
+                f,
+                "{name} is not the apex of a zone, where a CNAME is not allowed; there, give it the \
+                 addresses of {target}"
+            ),
+        }
+    }
+}
