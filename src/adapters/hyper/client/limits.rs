@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// What a [`FederationClient`](crate::FederationClient) keeps open and lets run at a time.
 ///
+/// Sockets are open for what is kept, for every request under way, and for the attempts at each server
+/// that is being connected to, which are its addresses one after the other while they are silent:
+/// mind the limit on open files of the process.
+///
 /// ```
 /// use std::time::Duration;
 /// use matrix_delegation::ClientLimits;
@@ -35,7 +39,10 @@ pub struct ClientLimits {
     pub concurrent: usize,
     /// Requests that wait until one of those is over; one more fails. Default 1,000.
     pub waiting: usize,
-    /// Servers being connected to at a time; others wait for their turn. Default 1,000.
+    /// Servers being connected to at a time, each for [`ConnectLimits::total`] at most; others wait
+    /// for their turn. Default 1,000.
+    ///
+    /// [`ConnectLimits::total`]: crate::ConnectLimits::total
     pub connecting: usize,
     /// Servers that wait to be connected to; a request to one more fails. Default 10,000.
     pub connecting_waiting: usize,
