@@ -309,6 +309,32 @@ mod tests {
     }
 
     #[test]
+    fn failures_that_pass_and_those_that_stay_have_limits_of_their_own() {
+        let mut config = Config::default();
+        (config.well_known.temporary_most, config.well_known.permanent) = (2 * HOUR, 3 * HOUR);
+        let mut record = written(&answer(Err(passing()), now(), None));
+        record["until"] = u64::MAX.into();
+        for (class, most) in [("refused", 2), ("timed_out", 2), ("not_found", 3)] {
+            record["failed"] = class.into();
+            let record: WellKnownRecord = serde_json::from_value(record.clone()).unwrap();
+            let (_, back) = record.restore(restarted(HOUR), &config).unwrap();
+            assert_eq!(back.lifetime(), most * HOUR, "{class}");
+        }
+    }
+
+    #[test]
+    fn a_good_answer_needs_none_before_it() {
+        let good = answer(Ok(60), now(), None);
+        let failed = written(&answer(Err(passing()), now() + HOUR, Some(&good)));
+        let mut record = written(&answer(Ok(60), now() + HOUR, Some(&good)));
+        assert_eq!(record["last_good"], serde_json::Value::Null);
+        record["last_good"] = failed["last_good"].clone();
+        assert_ne!(record["last_good"], serde_json::Value::Null);
+        let (_, back) = restored(&record, restarted(2 * HOUR)).unwrap();
+        assert!(back.last_good().is_none());
+    }
+
+    #[test]
     fn lifetimes_are_clamped_again() {
         let mut record = written(&answer(Ok(60), now(), None));
         record["until"] = u64::MAX.into();
