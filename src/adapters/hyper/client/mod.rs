@@ -30,7 +30,7 @@ pub use self::wire::InvalidRequest;
 use self::wire::{BoxError, Outgoing};
 use super::attempt::{cause, in_words};
 use super::connect::Connector;
-use super::connect::failure::{ConnectAttempt, ConnectError};
+use super::connect::failure::{ConnectAttempt, ConnectError, has_failed};
 use crate::core::config::memory::Abandoned;
 use crate::core::server_name::ServerName;
 use crate::resolver::Resolver;
@@ -113,7 +113,6 @@ struct Inner {
     /// Turns to connect.
     dials: Semaphore,
     turns: Arc<Places<Arc<Server>>>,
-    limits: ClientLimits,
 }
 
 impl FederationClient {
@@ -134,7 +133,7 @@ impl FederationClient {
         let dials = Semaphore::new(at_a_time);
         let pool = Arc::new(Pool::new(limits));
         let turns = Arc::new(Places::new(limits.concurrent, limits.waiting));
-        let inner = Inner { resolver, connector, pool, connecting, dials, turns, limits };
+        let inner = Inner { resolver, connector, pool, connecting, dials, turns };
         Self { inner: Arc::new(inner) }
     }
 
@@ -218,7 +217,7 @@ impl Inner {
             let reason = "it ended before a request could be sent".to_owned();
             failed.push(self.no_http(&found, &endpoint, key.address(), reason));
             if new == NEW {
-                return Err(ConnectError { server_name: name.clone(), attempts: failed }.into());
+                return Err(ConnectError::after(name, &mut failed).into());
             }
         }
     }
@@ -230,7 +229,7 @@ impl Inner {
         mut held: Option<Turn<Arc<Server>>>,
     ) -> Result<(Resolution, Turn<Arc<Server>>), RequestError> {
         let busy = || {
-            let (server_name, limit) = (name.clone(), self.limits.waiting);
+            let (server_name, limit) = (name.clone(), self.pool.limits().waiting);
             RequestError::ServerBusy { server_name, limit }
         };
         // While one waits, the server may move; one that moves every time is not worth the wait.
@@ -255,7 +254,7 @@ impl Inner {
     /// endpoints at which these attempts failed.
     fn pooled(&self, found: &Resolution, failed: &[ConnectAttempt]) -> Option<(Key, Link)> {
         let endpoints = found.attempts(self.connector.next_seed());
-        let endpoints = endpoints.filter(|it| !failed.iter().any(|attempt| attempt.is_at(it)));
+        let endpoints = endpoints.filter(|it| !has_failed(failed, it));
         let mut keys = endpoints.flat_map(|endpoint| Key::all(found, endpoint));
         keys.find_map(|key| self.pool.take(&key).map(|link| (key, link)))
     }
@@ -270,7 +269,7 @@ fn or_attempts(
     if failed.is_empty() {
         return error;
     }
-    ConnectError { server_name: name.clone(), attempts: std::mem::take(failed) }.into()
+    ConnectError::after(name, failed).into()
 }
 
 /// Whether the connection broke, or what came over it was no HTTP; a stream that was reset is an

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::super::connect::failure::{ConnectAttempt, ConnectError, ConnectPhase};
+use super::super::connect::failure::{ConnectAttempt, ConnectError, ConnectPhase, has_failed};
 use super::Inner;
 use super::error::RequestError;
 use super::link::Link;
@@ -27,7 +27,7 @@ pub(super) struct Route {
 impl Route {
     /// To the target, but for the endpoints at which these attempts failed; `None` without any.
     fn to(found: &Resolution, failed: &[ConnectAttempt]) -> Option<Self> {
-        let left = |it: &&Endpoint| !failed.iter().any(|attempt| attempt.is_at(it));
+        let left = |it: &&Endpoint| !has_failed(failed, it);
         let endpoints: Vec<Endpoint> = found.endpoints().iter().filter(left).cloned().collect();
         let name = found.tls_host().clone();
         let left_to_proxy = found.is_left_to_proxy();
@@ -116,7 +116,7 @@ impl Inner {
         failed: &mut Vec<ConnectAttempt>,
     ) -> Result<New, RequestError> {
         let Some(route) = Route::to(found, failed).map(Arc::new) else {
-            return Err(all_failed(found, failed).into());
+            return Err(ConnectError::after(found.server_name(), failed).into());
         };
         let joined = self.connecting.join(
             &route,
@@ -138,7 +138,7 @@ impl Inner {
             Ok(Joined::Landing(passenger)) => passenger.await,
             Ok(Joined::Known(made)) => Ok(made),
             Err(_) => {
-                let limit = self.limits.connecting_waiting;
+                let limit = self.pool.limits().connecting_waiting;
                 return Err(RequestError::TooBusy { limit });
             }
         };
@@ -159,7 +159,7 @@ impl Inner {
             Ok(Err(error)) => {
                 hear(&error.server_name, &error.attempts);
                 failed.extend(error.attempts);
-                return Err(all_failed(found, failed).into());
+                return Err(ConnectError::after(found.server_name(), failed).into());
             }
             // It broke off: an adapter panicked.
             Err(_) => {}
@@ -180,14 +180,14 @@ impl Inner {
         // Ends: each turn adds an endpoint to those that failed.
         loop {
             let seed = self.connector.next_seed();
-            let left = found.attempts(seed).filter(|it| {
-                route.endpoints.contains(it) && !failed.iter().any(|attempt| attempt.is_at(it))
-            });
+            let left = found
+                .attempts(seed)
+                .filter(|it| route.endpoints.contains(it) && !has_failed(failed, it));
             let connection = match self.connector.connect_in(left, found, seed, end).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     failed.extend(error.attempts);
-                    return Err(all_failed(found, failed));
+                    return Err(ConnectError::after(found.server_name(), failed));
                 }
             };
             let before = connection.failed_attempts().to_vec();
@@ -220,9 +220,4 @@ impl Inner {
         self.connector.report(found, std::slice::from_ref(&attempt));
         attempt
     }
-}
-
-fn all_failed(found: &Resolution, failed: &mut Vec<ConnectAttempt>) -> ConnectError {
-    let (server_name, attempts) = (found.server_name().clone(), std::mem::take(failed));
-    ConnectError { server_name, attempts }
 }

@@ -57,6 +57,24 @@ pub enum ConnectPhase {
     Http,
 }
 
+impl ConnectError {
+    /// After these attempts, all that there were.
+    pub(in crate::adapters::hyper) fn after(
+        server_name: &ServerName,
+        attempts: &mut Vec<ConnectAttempt>,
+    ) -> Self {
+        Self { server_name: server_name.clone(), attempts: std::mem::take(attempts) }
+    }
+}
+
+/// Whether one of these attempts was at this endpoint.
+pub(in crate::adapters::hyper) fn has_failed(
+    attempts: &[ConnectAttempt],
+    endpoint: &Endpoint,
+) -> bool {
+    attempts.iter().any(|attempt| attempt.is_at(endpoint))
+}
+
 impl ConnectAttempt {
     pub(in crate::adapters::hyper) fn new(
         endpoint: &Endpoint,

@@ -219,7 +219,7 @@ impl Connector {
             }
             self.report(target, attempts.get(before..).unwrap_or_default());
         }
-        Err(ConnectError { server_name: target.server_name().clone(), attempts })
+        Err(ConnectError::after(target.server_name(), &mut attempts))
     }
 
     /// Tells the resolver of the endpoints at which these attempts failed.
