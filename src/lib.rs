@@ -46,12 +46,15 @@ pub use crate::core::config::{
     TimeLimits, UserAgent, WellKnownLifetimes,
     memory::{Abandoned, Feedback, MemoryLimits, Refresh},
 };
-pub use crate::core::server_name::{
+pub use crate::core::names::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
 };
 pub use crate::core::time::{Monotonic, Now};
 
 // The machine, and what passes between it and its driver.
+pub use crate::core::cache::dns_part::DnsPart;
+pub use crate::core::cache::record::{RecordError, WellKnownRecord};
+pub use crate::core::cache::well_known_answer::{InUse, WellKnownAnswer};
 pub use crate::core::discovery::{
     Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
     lookup::WellKnownLookup,
@@ -59,15 +62,12 @@ pub use crate::core::discovery::{
 pub use crate::core::dns::{
     DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,
 };
-pub use crate::core::dns_name::{DnsName, NotAHostName};
-pub use crate::core::dns_part::DnsPart;
-pub use crate::core::fetch::{
+pub use crate::core::names::dns_name::{DnsName, NotAHostName};
+pub use crate::core::names::host::Host;
+pub use crate::core::well_known::failure::{FailureClass, WellKnownFailure};
+pub use crate::core::well_known::fetch::{
     Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
 };
-pub use crate::core::host::Host;
-pub use crate::core::well_known_answer::{InUse, WellKnownAnswer};
-pub use crate::core::well_known_failure::{FailureClass, WellKnownFailure};
-pub use crate::core::well_known_record::{RecordError, WellKnownRecord};
 
 // What comes out: a target, or an error, and the story of either.
 pub use crate::core::error::{Evidence, FamilyOutcome, HostEvidence, ResolveError};
@@ -83,10 +83,15 @@ pub use crate::core::target::{
 pub use crate::core::warning::Warning;
 
 // The parts that the machine is built of, each of use by itself.
-pub use crate::core::lifetime::{Freshness, retry_after};
-pub use crate::core::redirect::{RedirectError, WellKnownUrl, is_redirect};
-pub use crate::core::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget, select_by_weight};
-pub use crate::core::well_known::{MAX_BODY_BYTES, WellKnown, WellKnownError};
+pub use crate::core::dns::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget, select_by_weight};
+pub use crate::core::well_known::document::{MAX_BODY_BYTES, WellKnown, WellKnownError};
+pub use crate::core::well_known::freshness::{Freshness, retry_after};
+pub use crate::core::well_known::redirect::{RedirectError, WellKnownUrl, is_redirect};
+
+#[cfg(feature = "resolver")]
+mod runtime;
+#[cfg(feature = "resolver")]
+pub use crate::runtime::{BoxFuture, Runtime};
 
 #[cfg(feature = "resolver")]
 mod resolver;
@@ -101,7 +106,7 @@ pub use crate::resolver::{
     rules::{Names, Rules},
     snapshot::{RestoreError, Restored, Snapshot},
     store::{Store, StoreError},
-    traits::{BoxFuture, Dns, Runtime, WellKnownFetch},
+    traits::{Dns, WellKnownFetch},
 };
 
 #[cfg(any(feature = "resolver", feature = "certificate"))]

@@ -10,9 +10,9 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::core::dns_name::DnsName;
+use crate::core::names::dns_name::DnsName;
 use crate::resolver::store::{MOST_BYTES, Store, StoreError};
-use crate::resolver::traits::BoxFuture;
+use crate::runtime::BoxFuture;
 
 /// How long a new connection may take, its handshake included.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::core::time::{Monotonic, Now};
-use crate::resolver::traits::{BoxFuture, Runtime};
+use crate::runtime::{BoxFuture, Runtime};
 
 /// [`Runtime`] on a tokio runtime with its time driver enabled.
 ///

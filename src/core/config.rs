@@ -8,11 +8,11 @@ use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use self::memory::{Abandoned, Feedback, MemoryLimits, Refresh};
-use super::address_policy::AddressPolicy;
-use super::dns::{DnsAnswer, Family, NoRecord};
-use super::fetch::FetchLimits;
-use super::lifetime::Freshness;
-use super::srv::SplitMix64;
+use crate::core::address_policy::AddressPolicy;
+use crate::core::dns::srv::SplitMix64;
+use crate::core::dns::{DnsAnswer, Family, NoRecord};
+use crate::core::well_known::fetch::FetchLimits;
+use crate::core::well_known::freshness::Freshness;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);

@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::address_policy::BlockedRange;
-use super::dns::{DnsFailure, DnsQuestion, Family, NoRecord, Service};
-use super::dns_name::DnsName;
-use super::host::Host;
-use super::server_name::{ServerName, ServerNameError, UnresolvableName};
-use super::srv::DroppedSrv;
-use super::step::Step;
-use super::text::excerpt_of_bytes;
+use crate::core::address_policy::BlockedRange;
+use crate::core::dns::srv::DroppedSrv;
+use crate::core::dns::{DnsFailure, DnsQuestion, Family, NoRecord, Service};
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
+use crate::core::step::Step;
+use crate::core::text::excerpt_of_bytes;
 
 /// Why a server name does not resolve.
 ///

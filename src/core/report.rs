@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
-use super::dns_name::DnsName;
-use super::error::ResolveError;
-use super::fetch::FetchFailure;
-use super::redirect::WellKnownUrl;
-use super::server_name::ServerName;
-use super::step::Step;
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
+use crate::core::error::ResolveError;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::server_name::ServerName;
+use crate::core::step::Step;
 #[cfg(feature = "resolver")]
-use super::target::DelegationTarget;
-use super::text::Causes;
-use super::time::Now;
-use super::warning::Warning;
-use super::well_known_failure::WellKnownFailure;
+use crate::core::target::DelegationTarget;
+use crate::core::text::Causes;
+use crate::core::time::Now;
+use crate::core::warning::Warning;
+use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::fetch::FetchFailure;
+use crate::core::well_known::redirect::WellKnownUrl;
 
 /// The whole story of one resolution. Times are counted from its start.
 ///

@@ -8,14 +8,14 @@ use http::HeaderValue;
 use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
 
-use super::address_policy::{AddressPolicy, BlockedRange};
-use super::dns::Service;
-use super::host::Host;
-use super::server_name::{ServerName, UnresolvableName};
-use super::srv::WeightedOrder;
-use super::step::{Reasons, Step};
-use super::time::{Monotonic, Now};
-use super::warning::Warning;
+use crate::core::address_policy::{AddressPolicy, BlockedRange};
+use crate::core::dns::Service;
+use crate::core::dns::srv::WeightedOrder;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::{ServerName, UnresolvableName};
+use crate::core::step::{Reasons, Step};
+use crate::core::time::{Monotonic, Now};
+use crate::core::warning::Warning;
 
 /// The port of Matrix federation where none is named (IANA `matrix-fed`).
 pub(crate) const DEFAULT_PORT: u16 = 8448;

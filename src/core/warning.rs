@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::address_policy::BlockedRange;
-use super::dns::{DnsFailure, DnsQuestion, Family, Service};
-use super::dns_name::DnsName;
-use super::error::HostEvidence;
-use super::srv::DroppedSrv;
-use super::text::Causes;
-use super::well_known_failure::WellKnownFailure;
+use crate::core::address_policy::BlockedRange;
+use crate::core::dns::srv::DroppedSrv;
+use crate::core::dns::{DnsFailure, DnsQuestion, Family, Service};
+use crate::core::error::HostEvidence;
+use crate::core::names::dns_name::DnsName;
+use crate::core::text::Causes;
+use crate::core::well_known::failure::WellKnownFailure;
 
 /// Something that an administrator of the resolved server, or of the resolver, should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]

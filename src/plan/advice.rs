@@ -7,8 +7,8 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use super::listening::Listening;
 use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
-use crate::core::host::Host;
-use crate::core::server_name::ServerName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
 
 /// Every way to be found, weighed. It displays as advice for people.
 ///

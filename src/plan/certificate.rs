@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::dns_name::{DnsName, NotAHostName};
-use crate::core::host::Host;
+use crate::core::names::dns_name::{DnsName, NotAHostName};
+use crate::core::names::host::Host;
 
 /// A name that a certificate carries or is to carry, to plan with: a `dNSName` or an `iPAddress` (RFC
 /// 9525 section 2), which some host can have.

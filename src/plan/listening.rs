@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::host::Host;
-use crate::core::server_name::{ServerName, ServerNameError, UnresolvableName};
+use crate::core::names::host::Host;
+use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
 
 /// Where a homeserver, or the reverse proxy before it, takes connections from the federation.
 ///

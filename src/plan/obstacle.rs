@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::certificate::CertificateName;
 use crate::core::address_policy::BlockedRange;
-use crate::core::dns_name::{DnsName, NotAHostName};
-use crate::core::host::Host;
+use crate::core::names::dns_name::{DnsName, NotAHostName};
+use crate::core::names::host::Host;
 
 /// Why a way cannot work. It displays what is wrong and what to do about it; each variant names its
 /// source.

@@ -10,13 +10,13 @@ use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
 use super::zone::{Owner, ZoneData, ZoneRecord, fits};
 use super::{Setup, SrvServices};
 use crate::core::dns::Service;
-use crate::core::dns_name::DnsName;
-use crate::core::host::Host;
-use crate::core::redirect::WellKnownUrl;
-use crate::core::server_name::ServerName;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
 use crate::core::step::Step;
 use crate::core::target::DEFAULT_PORT;
-use crate::core::well_known::WellKnown;
+use crate::core::well_known::document::WellKnown;
+use crate::core::well_known::redirect::WellKnownUrl;
 
 /// What stands under these names is known within a network only: RFC 6762, ICANN's resolution of
 /// 2024-07-29, RFC 8375.

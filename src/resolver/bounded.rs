@@ -145,7 +145,7 @@ mod tests {
     use allocation_counter::measure;
 
     use super::*;
-    use crate::core::server_name::ServerName;
+    use crate::core::names::server_name::ServerName;
 
     const KIB: usize = 1 << 10;
     const MIB: usize = 1 << 20;

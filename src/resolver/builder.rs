@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicU64;
 
 use super::counters::Tally;
 use super::destinations::Destinations;
-use super::flights::Flights;
 use super::memory::Memory;
 use super::queue::Queue;
 use super::rules::Rules;
 use super::store::{Shelf, Store};
-use super::traits::{Dns, Runtime, WellKnownFetch};
+use super::traits::{Dns, WellKnownFetch};
 use super::{Inner, Resolver};
 use crate::core::config::{Config, Speculation};
+use crate::runtime::Runtime;
+use crate::runtime::single_flight::SingleFlight;
 
 /// Makes a [`Resolver`]: see [`Resolver::builder`].
 #[derive(Clone, Debug)]
@@ -82,9 +83,9 @@ impl ResolverBuilder {
             tally,
             queue: Queue::new(&config),
             destinations: Destinations::new(&config),
-            discoveries: Arc::new(Flights::new(waiting, abandoned)),
-            well_known: Arc::new(Flights::new(limits.discoveries, abandoned)),
-            questions: Arc::new(Flights::new(limits.questions, abandoned)),
+            discoveries: Arc::new(SingleFlight::new(waiting, abandoned)),
+            well_known: Arc::new(SingleFlight::new(limits.discoveries, abandoned)),
+            questions: Arc::new(SingleFlight::new(limits.questions, abandoned)),
             unhurried: Arc::new(config.clone().with_speculation(Speculation::Off)),
             config: Arc::new(config),
         };

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Family, Service};
-use crate::core::well_known_answer::WellKnownAnswer;
 
 /// One number that only grows; with feature `metrics`, under a name there, too.
 struct Count {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use super::flights::TooMany;
-use super::places::{Places, Turn};
-use super::traits::Runtime;
 use crate::core::config::Config;
+use crate::runtime::Runtime;
+use crate::runtime::permits::{KeyedPermits, Permit};
+use crate::runtime::single_flight::TooMany;
 
 /// What counts as one destination: an IPv4 address, or the 64 bits of an IPv6 network, of which one
 /// host commonly has all addresses.
@@ -36,13 +36,13 @@ impl From<&SocketAddr> for Destination {
 
 #[derive(Debug)]
 pub(super) struct Destinations {
-    places: Arc<Places<Destination>>,
+    places: Arc<KeyedPermits<Destination>>,
     wait: Duration,
 }
 
 /// Turns at some destinations.
 #[derive(Debug)]
-pub(super) struct Turns(Vec<Turn<Destination>>);
+pub(super) struct Turns(Vec<Permit<Destination>>);
 
 impl Turns {
     /// Whether there is a turn at the destination of this address.
@@ -55,7 +55,7 @@ impl Turns {
 impl Destinations {
     pub(super) fn new(config: &Config) -> Self {
         let limits = &config.memory;
-        let places = Places::new(limits.per_destination, limits.per_destination_waiting);
+        let places = KeyedPermits::new(limits.per_destination, limits.per_destination_waiting);
         Self { places: Arc::new(places), wait: config.time.destination }
     }
 
@@ -75,17 +75,17 @@ impl Destinations {
         }
         let half = self.places.running().div_ceil(2);
         if wanted.len() == 1 || wanted.iter().all(|at| self.places.users(at) < half) {
-            let places = wanted.iter().filter_map(|at| self.places.place(*at));
-            let turns: Vec<_> = places.filter_map(|place| place.turn_at_once().ok()).collect();
+            let places = wanted.iter().filter_map(|at| self.places.reserve(*at));
+            let turns: Vec<_> = places.filter_map(|place| place.try_permit().ok()).collect();
             if !turns.is_empty() {
                 return Ok(Turns(turns));
             }
         }
         let too_many = || TooMany { limit: self.places.running() };
         let least = wanted.into_iter().min_by_key(|at| self.places.users(at));
-        let place = least.and_then(|at| self.places.place(at)).ok_or_else(too_many)?;
+        let place = least.and_then(|at| self.places.reserve(at)).ok_or_else(too_many)?;
         let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
-        match select(pin!(place.turn()), overdue).await {
+        match select(pin!(place.permit()), overdue).await {
             Either::Left((Some(turn), _)) => Ok(Turns(vec![turn])),
             _ => Err(too_many()),
         }

@@ -8,20 +8,20 @@ use tracing::{Instrument, debug, debug_span};
 
 use super::Inner;
 use super::drive::{BrokenOff, Driven, drive};
-use super::flights::{Joined, TooMany};
 use super::memory::{Epoch, Use};
 use super::parts::Errand;
 use super::settled::{Due, Settled};
-use super::traits::BoxFuture;
+use crate::core::cache::dns_part::DnsPart;
 use crate::core::config::Speculation;
 use crate::core::discovery::{Discovery, Output, Question};
 use crate::core::dns::DnsQuestion;
-use crate::core::dns_part::DnsPart;
 use crate::core::error::ResolveError;
-use crate::core::host::Host;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
 use crate::core::report::{Report, Source};
-use crate::core::server_name::ServerName;
 use crate::core::warning::Warning;
+use crate::runtime::BoxFuture;
+use crate::runtime::single_flight::{Joined, TooMany};
 
 /// An answer of DNS on its way, asked for before it is known to be needed.
 type Early = BoxFuture<'static, Result<(Arc<DnsPart>, Source), BrokenOff>>;
@@ -56,28 +56,28 @@ impl Inner {
             self.keep(begun, &explained);
             return Answered { explained, remembered: false };
         }
-        let mut passenger = match self.fly(name, Use::Holding, None) {
+        let mut waiter = match self.fly(name, Use::Holding, None) {
             Ok(Joined::Known(explained)) => return Answered { explained, remembered: true },
-            Ok(Joined::Landing(passenger)) => passenger,
+            Ok(Joined::Waiting(waiter)) => waiter,
             Err(TooMany { limit }) => {
                 let error = ResolveError::TooBusy { name: name.clone(), limit };
                 return self.instead_of(Explained::broken_off(error));
             }
         };
-        if !passenger.is_first() {
+        if !waiter.is_first() {
             self.tally.joins();
         }
         let overdue = self.runtime.now().monotonic + self.config.refresh.wait;
         let sleep = self.runtime.sleep_until(overdue);
-        let landed = match select(&mut passenger, sleep).await {
+        let landed = match select(&mut waiter, sleep).await {
             Either::Left((landed, _)) => landed,
             Either::Right(_) => {
                 if let Some(settled) = self.compose(name) {
                     // It is renewed for others, whoever else leaves.
-                    passenger.detach();
+                    waiter.detach();
                     return Answered { explained: settled.into(), remembered: false };
                 }
-                passenger.await
+                waiter.await
             }
         };
         let broken_off =
@@ -105,11 +105,11 @@ impl Inner {
     /// Renews a name in the background, if there is room for it.
     pub(super) fn renew(self: &Arc<Self>, name: &ServerName, how: Use) {
         let Some(turn) = self.queue.turn_at_once() else { return };
-        if let Ok(Joined::Landing(passenger)) = self.fly(name, how, Some(turn)) {
-            if passenger.is_first() {
+        if let Ok(Joined::Waiting(waiter)) = self.fly(name, how, Some(turn)) {
+            if waiter.is_first() {
                 self.tally.renewals();
             }
-            passenger.detach();
+            waiter.detach();
         }
     }
 
@@ -129,7 +129,7 @@ impl Inner {
                 Some(Arc::new(Explained::Settled(settled)))
             },
             || (),
-            |pilot| {
+            |leader| {
                 let (inner, name) = (Arc::clone(self), name.clone());
                 let begun = inner.memory.epoch();
                 let span = debug_span!("discovery", server_name = %name);
@@ -145,7 +145,7 @@ impl Inner {
                         }
                     };
                     inner.keep(begun, &explained);
-                    pilot.land(explained);
+                    leader.finish(explained);
                 }
                 .instrument(span)
             },

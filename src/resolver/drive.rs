@@ -6,18 +6,18 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::Response;
 
-use super::flights::TooMany;
 use super::memory::LookedUp;
-use super::traits::{BoxFuture, Runtime};
+use crate::core::cache::dns_part::DnsPart;
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::discovery::{
     Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
     lookup::WellKnownLookup,
 };
-use crate::core::dns_part::DnsPart;
-use crate::core::fetch::{Body, FetchFailure};
 use crate::core::report::Source;
 use crate::core::time::Now;
-use crate::core::well_known_answer::WellKnownAnswer;
+use crate::core::well_known::fetch::{Body, FetchFailure};
+use crate::runtime::single_flight::TooMany;
+use crate::runtime::{BoxFuture, Runtime};
 
 /// An answer on its way back to a machine.
 #[derive(Debug)]

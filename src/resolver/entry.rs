@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::{Kept, LookedUp, Part};
 use super::settled::Settled;
+use crate::core::cache::dns_part::DnsPart;
 use crate::core::dns::{DnsAnswer, DnsQuestion};
-use crate::core::dns_name::DnsName;
-use crate::core::dns_part::DnsPart;
-use crate::core::server_name::ServerName;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::server_name::ServerName;
 use crate::core::text::Causes;
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::WellKnown;
+use crate::core::well_known::document::WellKnown;
 
 /// Something that a resolver remembers: see [`Resolver::entries`](crate::Resolver::entries).
 ///

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use super::Inner;
 use super::memory::LookedUp;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Records, Service};
-use crate::core::dns_name::DnsName;
-use crate::core::host::Host;
-use crate::core::server_name::ServerName;
-use crate::core::well_known::WellKnown;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
+use crate::core::well_known::document::WellKnown;
 
 impl Inner {
     /// Forgets a name and all hosts that its answer rests on, as far as they are known.

@@ -26,17 +26,17 @@ use super::counters::Tally;
 use super::entry::Remembered;
 use super::settled::Settled;
 use super::size::Size;
+use crate::core::cache::dns_part::DnsPart;
+use crate::core::cache::record::WellKnownRecord;
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
 use crate::core::config::memory::Refresh;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Family, Service};
-use crate::core::dns_name::DnsName;
-use crate::core::dns_part::DnsPart;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::server_name::ServerName;
 use crate::core::report::{Source, WellKnownReport};
-use crate::core::server_name::ServerName;
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known_answer::WellKnownAnswer;
-use crate::core::well_known_failure::WellKnownFailure;
-use crate::core::well_known_record::WellKnownRecord;
+use crate::core::well_known::failure::WellKnownFailure;
 
 /// A well-known answer with the story of how it was found.
 #[derive(Debug)]

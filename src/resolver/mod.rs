@@ -17,11 +17,9 @@ mod discoveries;
 mod drive;
 pub(crate) mod entry;
 pub(crate) mod feedback;
-pub(crate) mod flights;
 mod forget;
 mod memory;
 mod parts;
-pub(crate) mod places;
 mod queue;
 pub(crate) mod resolution;
 pub(crate) mod rules;
@@ -44,21 +42,22 @@ use self::discoveries::{Answered, Explained};
 use self::drive::BrokenOff;
 use self::entry::Remembered;
 use self::feedback::ContactFailure;
-use self::flights::Flights;
 use self::memory::{Known, Memory, Use};
 use self::queue::Queue;
 use self::resolution::{Explanation, Resolution};
 use self::rules::Rules;
 use self::snapshot::{RestoreError, Restored, Snapshot};
 use self::store::Shelf;
-use self::traits::{Dns, Runtime, WellKnownFetch};
+use self::traits::{Dns, WellKnownFetch};
+use crate::core::cache::dns_part::DnsPart;
 use crate::core::config::Config;
 use crate::core::dns::DnsQuestion;
-use crate::core::dns_name::DnsName;
-use crate::core::dns_part::DnsPart;
 use crate::core::error::ResolveError;
-use crate::core::server_name::ServerName;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::server_name::ServerName;
 use crate::core::target::DelegationTarget;
+use crate::runtime::Runtime;
+use crate::runtime::single_flight::SingleFlight;
 
 /// Resolves Matrix server names and remembers the answers.
 ///
@@ -97,9 +96,9 @@ struct Inner {
     memory: Memory,
     queue: Queue,
     destinations: Destinations,
-    discoveries: Arc<Flights<ServerName, Arc<Explained>>>,
-    well_known: Arc<Flights<DnsName, Result<Known, BrokenOff>>>,
-    questions: Arc<Flights<DnsQuestion, Arc<DnsPart>>>,
+    discoveries: Arc<SingleFlight<ServerName, Arc<Explained>>>,
+    well_known: Arc<SingleFlight<DnsName, Result<Known, BrokenOff>>>,
+    questions: Arc<SingleFlight<DnsQuestion, Arc<DnsPart>>>,
 }
 
 impl Inner {

@@ -11,20 +11,20 @@ use tracing::{Instrument, debug, debug_span};
 
 use super::Inner;
 use super::drive::{Answer, BrokenOff, drive};
-use super::flights::Joined;
 use super::memory::{Epoch, Known, LookedUp, Part, Use};
 use super::settled::Due;
-use super::traits::BoxFuture;
+use crate::core::cache::dns_part::DnsPart;
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::discovery::Question;
 use crate::core::discovery::lookup::WellKnownLookup;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
-use crate::core::dns_name::DnsName;
-use crate::core::dns_part::DnsPart;
-use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
+use crate::core::names::dns_name::DnsName;
 use crate::core::report::Source;
 use crate::core::time::{Monotonic, whole_millis};
-use crate::core::well_known_answer::WellKnownAnswer;
-use crate::core::well_known_failure::WellKnownFailure;
+use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
+use crate::runtime::BoxFuture;
+use crate::runtime::single_flight::Joined;
 
 /// How much longer than the limit on a DNS question an adapter is waited for. The machine waits
 /// longer still.
@@ -155,7 +155,7 @@ impl Inner {
                     .filter(|part| self.is_of_use(question, part, now))
             },
             || (),
-            |pilot| {
+            |leader| {
                 let (inner, question) = (Arc::clone(self), question.clone());
                 let begun = inner.memory.epoch();
                 async move {
@@ -163,7 +163,7 @@ impl Inner {
                     if !inner.rules.forgets(question.host()) {
                         inner.memory.keep_dns(begun, &question, Arc::clone(&part));
                     }
-                    pilot.land(part);
+                    leader.finish(part);
                 }
             },
         );
@@ -172,9 +172,9 @@ impl Inner {
                 let age = now.since(part.obtained());
                 Box::pin(ready(Ok((part, Source::Memory { age }))))
             }
-            Ok(Joined::Landing(passenger)) => {
+            Ok(Joined::Waiting(waiter)) => {
                 let (inner, question) = (Arc::clone(self), question.clone());
-                Box::pin(passenger.map(move |part| {
+                Box::pin(waiter.map(move |part| {
                     let part = part.map_err(|_| BrokenOff::Adapter)?;
                     let now = inner.runtime.now().monotonic;
                     let held = || inner.memory.dns(&question, now, Use::Holding);
@@ -230,14 +230,14 @@ impl Inner {
                 let (inner, host, errand) = (Arc::clone(self), host.clone(), Arc::clone(&errand));
                 move || inner.given_up(&host, &errand, begun)
             },
-            |pilot| {
+            |leader| {
                 let (inner, host) = (Arc::clone(self), host.clone());
                 let span = debug_span!("well_known", %host);
                 async move {
                     let found = inner.find_well_known(&host, &errand, begun).await;
                     let asked = found.as_ref().ok().filter(|(_, source)| *source == Source::Asked);
                     let asked = asked.map(|(known, _)| Arc::clone(known));
-                    pilot.land(found);
+                    leader.finish(found);
                     // Nobody waits for the store to take it.
                     if let Some(known) = asked.filter(|_| inner.memory.is_current(begun, &host)) {
                         inner.share(&host, &known.answer).await;
@@ -251,9 +251,9 @@ impl Inner {
                 let age = now.since(known.answer.fetched().monotonic);
                 (known, Source::Memory { age })
             }))),
-            Ok(Joined::Landing(passenger)) => {
+            Ok(Joined::Waiting(waiter)) => {
                 let (inner, host) = (Arc::clone(self), host.clone());
-                Box::pin(passenger.map(move |found| {
+                Box::pin(waiter.map(move |found| {
                     let known = found.unwrap_or(Err(BrokenOff::Adapter))?;
                     let now = inner.runtime.now().monotonic;
                     let held = || inner.memory.well_known(&host, now, Use::Holding);

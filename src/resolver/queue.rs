@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::flights::TooMany;
-use super::traits::Runtime;
 use crate::core::config::Config;
+use crate::runtime::Runtime;
+use crate::runtime::single_flight::TooMany;
 
 /// Turns, first come, first served: that is what tokio's semaphore promises, which needs no
 /// runtime.

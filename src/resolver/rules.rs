@@ -5,9 +5,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::traits::Dns;
-use crate::core::dns_name::DnsName;
-use crate::core::host::Host;
-use crate::core::server_name::ServerName;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
 use crate::core::target::FixedTarget;
 
 /// Which names a rule is for.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::memory::Part;
 use crate::core::config::memory::{Feedback, Refresh};
-use crate::core::dns_name::DnsName;
-use crate::core::host::Host;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
 use crate::core::report::Report;
 use crate::core::target::DelegationTarget;
 use crate::core::time::{Monotonic, whole_millis};

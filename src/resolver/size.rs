@@ -9,21 +9,21 @@ use std::sync::Arc;
 
 use super::memory::LookedUp;
 use super::settled::Settled;
+use crate::core::cache::dns_part::DnsPart;
+use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::dns::srv::DroppedSrv;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Records, SrvRecord};
-use crate::core::dns_name::DnsName;
-use crate::core::dns_part::DnsPart;
 use crate::core::error::HostEvidence;
-use crate::core::fetch::{FetchAttempt, FetchFailure};
-use crate::core::host::Host;
-use crate::core::redirect::{RedirectError, WellKnownUrl};
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
 use crate::core::report::{DnsExchange, Hop, HopOutcome, Report, StepReport, WellKnownReport};
-use crate::core::server_name::ServerName;
-use crate::core::srv::DroppedSrv;
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::core::warning::Warning;
-use crate::core::well_known::{WellKnown, WellKnownError};
-use crate::core::well_known_answer::WellKnownAnswer;
-use crate::core::well_known_failure::WellKnownFailure;
+use crate::core::well_known::document::{WellKnown, WellKnownError};
+use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::fetch::{FetchAttempt, FetchFailure};
+use crate::core::well_known::redirect::{RedirectError, WellKnownUrl};
 
 /// The two counts before what an `Arc` points to.
 const COUNTS: usize = 2 * size_of::<usize>();
@@ -336,8 +336,8 @@ pub(super) mod tests {
     use super::*;
     use crate::core::config::Config;
     use crate::core::dns::{DnsFailure, Family, Service};
-    use crate::core::fetch::FetchFailureKind;
     use crate::core::time::Now;
+    use crate::core::well_known::fetch::FetchFailureKind;
     use crate::resolver::settled::Due;
     use crate::testing::{Internet, documentation_allowed};
 

@@ -13,12 +13,12 @@ use futures_util::future::{Either, select};
 use tracing::{debug, warn};
 
 use super::counters::Tally;
-use super::traits::{BoxFuture, Runtime};
+use crate::core::cache::record::WellKnownRecord;
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
-use crate::core::dns_name::DnsName;
+use crate::core::names::dns_name::DnsName;
 use crate::core::time::whole_millis;
-use crate::core::well_known_answer::WellKnownAnswer;
-use crate::core::well_known_record::WellKnownRecord;
+use crate::runtime::{BoxFuture, Runtime};
 
 /// Why a [`Store`] could not do what it was asked.
 pub type StoreError = Box<dyn Error + Send + Sync>;

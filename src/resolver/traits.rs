@@ -4,15 +4,10 @@
 //! parameter. Nothing else in the crate opens a socket, sets a timer or starts a task.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
 use crate::core::dns::{DnsAnswer, DnsQuestion};
-use crate::core::fetch::{Body, Fetch, FetchFailure};
-use crate::core::time::{Monotonic, Now};
-
-/// A boxed future that can move between threads.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
+use crate::runtime::BoxFuture;
 
 /// Asks DNS.
 ///
@@ -31,16 +26,4 @@ pub trait Dns: Send + Sync + fmt::Debug {
 pub trait WellKnownFetch: Send + Sync + fmt::Debug {
     /// Makes the exchange.
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<http::Response<Body>, FetchFailure>>;
-}
-
-/// The clock, the timer and the tasks.
-pub trait Runtime: Send + Sync + fmt::Debug {
-    /// What time it is.
-    fn now(&self) -> Now;
-
-    /// Completes once the monotonic clock has reached this point.
-    fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()>;
-
-    /// Runs the task to its end, whoever waits for it or not.
-    fn spawn(&self, task: BoxFuture<'static, ()>);
 }

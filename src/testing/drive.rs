@@ -10,20 +10,20 @@ use http::Response;
 use super::internet::Internet;
 use super::path::CriticalPath;
 use super::schedule::{Order, Schedule};
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
 use crate::core::discovery::{
     Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
     lookup::WellKnownLookup,
 };
 use crate::core::dns::DnsAnswer;
-use crate::core::dns_name::DnsName;
-use crate::core::fetch::{Body, FetchFailure};
+use crate::core::dns::srv::SplitMix64;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::server_name::ServerName;
 use crate::core::report::{Report, Source, WellKnownReport};
-use crate::core::server_name::ServerName;
-use crate::core::srv::SplitMix64;
 use crate::core::step::Step;
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known_answer::WellKnownAnswer;
+use crate::core::well_known::fetch::{Body, FetchFailure};
 
 /// A way to take a machine through an [`Internet`] to its end, on a virtual clock that jumps from
 /// event to event.

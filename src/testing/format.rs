@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::internet::{self, DELAY, Malformed, NEGATIVE_TTL, Reply, Scripted, TTL};
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
-use crate::core::fetch::{Body, FetchFailure, FetchFailureKind};
+use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
 
 /// An internet as it is written.
 #[derive(Debug, Serialize, Deserialize)]

@@ -13,9 +13,9 @@ use super::format;
 use crate::core::config::Config;
 use crate::core::dns::SrvRecord;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service};
-use crate::core::fetch::{Body, FetchFailure, FetchFailureKind};
-use crate::core::server_name::ServerName;
+use crate::core::names::server_name::ServerName;
 use crate::core::time::whole_millis;
+use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
 
 /// A scripted internet: what is answered to each question, and after how long.
 ///

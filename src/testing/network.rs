@@ -9,11 +9,12 @@ use super::internet::Internet;
 use super::virtual_time::VirtualTime;
 use crate::core::config::Config;
 use crate::core::dns::{DnsAnswer, DnsQuestion};
-use crate::core::fetch::{Body, Fetch, FetchFailure};
 use crate::core::time::{Monotonic, Now};
+use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
 use crate::resolver::Resolver;
 use crate::resolver::builder::ResolverBuilder;
-use crate::resolver::traits::{BoxFuture, Dns, Runtime, WellKnownFetch};
+use crate::resolver::traits::{Dns, WellKnownFetch};
+use crate::runtime::{BoxFuture, Runtime};
 
 /// An [`Internet`] behind [`Dns`], [`WellKnownFetch`] and [`Runtime`], for code that is built on a
 /// [`Resolver`]. What is answered can be changed on the way. Cloning it is cheap; clones are one.

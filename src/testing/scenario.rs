@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 use super::drive::{Drive, Run};
 use super::internet::{self, Internet, Malformed};
 use super::{documentation_allowed, start};
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::{AddressFamilies, Config, Speculation};
 use crate::core::discovery::Outcome;
 use crate::core::error::ResolveError;
-use crate::core::host::Host;
-use crate::core::server_name::{ServerName, ServerNameError};
+use crate::core::names::host::Host;
+use crate::core::names::server_name::{ServerName, ServerNameError};
 use crate::core::step::Step;
 use crate::core::target::DelegationTarget;
 use crate::core::text::Causes;
 use crate::core::time::{Monotonic, Now};
 use crate::core::warning::Warning;
-use crate::core::well_known_answer::WellKnownAnswer;
 
 /// A file of scenarios.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

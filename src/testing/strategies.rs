@@ -24,7 +24,7 @@ use proptest::strategy::Strategy;
 use super::generate::{ResponseHeaders, ServerNameText, SrvRecords, WellKnownBody};
 use super::internet::Internet;
 use crate::core::dns::SrvRecord;
-use crate::core::server_name::ServerName;
+use crate::core::names::server_name::ServerName;
 
 /// What `T` makes of up to `most` bytes. Where they do not suffice, zeros follow.
 fn of_bytes<T>(most: usize) -> impl Strategy<Value = T>

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::core::srv::SplitMix64;
+use crate::core::dns::srv::SplitMix64;
 use crate::core::time::{Monotonic, Now};
-use crate::resolver::traits::{BoxFuture, Runtime};
+use crate::runtime::{BoxFuture, Runtime};
 
 /// A [`Runtime`] on virtual time: when nothing can go on, the clock jumps to the next timer. No
 /// thread is started and no real time passes.

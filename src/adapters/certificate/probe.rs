@@ -27,7 +27,7 @@ use crate::adapters::hyper::{Dial, DialStream, FEDERATION, TcpDial};
 use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::core::text::Causes;
-use crate::resolver::traits::BoxFuture;
+use crate::runtime::BoxFuture;
 
 /// How many addresses are tried at a time.
 const AT_A_TIME: usize = 8;

@@ -34,7 +34,8 @@ use tokio::time::Instant;
 use self::exchange::Inquiry;
 use self::reply::{Chain, MAX_RECORDS, Reading};
 use crate::core::dns::{DnsAnswer, DnsQuestion, Family, NoRecord, Records};
-use crate::resolver::traits::{BoxFuture, Dns};
+use crate::resolver::traits::Dns;
+use crate::runtime::BoxFuture;
 
 /// How long one question may take in all, retransmissions and aliases included.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);

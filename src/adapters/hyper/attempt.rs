@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::Method;
 use tokio::time::{Instant, timeout_at};
 
-use crate::core::fetch::{FetchAttempt, FetchFailure, FetchFailureKind};
+use crate::core::well_known::fetch::{FetchAttempt, FetchFailure, FetchFailureKind};
 
 /// As many characters of a library's words as are kept: the other side can put names of its
 /// choice into them, by way of its certificate.

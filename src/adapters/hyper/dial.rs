@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::resolver::traits::BoxFuture;
+use crate::runtime::BoxFuture;
 
 /// Opens the byte streams that TLS then runs over.
 ///

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::attempt::{Deadline, Failed};
 use super::dial::DialStream;
-use crate::core::fetch::{Fetch, FetchFailureKind};
-use crate::resolver::traits::BoxFuture;
+use crate::core::well_known::fetch::{Fetch, FetchFailureKind};
+use crate::runtime::BoxFuture;
 
 /// The stream, if it opens in time.
 pub(super) async fn within(

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::attempt::{Failed, cause};
 use super::meter::{Meter, Metered};
-use crate::core::fetch::{Body, FetchFailureKind, FetchLimits};
+use crate::core::well_known::fetch::{Body, FetchFailureKind, FetchLimits};
 
 /// hyper refuses to be given less.
 const LEAST_BUFFER: usize = 8 * 1024;

@@ -33,8 +33,9 @@ pub use self::roots::{TlsSetupError, TrustedRoots};
 use self::staggered::Staggered;
 #[cfg(feature = "certificate")]
 pub(crate) use self::tls::FEDERATION;
-use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
-use crate::resolver::traits::{BoxFuture, WellKnownFetch};
+use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
+use crate::resolver::traits::WellKnownFetch;
+use crate::runtime::BoxFuture;
 
 /// [`WellKnownFetch`] on hyper and tokio-rustls, over HTTP/1.1.
 ///

@@ -9,7 +9,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::attempt::Failed;
 use super::dial::DialStream;
-use crate::core::fetch::FetchFailureKind;
+use crate::core::well_known::fetch::FetchFailureKind;
 
 /// Protocols by their registered names (RFC 7301 section 6).
 pub(super) const HTTP_2: &[u8] = b"h2";

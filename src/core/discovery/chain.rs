@@ -10,21 +10,21 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use super::gather::{Gathered, gather};
 use super::ledger::Ledger;
 use super::{FetchToken, Question};
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::{AddressFamilies, doubled};
 use crate::core::dns::NoRecord;
-use crate::core::dns_name::DnsName;
 use crate::core::error::FamilyOutcome;
-use crate::core::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
-use crate::core::host::Host;
-use crate::core::lifetime::{Freshness, retry_after};
-use crate::core::redirect::{RedirectError, WellKnownUrl, is_redirect};
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
 use crate::core::report::{Hop, HopOutcome, Source, WellKnownReport};
 use crate::core::target::interleaved;
 use crate::core::text::excerpt_of_bytes;
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::{MAX_BODY_BYTES, WellKnown};
-use crate::core::well_known_answer::WellKnownAnswer;
-use crate::core::well_known_failure::WellKnownFailure;
+use crate::core::well_known::document::{MAX_BODY_BYTES, WellKnown};
+use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
+use crate::core::well_known::freshness::{Freshness, retry_after};
+use crate::core::well_known::redirect::{RedirectError, WellKnownUrl, is_redirect};
 
 /// How much earlier than all of the well-known a fetch is to end.
 const FETCH_MARGIN: Duration = Duration::from_millis(100);
@@ -249,7 +249,7 @@ impl Chain {
 /// What a report says of an answer.
 pub(super) fn result_of(
     answer: &WellKnownAnswer,
-) -> Result<crate::core::server_name::ServerName, WellKnownFailure> {
+) -> Result<crate::core::names::server_name::ServerName, WellKnownFailure> {
     answer.result().as_ref().map(|document| document.server().clone()).map_err(Clone::clone)
 }
 

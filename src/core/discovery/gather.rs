@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::ledger::Ledger;
 use crate::core::address_policy::BlockedRange;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family};
-use crate::core::dns_name::DnsName;
 use crate::core::error::{FamilyOutcome, HostEvidence};
+use crate::core::names::dns_name::DnsName;
 use crate::core::time::Monotonic;
 use crate::core::warning::Warning;
 

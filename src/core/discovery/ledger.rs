@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DnsToken, Output, Question};
+use crate::core::cache::dns_part::DnsPart;
 use crate::core::config::Config;
+use crate::core::dns::srv::SplitMix64;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
-use crate::core::dns_part::DnsPart;
 use crate::core::report::{DnsExchange, Source};
-use crate::core::srv::SplitMix64;
 use crate::core::time::{Monotonic, Now};
 
 /// How much longer than the limit on a question its answer is waited for, so that an adapter which

@@ -8,14 +8,14 @@ use http::Response;
 use super::chain::Chain;
 use super::ledger::Ledger;
 use super::{DnsToken, FetchToken, Output};
+use crate::core::cache::dns_part::DnsPart;
+use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
 use crate::core::dns::DnsAnswer;
-use crate::core::dns_name::DnsName;
-use crate::core::dns_part::DnsPart;
-use crate::core::fetch::{Body, FetchFailure};
+use crate::core::names::dns_name::DnsName;
 use crate::core::report::{Source, WellKnownReport};
 use crate::core::time::Now;
-use crate::core::well_known_answer::WellKnownAnswer;
+use crate::core::well_known::fetch::{Body, FetchFailure};
 
 /// Finds out about one host's well-known document, for drivers that share the answer between
 /// discoveries. It is driven like a [`Discovery`](crate::Discovery) and ends with a [`WellKnownAnswer`], never with

@@ -18,20 +18,20 @@ use http::Response;
 use self::chain::Chain;
 use self::ledger::Ledger;
 use self::rules::{Draft, Rules};
-use super::config::Config;
-use super::dns::{DnsAnswer, DnsQuestion};
-use super::dns_name::DnsName;
-use super::dns_part::DnsPart;
-use super::error::ResolveError;
-use super::fetch::{Body, Fetch, FetchFailure};
-use super::report::{Report, Source, StepOutcome, WellKnownReport};
-use super::server_name::ServerName;
-use super::step::Step;
-use super::target::DelegationTarget;
-use super::time::{Monotonic, Now};
-use super::warning::Warning;
-use super::well_known_answer::WellKnownAnswer;
-use super::well_known_failure::WellKnownFailure;
+use crate::core::cache::dns_part::DnsPart;
+use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::config::Config;
+use crate::core::dns::{DnsAnswer, DnsQuestion};
+use crate::core::error::ResolveError;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::server_name::ServerName;
+use crate::core::report::{Report, Source, StepOutcome, WellKnownReport};
+use crate::core::step::Step;
+use crate::core::target::DelegationTarget;
+use crate::core::time::{Monotonic, Now};
+use crate::core::warning::Warning;
+use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
 
 /// Finds out where a server name leads, without doing anything itself.
 ///

@@ -29,21 +29,21 @@ use std::time::Duration;
 use super::WellKnownSource;
 use super::gather::{Gathered, gather};
 use super::ledger::{Fact, Ledger};
+use crate::core::cache::well_known_answer::InUse;
 use crate::core::config::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
+use crate::core::dns::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Service};
-use crate::core::dns_name::DnsName;
 use crate::core::error::{Evidence, ResolveError};
-use crate::core::host::Host;
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
 use crate::core::report::{SkipReason, StepOutcome, StepReport};
-use crate::core::server_name::ServerName;
-use crate::core::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget};
 use crate::core::step::Step;
 use crate::core::target::{
     DEFAULT_PORT, Degraded, DelegationTarget, Endpoint, Lifetimes, Origin, Stored,
 };
 use crate::core::time::Now;
 use crate::core::warning::Warning;
-use crate::core::well_known_answer::InUse;
 
 type Verdict = Result<DelegationTarget, ResolveError>;
 
@@ -422,7 +422,7 @@ impl Rules<'_> {
     }
 
     fn srv_limit(&self) -> usize {
-        self.ledger.config.limits.srv_records.clamp(1, crate::core::srv::WeightedOrder::MOST)
+        self.ledger.config.limits.srv_records.clamp(1, crate::core::dns::srv::WeightedOrder::MOST)
     }
 
     fn warn(&mut self, warning: Warning) {

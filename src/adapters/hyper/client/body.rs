@@ -8,7 +8,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
 use super::link::Reading;
 use super::together::Server;
-use crate::resolver::places::Turn;
+use crate::runtime::permits::Permit;
 
 /// The body of a response.
 ///
@@ -18,11 +18,11 @@ use crate::resolver::places::Turn;
 pub struct FederationBody {
     incoming: Incoming,
     /// Dropped as soon as there is no more to read.
-    held: Option<(Reading, Turn<Arc<Server>>)>,
+    held: Option<(Reading, Permit<Arc<Server>>)>,
 }
 
 impl FederationBody {
-    pub(super) fn new(incoming: Incoming, reading: Reading, turn: Turn<Arc<Server>>) -> Self {
+    pub(super) fn new(incoming: Incoming, reading: Reading, turn: Permit<Arc<Server>>) -> Self {
         let held = (!incoming.is_end_stream()).then_some((reading, turn));
         Self { incoming, held }
     }

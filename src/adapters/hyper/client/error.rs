@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::super::connect::failure::ConnectError;
 use super::wire::InvalidRequest;
 use crate::core::error::ResolveError;
-use crate::core::server_name::ServerName;
+use crate::core::names::server_name::ServerName;
 
 /// Why a request has no response.
 #[derive(Debug, Error)]

@@ -32,12 +32,12 @@ use super::attempt::{cause, in_words};
 use super::connect::Connector;
 use super::connect::failure::{ConnectAttempt, ConnectError, has_failed};
 use crate::core::config::memory::Abandoned;
-use crate::core::server_name::ServerName;
+use crate::core::names::server_name::ServerName;
 use crate::resolver::Resolver;
-use crate::resolver::flights::Flights;
-use crate::resolver::places::{Places, Turn};
 use crate::resolver::resolution::Resolution;
-use crate::resolver::traits::BoxFuture;
+use crate::runtime::BoxFuture;
+use crate::runtime::permits::{KeyedPermits, Permit};
+use crate::runtime::single_flight::SingleFlight;
 
 /// How many connections that were kept one request tries: they may all have ended meanwhile.
 const KEPT: usize = 2;
@@ -109,10 +109,10 @@ struct Inner {
     resolver: Resolver,
     connector: Connector,
     pool: Arc<Pool>,
-    connecting: Arc<Flights<Arc<Route>, Result<Made, ConnectError>>>,
+    connecting: Arc<SingleFlight<Arc<Route>, Result<Made, ConnectError>>>,
     /// Turns to connect.
     dials: Semaphore,
-    turns: Arc<Places<Arc<Server>>>,
+    turns: Arc<KeyedPermits<Arc<Server>>>,
 }
 
 impl FederationClient {
@@ -129,10 +129,10 @@ impl FederationClient {
         // With no turn to be had, there is nothing to wait for.
         let waiting = if at_a_time == 0 { 0 } else { limits.connecting_waiting };
         let most = at_a_time.saturating_add(waiting);
-        let connecting = Arc::new(Flights::new(most, Abandoned::Finish));
+        let connecting = Arc::new(SingleFlight::new(most, Abandoned::Finish));
         let dials = Semaphore::new(at_a_time);
         let pool = Arc::new(Pool::new(limits));
-        let turns = Arc::new(Places::new(limits.concurrent, limits.waiting));
+        let turns = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
         let inner = Inner { resolver, connector, pool, connecting, dials, turns };
         Self { inner: Arc::new(inner) }
     }
@@ -226,8 +226,8 @@ impl Inner {
     async fn turn(
         &self,
         name: &ServerName,
-        mut held: Option<Turn<Arc<Server>>>,
-    ) -> Result<(Resolution, Turn<Arc<Server>>), RequestError> {
+        mut held: Option<Permit<Arc<Server>>>,
+    ) -> Result<(Resolution, Permit<Arc<Server>>), RequestError> {
         let busy = || {
             let (server_name, limit) = (name.clone(), self.pool.limits().waiting);
             RequestError::ServerBusy { server_name, limit }
@@ -241,10 +241,10 @@ impl Inner {
             }
             // Nobody holds a turn while waiting for another.
             drop(held.take());
-            let place = self.turns.place(Arc::new(server)).ok_or_else(busy)?;
-            match place.turn_at_once() {
+            let place = self.turns.reserve(Arc::new(server)).ok_or_else(busy)?;
+            match place.try_permit() {
                 Ok(turn) => return Ok((found, turn)),
-                Err(place) => held = place.turn().await,
+                Err(place) => held = place.permit().await,
             }
         }
         Err(busy())

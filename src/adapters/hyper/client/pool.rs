@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::limits::ClientLimits;
 use super::link::{Link, Reading, Sender};
 use super::wire::Outgoing;
-use crate::core::host::Host;
+use crate::core::names::host::Host;
 use crate::core::target::{DelegationTarget, Endpoint};
 
 /// What connections are shared by: none serves another certificate name, or leads elsewhere.

@@ -9,11 +9,11 @@ use super::error::RequestError;
 use super::link::Link;
 use super::pool::{Key, Pool};
 use crate::adapters::tokio::TokioRuntime;
-use crate::core::host::Host;
-use crate::core::server_name::ServerName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
 use crate::core::target::{DelegationTarget, Endpoint};
-use crate::resolver::flights::Joined;
 use crate::resolver::resolution::Resolution;
+use crate::runtime::single_flight::Joined;
 
 /// Where a connection is to lead. Whatever it is asked for by, those who want the same make one
 /// together, and nobody gets what became of another's older target.
@@ -123,19 +123,19 @@ impl Inner {
             &TokioRuntime::current(),
             || None,
             || (),
-            |pilot| {
+            |leader| {
                 let (inner, found) = (Arc::clone(self), found.clone());
                 let route = Arc::clone(&route);
                 async move {
                     let mut failed = Vec::new();
                     let made = inner.connect(&found, &route, &mut failed).await;
                     let made = made.map(|new| Made::new((new, failed), &found, &inner.pool));
-                    pilot.land(made);
+                    leader.finish(made);
                 }
             },
         );
         let landed = match joined {
-            Ok(Joined::Landing(passenger)) => passenger.await,
+            Ok(Joined::Waiting(waiter)) => waiter.await,
             Ok(Joined::Known(made)) => Ok(made),
             Err(_) => {
                 let limit = self.pool.limits().connecting_waiting;

@@ -18,7 +18,7 @@ use thiserror::Error;
 use super::super::attempt::in_words;
 use super::link::Carried;
 use crate::core::config::UserAgent;
-use crate::core::server_name::{ServerName, ServerNameError};
+use crate::core::names::server_name::{ServerName, ServerNameError};
 use crate::core::target::DelegationTarget;
 
 /// The error of a body that is sent.

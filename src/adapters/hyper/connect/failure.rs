@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::host::Host;
-use crate::core::server_name::ServerName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
 use crate::core::target::Endpoint;
 
 /// No endpoint of a server could be connected to.

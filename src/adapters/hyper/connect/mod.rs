@@ -26,8 +26,8 @@ use super::dial::{Dial, DialStream, TcpDial};
 use super::tls;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use super::{TlsSetupError, TrustedRoots};
-use crate::core::host::Host;
-use crate::core::srv::SplitMix64;
+use crate::core::dns::srv::SplitMix64;
+use crate::core::names::host::Host;
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::resolver::Resolver;
 use crate::resolver::feedback::{ContactFailure, ContactFailureKind};

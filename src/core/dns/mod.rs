@@ -3,6 +3,8 @@
 //! Five things that are easily mixed up stay apart: no such name, no such record, a server that
 //! does not implement the question, a server that failed, and silence.
 
+pub(crate) mod srv;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::dns_name::DnsName;
+use crate::core::names::dns_name::DnsName;
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
 
-use super::dns_name::DnsName;
+use crate::core::names::dns_name::DnsName;
 
 /// A host that can be connected to.
 ///

@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::address_policy::BlockedRange;
-use super::dns::{DnsFailure, NoRecord};
-use super::dns_name::DnsName;
-use super::fetch::{FetchFailure, FetchFailureKind};
-use super::host::Host;
-use super::redirect::RedirectError;
-use super::well_known::WellKnownError;
+use crate::core::address_policy::BlockedRange;
+use crate::core::dns::{DnsFailure, NoRecord};
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
+use crate::core::well_known::document::WellKnownError;
+use crate::core::well_known::fetch::{FetchFailure, FetchFailureKind};
+use crate::core::well_known::redirect::RedirectError;
 
 /// Why there is no valid well-known document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
-use super::dns_name::{DnsName, NotAHostName};
-use super::host::Host;
-use super::text::excerpt;
+use crate::core::names::dns_name::{DnsName, NotAHostName};
+use crate::core::names::host::Host;
+use crate::core::text::excerpt;
 
 /// Where a well-known document lies at its first host (RFC 8615; spec, `GET
 /// /.well-known/matrix/server`).

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Config, WellKnownLifetimes};
-use super::lifetime::Freshness;
-use super::srv::SplitMix64;
-use super::time::{Monotonic, Now};
-use super::well_known::WellKnown;
-use super::well_known_failure::WellKnownFailure;
+use crate::core::config::{Config, WellKnownLifetimes};
+use crate::core::dns::srv::SplitMix64;
+use crate::core::time::{Monotonic, Now};
+use crate::core::well_known::document::WellKnown;
+use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::freshness::Freshness;
 
 /// What is known of a host's well-known document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,8 +11,8 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ServerName, ServerNameError, UnresolvableName};
-use crate::core::dns_name::NotAHostName;
-use crate::core::host::Host;
+use crate::core::names::dns_name::NotAHostName;
+use crate::core::names::host::Host;
 
 impl FromStr for ServerName {
     type Err = ServerNameError;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::error::Category;
 use thiserror::Error;
 
-use super::host::Host;
-use super::server_name::{ServerName, ServerNameError, UnresolvableName};
-use super::text::{Causes, excerpt};
+use crate::core::names::host::Host;
+use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
+use crate::core::text::{Causes, excerpt};
 
 /// Longest document that is read, in bytes. The specification sets no bound; Synapse and
 /// gomatrixserverlib read 50 KiB.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::ServerName;
-use crate::core::dns_name::NotAHostName;
+use crate::core::names::dns_name::NotAHostName;
 
 /// What is not a server name by the grammar, with the place.
 ///

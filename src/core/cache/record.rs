@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::config::Config;
-use super::dns_name::{DnsName, NotAHostName};
-use super::server_name::{ServerName, ServerNameError, UnresolvableName};
-use super::time::{Now, millis_since_epoch as millis, whole_millis};
-use super::well_known::WellKnown;
-use super::well_known_answer::{LastGood, WellKnownAnswer};
-use super::well_known_failure::{FailureClass, WellKnownFailure};
+use crate::core::cache::well_known_answer::{LastGood, WellKnownAnswer};
+use crate::core::config::Config;
+use crate::core::names::dns_name::{DnsName, NotAHostName};
+use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
+use crate::core::time::{Now, millis_since_epoch as millis, whole_millis};
+use crate::core::well_known::document::WellKnown;
+use crate::core::well_known::failure::{FailureClass, WellKnownFailure};
 
 /// A well-known outcome for keeping: names as text and absolute times, in milliseconds since the
 /// Unix epoch. Nothing in it is believed before [`restore`](Self::restore) has judged it.
@@ -201,10 +201,10 @@ fn at(millis: u64, now: Now) -> Result<Now, RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::fetch::{FetchFailure, FetchFailureKind};
-    use crate::core::lifetime::Freshness;
-    use crate::core::srv::SplitMix64;
-    use crate::core::well_known_answer::InUse;
+    use crate::core::cache::well_known_answer::InUse;
+    use crate::core::dns::srv::SplitMix64;
+    use crate::core::well_known::fetch::{FetchFailure, FetchFailureKind};
+    use crate::core::well_known::freshness::Freshness;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Config, DnsLifetimes};
-use super::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, SrvRecord};
-use super::time::Monotonic;
+use crate::core::config::{Config, DnsLifetimes};
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, SrvRecord};
+use crate::core::time::Monotonic;
 
 /// A DNS answer with its lifetime.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

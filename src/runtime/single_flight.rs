@@ -1,7 +1,7 @@
 //! One flight a key, however many callers: the first starts it, the others join.
 //!
 //! A flight is a task of its own. A caller that goes away leaves its seat: by default the flight
-//! goes on without passengers; with [`Abandoned::Cancel`] it is stopped when the last has left. A
+//! goes on without waiters; with [`Abandoned::Cancel`] it is stopped when the last has left. A
 //! flight that panics, or whose runtime is shut down, fails its callers and frees its key.
 
 use std::collections::HashMap;
@@ -16,19 +16,19 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable, Shared};
 
-use super::traits::{BoxFuture, Runtime};
+use super::{BoxFuture, Runtime};
 use crate::core::config::memory::Abandoned;
 
-/// What all passengers wait for. An error: the flight broke off.
-type Landed<V> = Shared<oneshot::Receiver<V>>;
+/// What all waiters wait for. An error: the flight broke off.
+type Finished<V> = Shared<oneshot::Receiver<V>>;
 
-pub(crate) struct Flights<K: Clone + Eq + Hash, V> {
+pub(crate) struct SingleFlight<K: Clone + Eq + Hash, V> {
     limit: usize,
     abandoned: Abandoned,
-    under_way: Mutex<UnderWay<K, V>>,
+    in_flight: Mutex<InFlight<K, V>>,
 }
 
-struct UnderWay<K, V> {
+struct InFlight<K, V> {
     flights: HashMap<K, Flight<V>>,
     /// The number of the next flight.
     next: u64,
@@ -37,9 +37,9 @@ struct UnderWay<K, V> {
 struct Flight<V> {
     /// No other flight of the key has it.
     number: u64,
-    landed: Landed<V>,
-    seats: usize,
-    /// Whether it goes on without passengers.
+    finished: Finished<V>,
+    waiters: usize,
+    /// Whether it goes on without waiters.
     detached: bool,
     stop: AbortHandle,
     /// What is to be remembered of it if it is stopped; called without a lock.
@@ -57,35 +57,35 @@ pub(crate) enum Joined<K: Clone + Eq + Hash, V> {
     /// It was there.
     Known(V),
     /// It is under way.
-    Landing(Passenger<K, V>),
+    Waiting(Waiter<K, V>),
 }
 
 /// Waits for a flight to land. An error: it broke off.
-pub(crate) struct Passenger<K: Clone + Eq + Hash, V> {
-    landed: Landed<V>,
-    flights: Arc<Flights<K, V>>,
+pub(crate) struct Waiter<K: Clone + Eq + Hash, V> {
+    finished: Finished<V>,
+    flights: Arc<SingleFlight<K, V>>,
     key: K,
     number: u64,
     first: bool,
 }
 
-/// The duty of a flight's task: to land. Dropped without landing, it fails the callers.
-pub(crate) struct Pilot<K: Clone + Eq + Hash, V> {
-    flights: Arc<Flights<K, V>>,
+/// The duty of a flight's task: to land. Dropped without finish, it fails the callers.
+pub(crate) struct Leader<K: Clone + Eq + Hash, V> {
+    flights: Arc<SingleFlight<K, V>>,
     key: K,
     number: u64,
-    landing: Option<oneshot::Sender<V>>,
+    finish: Option<oneshot::Sender<V>>,
 }
 
-impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
+impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
     pub(crate) fn new(limit: usize, abandoned: Abandoned) -> Self {
-        let under_way = Mutex::new(UnderWay { flights: HashMap::new(), next: 0 });
-        Self { limit, abandoned, under_way }
+        let in_flight = Mutex::new(InFlight { flights: HashMap::new(), next: 0 });
+        Self { limit, abandoned, in_flight }
     }
 
     /// Joins the flight of this key, or starts it.
     ///
-    /// `known` is asked under the lock, because a flight may have landed since the caller last
+    /// `known` is asked under the lock, because a flight may have finished since the caller last
     /// looked; `stopped` is called before the flight ends, so that whoever starts the next one sees
     /// what it does.
     pub(crate) fn join<F>(
@@ -94,20 +94,20 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
         runtime: &dyn Runtime,
         known: impl FnOnce() -> Option<V>,
         stopped: impl FnOnce() + Send + 'static,
-        flight: impl FnOnce(Pilot<K, V>) -> F,
+        flight: impl FnOnce(Leader<K, V>) -> F,
     ) -> Result<Joined<K, V>, TooMany>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (landing, landed) = oneshot::channel();
+        let (finish, finished) = oneshot::channel();
         let (stop, registration) = AbortHandle::new_pair();
-        let (passenger, pilot) = {
-            let mut under_way = self.lock();
-            let many = under_way.flights.len();
-            let number = under_way.next;
-            if let Some(flight) = under_way.flights.get_mut(key) {
-                flight.seats += 1;
-                return Ok(Joined::Landing(self.passenger(key, flight, false)));
+        let (waiter, leader) = {
+            let mut in_flight = self.lock();
+            let many = in_flight.flights.len();
+            let number = in_flight.next;
+            if let Some(flight) = in_flight.flights.get_mut(key) {
+                flight.waiters += 1;
+                return Ok(Joined::Waiting(self.waiter(key, flight, false)));
             }
             if let Some(value) = known() {
                 return Ok(Joined::Known(value));
@@ -117,51 +117,51 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
             }
             let flight = Flight {
                 number,
-                landed: landed.shared(),
-                seats: 1,
+                finished: finished.shared(),
+                waiters: 1,
                 detached: self.abandoned == Abandoned::Finish,
                 stop,
                 stopped: Some(Box::new(stopped)),
             };
-            let passenger = self.passenger(key, &flight, true);
-            under_way.flights.insert(key.clone(), flight);
-            under_way.next += 1;
+            let waiter = self.waiter(key, &flight, true);
+            in_flight.flights.insert(key.clone(), flight);
+            in_flight.next += 1;
             let (flights, key) = (Arc::clone(self), key.clone());
-            (passenger, Pilot { flights, key, number, landing: Some(landing) })
+            (waiter, Leader { flights, key, number, finish: Some(finish) })
         };
-        let task = Abortable::new(flight(pilot), registration);
+        let task = Abortable::new(flight(leader), registration);
         let task: BoxFuture<'static, ()> = Box::pin(task.map(drop));
         runtime.spawn(task);
-        Ok(Joined::Landing(passenger))
+        Ok(Joined::Waiting(waiter))
     }
 
-    fn passenger(self: &Arc<Self>, key: &K, flight: &Flight<V>, first: bool) -> Passenger<K, V> {
-        let (landed, flights) = (flight.landed.clone(), Arc::clone(self));
-        Passenger { landed, flights, key: key.clone(), number: flight.number, first }
+    fn waiter(self: &Arc<Self>, key: &K, flight: &Flight<V>, first: bool) -> Waiter<K, V> {
+        let (finished, flights) = (flight.finished.clone(), Arc::clone(self));
+        Waiter { finished, flights, key: key.clone(), number: flight.number, first }
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Flights<K, V> {
-    fn lock(&self) -> MutexGuard<'_, UnderWay<K, V>> {
+impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
+    fn lock(&self) -> MutexGuard<'_, InFlight<K, V>> {
         // Nothing in a critical section can leave the map half-changed.
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The flight of this number, if it has not ended.
-    fn under_way<'a>(
-        under_way: &'a mut UnderWay<K, V>,
+    fn in_flight<'a>(
+        in_flight: &'a mut InFlight<K, V>,
         key: &K,
         number: u64,
     ) -> Option<&'a mut Flight<V>> {
-        under_way.flights.get_mut(key).filter(|flight| flight.number == number)
+        in_flight.flights.get_mut(key).filter(|flight| flight.number == number)
     }
 
     /// Has those who come from now on start flights of their own. Who is in one lands as ever.
     pub(crate) fn forget(&self, keys: impl Fn(&K) -> bool) {
-        let mut under_way = self.lock();
+        let mut in_flight = self.lock();
         // What is dropped here may own what locks again.
-        let forgotten: Vec<_> = under_way.flights.extract_if(|key, _| keys(key)).collect();
-        drop(under_way);
+        let forgotten: Vec<_> = in_flight.flights.extract_if(|key, _| keys(key)).collect();
+        drop(in_flight);
         drop(forgotten);
     }
 
@@ -171,7 +171,7 @@ impl<K: Clone + Eq + Hash, V> Flights<K, V> {
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Passenger<K, V> {
+impl<K: Clone + Eq + Hash, V> Waiter<K, V> {
     /// Whether the flight was started for it.
     pub(crate) const fn is_first(&self) -> bool {
         self.first
@@ -179,26 +179,26 @@ impl<K: Clone + Eq + Hash, V> Passenger<K, V> {
 
     /// Leaves the flight, which goes on whoever else leaves it.
     pub(crate) fn detach(self) {
-        let mut under_way = self.flights.lock();
-        if let Some(flight) = Flights::under_way(&mut under_way, &self.key, self.number) {
+        let mut in_flight = self.flights.lock();
+        if let Some(flight) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
             flight.detached = true;
         }
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Drop for Passenger<K, V> {
+impl<K: Clone + Eq + Hash, V> Drop for Waiter<K, V> {
     fn drop(&mut self) {
         // The flight, if nobody is left in it.
-        let empty = |under_way: &mut UnderWay<K, V>| {
-            let flight = Flights::under_way(under_way, &self.key, self.number)?;
-            (flight.seats == 0 && !flight.detached).then(|| flight.stopped.take())
+        let empty = |in_flight: &mut InFlight<K, V>| {
+            let flight = SingleFlight::in_flight(in_flight, &self.key, self.number)?;
+            (flight.waiters == 0 && !flight.detached).then(|| flight.stopped.take())
         };
         let stopped = {
-            let mut under_way = self.flights.lock();
-            if let Some(flight) = Flights::under_way(&mut under_way, &self.key, self.number) {
-                flight.seats -= 1;
+            let mut in_flight = self.flights.lock();
+            if let Some(flight) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
+                flight.waiters -= 1;
             }
-            empty(&mut under_way)
+            empty(&mut in_flight)
         };
         let Some(stopped) = stopped else { return };
         if let Some(stopped) = stopped {
@@ -206,8 +206,8 @@ impl<K: Clone + Eq + Hash, V> Drop for Passenger<K, V> {
         }
         // Somebody may have come meanwhile: the flight goes on.
         let flight = {
-            let mut under_way = self.flights.lock();
-            empty(&mut under_way).and_then(|_| under_way.flights.remove(&self.key))
+            let mut in_flight = self.flights.lock();
+            empty(&mut in_flight).and_then(|_| in_flight.flights.remove(&self.key))
         };
         // Its task is woken to end, which may run code of the runtime's.
         if let Some(flight) = flight {
@@ -216,42 +216,42 @@ impl<K: Clone + Eq + Hash, V> Drop for Passenger<K, V> {
     }
 }
 
-impl<K: Clone + Eq + Hash + Unpin, V: Clone> Future for Passenger<K, V> {
+impl<K: Clone + Eq + Hash + Unpin, V: Clone> Future for Waiter<K, V> {
     type Output = Result<V, oneshot::Canceled>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.landed.poll_unpin(context)
+        self.finished.poll_unpin(context)
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Pilot<K, V> {
+impl<K: Clone + Eq + Hash, V> Leader<K, V> {
     /// Ends the flight. What was found must have been remembered before, so that nobody starts the
     /// next one in between.
-    pub(crate) fn land(mut self, value: V) {
-        if let Some(landing) = self.landing.take() {
-            drop(landing.send(value));
+    pub(crate) fn finish(mut self, value: V) {
+        if let Some(finish) = self.finish.take() {
+            drop(finish.send(value));
         }
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Drop for Pilot<K, V> {
+impl<K: Clone + Eq + Hash, V> Drop for Leader<K, V> {
     fn drop(&mut self) {
-        let mut under_way = self.flights.lock();
-        if Flights::under_way(&mut under_way, &self.key, self.number).is_some() {
-            let flight = under_way.flights.remove(&self.key);
-            drop(under_way);
+        let mut in_flight = self.flights.lock();
+        if SingleFlight::in_flight(&mut in_flight, &self.key, self.number).is_some() {
+            let flight = in_flight.flights.remove(&self.key);
+            drop(in_flight);
             // It owns what may lock again.
             drop(flight);
         }
     }
 }
 
-impl<K: Clone + Eq + Hash, V> fmt::Debug for Flights<K, V> {
+impl<K: Clone + Eq + Hash, V> fmt::Debug for SingleFlight<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights")
+        f.debug_struct("SingleFlight")
             .field("limit", &self.limit)
             .field("abandoned", &self.abandoned)
-            .field("under_way", &self.len())
+            .field("in_flight", &self.len())
             .finish()
     }
 }
@@ -263,17 +263,17 @@ mod tests {
     use super::*;
     use crate::testing::VirtualTime;
 
-    /// Flights of which each lands with 7 once it is let.
-    struct Airport {
-        flights: Arc<Flights<u8, u8>>,
+    /// SingleFlight of which each lands with 7 once it is let.
+    struct Rig {
+        flights: Arc<SingleFlight<u8, u8>>,
         time: VirtualTime,
         cleared: Arc<Mutex<Vec<oneshot::Sender<()>>>>,
         stopped: Arc<AtomicU32>,
     }
 
-    impl Airport {
+    impl Rig {
         fn new(limit: usize, abandoned: Abandoned) -> Self {
-            let flights = Arc::new(Flights::new(limit, abandoned));
+            let flights = Arc::new(SingleFlight::new(limit, abandoned));
             let time = VirtualTime::new();
             Self { flights, time, cleared: Arc::default(), stopped: Arc::default() }
         }
@@ -288,19 +288,19 @@ mod tests {
                 move || {
                     stopped.fetch_add(1, Ordering::Relaxed);
                 },
-                |pilot| {
+                |leader| {
                     self.cleared.lock().unwrap().push(cleared);
                     async move {
                         clearance.await.expect("not to break off");
-                        pilot.land(7);
+                        leader.finish(7);
                     }
                 },
             )
         }
 
-        fn passenger(&self) -> Passenger<u8, u8> {
+        fn waiter(&self) -> Waiter<u8, u8> {
             match self.join(1) {
-                Ok(Joined::Landing(passenger)) => passenger,
+                Ok(Joined::Waiting(waiter)) => waiter,
                 Ok(Joined::Known(value)) => panic!("known: {value}"),
                 Err(error) => panic!("{error:?}"),
             }
@@ -329,83 +329,83 @@ mod tests {
 
     #[test]
     fn callers_join_and_get_the_same() {
-        let airport = Airport::new(9, Abandoned::Finish);
-        let (first, mut second) = (airport.passenger(), airport.passenger());
-        assert_eq!((first.is_first(), second.is_first(), airport.started()), (true, false, 1));
+        let rig = Rig::new(9, Abandoned::Finish);
+        let (first, mut second) = (rig.waiter(), rig.waiter());
+        assert_eq!((first.is_first(), second.is_first(), rig.started()), (true, false, 1));
         drop(first);
-        airport.settle();
+        rig.settle();
         assert!((&mut second).now_or_never().is_none());
-        airport.clear();
-        assert_eq!(airport.time.block_on(second), Ok(7));
-        airport.settle();
-        assert_eq!((airport.flights.len(), airport.time.tasks()), (0, 0));
+        rig.clear();
+        assert_eq!(rig.time.block_on(second), Ok(7));
+        rig.settle();
+        assert_eq!((rig.flights.len(), rig.time.tasks()), (0, 0));
     }
 
     #[test]
     fn by_default_a_flight_goes_on_without_passengers() {
-        let airport = Airport::new(9, Abandoned::Finish);
-        drop(airport.passenger());
-        airport.settle();
-        assert_eq!((airport.flights.len(), airport.stopped()), (1, 0));
-        let late = airport.passenger();
-        airport.clear();
-        assert_eq!(airport.time.block_on(late), Ok(7));
+        let rig = Rig::new(9, Abandoned::Finish);
+        drop(rig.waiter());
+        rig.settle();
+        assert_eq!((rig.flights.len(), rig.stopped()), (1, 0));
+        let late = rig.waiter();
+        rig.clear();
+        assert_eq!(rig.time.block_on(late), Ok(7));
     }
 
     #[test]
     fn a_flight_stops_when_the_last_passenger_leaves() {
-        let airport = Airport::new(9, Abandoned::Cancel);
-        let (first, second) = (airport.passenger(), airport.passenger());
+        let rig = Rig::new(9, Abandoned::Cancel);
+        let (first, second) = (rig.waiter(), rig.waiter());
         drop(first);
-        airport.settle();
-        assert_eq!((airport.flights.len(), airport.stopped()), (1, 0));
+        rig.settle();
+        assert_eq!((rig.flights.len(), rig.stopped()), (1, 0));
         drop(second);
-        assert_eq!((airport.flights.len(), airport.stopped()), (0, 1));
-        airport.settle();
-        assert_eq!(airport.time.tasks(), 0);
-        assert!(!airport.time.has_panicked());
+        assert_eq!((rig.flights.len(), rig.stopped()), (0, 1));
+        rig.settle();
+        assert_eq!(rig.time.tasks(), 0);
+        assert!(!rig.time.has_panicked());
     }
 
     #[test]
     fn a_flight_begun_after_one_that_stopped_is_another() {
-        let airport = Airport::new(9, Abandoned::Cancel);
-        drop(airport.passenger());
+        let rig = Rig::new(9, Abandoned::Cancel);
+        drop(rig.waiter());
         // The task of the first has not ended yet, and must not end the second.
-        let second = airport.passenger();
-        assert_eq!(airport.started(), 2);
-        airport.settle();
-        assert_eq!(airport.flights.len(), 1);
-        airport.clear();
-        assert_eq!(airport.time.block_on(second), Ok(7));
-        assert_eq!(airport.stopped(), 1);
+        let second = rig.waiter();
+        assert_eq!(rig.started(), 2);
+        rig.settle();
+        assert_eq!(rig.flights.len(), 1);
+        rig.clear();
+        assert_eq!(rig.time.block_on(second), Ok(7));
+        assert_eq!(rig.stopped(), 1);
     }
 
     #[test]
     fn a_detached_flight_goes_on_whoever_leaves() {
-        let airport = Airport::new(9, Abandoned::Cancel);
-        let (first, second) = (airport.passenger(), airport.passenger());
+        let rig = Rig::new(9, Abandoned::Cancel);
+        let (first, second) = (rig.waiter(), rig.waiter());
         first.detach();
         drop(second);
-        airport.settle();
-        assert_eq!((airport.flights.len(), airport.stopped()), (1, 0));
-        airport.clear();
-        airport.settle();
-        assert_eq!((airport.flights.len(), airport.time.tasks()), (0, 0));
+        rig.settle();
+        assert_eq!((rig.flights.len(), rig.stopped()), (1, 0));
+        rig.clear();
+        rig.settle();
+        assert_eq!((rig.flights.len(), rig.time.tasks()), (0, 0));
     }
 
     #[test]
     fn a_flight_that_breaks_off_fails_its_callers_and_frees_the_key() {
-        let airport = Airport::new(9, Abandoned::Cancel);
-        let passenger = airport.passenger();
-        airport.cleared.lock().unwrap().clear();
-        assert!(airport.time.block_on(passenger).is_err());
-        assert_eq!((airport.flights.len(), airport.stopped()), (0, 0));
-        assert!(airport.time.has_panicked());
+        let rig = Rig::new(9, Abandoned::Cancel);
+        let waiter = rig.waiter();
+        rig.cleared.lock().unwrap().clear();
+        assert!(rig.time.block_on(waiter).is_err());
+        assert_eq!((rig.flights.len(), rig.stopped()), (0, 0));
+        assert!(rig.time.has_panicked());
     }
 
     #[test]
     fn what_landed_in_between_is_not_fetched_again() {
-        let flights = Arc::new(Flights::<u8, u8>::new(9, Abandoned::Finish));
+        let flights = Arc::new(SingleFlight::<u8, u8>::new(9, Abandoned::Finish));
         let time = VirtualTime::new();
         let joined =
             flights.join(&1, &time, || Some(3), || (), |_| async { panic!("a flight") }).unwrap();
@@ -415,13 +415,13 @@ mod tests {
 
     #[test]
     fn flights_are_limited() {
-        let airport = Airport::new(1, Abandoned::Finish);
-        let passenger = airport.passenger();
-        assert!(airport.join(2).is_err_and(|error| error.limit == 1));
-        airport.clear();
-        assert_eq!(airport.time.block_on(passenger), Ok(7));
-        airport.settle();
-        assert!(airport.join(2).is_ok());
+        let rig = Rig::new(1, Abandoned::Finish);
+        let waiter = rig.waiter();
+        assert!(rig.join(2).is_err_and(|error| error.limit == 1));
+        rig.clear();
+        assert_eq!(rig.time.block_on(waiter), Ok(7));
+        rig.settle();
+        assert!(rig.join(2).is_ok());
     }
 
     /// Goes through a tree of choices, one path a time.
@@ -474,17 +474,17 @@ mod tests {
 
     /// Three callers of one key; those of them that have come and not left.
     struct Walk {
-        flights: Arc<Flights<u8, u8>>,
+        flights: Arc<SingleFlight<u8, u8>>,
         time: VirtualTime,
         started: Arc<AtomicU32>,
         stopped: Arc<AtomicU32>,
-        landed: Arc<AtomicU32>,
+        finished: Arc<AtomicU32>,
         callers: Mutex<[Caller; 3]>,
     }
 
     enum Caller {
         NotYet,
-        Waits(Passenger<u8, u8>),
+        Waits(Waiter<u8, u8>),
         Left,
     }
 
@@ -505,17 +505,17 @@ mod tests {
         fn new(tree: &Tree, abandoned: Abandoned) -> Self {
             let choices = tree.clone();
             Self {
-                flights: Arc::new(Flights::new(9, abandoned)),
+                flights: Arc::new(SingleFlight::new(9, abandoned)),
                 time: VirtualTime::new().with_choices(move |count| choices.choose(count)),
                 started: Arc::default(),
                 stopped: Arc::default(),
-                landed: Arc::default(),
+                finished: Arc::default(),
                 callers: Mutex::new([Caller::NotYet, Caller::NotYet, Caller::NotYet]),
             }
         }
 
-        fn join(&self, panics: bool) -> Passenger<u8, u8> {
-            let (started, landed) = (Arc::clone(&self.started), Arc::clone(&self.landed));
+        fn join(&self, panics: bool) -> Waiter<u8, u8> {
+            let (started, finished) = (Arc::clone(&self.started), Arc::clone(&self.finished));
             let stopped = Arc::clone(&self.stopped);
             let stopped = move || {
                 stopped.fetch_add(1, Ordering::Relaxed);
@@ -525,19 +525,19 @@ mod tests {
                 &self.time,
                 || None,
                 stopped,
-                |pilot| async move {
+                |leader| async move {
                     started.fetch_add(1, Ordering::Relaxed);
                     give_way().await;
                     if panics {
                         // Without the panic hook, which would print each.
                         std::panic::resume_unwind(Box::new("scripted"));
                     }
-                    landed.fetch_add(1, Ordering::Relaxed);
-                    pilot.land(7);
+                    finished.fetch_add(1, Ordering::Relaxed);
+                    leader.finish(7);
                 },
             );
             match joined {
-                Ok(Joined::Landing(passenger)) => passenger,
+                Ok(Joined::Waiting(waiter)) => waiter,
                 _ => panic!("there is room, and nothing is known"),
             }
         }
@@ -565,7 +565,7 @@ mod tests {
             let mut callers = self.callers.lock().unwrap();
             callers.each_mut().map(|caller| match caller {
                 Caller::Left => Fate::Left,
-                Caller::Waits(passenger) => match passenger.now_or_never() {
+                Caller::Waits(waiter) => match waiter.now_or_never() {
                     Some(Ok(value)) => Fate::Served(value),
                     Some(Err(_)) => Fate::Failed,
                     None => panic!("a caller waits for nothing"),
@@ -608,8 +608,8 @@ mod tests {
         }
 
         fn check(&self, abandoned: Abandoned, panics: bool, fates: [Fate; 3]) {
-            let [started, stopped, landed] =
-                [&self.started, &self.stopped, &self.landed].map(|it| it.load(Ordering::Relaxed));
+            let [started, stopped, finished] =
+                [&self.started, &self.stopped, &self.finished].map(|it| it.load(Ordering::Relaxed));
             // Nothing is left over.
             assert_eq!((self.flights.len(), self.time.tasks()), (0, 0));
             let answered = if panics { Fate::Failed } else { Fate::Served(7) };
@@ -617,8 +617,8 @@ mod tests {
             assert!(fates.iter().all(|fate| [answered, Fate::Left].contains(fate)));
             // Only flights that all had left are stopped, which at most two can have been.
             assert!(abandoned == Abandoned::Cancel && stopped <= 2 || stopped == 0);
-            assert_eq!(landed >= 1, !panics);
-            assert!(started <= 3 && landed <= started);
+            assert_eq!(finished >= 1, !panics);
+            assert!(started <= 3 && finished <= started);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Turns by key, first come, first served: so many have one at a time, so many wait for one.
+//! Permits by key, first come, first served: at most so many have one at a time, at most so many wait.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places of each key that is in use; the others cost nothing.
+/// The permits of each key. A key that nobody uses takes no memory.
 #[derive(Debug)]
-pub(crate) struct Places<K: Eq + Hash> {
+pub(crate) struct KeyedPermits<K: Eq + Hash> {
     running: usize,
     waiting: usize,
     in_use: Mutex<HashMap<K, InUse>>,
@@ -16,34 +16,34 @@ pub(crate) struct Places<K: Eq + Hash> {
 
 #[derive(Debug)]
 struct InUse {
-    turns: Arc<Semaphore>,
-    /// Those who have a turn and those who wait for one.
+    permits: Arc<Semaphore>,
+    /// Those who have a permit and those who wait for one.
     users: usize,
 }
 
-/// A place to wait in. Dropped, it is free again.
+/// The right to wait for a permit. It ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place<K: Eq + Hash> {
-    places: Arc<Places<K>>,
+pub(crate) struct Reservation<K: Eq + Hash> {
+    all: Arc<KeyedPermits<K>>,
     at: K,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-/// A turn. Dropped, it is the next one's.
+/// A permit. When it is dropped, the next in line has it.
 #[derive(Debug)]
-pub(crate) struct Turn<K: Eq + Hash> {
+pub(crate) struct Permit<K: Eq + Hash> {
     _permit: OwnedSemaphorePermit,
     /// Dropped after the permit: the last to leave takes the semaphore along.
-    place: Place<K>,
+    reservation: Reservation<K>,
 }
 
-impl<K: Clone + Eq + Hash> Places<K> {
+impl<K: Clone + Eq + Hash> KeyedPermits<K> {
     pub(crate) fn new(running: usize, waiting: usize) -> Self {
         let running = running.min(Semaphore::MAX_PERMITS);
         Self { running, waiting, in_use: Mutex::default() }
     }
 
-    /// How many have a turn at a time.
+    /// How many have a permit at a time.
     pub(crate) const fn running(&self) -> usize {
         self.running
     }
@@ -52,12 +52,12 @@ impl<K: Clone + Eq + Hash> Places<K> {
         self.lock().get(at).map_or(0, |there| there.users)
     }
 
-    /// A place, if there is one left.
-    pub(crate) fn place(self: &Arc<Self>, at: K) -> Option<Place<K>> {
+    /// Reserves a place in line, unless as many as may wait already.
+    pub(crate) fn reserve(self: &Arc<Self>, at: K) -> Option<Reservation<K>> {
         let mut in_use = self.lock();
         let there = in_use
             .entry(at.clone())
-            .or_insert_with(|| InUse { turns: Arc::new(Semaphore::new(self.running)), users: 0 });
+            .or_insert_with(|| InUse { permits: Arc::new(Semaphore::new(self.running)), users: 0 });
         if there.users >= self.running.saturating_add(self.waiting) {
             // With a limit of 0 it was made just now.
             if there.users == 0 {
@@ -66,12 +66,12 @@ impl<K: Clone + Eq + Hash> Places<K> {
             return None;
         }
         there.users += 1;
-        let turns = Arc::clone(&there.turns);
-        Some(Place { places: Arc::clone(self), at, turns })
+        let permits = Arc::clone(&there.permits);
+        Some(Reservation { all: Arc::clone(self), at, permits })
     }
 }
 
-impl<K: Eq + Hash> Places<K> {
+impl<K: Eq + Hash> KeyedPermits<K> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, InUse>> {
         // Nothing in a critical section can leave it half-changed.
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
@@ -84,31 +84,31 @@ impl<K: Eq + Hash> Places<K> {
     }
 }
 
-impl<K: Eq + Hash> Place<K> {
-    /// The turn, if it can be had at once; otherwise the place.
-    pub(crate) fn turn_at_once(self) -> Result<Turn<K>, Self> {
-        match Arc::clone(&self.turns).try_acquire_owned() {
-            Ok(permit) => Ok(Turn { _permit: permit, place: self }),
+impl<K: Eq + Hash> Reservation<K> {
+    /// Takes a permit if one is free; otherwise hands the reservation back.
+    pub(crate) fn try_permit(self) -> Result<Permit<K>, Self> {
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => Ok(Permit { _permit: permit, reservation: self }),
             Err(_) => Err(self),
         }
     }
 
-    /// Waits for the turn; `None` cannot be, since nobody ends the turns.
-    pub(crate) async fn turn(self) -> Option<Turn<K>> {
-        let permit = Arc::clone(&self.turns).acquire_owned().await.ok()?;
-        Some(Turn { _permit: permit, place: self })
+    /// Waits for a permit. `None` is unreachable: nobody closes the semaphore.
+    pub(crate) async fn permit(self) -> Option<Permit<K>> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        Some(Permit { _permit: permit, reservation: self })
     }
 }
 
-impl<K: Eq + Hash> Turn<K> {
+impl<K: Eq + Hash> Permit<K> {
     pub(crate) const fn at(&self) -> &K {
-        &self.place.at
+        &self.reservation.at
     }
 }
 
-impl<K: Eq + Hash> Drop for Place<K> {
+impl<K: Eq + Hash> Drop for Reservation<K> {
     fn drop(&mut self) {
-        let mut in_use = self.places.lock();
+        let mut in_use = self.all.lock();
         if let Some(there) = in_use.get_mut(&self.at) {
             there.users -= 1;
             if there.users == 0 {

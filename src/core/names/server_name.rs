@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 pub use self::error::{ServerNameError, ServerNameErrorKind, UnresolvableName};
-use super::dns_name::{DnsName, check_host_name};
-use super::host::Host;
+use crate::core::names::dns_name::{DnsName, check_host_name};
+use crate::core::names::host::Host;
 
 /// A Matrix server name: a host, and a port where one is written.
 ///

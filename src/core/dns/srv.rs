@@ -8,9 +8,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use super::dns::SrvRecord;
-use super::dns_name::{DnsName, NotAHostName};
-use super::text::excerpt;
+use crate::core::dns::SrvRecord;
+use crate::core::names::dns_name::{DnsName, NotAHostName};
+use crate::core::text::excerpt;
 
 /// One place where SRV says that the service is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,0 +1,27 @@
+//! Time and tasks for everything above the core, and what many callers share: one task for the same
+//! work, and permits by key.
+#![deny(clippy::disallowed_methods)]
+
+pub(crate) mod permits;
+pub(crate) mod single_flight;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::core::time::{Monotonic, Now};
+
+/// A boxed future that can move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The clock, the timer and the tasks.
+pub trait Runtime: Send + Sync + fmt::Debug {
+    /// What time it is.
+    fn now(&self) -> Now;
+
+    /// Completes once the monotonic clock has reached this point.
+    fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()>;
+
+    /// Runs the task to its end, whoever waits for it or not.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+}
