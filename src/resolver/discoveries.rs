@@ -13,7 +13,8 @@ use super::parts::Errand;
 use super::settled::{Due, Settled};
 use crate::core::cache::dns_part::DnsPart;
 use crate::core::config::Speculation;
-use crate::core::discovery::{Discovery, Output, Question};
+use crate::core::discovery::Discovery;
+use crate::core::discovery::machine::{Machine, Output, Question};
 use crate::core::dns::DnsQuestion;
 use crate::core::error::ResolveError;
 use crate::core::names::host::Host;
@@ -229,7 +230,7 @@ impl Inner {
                         last.standing_in(now.monotonic, &self.config)?,
                         now.monotonic.since(last.obtained()),
                     );
-                    machine.handle_dns_part(token, Arc::new(part), Source::Memory { age }, now);
+                    machine.handle(token.part(Arc::new(part), Source::Memory { age }), now);
                 }
                 Output::Ask(Question::WellKnown { token, host }) => {
                     let holding = self.memory.well_known(&host, now.monotonic, Use::Holding);
@@ -237,7 +238,7 @@ impl Inner {
                     let age = now.monotonic.since(last.answer.fetched().monotonic);
                     let answer = last.answer.standing_in(now, &self.config)?;
                     let source = Source::Memory { age };
-                    machine.handle_well_known(token, Arc::new(answer), source, None, now);
+                    machine.handle(token.answer(Arc::new(answer), source, None), now);
                 }
                 Output::Ask(Question::Fetch { .. }) | Output::Wait(_) => return None,
             }

@@ -10,13 +10,13 @@ use futures_util::future::{Either, ready, select};
 use tracing::{Instrument, debug, debug_span};
 
 use super::Inner;
-use super::drive::{Answer, BrokenOff, drive};
+use super::drive::{BrokenOff, Unanswered, drive};
 use super::memory::{Epoch, Known, LookedUp, Part, Use};
 use super::settled::Due;
 use crate::core::cache::dns_part::DnsPart;
 use crate::core::cache::well_known_answer::WellKnownAnswer;
-use crate::core::discovery::Question;
 use crate::core::discovery::lookup::WellKnownLookup;
+use crate::core::discovery::machine::{Answer, Question};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
 use crate::core::names::dns_name::DnsName;
 use crate::core::report::Source;
@@ -70,33 +70,28 @@ impl Inner {
         self: &Arc<Self>,
         question: Question,
         errand: &Arc<Errand>,
-    ) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
+    ) -> BoxFuture<'static, Result<Answer, Unanswered>> {
         let (errand, refresh) = (Arc::clone(errand), self.config.refresh.clone());
         match question {
             Question::Dns { token, question } => {
-                Box::pin(self.dns(&question, errand.how).map(move |found| {
-                    Ok(match found {
-                        Ok((part, source)) => {
-                            errand.due.take_in(&*part, &refresh);
-                            Answer::Dns { token, part, source }
-                        }
-                        Err(why) => Answer::NoDns { token, why },
-                    })
+                Box::pin(self.dns(&question, errand.how).map(move |found| match found {
+                    Ok((part, source)) => {
+                        errand.due.take_in(&*part, &refresh);
+                        Ok(token.part(part, source))
+                    }
+                    Err(why) => Err(Unanswered { why, token: Some(token) }),
                 }))
             }
             Question::Fetch { token, fetch } => {
                 let inner = Arc::clone(self);
-                Box::pin(async move {
-                    let result = inner.fetch(*fetch, &errand).await?;
-                    Ok(Answer::Fetch { token, result })
-                })
+                Box::pin(async move { Ok(token.answer(inner.fetch(*fetch, &errand).await?)) })
             }
             Question::WellKnown { token, host } => {
                 Box::pin(self.well_known(&host, errand.how).map(move |found| {
-                    found.map(|(known, source)| {
-                        errand.due.take_in(&*known, &refresh);
-                        Answer::WellKnown { token, known, source }
-                    })
+                    let (known, source) = found?;
+                    errand.due.take_in(&*known, &refresh);
+                    let lookup = known.lookup.clone().filter(|_| source == Source::Asked);
+                    Ok(token.answer(Arc::clone(&known.answer), source, lookup))
                 }))
             }
         }
@@ -335,7 +330,11 @@ impl Inner {
             machine = machine.with_earlier((*earlier.answer).clone());
         }
         // The addresses that it is fetched from need not be renewed with it.
-        let ask = |question| self.ask(question, errand);
+        let ask = |question| -> BoxFuture<'static, Result<Answer, Unanswered>> {
+            // A look-up asks for nothing that it does not need.
+            let needed = |unanswered: Unanswered| unanswered.why.into();
+            Box::pin(self.ask(question, errand).map(move |answer| answer.map_err(needed)))
+        };
         let driven = drive(&mut machine, &*self.runtime, ask).await?;
         let answer = driven.done;
         match answer.result() {
