@@ -121,7 +121,7 @@ impl AddressFamilies {
     /// The families that are asked for.
     pub const fn families(self) -> &'static [Family] {
         match self {
-            Self::Both => &[Family::V4, Family::V6],
+            Self::Both => &Family::ALL,
             Self::V4 => &[Family::V4],
             Self::V6 => &[Family::V6],
             Self::Leave => &[],

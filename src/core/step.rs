@@ -1,10 +1,13 @@
-//! The ten steps of server discovery, and what each says of the answer.
+//! The ten steps of server discovery, and why each leads to its answer.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The step of the specification that decided ("Server discovery", numbered as there).
+use crate::core::dns::Service;
+
+/// A step of server discovery, numbered as in the specification ("Server discovery"): the one
+/// that decided.
 ///
 /// ```
 /// use matrix_delegation::Step;
@@ -41,15 +44,15 @@ pub enum Step {
     /// 5: no valid well-known, but `_matrix._tcp` SRV records of it (deprecated).
     #[serde(rename = "5")]
     DeprecatedSrv,
-    /// 6: neither.
+    /// 6: no valid well-known and no SRV record.
     #[serde(rename = "6")]
     DefaultPort,
-    /// None of the specification's: a rule of the application decided ([`crate::FixedTarget`]).
+    /// No step of the specification: a rule of the application decided ([`crate::FixedTarget`]).
     #[serde(rename = "fixed")]
     Fixed,
 }
 
-/// Why the three parts of an answer are what they are, in words for people.
+/// Says in words for people why the three parts of an answer are what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reasons {
     /// Why one connects there.
@@ -75,7 +78,46 @@ impl Step {
         Self::DefaultPort,
     ];
 
-    /// The number it has in the specification; `fixed` for the one that is not of it.
+    /// Returns the step that SRV records of a service decide: at the host of a name that the server
+    /// name is delegated to, or at its own.
+    ///
+    /// ```
+    /// use matrix_delegation::{Service, Step};
+    ///
+    /// assert_eq!(Step::of(Service::MatrixFed, true).number(), "3.3");
+    /// assert_eq!(Step::of(Service::Matrix, false).number(), "5");
+    /// ```
+    pub const fn of(service: Service, delegated: bool) -> Self {
+        match (service, delegated) {
+            (Service::MatrixFed, true) => Self::DelegatedSrv,
+            (Service::Matrix, true) => Self::DelegatedDeprecatedSrv,
+            (Service::MatrixFed, false) => Self::Srv,
+            (Service::Matrix, false) => Self::DeprecatedSrv,
+        }
+    }
+
+    /// Returns the step of a host without a port that has no SRV record of any service.
+    pub const fn without_srv(delegated: bool) -> Self {
+        if delegated { Self::DelegatedDefaultPort } else { Self::DefaultPort }
+    }
+
+    /// Returns the service whose SRV records decide the step, if it is one that they decide.
+    pub const fn service(self) -> Option<Service> {
+        match self {
+            Self::DelegatedSrv | Self::Srv => Some(Service::MatrixFed),
+            Self::DelegatedDeprecatedSrv | Self::DeprecatedSrv => Some(Service::Matrix),
+            Self::IpLiteral
+            | Self::ExplicitPort
+            | Self::DelegatedIpLiteral
+            | Self::DelegatedPort
+            | Self::DelegatedDefaultPort
+            | Self::DefaultPort
+            | Self::Fixed => None,
+        }
+    }
+
+    /// Returns the number that the step has in the specification, or `fixed` for [`Step::Fixed`],
+    /// which has none.
     pub const fn number(self) -> &'static str {
         match self {
             Self::IpLiteral => "1",
@@ -92,24 +134,32 @@ impl Step {
         }
     }
 
-    /// Whether a well-known document delegated to another name.
+    /// Returns whether a well-known document delegated to another name.
     pub const fn is_delegated(self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::DelegatedIpLiteral
-                | Self::DelegatedPort
-                | Self::DelegatedSrv
-                | Self::DelegatedDeprecatedSrv
-                | Self::DelegatedDefaultPort
-        )
+            | Self::DelegatedPort
+            | Self::DelegatedSrv
+            | Self::DelegatedDeprecatedSrv
+            | Self::DelegatedDefaultPort => true,
+            Self::IpLiteral
+            | Self::ExplicitPort
+            | Self::Srv
+            | Self::DeprecatedSrv
+            | Self::DefaultPort
+            | Self::Fixed => false,
+        }
     }
 
-    /// Whether the step rests on the deprecated service name `_matrix._tcp`.
+    /// Returns whether the step relies on the deprecated service name `_matrix._tcp`.
     pub const fn is_deprecated(self) -> bool {
-        matches!(self, Self::DelegatedDeprecatedSrv | Self::DeprecatedSrv)
+        match self.service() {
+            Some(Service::Matrix) => true,
+            Some(Service::MatrixFed) | None => false,
+        }
     }
 
-    /// Why the answer is what it is.
+    /// Returns why each part of the answer is what it is.
     pub const fn reasons(self) -> Reasons {
         let endpoints = match self {
             Self::IpLiteral => "the server name is an IP literal",
@@ -158,5 +208,42 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::core::dns::Family;
+
+    /// How many variants serde knows: it names each of them where it is given none.
+    fn variants<T: DeserializeOwned>() -> usize {
+        let error = serde_json::from_str::<T>("\"\"").err().map(|error| error.to_string());
+        error.map_or(0, |error| error.matches('`').count() / 2 - 1)
+    }
+
+    #[test]
+    fn no_list_leaves_a_variant_out() {
+        assert_eq!(Family::ALL.len(), variants::<Family>());
+        assert_eq!(Service::ALL.len(), variants::<Service>());
+        // All but the one that is not of the specification.
+        assert_eq!(Step::ALL.len() + 1, variants::<Step>());
+    }
+
+    #[test]
+    fn each_service_has_its_own_steps() {
+        for delegated in [true, false] {
+            let mut before = None;
+            for service in Service::ALL {
+                let step = Step::of(service, delegated);
+                assert_eq!((step.service(), step.is_delegated()), (Some(service), delegated));
+                assert!(before < Some(step) && step < Step::without_srv(delegated));
+                before = Some(step);
+            }
+        }
+        let with_service = Step::ALL.into_iter().filter(|step| step.service().is_some());
+        assert_eq!(with_service.count(), 2 * Service::ALL.len());
     }
 }

@@ -153,7 +153,7 @@ fn srv(setup: &Setup) -> Weighed {
     none(obstacles)?;
     let services: &[Service] = match setup.srv_services {
         SrvServices::Current => &[Service::MatrixFed],
-        SrvServices::WithDeprecated => &[Service::MatrixFed, Service::Matrix],
+        SrvServices::WithDeprecated => &Service::ALL,
     };
     let records = target.into_iter().flat_map(|target| {
         services.iter().map(|service| {

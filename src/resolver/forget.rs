@@ -49,7 +49,7 @@ impl Inner {
             hosts.extend(redirected_to(&known));
         }
         for host in with_srv {
-            for service in [Service::MatrixFed, Service::Matrix] {
+            for service in Service::ALL {
                 let question = DnsQuestion::Srv { host: host.clone(), service };
                 let part = self.memory.earlier_dns(&question);
                 let said = part.as_ref().and_then(|part| part.last_said());

@@ -422,10 +422,10 @@ impl Memory {
             forgotten.hosts.insert(host.clone(), since);
         }
         self.well_known.remove(host);
-        for family in [Family::V4, Family::V6] {
+        for family in Family::ALL {
             self.dns.remove(&DnsQuestion::Addresses { host: host.clone(), family });
         }
-        for service in [Service::MatrixFed, Service::Matrix] {
+        for service in Service::ALL {
             self.dns.remove(&DnsQuestion::Srv { host: host.clone(), service });
         }
     }

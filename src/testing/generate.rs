@@ -24,7 +24,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use super::internet::Internet;
-use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
+use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, Service, SrvRecord};
 use crate::core::names::server_name::ServerName;
 use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
 
@@ -392,7 +392,7 @@ impl<'a> Arbitrary<'a> for Internet {
                 internet = internet.dns(&question, answer(u, records)?);
                 questions.push(question);
             }
-            for service in ["_matrix-fed._tcp", "_matrix._tcp"] {
+            for service in Service::ALL {
                 // Most hosts have none.
                 if u.int_in_range(0..=2)? == 2 {
                     let SrvRecords(records) = u.arbitrary()?;

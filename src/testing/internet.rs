@@ -100,20 +100,22 @@ impl<T> Scripted<T> {
 pub(super) fn question(text: &str) -> Result<DnsQuestion, Malformed> {
     let malformed = |why: &str| Malformed::new(format!("{text:?} is no question of DNS"), why);
     let (record_type, name) = text.split_once(' ').ok_or_else(|| malformed("no name"))?;
-    let (name, service) = match (record_type, name.strip_prefix("_matrix-fed._tcp.")) {
-        ("SRV", Some(host)) => (host, Some(Service::MatrixFed)),
-        ("SRV", None) => match name.strip_prefix("_matrix._tcp.") {
-            Some(host) => (host, Some(Service::Matrix)),
-            None => return Err(malformed("no service of Matrix")),
-        },
+    let of_service = |service: Service| {
+        let host = name.strip_prefix(service.prefix())?.strip_prefix('.')?;
+        Some((host, service))
+    };
+    let (name, service) = match (record_type, Service::ALL.into_iter().find_map(of_service)) {
+        ("SRV", None) => return Err(malformed("no service of Matrix")),
+        ("SRV", Some((host, service))) => (host, Some(service)),
         _ => (name, None),
     };
     let host = name.parse().map_err(|error| Malformed::new(format!("{text:?}"), error))?;
-    let question = match (record_type, service) {
-        (_, Some(service)) => DnsQuestion::Srv { service, host },
-        ("A", None) => DnsQuestion::Addresses { host, family: Family::V4 },
-        ("AAAA", None) => DnsQuestion::Addresses { host, family: Family::V6 },
-        _ => return Err(malformed("neither A, AAAA nor SRV")),
+    let question = if let Some(service) = service {
+        DnsQuestion::Srv { service, host }
+    } else {
+        let family = Family::ALL.into_iter().find(|family| family.record_type() == record_type);
+        let family = family.ok_or_else(|| malformed("neither A, AAAA nor SRV"))?;
+        DnsQuestion::Addresses { host, family }
     };
     if question.to_string() != text {
         return Err(malformed("not in lower case"));
@@ -193,12 +195,15 @@ impl Internet {
             let malformed = |error| Malformed::new(format!("{address:?}"), error);
             must(address.parse::<IpAddr>().map_err(malformed))
         };
-        let (v4, v6) = addresses.iter().map(parse).partition(IpAddr::is_ipv4);
-        for (record_type, addresses) in [("A", v4), ("AAAA", v6)] {
-            let question = format!("{record_type} {host}");
-            self = match addresses {
-                none if Vec::is_empty(&none) => self.none(&question, NoRecord::NoData),
-                addresses => self.found(&question, Records::Addresses(addresses), ttl),
+        let addresses: Vec<IpAddr> = addresses.iter().map(parse).collect();
+        for family in Family::ALL {
+            let question = format!("{} {host}", family.record_type());
+            let of_family = addresses.iter().filter(|address| Family::of(**address) == family);
+            let of_family: Vec<IpAddr> = of_family.copied().collect();
+            self = if of_family.is_empty() {
+                self.none(&question, NoRecord::NoData)
+            } else {
+                self.found(&question, Records::Addresses(of_family), ttl)
             };
         }
         self
@@ -209,8 +214,8 @@ impl Internet {
     #[track_caller]
     pub fn aliased(mut self, host: &str) -> Self {
         let mut found = false;
-        for record_type in ["A", "AAAA"] {
-            let scripted = self.dns.get_mut(&format!("{record_type} {host}"));
+        for family in Family::ALL {
+            let scripted = self.dns.get_mut(&format!("{} {host}", family.record_type()));
             if let Some(Scripted { answer: DnsAnswer::Found { alias, .. }, .. }) = scripted {
                 *alias = true;
                 found = true;
@@ -361,7 +366,8 @@ impl Internet {
             return scripted.answer.clone();
         }
         let name = question.name();
-        let exists = ["A", "AAAA", "SRV"].iter().any(|record_type| {
+        let types = Family::ALL.map(Family::record_type).into_iter().chain(["SRV"]);
+        let exists = types.into_iter().any(|record_type| {
             let other = self.dns.get(&format!("{record_type} {name}"));
             other.is_some_and(|it| !is_no_such_name(&it.answer))
         });

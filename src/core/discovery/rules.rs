@@ -84,13 +84,12 @@ impl Rules<'_> {
             (Host::Ip(address), port) => Poll::Ready(self.literal(Step::IpLiteral, address, port)),
             (Host::Dns(host), Some(port)) => self.explicit_port(Step::ExplicitPort, &host, port),
             (Host::Dns(host), None) => {
-                let steps = [Step::Srv, Step::DeprecatedSrv, Step::DefaultPort];
-                self.speculate(&host, steps);
+                self.speculate(&host);
                 if let Some(delegated) = ready!(self.well_known(&host)) {
                     return self.delegated(delegated);
                 }
-                self.ask_early(&host, steps);
-                self.by_srv(&host, steps)
+                self.ask_early(&host, false);
+                self.by_srv(&host, false)
             }
         }
     }
@@ -105,10 +104,8 @@ impl Rules<'_> {
             }
             (Host::Dns(host), Some(port)) => self.explicit_port(Step::DelegatedPort, &host, port),
             (Host::Dns(host), None) => {
-                let steps =
-                    [Step::DelegatedSrv, Step::DelegatedDeprecatedSrv, Step::DelegatedDefaultPort];
-                self.ask_early(&host, steps);
-                self.by_srv(&host, steps)
+                self.ask_early(&host, true);
+                self.by_srv(&host, true)
             }
         }
     }
@@ -142,10 +139,10 @@ impl Rules<'_> {
         self.connect_to(step, Origin::ExplicitPort, &[place], Vec::new())
     }
 
-    /// Steps 3.3 to 3.5, or 4 to 6.
-    fn by_srv(&mut self, host: &DnsName, steps: [Step; 3]) -> Poll<Verdict> {
-        let [by_fed, by_matrix, by_default] = steps;
-        for (service, step) in [(Service::MatrixFed, by_fed), (Service::Matrix, by_matrix)] {
+    /// Steps 3.3 to 3.5 for the host that is delegated to, else 4 to 6.
+    fn by_srv(&mut self, host: &DnsName, delegated: bool) -> Poll<Verdict> {
+        for service in Service::ALL {
+            let step = Step::of(service, delegated);
             let question = DnsQuestion::Srv { service, host: host.clone() };
             let Some(Fact { part, .. }) = self.ledger.dns(&question, self.now.monotonic) else {
                 return Poll::Pending;
@@ -179,7 +176,7 @@ impl Rules<'_> {
             }
         }
         let place = SrvTarget { priority: 0, weight: 0, host: host.clone(), port: DEFAULT_PORT };
-        self.connect_to(by_default, Origin::DefaultPort, &[place], Vec::new())
+        self.connect_to(Step::without_srv(delegated), Origin::DefaultPort, &[place], Vec::new())
     }
 
     fn srv_found(
@@ -367,19 +364,19 @@ impl Rules<'_> {
     }
 
     /// What may be needed should there be no valid well-known.
-    fn speculate(&mut self, host: &DnsName, steps: [Step; 3]) {
+    fn speculate(&mut self, host: &DnsName) {
         let delegated = self.last_step.is_some_and(Step::is_delegated);
         if delegated || self.ledger.config.speculation == Speculation::Off {
             return;
         }
-        self.ask_early(host, steps);
+        self.ask_early(host, false);
         if self.well_known.is_answered() {
             return;
         }
         // Of an SRV set that may yet turn out to be beside the point, only the first target.
         let mut records = &[][..];
-        let questions = [Service::MatrixFed, Service::Matrix]
-            .map(|service| DnsQuestion::Srv { service, host: host.clone() });
+        let questions =
+            Service::ALL.map(|service| DnsQuestion::Srv { service, host: host.clone() });
         let stale = self.ledger.config.dns.stale;
         for question in &questions {
             let Some(fact) = self.ledger.known(question) else { return };
@@ -396,20 +393,17 @@ impl Rules<'_> {
 
     /// What the steps of a host without a port may need, except what only a step further down
     /// would need than the one that decided the last time.
-    fn ask_early(&mut self, host: &DnsName, [by_fed, by_matrix, _]: [Step; 3]) {
+    fn ask_early(&mut self, host: &DnsName, delegated: bool) {
         if self.ledger.config.speculation == Speculation::Off {
             return;
         }
-        let services = if self.last_step == Some(by_fed) {
-            &[Service::MatrixFed][..]
-        } else {
-            &[Service::MatrixFed, Service::Matrix]
-        };
-        if ![Some(by_fed), Some(by_matrix)].contains(&self.last_step) {
+        let decided = |service| self.last_step == Some(Step::of(service, delegated));
+        let last = Service::ALL.into_iter().position(decided);
+        if last.is_none() {
             self.ask_addresses_early(host);
         }
-        for service in services {
-            let question = DnsQuestion::Srv { service: *service, host: host.clone() };
+        for service in Service::ALL.into_iter().take(last.map_or(Service::ALL.len(), |at| at + 1)) {
+            let question = DnsQuestion::Srv { service, host: host.clone() };
             self.ledger.dns_early(&question, self.now.monotonic);
         }
     }

@@ -25,7 +25,10 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of an address.
+    /// Every family, in the order in which they are asked for.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Returns the family of an address.
     pub const fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(_) => Self::V4,
@@ -33,7 +36,7 @@ impl Family {
         }
     }
 
-    /// The other family.
+    /// Returns the other family.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -42,7 +45,7 @@ impl Family {
         }
     }
 
-    /// The record type that carries addresses of this family.
+    /// Returns the type of the records that carry addresses of this family.
     pub const fn record_type(self) -> &'static str {
         match self {
             Self::V4 => "A",
@@ -71,7 +74,11 @@ pub enum Service {
 }
 
 impl Service {
-    /// The labels that stand before the host name.
+    /// Every service, in the order in which their records are looked for: those of one count only
+    /// where the services before it have none.
+    pub const ALL: [Self; 2] = [Self::MatrixFed, Self::Matrix];
+
+    /// Returns the labels that precede the host name.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::MatrixFed => "_matrix-fed._tcp",
