@@ -1,17 +1,25 @@
 //! `Dns` on hickory.
 //!
-//! hickory reads the system's configuration and its hosts file and speaks the wire format. Its
-//! `Resolver` is not used: it loses an SRV answer that stands behind a CNAME, takes far longer than
-//! its time limit where no server answers, and keeps a cache. Nor are its connections: to its UDP
-//! sockets a closed port looks like a silent server, and so does one that reports an error without
-//! repeating the question; over TCP it does not compare the question.
+//! hickory reads the system's configuration and hosts file, and encodes and decodes messages. Its
+//! `Resolver` is not used: it loses an SRV answer behind a CNAME, exceeds its time limit by far when
+//! no server answers, and has a cache. Its connections are not used either: its UDP sockets take a
+//! closed port for a silent server, and so a server that reports an error without repeating the
+//! question; over TCP it does not compare the question.
 //!
-//! - here: what is asked, the hosts file, the time limit, and aliases that lead to a new question;
-//! - `servers`: which server is asked when, and which of their failures is reported;
-//! - `exchange`: one question to one server, over UDP and then TCP, with its retransmissions;
-//! - `reply`: what a reply says.
+//! Each file uses only those below it:
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `mod` | what is asked, the hosts file, the time limit, aliases that lead to a new question |
+//! | `servers` | which server is asked when, and which of their failures is reported |
+//! | `exchange` | one question to one server, over UDP and then TCP, with retransmissions |
+//! | `reply` | what a reply says |
+//! | `query` | a question in the wire format, and which packets are a reply to it |
+//! | `failure` | why a server gave no answer |
 
 mod exchange;
+mod failure;
+mod query;
 mod reply;
 mod servers;
 
@@ -31,44 +39,44 @@ use hickory_resolver::system_conf::read_system_conf;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use self::exchange::Inquiry;
-use self::reply::{Chain, MAX_RECORDS, Reading};
+use self::query::Inquiry;
+use self::reply::{AliasChain, Conclusion, MAX_RECORDS};
 use crate::core::dns::{DnsAnswer, DnsQuestion, Family, NoRecord, Records};
 use crate::resolver::traits::Dns;
 use crate::runtime::BoxFuture;
 
-/// How long one question may take in all, retransmissions and aliases included.
+/// The default limit on one question, retransmissions and aliases included.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);
-/// How long a silent server is waited for before a question is sent again.
+/// The default time after which a question is sent again.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The least that [`HickoryDns::first_retry`] accepts, lest a question become a flood.
+/// The least that [`HickoryDns::first_retry`] accepts, so that no server is flooded.
 const LEAST_RETRY: Duration = Duration::from_millis(10);
-/// The most that either time may be; later points in time need not be representable.
+/// The most that either time may be, so that every deadline can be represented.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// What fits into one unfragmented packet nearly everywhere (DNS flag day 2020, RFC 9715).
 const EDNS_PAYLOAD: u16 = 1232;
 /// What every server may send without being told (RFC 1035 section 4.2.1, RFC 6891 section 6.2.3).
 const LEAST_PAYLOAD: u16 = 512;
-/// The TTL of what the hosts file says, which states none.
+/// The TTL of answers from the hosts file, which has none.
 const HOSTS_TTL: Duration = Duration::from_secs(60);
 
 /// [`Dns`] on hickory, over UDP and TCP.
 ///
-/// Names are absolute: neither search domains nor `ndots` apply. Nothing is remembered: two equal
-/// questions are asked twice. TTLs are passed on as they came. Names under `.onion` are never sent.
+/// Names are absolute: neither search domains nor `ndots` apply. There is no cache: two equal
+/// questions are asked twice. TTLs are passed on unchanged. Names under `.onion` are never sent.
 ///
 /// **Servers** are asked in their order, the next one as soon as the one before it has failed
-/// (SERVFAIL, REFUSED, NOTIMP, no connection, nonsense) or has been silent for
+/// (SERVFAIL, REFUSED, NOTIMP, no connection, malformed reply) or has been silent for
 /// [`first_retry`](Self::first_retry); a late answer of an earlier server still counts. Silent ones
-/// are asked again, after twice as long each time. Where none gave an answer, the most telling of
-/// their failures is reported: NOTIMP, SERVFAIL, REFUSED, malformed, timeout, network, in this order.
+/// are asked again, each time after twice as long. If none gave an answer, the most telling failure
+/// is reported: NOTIMP, SERVFAIL, REFUSED, malformed, timeout, network, in this order.
 ///
-/// **Aliases** (CNAME, DNAME) are followed for 16 steps. Where a reply ends at an alias without
-/// saying what lies behind it, that is asked for within the same time limit. An alias loop is
+/// **Aliases** (CNAME, DNAME) are followed for 16 steps. If a reply ends at an alias without the
+/// records of its target, those are asked for within the same time limit. An alias loop is
 /// [`DnsFailure::Malformed`](crate::DnsFailure::Malformed).
 ///
-/// At most 256 records are returned, in the order of the reply. Bytes of an SRV target that no host
-/// name has are spelled `\DDD` (RFC 1035 section 5.1).
+/// At most 256 records are returned, in the order of the reply. In an SRV target, bytes that cannot
+/// be part of a host name are written `\DDD` (RFC 1035 section 5.1).
 ///
 /// A question needs a tokio runtime with its I/O and time drivers enabled. Dropping its future
 /// closes its sockets; no task is started.
@@ -87,7 +95,7 @@ const HOSTS_TTL: Duration = Duration::from_secs(60);
 #[must_use]
 pub struct HickoryDns {
     servers: Arc<[SocketAddr]>,
-    /// With the system's configuration only.
+    /// Only with the system's configuration.
     hosts: Option<Arc<Hosts>>,
     question_limit: Duration,
     first_retry: Duration,
@@ -98,24 +106,24 @@ pub struct HickoryDns {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HickoryDnsError {
-    /// The system does not say which servers to ask, or not in a way that can be read.
+    /// The system's DNS configuration is missing or could not be read.
     #[error("the system's DNS configuration could not be read")]
     SystemConfiguration(#[source] Box<dyn Error + Send + Sync>),
-    /// The hosts file is there, but could not be read.
+    /// The hosts file exists, but could not be read.
     #[error("the hosts file could not be read")]
     HostsFile(#[source] io::Error),
-    /// There is no server to ask.
+    /// No server is configured.
     #[error("there is no DNS server to ask")]
     NoServers,
 }
 
 impl HickoryDns {
-    /// With the servers of the system's configuration, and with its hosts file for addresses.
+    /// Creates an adapter with the servers of the system's configuration and its hosts file.
     ///
-    /// Both are read now and not again. Of the configuration only the servers count, not its
-    /// search domains, time limits or other options. A host that the hosts file names is answered
-    /// from there alone, with a TTL of 60 s: a family that it has no address of is
-    /// [`NoRecord::NoData`]. A system without a hosts file has an empty one.
+    /// Both are read once. Only the servers of the configuration are used, not its search domains,
+    /// time limits or other options. A host in the hosts file is answered from there alone, with a
+    /// TTL of 60 s; for a family of which the file has no address, the answer is
+    /// [`NoRecord::NoData`]. A missing hosts file counts as empty.
     ///
     /// ```no_run
     /// use matrix_delegation::HickoryDns;
@@ -143,8 +151,8 @@ impl HickoryDns {
         Ok(Self { hosts: Some(Arc::new(hosts)), ..Self::with_servers(servers)? })
     }
 
-    /// With these servers, in this order, and nothing of the system's: no hosts file, no
-    /// configuration.
+    /// Creates an adapter with these servers, in this order. The system's configuration and hosts
+    /// file are not used.
     pub fn with_servers(
         servers: impl IntoIterator<Item = SocketAddr>,
     ) -> Result<Self, HickoryDnsError> {
@@ -161,22 +169,22 @@ impl HickoryDns {
         })
     }
 
-    /// How long one question may take in all, with every retransmission, server, retry over TCP
-    /// and alias. Default: 5 s; at most an hour.
+    /// Sets the limit on one question with all its retransmissions, servers, retries over TCP and
+    /// aliases. Default: 5 s; at most an hour.
     pub fn question_limit(self, limit: Duration) -> Self {
         Self { question_limit: limit.min(LONGEST), ..self }
     }
 
-    /// How long a silent server is waited for before the next server is asked, or the same one
-    /// again where there is but one. Each further wait for a server is twice as long. Default: 1 s;
-    /// at least 10 ms, at most an hour.
+    /// Sets how long a server may be silent before the next one is asked, or the same one again if
+    /// there is only one. Each further wait for a server is twice as long. Default: 1 s; at least
+    /// 10 ms, at most an hour.
     pub fn first_retry(self, after: Duration) -> Self {
         Self { first_retry: after.clamp(LEAST_RETRY, LONGEST), ..self }
     }
 
-    /// The largest UDP reply to ask for, in bytes (RFC 6891 section 6.2.3). Larger replies are
-    /// fetched over TCP. Default: 1232; at least 512. Above what the network carries in one piece,
-    /// replies may get lost.
+    /// Sets the largest UDP reply to ask for, in bytes (RFC 6891 section 6.2.3). Larger replies are
+    /// fetched over TCP. Default: 1232; at least 512. Replies that are larger than the path's MTU may
+    /// get lost.
     pub fn edns_payload(self, bytes: u16) -> Self {
         Self { edns_payload: bytes.max(LEAST_PAYLOAD), ..self }
     }
@@ -205,17 +213,17 @@ impl HickoryDns {
                 u32::try_from(self.servers.len()).unwrap_or(u32::MAX),
             ),
         };
-        let mut chain = Chain::default();
+        let mut chain = AliasChain::default();
         // Ends: each round lengthens the chain, whose length is bounded.
         loop {
             let asked =
                 servers::ask(&self.servers, &inquiry, chain, self.first_retry, deadline).await;
             match asked {
-                Ok(Reading::Answer(answer)) => return answer,
-                Ok(Reading::Onward { name, .. }) if is_onion(&name) => {
+                Ok(Conclusion::Answer(answer)) => return answer,
+                Ok(Conclusion::Onward { name, .. }) if is_onion(&name) => {
                     return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
                 }
-                Ok(Reading::Onward { name, chain: longer }) => {
+                Ok(Conclusion::Onward { name, chain: longer }) => {
                     inquiry.name = name;
                     chain = longer;
                 }
@@ -257,7 +265,7 @@ const fn address_type(family: Family) -> RecordType {
     }
 }
 
-/// The name, absolute, label by label: no escapes, no IDNA, no search domain.
+/// Parses a name as absolute, label by label: no escapes, no IDNA, no search domain.
 fn absolute(name: &str) -> Option<Name> {
     Name::from_labels(name.split('.').map(str::as_bytes)).ok()
 }
@@ -266,7 +274,7 @@ fn is_onion(name: &Name) -> bool {
     name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(b"onion"))
 }
 
-/// What the hosts file says about a host, if it says anything.
+/// Returns what the hosts file says about a host, if it names the host.
 fn from_hosts(hosts: &Hosts, host: &str, family: Family) -> Option<DnsAnswer> {
     let name = absolute(host)?;
     let of = |family| hosts.lookup_static_host(&Query::query(name.clone(), address_type(family)));

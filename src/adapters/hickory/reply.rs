@@ -1,4 +1,4 @@
-//! What a reply says: the chain of aliases from the name asked for, and what stands at its end.
+//! What a reply says: the chain of aliases from the name asked for, and the records at its end.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -7,52 +7,52 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_resolver::proto::serialize::binary::BinDecodable;
 
-use super::exchange::Inquiry;
-use super::servers::{MALFORMED, Trouble};
+use super::failure::{MALFORMED, ServerFailure};
+use super::query::Inquiry;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
 
-/// How many aliases are followed for one question, over all its replies.
+/// The most aliases that are followed for one question, over all replies.
 const MAX_ALIASES: usize = 16;
-/// How many records are returned. What is asked for has a handful; a 64 KiB reply holds thousands.
+/// The most records that are returned. A host or service has a few; a 64 KiB reply holds thousands.
 pub(super) const MAX_RECORDS: usize = 256;
 
-/// The aliases followed so far.
+/// The aliases that were followed so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chain {
+pub(super) struct AliasChain {
     aliases: usize,
-    /// The least TTL of them.
+    /// Their least TTL.
     ttl: u32,
 }
 
-impl Default for Chain {
+impl Default for AliasChain {
     fn default() -> Self {
         Self { aliases: 0, ttl: u32::MAX }
     }
 }
 
-/// What a reply says.
+/// What follows from a reply.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// This, and no more needs to be asked.
+pub(super) enum Conclusion {
+    /// This is the answer.
     Answer(DnsAnswer),
-    /// The question's answer is that of this name, which the reply does not hold.
-    Onward { name: Name, chain: Chain },
+    /// The answer is that of this name, which the reply does not contain.
+    Onward { name: Name, chain: AliasChain },
 }
 
-/// Reads a reply to the inquiry, at the end of the chain so far.
+/// Reads a reply to the inquiry, which continues the chain of aliases so far.
 pub(super) fn read(
     message: &Message,
     inquiry: &Inquiry,
-    mut chain: Chain,
-) -> Result<Reading, Trouble> {
+    mut chain: AliasChain,
+) -> Result<Conclusion, ServerFailure> {
     let negative_ttl = soa_ttl(message);
     match message.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => {}
         ResponseCode::NotImp => {
-            return Err(Trouble::NotImplemented { ttl: negative_ttl.map(seconds) });
+            return Err(ServerFailure::NotImplemented { ttl: negative_ttl.map(seconds) });
         }
-        ResponseCode::ServFail => return Err(Trouble::failed(DnsFailure::ServFail)),
-        ResponseCode::Refused => return Err(Trouble::failed(DnsFailure::Refused)),
+        ResponseCode::ServFail => return Err(ServerFailure::failed(DnsFailure::ServFail)),
+        ResponseCode::Refused => return Err(ServerFailure::failed(DnsFailure::Refused)),
         _ => return Err(MALFORMED),
     }
 
@@ -70,7 +70,7 @@ pub(super) fn read(
             break found;
         };
         chain.aliases += 1;
-        // A loop has no end either.
+        // So a loop ends, too.
         if chain.aliases > MAX_ALIASES {
             return Err(MALFORMED);
         }
@@ -79,11 +79,11 @@ pub(super) fn read(
         moved = true;
     };
 
-    // The code is that of the chain's end (RFC 6604 section 3), whatever else the reply holds.
+    // The code belongs to the chain's end (RFC 6604 section 3), whatever else the reply contains.
     let kind = if message.response_code == ResponseCode::NXDomain {
         NoRecord::NxDomain
     } else if let Some(ttl) = found.iter().map(|record| record.ttl).min() {
-        return Ok(Reading::Answer(DnsAnswer::Found {
+        return Ok(Conclusion::Answer(DnsAnswer::Found {
             records: records(inquiry.record_type, &found),
             ttl: seconds(ttl.min(chain.ttl)),
             alias: chain.aliases > 0,
@@ -91,21 +91,22 @@ pub(super) fn read(
     } else if negative_ttl.is_some() {
         NoRecord::NoData
     } else if moved {
-        return Ok(Reading::Onward { name, chain });
+        return Ok(Conclusion::Onward { name, chain });
     } else if is_referral(message) {
         return Err(MALFORMED);
     } else {
         NoRecord::NoData
     };
     let ttl = negative_ttl.map(|ttl| seconds(ttl.min(chain.ttl)));
-    Ok(Reading::Answer(DnsAnswer::None { kind, ttl }))
+    Ok(Conclusion::Answer(DnsAnswer::None { kind, ttl }))
 }
 
+/// Returns the records of the answer section.
 fn answers(message: &Message) -> impl Iterator<Item = &Record> {
     message.answers.iter().filter(|record| record.dns_class == DNSClass::IN)
 }
 
-/// Where a CNAME leads, and its TTL.
+/// Returns where a CNAME leads, and its TTL.
 fn cname(record: &Record) -> Option<(Name, u32)> {
     match &record.data {
         RData::CNAME(target) => Some((target.0.clone(), record.ttl)),
@@ -113,8 +114,8 @@ fn cname(record: &Record) -> Option<(Name, u32)> {
     }
 }
 
-/// Where a DNAME above the name leads it, and its TTL. Servers are to add a CNAME that says the
-/// same (RFC 6672 section 3.1), which was looked for first.
+/// Returns where a DNAME above the name leads, and its TTL. Servers add an equivalent CNAME
+/// (RFC 6672 section 3.1), which `read` looks for first.
 fn dname(message: &Message, name: &Name) -> Option<(Name, u32)> {
     answers(message).find_map(|record| {
         let RData::Unknown { code: RecordType::DNAME, rdata } = &record.data else { return None };
@@ -129,7 +130,7 @@ fn dname(message: &Message, name: &Name) -> Option<(Name, u32)> {
     })
 }
 
-/// How long a negative reply holds, in seconds (RFC 2308 section 5).
+/// Returns how long a negative reply holds, in seconds (RFC 2308 section 5).
 fn soa_ttl(message: &Message) -> Option<u32> {
     message.authorities.iter().find_map(|record| match &record.data {
         RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
@@ -137,13 +138,14 @@ fn soa_ttl(message: &Message) -> Option<u32> {
     })
 }
 
-/// Whether the server, not being one that recurses, only names others to ask. That says nothing
-/// about the question (RFC 2308 section 2.2).
+/// Returns whether a server that does not recurse only names others to ask. That says nothing about
+/// the question (RFC 2308 section 2.2).
 fn is_referral(message: &Message) -> bool {
     !message.recursion_available
         && message.authorities.iter().any(|record| record.record_type() == RecordType::NS)
 }
 
+/// Returns the records that were found, as the core has them.
 fn records(record_type: RecordType, found: &[&Record]) -> Records {
     let found = found.iter().take(MAX_RECORDS);
     if record_type == RecordType::SRV {
@@ -166,12 +168,12 @@ fn records(record_type: RecordType, found: &[&Record]) -> Records {
 }
 
 fn seconds(ttl: u32) -> Duration {
-    // As large as it came: a set high bit makes it large, not negative (RFC 8767 section 4).
+    // A set high bit makes it large, not negative (RFC 8767 section 4).
     Duration::from_secs(ttl.into())
 }
 
-/// The name in text, without the final dot, but `.` for the root. Whatever byte could be mistaken
-/// for something else is escaped (RFC 1035 section 5.1), so that no two names are spelled alike.
+/// Returns the name as text: `.` for the root, else without the final dot. Bytes that could be
+/// misread are escaped (RFC 1035 section 5.1), so that no two names have the same text.
 fn spelled(name: &Name) -> String {
     if name.is_root() {
         return ".".to_owned();

@@ -1,0 +1,89 @@
+//! Why a server gave no answer.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::core::dns::{DnsFailure, NoRecord};
+
+/// Why a server gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServerFailure {
+    /// It does not implement the question; another one might.
+    NotImplemented { ttl: Option<Duration> },
+    /// It failed, with the system's error if there is one.
+    Failed(DnsFailure, Option<io::ErrorKind>),
+}
+
+/// The failure of a server whose reply makes no sense.
+pub(super) const MALFORMED: ServerFailure = ServerFailure::failed(DnsFailure::Malformed);
+
+impl ServerFailure {
+    pub(super) const fn failed(failure: DnsFailure) -> Self {
+        Self::Failed(failure, None)
+    }
+
+    /// Returns the more telling of the two. A server that answered beats one whose reply made no
+    /// sense, which beats a silent one, which beats one that cannot be reached.
+    pub(super) fn or(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if other.weight() > self.weight() => other,
+            _ => self,
+        }
+    }
+
+    const fn weight(self) -> u8 {
+        match self {
+            Self::NotImplemented { .. } => 5,
+            Self::Failed(DnsFailure::ServFail, _) => 4,
+            Self::Failed(DnsFailure::Refused, _) => 3,
+            Self::Failed(DnsFailure::Malformed, _) => 2,
+            Self::Failed(DnsFailure::Timeout, _) => 1,
+            Self::Failed(DnsFailure::Network, _) => 0,
+        }
+    }
+}
+
+impl From<io::Error> for ServerFailure {
+    fn from(error: io::Error) -> Self {
+        let failure = match error.kind() {
+            io::ErrorKind::TimedOut => DnsFailure::Timeout,
+            _ => DnsFailure::Network,
+        };
+        Self::Failed(failure, Some(error.kind()))
+    }
+}
+
+impl fmt::Display for ServerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotImplemented { .. } => NoRecord::NotImplemented.fmt(f),
+            Self::Failed(_, Some(kind)) => kind.fmt(f),
+            Self::Failed(failure, None) => failure.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_telling_failure_is_kept() {
+        let order = [
+            ServerFailure::failed(DnsFailure::Network),
+            ServerFailure::failed(DnsFailure::Timeout),
+            ServerFailure::failed(DnsFailure::Malformed),
+            ServerFailure::failed(DnsFailure::Refused),
+            ServerFailure::failed(DnsFailure::ServFail),
+            ServerFailure::NotImplemented { ttl: None },
+        ];
+        for (at, less) in order.iter().enumerate() {
+            assert_eq!(less.or(None), *less);
+            for more in &order[at..] {
+                assert_eq!(less.or(Some(*more)), *more);
+                assert_eq!(more.or(Some(*less)), *more);
+            }
+        }
+    }
+}
