@@ -1,24 +1,24 @@
 //! The longest chain of questions that depend on each other.
 
-/// How long a caller waits who remembers nothing, in round trips, and for what.
+/// How long a resolution takes with nothing remembered, in round trips, and what for.
 ///
-/// DNS counts 1; a fetch 3: TCP, TLS 1.3 and HTTP. Each round trip is taken to last equally long,
-/// and short beside every grace. What is never answered counts none.
+/// A question to DNS counts 1, a fetch 3: TCP, TLS 1.3 and HTTP. All round trips count as equally
+/// long, and as short compared to every grace. A question that is never answered counts 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CriticalPath {
-    /// How many round trips it takes.
+    /// The number of round trips.
     pub round_trips: u32,
-    /// The questions on it, one after the other. Where several take equally long, one of them.
+    /// The questions on the path, in order. If several paths take equally long, those of one of them.
     pub questions: Vec<String>,
 }
 
 impl CriticalPath {
-    /// The path that goes on with this question.
+    /// Returns the path continued by this question.
     pub(super) fn then(&self, question: &str, round_trips: u32) -> Self {
         self.join(Self { round_trips, questions: vec![question.to_owned()] })
     }
 
-    /// The path that goes on with another.
+    /// Returns the path continued by another.
     pub(super) fn join(&self, other: Self) -> Self {
         let mut questions = self.questions.clone();
         questions.extend(other.questions);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::critical_path::CriticalPath;
 use super::internet::Internet;
-use super::path::CriticalPath;
 use super::schedule::{Order, Schedule};
 use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
@@ -20,8 +20,8 @@ use crate::core::report::{Report, Source, WellKnownReport};
 use crate::core::step::Step;
 use crate::core::time::{Monotonic, Now};
 
-/// A way to take a machine through an [`Internet`] to its end, on a virtual clock that jumps from
-/// event to event.
+/// Drives a machine through an [`Internet`] to its end, on a virtual clock that jumps from event to
+/// event.
 ///
 /// ```
 /// use matrix_delegation::Config;
@@ -47,12 +47,12 @@ pub struct Drive<'a> {
     shared: bool,
 }
 
-/// How a discovery went.
+/// The course of a discovery.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// What came of it.
+    /// How it ended.
     pub outcome: Outcome,
-    /// The machine's own account.
+    /// The machine's report.
     pub report: Report,
     /// Every question, in the order asked.
     pub transcript: Vec<Exchange>,
@@ -63,7 +63,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// The questions, in the order asked, as they are shown: `A a.example`, `GET https://...`.
+    /// Returns the questions in the order asked, as they are shown: `A a.example`,
+    /// `GET https://...`.
     pub fn asked(&self) -> impl Iterator<Item = &str> {
         self.transcript.iter().map(|exchange| exchange.question.as_str())
     }
@@ -85,8 +86,20 @@ pub struct Exchange {
     pub within_look_up: bool,
 }
 
+impl Internet {
+    /// Resolves a name in this internet. Answers arrive when they are due.
+    pub fn resolve(&self, name: ServerName, config: &Config) -> Run {
+        self.drive(config).discover(name)
+    }
+
+    /// Returns a [`Drive`] of machines through this internet, with the default [`Schedule`].
+    pub fn drive(&self, config: &Config) -> Drive<'_> {
+        Drive::new(self, config)
+    }
+}
+
 impl<'a> Drive<'a> {
-    pub(super) fn new(internet: &'a Internet, config: &Config) -> Self {
+    fn new(internet: &'a Internet, config: &Config) -> Self {
         Self {
             internet,
             config: Arc::new(config.clone()),
@@ -99,37 +112,37 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// When and in which order answers arrive. Default: when they are due.
+    /// Sets when and in which order answers arrive. Default: when they are due.
     pub fn with_schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
         self
     }
 
-    /// When it begins. Default [`start`](super::start).
+    /// Sets the time of the start. Default: [`start`](super::start).
     pub fn with_start(mut self, start: Now) -> Self {
         self.start = start;
         self
     }
 
-    /// The seed of the jitter of lifetimes. Default 42.
+    /// Sets the seed of the jitter of lifetimes. Default: 42.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// What is known of the well-known of earlier.
+    /// Sets what was known of the well-known before.
     pub fn with_earlier_well_known(mut self, earlier: WellKnownAnswer) -> Self {
         self.earlier = Some(earlier);
         self
     }
 
-    /// Which step decided the last time.
+    /// Sets the step that decided the last time.
     pub fn with_last_step(mut self, step: Step) -> Self {
         self.last_step = Some(step);
         self
     }
 
-    /// The document is looked up as a whole, as by drivers that share it between discoveries
+    /// Looks up the document as a whole, as drivers do that share it between discoveries
     /// ([`Discovery::with_shared_well_known`]).
     pub fn with_shared_well_known(mut self) -> Self {
         self.shared = true;
@@ -140,8 +153,8 @@ impl<'a> Drive<'a> {
     ///
     /// # Panics
     ///
-    /// If the machine can never end: it waits for what has passed, or for nothing at all. That is a
-    /// bug of this crate.
+    /// Panics if the machine can never end, because it waits for a time that has passed or for nothing
+    /// at all. That is a bug of this crate.
     pub fn discover(&self, name: ServerName) -> Run {
         let mut machine = self.machine(name.clone());
         let driven = self.drive(&mut machine, self.start, Pace::Scheduled);
@@ -183,9 +196,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Takes a machine to its end. Machines bound their questions and their time, and each turn
-    /// takes one question, one answer or one step of the clock.
-    /// One that waits for what has passed would never end: a bug, which panics.
+    /// Drives a machine to its end. This ends: machines bound their questions and their time, and each
+    /// turn takes one question, one answer or one step of the clock.
     fn drive<M: Machine>(&self, machine: &mut M, start: Now, pace: Pace) -> Driven<M::Done> {
         let mut random = match self.schedule.order() {
             Order::Shuffled(seed) => SplitMix64(seed),
@@ -194,8 +206,8 @@ impl<'a> Drive<'a> {
         let mut now = start;
         let mut open: Vec<Open> = Vec::new();
         let mut transcript = Vec::new();
-        // What has led to where the machine is now, to each time that it waits for, and to what is
-        // never answered.
+        // The path to where the machine is now, to each time that it waits for, and to what is never
+        // answered.
         let mut path = CriticalPath::default();
         let mut timers: BTreeMap<Monotonic, CriticalPath> = BTreeMap::new();
         let mut unanswered = CriticalPath::default();
@@ -234,7 +246,7 @@ impl<'a> Drive<'a> {
                 now = now + wake.since(now.monotonic);
             }
             let Some(next) = self.next(&open, now, pace, &mut random) else {
-                // It has waited long enough for what does not come.
+                // A time limit has passed: the path is the one that led to the wait for it.
                 path = until.and_then(|until| timers.remove(&until)).unwrap_or_default();
                 if unanswered.round_trips > path.round_trips {
                     path = unanswered.clone();
@@ -251,7 +263,7 @@ impl<'a> Drive<'a> {
             }
             path = next.path;
         };
-        // What a look-up asked stands among what was asked beside it; nothing is of after the end.
+        // What a look-up asked is sorted in among the rest; what comes after the end is left out.
         let took = now.monotonic.since(start.monotonic);
         transcript.retain(|exchange| exchange.asked <= took);
         for exchange in &mut transcript {
@@ -261,7 +273,7 @@ impl<'a> Drive<'a> {
         Driven { done, end: now, transcript, path }
     }
 
-    /// Which of the open questions is answered now.
+    /// Returns which of the open questions is answered now.
     fn next(&self, open: &[Open], now: Now, pace: Pace, random: &mut SplitMix64) -> Option<usize> {
         let due: Vec<usize> = (0_usize..)
             .zip(open)
@@ -285,7 +297,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Notes a question, with its answer and when it comes. `path` leads up to it.
+    /// Returns a question's answer and when it arrives. `path` leads to the question.
     fn ask(
         &self,
         question: Question,
@@ -333,14 +345,14 @@ impl<'a> Drive<'a> {
         Asked { exchange, within, answer, due, path }
     }
 
-    /// When the answer comes.
+    /// Returns when the answer arrives, if it does.
     fn due(&self, question: &str, round_trips: u32, now: Now, pace: Pace) -> Option<Now> {
         let delay = self.schedule.delay(question, self.internet.delay(question))?;
         Some(now + if pace == Pace::RoundTrips { ROUND_TRIP * round_trips } else { delay })
     }
 }
 
-/// What passes while answers are on their way.
+/// How time passes while questions are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
     /// As the schedule says.
@@ -349,31 +361,32 @@ enum Pace {
     RoundTrips,
 }
 
-/// Short beside every grace, so that whatever is answered at all is answered in time.
+/// Short compared to every grace, so that whatever is answered at all is answered in time.
 const ROUND_TRIP: Duration = Duration::from_micros(100);
 const DNS_ROUND_TRIPS: u32 = 1;
 /// TCP, TLS 1.3 and HTTP.
 const FETCH_ROUND_TRIPS: u32 = 3;
 
-/// A question, put.
+/// A question that was asked.
 struct Asked {
     exchange: Exchange,
-    /// What a look-up asked for its sake.
+    /// What a look-up asked for it.
     within: Vec<Exchange>,
     answer: Answer,
     due: Option<Now>,
     path: CriticalPath,
 }
 
-/// An answer on its way.
+/// A question that waits for its answer.
 struct Open {
-    /// The place in the transcript.
+    /// The index in the transcript.
     exchange: usize,
     answer: Answer,
     due: Now,
     path: CriticalPath,
 }
 
+/// A machine that has ended.
 struct Driven<T> {
     done: T,
     end: Now,

@@ -36,20 +36,20 @@ pub struct ServerNameText(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WellKnownBody(pub Vec<u8>);
 
-/// Headers of a response, those that a lifetime and a redirect are read from among them.
+/// Headers of a response, among them those that set a lifetime or a redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHeaders(pub HeaderMap);
 
-/// An SRV set as DNS may answer it.
+/// SRV records as DNS may return them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SrvRecords(pub Vec<SrvRecord>);
 
-/// The hosts of generated internets; the first is the one to ask about.
+/// The hosts of generated internets. The first is the one to resolve.
 pub const HOSTS: [&str; 6] =
     ["a.example", "m.example", "t.example", "u.example", "r.example", "a.onion"];
 
-/// Addresses that the default policy lets through if the ranges for documentation are allowed, and
-/// some that it never does.
+/// Addresses: some that the default policy allows once the ranges for documentation are allowed, and
+/// some that it always blocks.
 const ADDRESSES: [&str; 14] = [
     "192.0.2.1",
     "192.0.2.2",
@@ -67,7 +67,7 @@ const ADDRESSES: [&str; 14] = [
     "2002:7f00:1::",
 ];
 
-/// Those that are let through, by family.
+/// The allowed ones, by family.
 const PUBLIC_V4: [&str; 4] = ["192.0.2.1", "192.0.2.2", "198.51.100.3", "203.0.113.4"];
 const PUBLIC_V6: [&str; 2] = ["2001:db8::1", "2001:db8::2"];
 
@@ -181,7 +181,7 @@ const LOCATIONS: [&str; 16] = [
     "https://m.example/.well-known/matrix/server",
 ];
 
-/// Up to `most` pieces, one after the other.
+/// Generates at most `most` pieces, one after the other.
 fn pieces(u: &mut Unstructured<'_>, pieces: &[&str], most: usize) -> Result<String> {
     let mut text = String::new();
     for _ in 0..u.int_in_range(0..=most)? {
@@ -286,7 +286,7 @@ fn ttl(u: &mut Unstructured<'_>) -> Result<Duration> {
     Ok(Duration::from_secs(*u.choose(&[0, 1, 5, 60, 300, 3600, 86_400, 1 << 31, u64::MAX])?))
 }
 
-/// An answer of DNS, with these records if there are any.
+/// Generates an answer of DNS, with these records if there are any.
 fn answer(u: &mut Unstructured<'_>, records: Records) -> Result<DnsAnswer> {
     use DnsFailure::{Malformed, Network, Refused, ServFail, Timeout};
     use NoRecord::{NoData, NotImplemented, NxDomain};
@@ -317,7 +317,7 @@ fn addresses(u: &mut Unstructured<'_>, public: &[&str]) -> Result<Records> {
     Ok(Records::Addresses(addresses))
 }
 
-/// A document that delegates to one of the hosts, or to an address.
+/// Generates a document that delegates to one of the hosts or to an address.
 fn delegation(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let to =
         if u.ratio(7, 8)? { u.choose(&HOSTS)? } else { u.choose(&["192.0.2.9", "127.0.0.1"])? };

@@ -1,30 +1,25 @@
-//! What DNS and HTTPS answer.
+//! A scripted internet: what DNS and HTTPS answer to each question.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use serde::{Deserialize, Serialize};
 
-use super::drive::{Drive, Run};
-use super::format;
-use crate::core::config::Config;
+use super::question::{self, Malformed, must};
 use crate::core::dns::SrvRecord;
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service};
-use crate::core::names::server_name::ServerName;
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records};
 use crate::core::time::whole_millis;
 use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
 
-/// A scripted internet: what is answered to each question, and after how long.
+/// A scripted internet: the answer to each question, and how long it takes.
 ///
 /// Questions are written as they are shown: `A a.example`, `AAAA a.example`,
 /// `SRV _matrix-fed._tcp.a.example`, and for delays also `GET https://a.example/...`; hosts in lower
-/// case. What nothing was said about does not exist: the name is NXDOMAIN, or NODATA where it has
-/// other records, with a negative TTL of 900 s; the port refuses.
+/// case. What is not scripted does not exist: the name is NXDOMAIN, or NODATA where it has other
+/// records, with a negative TTL of 900 s; the port refuses connections.
 ///
-/// An answer comes after 10 ms, unless [`after`](Self::after) or [`never`](Self::never) says
+/// An answer arrives after 10 ms, unless [`after`](Self::after) or [`never`](Self::never) says
 /// otherwise. Times are kept in whole milliseconds, TTLs in whole seconds.
 ///
 /// ```
@@ -40,16 +35,15 @@ use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
 ///
 /// # Panics
 ///
-/// The methods that build panic on what is not a question, an address, a header, ...: they are for
-/// what a test's author writes. Reading JSON gives an error instead.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "format::Internet", into = "format::Internet")]
+/// The methods that build an internet panic on what is not a question, an address, a header, ...,
+/// since it is the author of a test who writes it. Reading JSON returns an error instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Internet {
     pub(super) dns: BTreeMap<String, Scripted<DnsAnswer>>,
     pub(super) https: BTreeMap<String, Scripted<Reply>>,
 }
 
-/// An answer, and after how long it comes; `None`: never.
+/// An answer, and after how long it arrives. `None`: never.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scripted<T> {
     pub(super) answer: T,
@@ -63,21 +57,7 @@ pub(super) enum Reply {
     Failed(FetchFailure),
 }
 
-/// Something in a scripted internet that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {why}")]
-pub struct Malformed {
-    what: String,
-    why: String,
-}
-
-impl Malformed {
-    pub(super) fn new(what: impl Into<String>, why: impl fmt::Display) -> Self {
-        Self { what: what.into(), why: format!("{why}") }
-    }
-}
-
-/// The words of a failure that was given none.
+/// The detail of a failure that has no other.
 pub(super) const SCRIPTED: &str = "scripted";
 pub(super) const DELAY: Duration = Duration::from_millis(10);
 pub(super) const TTL: Duration = Duration::from_secs(300);
@@ -96,72 +76,17 @@ impl<T> Scripted<T> {
     }
 }
 
-/// Reads a question of DNS as it is shown.
-pub(super) fn question(text: &str) -> Result<DnsQuestion, Malformed> {
-    let malformed = |why: &str| Malformed::new(format!("{text:?} is no question of DNS"), why);
-    let (record_type, name) = text.split_once(' ').ok_or_else(|| malformed("no name"))?;
-    let of_service = |service: Service| {
-        let host = name.strip_prefix(service.prefix())?.strip_prefix('.')?;
-        Some((host, service))
-    };
-    let (name, service) = match (record_type, Service::ALL.into_iter().find_map(of_service)) {
-        ("SRV", None) => return Err(malformed("no service of Matrix")),
-        ("SRV", Some((host, service))) => (host, Some(service)),
-        _ => (name, None),
-    };
-    let host = name.parse().map_err(|error| Malformed::new(format!("{text:?}"), error))?;
-    let question = if let Some(service) = service {
-        DnsQuestion::Srv { service, host }
-    } else {
-        let family = Family::ALL.into_iter().find(|family| family.record_type() == record_type);
-        let family = family.ok_or_else(|| malformed("neither A, AAAA nor SRV"))?;
-        DnsQuestion::Addresses { host, family }
-    };
-    if question.to_string() != text {
-        return Err(malformed("not in lower case"));
-    }
-    Ok(question)
-}
-
-/// Reads a URL as it is asked for.
-pub(super) fn url(text: &str) -> Result<(), Malformed> {
-    let malformed = |why: String| Malformed::new(format!("{text:?} is never asked for"), why);
-    let url = url::Url::parse(text).map_err(|error| malformed(error.to_string()))?;
-    match url.as_str() {
-        _ if url.scheme() != "https" => Err(malformed("not https".to_owned())),
-        _ if url.fragment().is_some() => Err(malformed("it has a fragment".to_owned())),
-        _ if !url.username().is_empty() || url.password().is_some() => {
-            Err(malformed("it has credentials".to_owned()))
-        }
-        same if same == text => Ok(()),
-        other => Err(malformed(format!("it is written {other}"))),
-    }
-}
-
-/// Checks that this is a question as it is shown, of DNS or of HTTPS.
-pub(super) fn any_question(text: &str) -> Result<(), Malformed> {
-    match text.strip_prefix("GET ") {
-        Some(text) => url(text),
-        None => question(text).map(|_| ()),
-    }
-}
-
-#[track_caller]
-pub(super) fn must<T>(result: Result<T, Malformed>) -> T {
-    result.unwrap_or_else(|error| panic!("{error}"))
-}
-
 fn whole_seconds(ttl: Duration) -> Duration {
     Duration::from_secs(ttl.as_secs())
 }
 
 impl Internet {
-    /// One in which nothing exists.
+    /// Creates an internet in which nothing exists.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What DNS answers to this question.
+    /// Sets what DNS answers to a question.
     #[must_use]
     #[track_caller]
     pub fn dns(mut self, question: &str, answer: DnsAnswer) -> Self {
@@ -180,14 +105,14 @@ impl Internet {
         self.dns(question, DnsAnswer::Found { records, ttl, alias: false })
     }
 
-    /// A host with these addresses, with a TTL of 300 s. A family without any is NODATA.
+    /// Adds a host with these addresses and a TTL of 300 s. A family without an address is NODATA.
     #[must_use]
     #[track_caller]
     pub fn host(self, host: &str, addresses: &[&str]) -> Self {
         self.host_for(host, addresses, TTL)
     }
 
-    /// The same with another TTL.
+    /// Adds a host with these addresses and this TTL. A family without an address is NODATA.
     #[must_use]
     #[track_caller]
     pub fn host_for(mut self, host: &str, addresses: &[&str], ttl: Duration) -> Self {
@@ -209,7 +134,7 @@ impl Internet {
         self
     }
 
-    /// The addresses of a host, said before, are found through an alias.
+    /// Makes the addresses of a host be found through an alias. They must have been set before.
     #[must_use]
     #[track_caller]
     pub fn aliased(mut self, host: &str) -> Self {
@@ -227,7 +152,7 @@ impl Internet {
         self
     }
 
-    /// SRV records (priority, weight, port, target) of a name that begins with the service's
+    /// Adds SRV records (priority, weight, port, target) at a name that begins with the service's
     /// labels, with a TTL of 600 s.
     #[must_use]
     #[track_caller]
@@ -242,35 +167,35 @@ impl Internet {
         self.found(&format!("SRV {name}"), records, 2 * TTL)
     }
 
-    /// There is no such record, for 900 s.
+    /// Answers a question with "no record", with a negative TTL of 900 s.
     #[must_use]
     #[track_caller]
     pub fn none(self, question: &str, kind: NoRecord) -> Self {
         self.dns(question, DnsAnswer::None { kind, ttl: Some(NEGATIVE_TTL) })
     }
 
-    /// The look-up fails.
+    /// Lets the look-up fail.
     #[must_use]
     #[track_caller]
     pub fn fails(self, question: &str, failure: DnsFailure) -> Self {
         self.dns(question, DnsAnswer::failed(failure))
     }
 
-    /// The host's well-known document is these bytes.
+    /// Sets the body of a host's well-known document.
     #[must_use]
     #[track_caller]
     pub fn well_known(self, host: &str, body: &str) -> Self {
         self.page(&format!("https://{host}/.well-known/matrix/server"), 200, &[], body)
     }
 
-    /// The host's well-known document delegates to this name.
+    /// Lets a host's well-known document delegate to this name.
     #[must_use]
     #[track_caller]
     pub fn delegates(self, host: &str, server: &str) -> Self {
         self.well_known(host, &serde_json::json!({ "m.server": server }).to_string())
     }
 
-    /// What is at this URL.
+    /// Sets the response at a URL.
     #[must_use]
     #[track_caller]
     pub fn page(
@@ -288,7 +213,7 @@ impl Internet {
         self.fetched(url, Ok(must(response.map_err(|error| Malformed::new(url, error)))))
     }
 
-    /// What comes of fetching this URL. Headers are kept as text.
+    /// Sets the result of fetching a URL. Headers are kept as text.
     #[must_use]
     #[track_caller]
     pub fn fetched(mut self, url: &str, result: Result<Response<Body>, FetchFailure>) -> Self {
@@ -314,7 +239,7 @@ impl Internet {
         self
     }
 
-    /// The answer to this question comes after so long.
+    /// Sets how long the answer to a question takes.
     #[must_use]
     #[track_caller]
     pub fn after(self, question: &str, delay: Duration) -> Self {
@@ -322,7 +247,7 @@ impl Internet {
         self.delayed(question, Some(Duration::from_millis(millis)))
     }
 
-    /// This question is never answered.
+    /// Leaves a question unanswered.
     #[must_use]
     #[track_caller]
     pub fn never(self, question: &str) -> Self {
@@ -349,18 +274,18 @@ impl Internet {
 
     #[track_caller]
     fn question(&mut self, text: &str) -> &mut Scripted<DnsAnswer> {
-        let asked = must(question(text));
+        let asked = must(question::question(text));
         let unsaid = self.dns_answer(&asked);
         self.dns.entry(text.to_owned()).or_insert_with(|| Scripted::new(unsaid))
     }
 
     #[track_caller]
     fn url(&mut self, text: &str) -> &mut Scripted<Reply> {
-        must(url(text));
+        must(question::url(text));
         self.https.entry(text.to_owned()).or_insert_with(|| Scripted::new(refused()))
     }
 
-    /// What is answered to this question.
+    /// Returns the answer to a question of DNS.
     pub fn dns_answer(&self, question: &DnsQuestion) -> DnsAnswer {
         if let Some(scripted) = self.dns.get(&question.to_string()) {
             return scripted.answer.clone();
@@ -374,7 +299,7 @@ impl Internet {
         no_record(if exists { NoRecord::NoData } else { NoRecord::NxDomain })
     }
 
-    /// What comes of fetching this URL. A body larger than `most` bytes is not read to its end.
+    /// Returns the result of fetching a URL. A body larger than `most` bytes is not read to its end.
     pub fn response(&self, url: &str, most: usize) -> Result<Response<Body>, FetchFailure> {
         let malformed =
             |why: &dyn ToString| FetchFailure::new(FetchFailureKind::Adapter, why.to_string());
@@ -398,7 +323,7 @@ impl Internet {
         }
     }
 
-    /// How long the answer to this question takes; `None`: for ever.
+    /// Returns how long the answer to a question takes. `None`: it never arrives.
     pub fn delay(&self, question: &str) -> Option<Duration> {
         match question.strip_prefix("GET ") {
             Some(url) => self.https.get(url).map_or(Some(DELAY), |scripted| scripted.after),
@@ -406,22 +331,11 @@ impl Internet {
         }
     }
 
-    /// Whether every answer comes after the same 10 ms, so that no order of arrival is scripted.
+    /// Returns whether every answer takes the same 10 ms, so that no order of arrival is scripted.
     pub fn is_undelayed(&self) -> bool {
         let mut dns = self.dns.values().map(|scripted| scripted.after);
         let mut https = self.https.values().map(|scripted| scripted.after);
         dns.all(|after| after == Some(DELAY)) && https.all(|after| after == Some(DELAY))
-    }
-
-    /// Resolves a name here, with the answers coming when they are due.
-    pub fn resolve(&self, name: ServerName, config: &Config) -> Run {
-        self.drive(config).discover(name)
-    }
-
-    /// A way to drive machines here, under the default [`Schedule`](super::Schedule) unless
-    /// another is set.
-    pub fn drive(&self, config: &Config) -> Drive<'_> {
-        Drive::new(self, config)
     }
 }
 

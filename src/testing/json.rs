@@ -1,4 +1,4 @@
-//! A scripted internet as JSON: the shapes that are written, and the way to and from them.
+//! A scripted internet as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,26 +8,27 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::internet::{self, DELAY, Malformed, NEGATIVE_TTL, Reply, Scripted, TTL};
+use super::internet::{DELAY, Internet, NEGATIVE_TTL, Reply, SCRIPTED, Scripted, TTL, refused};
+use super::question::{self, Malformed};
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
 use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
 
-/// An internet as it is written.
+/// An internet as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Internet {
+struct InternetJson {
     #[serde(default, deserialize_with = "once_each")]
-    dns: BTreeMap<String, Dns>,
+    dns: BTreeMap<String, DnsJson>,
     #[serde(default, deserialize_with = "once_each")]
-    https: BTreeMap<String, Https>,
+    https: BTreeMap<String, HttpsJson>,
 }
 
 /// One answer of DNS: exactly one of the first five, with details.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Dns {
+struct DnsJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     addresses: Option<Vec<IpAddr>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +54,7 @@ struct Dns {
 /// What is at a URL: exactly one of the first four, with details.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Https {
+struct HttpsJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +70,7 @@ struct Https {
     body: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body_hex: Option<String>,
-    /// Spaces are put behind the body up to so many bytes.
+    /// Spaces are appended to the body until it has this many bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pad_to: Option<usize>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -78,7 +79,7 @@ struct Https {
     after_ms: Option<u64>,
 }
 
-/// The most that a body is padded to, in bytes: several times what is ever read.
+/// The most bytes that a body is padded to: several times what is ever read.
 const MOST_PADDING: usize = 1 << 20;
 /// More spaces than this at the end of a body are written as a number.
 const FEW_SPACES: usize = 32;
@@ -89,7 +90,7 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// Reads a map in which no key stands twice: the one that is lost would be missed by nobody.
+/// Reads a map and refuses one that has a key twice, of which the first would be lost silently.
 fn once_each<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -119,24 +120,36 @@ where
     deserializer.deserialize_map(Once(PhantomData))
 }
 
-/// Tells a field that is null from one that is missing.
+/// Distinguishes a field that is null from one that is missing.
 #[allow(clippy::option_option, reason = "as above")]
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-impl TryFrom<Internet> for internet::Internet {
+impl Serialize for Internet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        InternetJson::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Internet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        InternetJson::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
+    }
+}
+
+impl TryFrom<InternetJson> for Internet {
     type Error = Malformed;
 
-    fn try_from(written: Internet) -> Result<Self, Malformed> {
+    fn try_from(written: InternetJson) -> Result<Self, Malformed> {
         let mut read = Self::new();
         for (question, dns) in written.dns {
-            internet::question(&question)?;
+            question::question(&question)?;
             let scripted = dns.read().map_err(|why| Malformed::new(&question, why))?;
             read.dns.insert(question, scripted);
         }
         for (url, https) in written.https {
-            internet::url(&url)?;
+            question::url(&url)?;
             let scripted = https.read().map_err(|why| Malformed::new(&url, why))?;
             read.https.insert(url, scripted);
         }
@@ -144,16 +157,20 @@ impl TryFrom<Internet> for internet::Internet {
     }
 }
 
-impl From<internet::Internet> for Internet {
-    fn from(internet: internet::Internet) -> Self {
+impl From<Internet> for InternetJson {
+    fn from(internet: Internet) -> Self {
         Self {
-            dns: internet.dns.into_iter().map(|(key, it)| (key, Dns::write(it))).collect(),
-            https: internet.https.into_iter().map(|(key, it)| (key, Https::write(it))).collect(),
+            dns: internet.dns.into_iter().map(|(key, it)| (key, DnsJson::write(it))).collect(),
+            https: internet
+                .https
+                .into_iter()
+                .map(|(key, it)| (key, HttpsJson::write(it)))
+                .collect(),
         }
     }
 }
 
-/// The delay of an answer that does come.
+/// Returns the delay of an answer that does arrive.
 fn delay(after_ms: Option<u64>) -> Duration {
     after_ms.map_or(DELAY, Duration::from_millis)
 }
@@ -163,7 +180,7 @@ fn after_ms(after: Option<Duration>) -> Option<u64> {
     u64::try_from(after.as_millis()).ok()
 }
 
-impl Dns {
+impl DnsJson {
     fn read(self) -> Result<Scripted<DnsAnswer>, &'static str> {
         let Self { addresses, srv, none, failed, never, detail, ttl, alias, after_ms } = self;
         let answers = [addresses.is_some(), srv.is_some(), none.is_some(), failed.is_some(), never];
@@ -235,7 +252,7 @@ impl Dns {
     }
 }
 
-impl Https {
+impl HttpsJson {
     fn read(self) -> Result<Scripted<Reply>, String> {
         let after = (!self.never).then(|| delay(self.after_ms));
         let answers = [self.status.is_some() || self.too_large, self.failed.is_some(), self.never];
@@ -253,10 +270,10 @@ impl Https {
             return Err("a detail that does not go with the answer".to_owned());
         }
         let answer = if let Some(kind) = self.failed {
-            let said = if self.detail.is_empty() { internet::SCRIPTED } else { &self.detail };
+            let said = if self.detail.is_empty() { SCRIPTED } else { &self.detail };
             Reply::Failed(FetchFailure::new(kind, said))
         } else if self.never {
-            internet::refused()
+            refused()
         } else {
             let status = self.status.unwrap_or(200);
             StatusCode::from_u16(status).map_err(|error| error.to_string())?;
@@ -292,12 +309,9 @@ impl Https {
         }
         match answer {
             Reply::Failed(failure) => {
-                // What is said of each failure that comes by itself is not worth a line.
-                let detail = if failure.detail == internet::SCRIPTED {
-                    String::new()
-                } else {
-                    failure.detail
-                };
+                // Every failure without a detail of its own has this one.
+                let detail =
+                    if failure.detail == SCRIPTED { String::new() } else { failure.detail };
                 Self { failed: Some(failure.kind), detail, ..written }
             }
             Reply::Response { status, headers, body } => {

@@ -1,18 +1,18 @@
 //! An internet that is a value: what DNS and HTTPS answer, for tests without either (feature
 //! `testing`).
 //!
-//! - [`Internet`] says what is answered to each question, and after how long. It is built in code
-//!   or loaded from JSON.
-//! - [`Drive`] takes the machine through it to its end, without async, sockets or a real clock, in
-//!   an order of answers that a [`Schedule`] picks; [`Run`] is what came of it.
-//! - [`Scenario`] is an internet, a server name and what must come out, as JSON that an
+//! - [`Internet`] holds the answer to each question, and how long it takes. It is built in code or
+//!   loaded from JSON.
+//! - [`Drive`] drives a machine through it to its end, without async, sockets or a real clock. A
+//!   [`Schedule`] sets the order of the answers; the result is a [`Run`].
+//! - [`Scenario`] is an internet, a server name and the expected result, as JSON that an
 //!   implementation in any language can run.
 //! - With feature `resolver`, `Network` is an internet behind the traits `Dns`, `WellKnownFetch`
-//!   and `Runtime`, on a `VirtualTime` that jumps from event to event, so that code on a `Resolver`
-//!   is tested over days in milliseconds.
+//!   and `Runtime`, on a `VirtualTime` that jumps from event to event, so that tests of code on a
+//!   `Resolver` run through days in milliseconds.
 //! - With feature `arbitrary`, [`Internet`] and [`ServerName`](crate::ServerName) implement
-//!   `Arbitrary`, and so does each part that goes into them; with feature `proptest`, `strategies`
-//!   has the same for property tests.
+//!   `Arbitrary`, and so do their parts; with feature `proptest`, `strategies` has strategies for
+//!   property tests.
 //!
 //! ```
 //! use matrix_delegation::Config;
@@ -30,14 +30,15 @@
 //! ```
 #![deny(clippy::disallowed_methods)]
 
+mod critical_path;
 mod drive;
-mod format;
 #[cfg(feature = "arbitrary")]
 pub mod generate;
 mod internet;
+mod json;
 #[cfg(feature = "resolver")]
 mod network;
-mod path;
+mod question;
 mod scenario;
 mod schedule;
 #[cfg(feature = "proptest")]
@@ -45,11 +46,12 @@ pub mod strategies;
 #[cfg(feature = "resolver")]
 mod virtual_time;
 
+pub use self::critical_path::CriticalPath;
 pub use self::drive::{Drive, Exchange, Run};
-pub use self::internet::{Internet, Malformed};
+pub use self::internet::Internet;
 #[cfg(feature = "resolver")]
 pub use self::network::Network;
-pub use self::path::CriticalPath;
+pub use self::question::Malformed;
 pub use self::scenario::{
     Earlier, Expected, ExpectedEndpoint, ExpectedError, ExpectedTarget, Preset, Scenario,
     Scenarios, Settings,
@@ -64,12 +66,12 @@ use crate::core::address_policy::AddressPolicy;
 use crate::core::config::Config;
 use crate::core::time::{Monotonic, Now};
 
-/// The ranges for documentation (RFC 5737, RFC 3849), in which the hosts of tests live. They are
-/// blocked by default, as everything that is not globally reachable.
+/// The address ranges for documentation (RFC 5737, RFC 3849), for the hosts of tests. The default
+/// policy blocks them, as all that is not globally reachable.
 pub const DOCUMENTATION: [&str; 4] =
     ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"];
 
-/// The same configuration with [`DOCUMENTATION`] let through.
+/// Returns the configuration with the ranges of [`DOCUMENTATION`] allowed.
 #[must_use]
 pub fn documentation_allowed(config: Config) -> Config {
     let ranges = DOCUMENTATION.iter().filter_map(|range| range.parse().ok());
@@ -77,8 +79,8 @@ pub fn documentation_allowed(config: Config) -> Config {
     config.with_address_policy(policy)
 }
 
-/// When the virtual clocks begin: 2026-01-01T00:00:00Z on the wall, and on the monotonic clock far
-/// enough from its origin for what was fetched days before.
+/// Returns the time at which the virtual clocks begin: 2026-01-01T00:00:00Z on the wall clock. On the
+/// monotonic clock it is far enough from the origin for answers that were fetched days before.
 pub fn start() -> Now {
     let wall = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1_767_225_600));
     let monotonic = Monotonic::from_origin(Duration::from_secs(1_000_000));

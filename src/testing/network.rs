@@ -17,7 +17,7 @@ use crate::resolver::traits::{Dns, WellKnownFetch};
 use crate::runtime::{BoxFuture, Runtime};
 
 /// An [`Internet`] behind [`Dns`], [`WellKnownFetch`] and [`Runtime`], for code that is built on a
-/// [`Resolver`]. What is answered can be changed on the way. Cloning it is cheap; clones are one.
+/// [`Resolver`]. The answers can be changed at any time. Clones share one network.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::runtime::{BoxFuture, Runtime};
 ///
 /// let found = network.time().block_on(resolver.resolve(&name))?;
 /// assert_eq!(found.step().to_string(), "3.2");
-/// // The addresses have run out, the delegation has not.
+/// // The addresses have expired, the delegation has not.
 /// network.time().advance(Duration::from_secs(301));
 /// network.clear_asked();
 /// network.time().block_on(resolver.resolve(&name))?;
@@ -44,7 +44,7 @@ use crate::runtime::{BoxFuture, Runtime};
 pub struct Network {
     shared: Arc<Mutex<Shared>>,
     time: VirtualTime,
-    /// What the traits sleep by.
+    /// The runtime that delays answers.
     runtime: Arc<dyn Runtime>,
 }
 
@@ -56,34 +56,34 @@ struct Shared {
     panics: Option<String>,
 }
 
-/// What a [`Network`] notes at most.
+/// The most questions that a [`Network`] records.
 const MOST_NOTED: usize = 1_000_000;
 
 impl Network {
-    /// On a [`VirtualTime`] of its own.
+    /// Creates a network on a [`VirtualTime`] of its own.
     pub fn new(internet: Internet) -> Self {
         Self::with_time(internet, VirtualTime::new())
     }
 
-    /// On this time, which others may share.
+    /// Creates a network on a [`VirtualTime`] that others may share.
     pub fn with_time(internet: Internet, time: VirtualTime) -> Self {
         let runtime = Arc::new(time.clone());
         Self { shared: shared(internet), time, runtime }
     }
 
-    /// On another runtime, such as tokio's with its clock paused; [`time`](Self::time) is of no use
-    /// then.
+    /// Creates a network on another runtime, such as tokio's with its clock paused. Then
+    /// [`time`](Self::time) has no effect.
     pub fn on_runtime(internet: Internet, runtime: Arc<dyn Runtime>) -> Self {
         Self { shared: shared(internet), time: VirtualTime::new(), runtime }
     }
 
-    /// A resolver that asks this network and lives by its time. The ranges for documentation are
-    /// let through.
+    /// Returns a resolver that asks this network and uses its time. The ranges for documentation are
+    /// allowed.
     pub fn resolver(&self, config: Config) -> Resolver {
         self.builder(config).build()
     }
 
-    /// The same with more to say: a store, rules.
+    /// Returns the builder of such a resolver, to add a store or rules.
     pub fn builder(&self, config: Config) -> ResolverBuilder {
         let network = Arc::new(self.clone());
         Resolver::builder(Arc::clone(&network) as _, network, Arc::clone(&self.runtime))
@@ -91,46 +91,45 @@ impl Network {
             .seed(1)
     }
 
-    /// The virtual time.
+    /// Returns the virtual time.
     pub const fn time(&self) -> &VirtualTime {
         &self.time
     }
 
-    /// From now on this is what is answered; answers on their way stay what they are.
+    /// Replaces the internet. Questions that are open keep their answers.
     pub fn set(&self, internet: Internet) {
         self.shared().internet = internet;
     }
 
-    /// Changes what is answered from now on.
+    /// Changes the internet. Questions that are open keep their answers.
     pub fn change(&self, change: impl FnOnce(Internet) -> Internet) {
         let internet = self.shared().internet.clone();
         let changed = change(internet);
         self.set(changed);
     }
 
-    /// Whoever asks this question panics, as an adapter with a bug does, but without a word on the
-    /// terminal.
+    /// Lets the adapter panic when it is asked this question, without output on the terminal.
     pub fn panic_at(&self, question: Option<&str>) {
         self.shared().panics = question.map(str::to_owned);
     }
 
-    /// Every question since the last [`clear_asked`](Self::clear_asked), in the order asked, as
-    /// questions are shown: `A a.example`, `GET https://...`; the first million of them.
+    /// Returns the questions since the last [`clear_asked`](Self::clear_asked), in the order asked, as
+    /// they are shown: `A a.example`, `GET https://...`. At most the first million.
     pub fn asked(&self) -> Vec<String> {
         self.shared().asked.iter().map(|(_, question)| question.clone()).collect()
     }
 
-    /// The same with when it was.
+    /// Returns the questions since the last [`clear_asked`](Self::clear_asked), with the time of each.
     pub fn asked_when(&self) -> Vec<(Monotonic, String)> {
         self.shared().asked.clone()
     }
 
-    /// Forgets what was asked.
+    /// Forgets the questions that were asked.
     pub fn clear_asked(&self) {
         self.shared().asked.clear();
     }
 
-    /// How many questions are being answered.
+    /// Returns the number of questions that are open.
     pub fn open(&self) -> usize {
         self.shared().open
     }
@@ -139,7 +138,7 @@ impl Network {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a question, and says what `answer` makes of it after as long as that takes.
+    /// Records a question, and returns its answer after its delay.
     async fn ask<T>(&self, question: String, answer: impl FnOnce(&Internet) -> T) -> T {
         let now = self.runtime.now();
         let (answer, delay) = {
@@ -156,7 +155,7 @@ impl Network {
             }
             said
         };
-        let _open = Open::new(self);
+        let _open = OpenQuestion::new(self);
         match delay {
             Some(delay) => self.runtime.sleep_until(now.monotonic + delay).await,
             None => std::future::pending().await,
@@ -169,17 +168,17 @@ fn shared(internet: Internet) -> Arc<Mutex<Shared>> {
     Arc::new(Mutex::new(Shared { internet, ..Shared::default() }))
 }
 
-/// Counts a question that is being answered, until it is answered or given up.
-struct Open<'a>(&'a Network);
+/// Counts a question as open until this is dropped.
+struct OpenQuestion<'a>(&'a Network);
 
-impl<'a> Open<'a> {
+impl<'a> OpenQuestion<'a> {
     fn new(network: &'a Network) -> Self {
         network.shared().open += 1;
         Self(network)
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenQuestion<'_> {
     fn drop(&mut self) {
         self.0.shared().open -= 1;
     }

@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::drive::{Drive, Run};
-use super::internet::{self, Internet, Malformed};
+use super::internet::Internet;
+use super::question::{Malformed, any_question};
 use super::{documentation_allowed, start};
 use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::{AddressFamilies, Config, Speculation};
@@ -27,11 +28,11 @@ use crate::core::warning::Warning;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenarios {
-    /// They, in the order in which they are run.
+    /// The scenarios, in the order in which they are run.
     pub scenarios: Vec<Scenario>,
 }
 
-/// An internet, a server name, and what must come out.
+/// An internet, a server name, and the result that must follow.
 ///
 /// ```
 /// use matrix_delegation::testing::Scenario;
@@ -57,40 +58,40 @@ pub struct Scenarios {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Tells it from all others.
+    /// The identifier, unique among all scenarios.
     pub id: String,
-    /// In plain words.
+    /// What the scenario shows, in plain words.
     pub title: String,
     /// The clauses of the specification, or of this crate's defaults, that it tests.
     pub clauses: Vec<String>,
-    /// How it is resolved.
+    /// The configuration to resolve it under.
     #[serde(default, skip_serializing_if = "Settings::is_default")]
     pub config: Settings,
     /// The server name, which need not be valid.
     pub server_name: String,
-    /// What is remembered.
+    /// What is remembered from an earlier resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Earlier>,
-    /// What is answered.
+    /// The answer to each question.
     pub internet: Internet,
-    /// What must come out.
+    /// The result that must follow.
     pub expect: Expected,
 }
 
-/// The choices under which a scenario is resolved. The ranges for documentation are let through in
+/// The configuration that a scenario is resolved under. The ranges for documentation are allowed in
 /// every scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whose choices are followed where the specification leaves one.
+    /// The preset that decides where the specification leaves a choice.
     pub preset: Preset,
     /// Which addresses are looked up.
     #[serde(skip_serializing_if = "is_default")]
     pub addresses: AddressFamilies,
-    /// What else the address policy lets through.
+    /// Further ranges that the address policy allows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<IpNet>,
-    /// What else it does not.
+    /// Further ranges that the address policy blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub block: Vec<IpNet>,
 }
@@ -108,36 +109,37 @@ pub enum Preset {
     Synapse,
 }
 
-/// The same name was resolved before, and its well-known answer is remembered; of DNS nothing is.
+/// An earlier resolution of the same name. Its well-known answer is remembered, its DNS answers are
+/// not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Earlier {
-    /// What was answered then.
+    /// The answer to each question then.
     pub internet: Internet,
-    /// How long before.
+    /// How long ago it was.
     pub seconds_ago: u64,
 }
 
-/// What must come out.
+/// The expected result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Flat", into = "Flat")]
 pub struct Expected {
     /// A target or an error.
     pub outcome: Result<ExpectedTarget, ExpectedError>,
-    /// What is never asked when nothing is asked early, as questions are shown.
+    /// Questions that must not be asked when nothing is asked early, as they are shown.
     pub not_asked: Vec<String>,
 }
 
-/// An error that must come out.
+/// The expected error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedError {
-    /// Its [`kind`](ResolveError::kind).
+    /// The error's [`kind`](ResolveError::kind).
     pub kind: String,
-    /// The step in which it comes up, if one was reached.
+    /// The step in which the error occurs, if one was reached.
     pub step: Option<Step>,
 }
 
-/// A target that must come out.
+/// The expected target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedTarget {
     /// The step that decides.
@@ -146,23 +148,25 @@ pub struct ExpectedTarget {
     pub delegated: Option<String>,
     /// Where to connect, in canonical order.
     pub endpoints: Vec<ExpectedEndpoint>,
-    /// Byte for byte what goes into `Host`.
+    /// The value of `Host`, byte for byte.
     pub host_header: String,
     /// The name that the certificate must carry, in lower case; an IP address without brackets.
     pub tls_name: String,
-    /// Whether it is marked degraded.
+    /// Whether the target is marked degraded.
     pub degraded: bool,
-    /// Whether it is marked stale.
+    /// Whether the target is marked stale.
     pub stale: bool,
-    /// The kind of every warning, in their order.
+    /// The kind of every warning, in order.
     pub warnings: Vec<String>,
-    /// For how many whole seconds, rounded up, the whole of it may hold; `None` where nothing ends.
+    /// The least and most whole seconds, rounded up, for which the target holds. `None`: it never
+    /// expires.
     pub lifetime: Option<RangeInclusive<u64>>,
-    /// The same of the well-known answer, good or bad; `None` where none is asked for.
+    /// The least and most whole seconds for which the well-known answer holds, good or bad. `None`:
+    /// none is asked for.
     pub well_known_lifetime: Option<RangeInclusive<u64>>,
 }
 
-/// A place to connect to.
+/// An expected endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedEndpoint {
@@ -176,12 +180,12 @@ pub struct ExpectedEndpoint {
     /// The SRV weight.
     #[serde(default, skip_serializing_if = "is_default")]
     pub weight: u16,
-    /// With the port, in canonical order.
+    /// The addresses with the port, in canonical order.
     #[serde(default)]
     pub addresses: Vec<SocketAddr>,
 }
 
-/// [`Expected`] as it is written.
+/// [`Expected`] as JSON.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Flat {
@@ -222,7 +226,7 @@ impl TryFrom<Flat> for Expected {
         let malformed = |why: &str| Malformed::new("what is expected", why);
         let Flat { error, step, delegated, endpoints, host_header, tls_name, .. } = flat;
         for question in &flat.not_asked {
-            internet::any_question(question)?;
+            any_question(question)?;
         }
         let ranges = [flat.lifetime_seconds, flat.well_known_lifetime_seconds];
         if ranges.into_iter().flatten().any(|(least, most)| least > most) {
@@ -291,7 +295,7 @@ impl Settings {
         is_default(self)
     }
 
-    /// The configuration that these are.
+    /// Returns the configuration.
     pub fn config(&self) -> Config {
         let config = match self.preset {
             Preset::Default => Config::default(),
@@ -307,14 +311,14 @@ impl Settings {
 }
 
 impl Scenario {
-    /// Resolves it with the answers coming when they are due and nothing asked early, which is what
-    /// [`Expected::not_asked`] speaks of.
+    /// Resolves the name with answers that arrive when they are due and nothing asked early, as
+    /// [`Expected::not_asked`] assumes.
     pub fn run(&self) -> Result<Run, ServerNameError> {
         let config = self.config.config().with_speculation(Speculation::Off);
         self.run_with(&config, |drive| drive)
     }
 
-    /// Resolves it under another configuration and in the way that `how` says.
+    /// Resolves the name under another configuration, with the drive that `how` returns.
     pub fn run_with(
         &self,
         config: &Config,
@@ -328,14 +332,14 @@ impl Scenario {
         Ok(drive.discover(name))
     }
 
-    /// What is remembered of the well-known, if anything.
+    /// Returns what is remembered of the well-known, if anything.
     fn remembered(&self, config: &Config, name: &ServerName) -> Option<WellKnownAnswer> {
         let earlier = self.earlier.as_ref()?;
         let (Ok(Host::Dns(host)), None) = (name.to_host(), name.port()) else { return None };
         Some(earlier.internet.drive(config).with_start(earlier.start()).look_up(host).0)
     }
 
-    /// What is wrong with a run, a line each.
+    /// Returns how a run differs from what is expected, one line each.
     pub fn differences(&self, run: &Result<Run, ServerNameError>) -> Vec<String> {
         let run = match run {
             Ok(run) => run,
@@ -353,7 +357,7 @@ impl Scenario {
         wrong
     }
 
-    /// What is wrong with an outcome, a line each.
+    /// Returns how an outcome differs from what is expected, one line each.
     pub fn outcome_differences(&self, outcome: &Outcome) -> Vec<String> {
         let mut wrong = Wrong::default();
         match (&self.expect.outcome, outcome) {
@@ -372,7 +376,7 @@ impl Scenario {
 }
 
 impl Earlier {
-    /// When it was resolved.
+    /// The time of the resolution.
     pub fn start(&self) -> Now {
         let ago = Duration::from_secs(self.seconds_ago);
         let Now { monotonic, wall } = start();
@@ -412,7 +416,7 @@ impl ExpectedTarget {
     }
 }
 
-/// What was found to be wrong.
+/// The differences that were found.
 #[derive(Default)]
 struct Wrong(Vec<String>);
 

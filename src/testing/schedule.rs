@@ -1,11 +1,11 @@
-//! In which order answers arrive.
+//! The order in which answers arrive.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::internet;
+use super::question::{any_question, must};
 
-/// In which order, and when, the answers of an [`Internet`](super::Internet) arrive.
+/// The order in which the answers of an [`Internet`](super::Internet) arrive, and when.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,67 +27,68 @@ pub struct Schedule {
 /// Which of the open questions is answered next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// The one whose answer is due first by the delays of the internet; time passes accordingly.
+    /// The one whose answer is due first, by the delays of the internet. Time passes accordingly.
     #[default]
     Timely,
-    /// The one asked first; delays do not count, no time passes.
+    /// The one asked first. Delays are ignored, no time passes.
     AsAsked,
-    /// The one asked last; likewise.
+    /// The one asked last. Delays are ignored, no time passes.
     Reversed,
-    /// One drawn by this seed; likewise.
+    /// One drawn at random by this seed. Delays are ignored, no time passes.
     Shuffled(u64),
 }
 
 impl Schedule {
-    /// Answers in this order.
+    /// Creates a schedule with this order.
     pub fn new(order: Order) -> Self {
         Self { order, ..Self::default() }
     }
 
-    /// Each answer arrives twice.
+    /// Lets each answer arrive twice.
     #[must_use]
     pub fn twice(mut self) -> Self {
         self.twice = true;
         self
     }
 
-    /// The answer to this question (`A a.example`, `GET https://...`) takes so long, in any order.
+    /// Sets how long the answer to a question takes (`A a.example`, `GET https://...`), in any order.
     ///
     /// # Panics
     ///
-    /// If that is no question, as the methods that build an [`Internet`](super::Internet).
+    /// Panics if the text is not a question.
     #[must_use]
     #[track_caller]
     pub fn late(mut self, question: &str, by: Duration) -> Self {
-        internet::must(internet::any_question(question));
+        must(any_question(question));
         self.late.insert(question.to_owned(), Some(by));
         self
     }
 
-    /// This question is never answered.
+    /// Leaves a question unanswered.
     ///
     /// # Panics
     ///
-    /// As [`late`](Self::late).
+    /// Panics if the text is not a question.
     #[must_use]
     #[track_caller]
     pub fn never(mut self, question: &str) -> Self {
-        internet::must(internet::any_question(question));
+        must(any_question(question));
         self.late.insert(question.to_owned(), None);
         self
     }
 
-    /// The order.
+    /// Returns the order.
     pub const fn order(&self) -> Order {
         self.order
     }
 
-    /// Whether each answer arrives twice.
+    /// Returns whether each answer arrives twice.
     pub(super) const fn is_twice(&self) -> bool {
         self.twice
     }
 
-    /// How long the answer takes that by itself takes `scripted`; `None`: for ever.
+    /// Returns how long an answer takes that the internet delays by `scripted`. `None`: it never
+    /// arrives.
     pub(super) fn delay(&self, question: &str, scripted: Option<Duration>) -> Option<Duration> {
         if let Some(late) = self.late.get(question) {
             return *late;

@@ -1,7 +1,7 @@
 //! Strategies for property tests (feature `proptest`).
 //!
-//! Each draws bytes and makes of them what [`generate`](super::generate) does, so that shrinking
-//! the bytes makes what is generated simpler.
+//! Each draws bytes and generates a value from them with [`generate`](super::generate). Shrinking the
+//! bytes simplifies the value.
 //!
 //! ```
 //! use matrix_delegation::Config;
@@ -26,7 +26,7 @@ use super::internet::Internet;
 use crate::core::dns::SrvRecord;
 use crate::core::names::server_name::ServerName;
 
-/// What `T` makes of up to `most` bytes. Where they do not suffice, zeros follow.
+/// Generates a `T` from up to `most` bytes, followed by zeros.
 fn of_bytes<T>(most: usize) -> impl Strategy<Value = T>
 where
     T: for<'a> Arbitrary<'a> + std::fmt::Debug,
@@ -36,34 +36,35 @@ where
     })
 }
 
-/// Server names in the grammar, resolvable or not. Few of them are hosts of [`internets`].
+/// Generates server names in the grammar, resolvable or not. Few of them are hosts of
+/// [`internets`].
 pub fn server_names() -> impl Strategy<Value = ServerName> {
     of_bytes(64)
 }
 
-/// Texts that are server names or nearly.
+/// Generates texts that are server names or nearly.
 pub fn server_name_texts() -> impl Strategy<Value = String> {
     of_bytes(64).prop_map(|ServerNameText(text)| text)
 }
 
-/// Bodies that are well-known documents or nearly.
+/// Generates bodies that are well-known documents or nearly.
 pub fn well_known_bodies() -> impl Strategy<Value = Vec<u8>> {
     of_bytes(128).prop_map(|WellKnownBody(body)| body)
 }
 
-/// Headers of responses.
+/// Generates headers of responses.
 pub fn response_headers() -> impl Strategy<Value = http::HeaderMap> {
     of_bytes(128).prop_map(|ResponseHeaders(headers)| headers)
 }
 
-/// SRV sets as DNS may answer them.
+/// Generates SRV records as DNS may return them.
 pub fn srv_records() -> impl Strategy<Value = Vec<SrvRecord>> {
     of_bytes(256).prop_map(|SrvRecords(records)| records)
 }
 
-/// Whole internets, about the hosts of [`HOSTS`](super::generate::HOSTS), most of which have an
-/// address, a document and no SRV record. They lead to every step, and to every error that a host
-/// name can come to.
+/// Generates whole internets with the hosts of [`HOSTS`](super::generate::HOSTS), most of which have
+/// an address, a document and no SRV record. They lead to every step, and to every error that a
+/// host name can end with.
 pub fn internets() -> impl Strategy<Value = Internet> {
     of_bytes(1500)
 }

@@ -12,8 +12,8 @@ use crate::core::dns::srv::SplitMix64;
 use crate::core::time::{Monotonic, Now};
 use crate::runtime::{BoxFuture, Runtime};
 
-/// A [`Runtime`] on virtual time: when nothing can go on, the clock jumps to the next timer. No
-/// thread is started and no real time passes.
+/// A [`Runtime`] on virtual time. When no task can run, the clock jumps to the next timer. No thread
+/// is started and no real time passes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,26 +30,26 @@ pub struct VirtualTime(Arc<Mutex<State>>);
 
 struct State {
     now: Now,
-    /// By when they are due and in which order they were set.
+    /// The timers, by due time and then in the order in which they were set.
     timers: BTreeMap<(Monotonic, u64), Waker>,
     tasks: BTreeMap<u64, BoxFuture<'static, ()>>,
     ready: Arc<Ready>,
     next: u64,
-    /// Says which of the tasks that can go on does; without it the one that could first.
+    /// Chooses which of the ready tasks runs. Without it, the one that has been ready longest.
     choose: Option<Choose>,
     panicked: bool,
-    /// Whether somebody drives it.
+    /// Whether a call drives it.
     driven: bool,
 }
 
-/// Chooses one of so many.
+/// Chooses a number below its argument.
 type Choose = Arc<Mutex<dyn FnMut(usize) -> usize + Send>>;
 
-/// The tasks that can go on. Its lock is never held together with the state's.
+/// The ready tasks. Its lock is never held together with the state's.
 #[derive(Default)]
 struct Ready(Mutex<Queue>);
 
-/// Each task once, in the order in which they could go on.
+/// Each ready task once, in the order in which they became ready.
 #[derive(Default)]
 struct Queue {
     order: VecDeque<u64>,
@@ -64,7 +64,7 @@ impl Ready {
         }
     }
 
-    /// Takes the one that could go on first, or one that is chosen.
+    /// Takes the task that has been ready longest, or the one that is chosen.
     fn pop(&self, choose: Option<&Choose>) -> Option<u64> {
         // Others may be added meanwhile, by other threads, but none is taken.
         let last = lock(&self.0).order.len().checked_sub(1)?;
@@ -76,7 +76,7 @@ impl Ready {
     }
 }
 
-/// That somebody drives the time; ends when dropped, by a panic, too.
+/// Marks the time as driven until dropped, by a panic, too.
 struct Driven<'a>(&'a VirtualTime);
 
 impl Drop for Driven<'_> {
@@ -99,7 +99,7 @@ impl Wake for TaskWaker {
     }
 }
 
-/// No lock here is held while other code runs, so that none is left half-way.
+/// No lock here is held while other code runs, so a panic cannot leave the state inconsistent.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -111,12 +111,12 @@ impl Default for VirtualTime {
 }
 
 impl VirtualTime {
-    /// A clock that stands at [`start`](super::start).
+    /// Creates a clock that shows [`start`](super::start).
     pub fn new() -> Self {
         Self::starting_at(super::start())
     }
 
-    /// A clock that stands at this time.
+    /// Creates a clock that shows this time.
     pub fn starting_at(now: Now) -> Self {
         Self(Arc::new(Mutex::new(State {
             now,
@@ -130,8 +130,8 @@ impl VirtualTime {
         })))
     }
 
-    /// Draws by this seed which of the tasks that can go on does so, to find out what depends on
-    /// their order. Without it the one goes on that could first.
+    /// Sets a seed that draws which of the ready tasks runs, to find out what depends on their order.
+    /// Default: the one that has been ready longest.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         let mut random = SplitMix64(seed);
@@ -141,48 +141,48 @@ impl VirtualTime {
         })
     }
 
-    /// Asks `choose` which of so many tasks goes on, counted from 0, to go through every order; it
-    /// is asked even where there is but one.
+    /// Sets a function that chooses which of the ready tasks runs, to try every order. It is given
+    /// their number, returns an index, and is called even if there is only one.
     #[must_use]
     pub fn with_choices(self, choose: impl FnMut(usize) -> usize + Send + 'static) -> Self {
         lock(&self.0).choose = Some(Arc::new(Mutex::new(choose)));
         self
     }
 
-    /// Sets the wall clock, which may be stepped while time goes on.
+    /// Sets the wall clock. The monotonic clock does not change.
     pub fn set_wall(&self, wall: std::time::SystemTime) {
         lock(&self.0).now.wall = wall;
     }
 
-    /// Sleeps for so long.
+    /// Sleeps for a duration.
     pub fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let now = self.now();
         self.sleep_until(now.monotonic + duration)
     }
 
-    /// Runs a future to its end, and tasks beside it as far as they come in the meantime. What is
-    /// left of them goes on in the next call.
+    /// Runs a future to its end, and the tasks beside it until then. Tasks that have not ended
+    /// continue in the next call.
     ///
     /// # Panics
     ///
-    /// If everything waits for what nothing here will bring about, wakers in other threads
-    /// included, and if it is called from within or by two threads at once. A task that panics
-    /// ends; nothing else does.
+    /// Panics if everything waits and there is neither a timer nor a waker in another thread to end
+    /// that, and if it is called from within itself or by two threads at once. A task that panics
+    /// ends by itself.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.drive(future, false)
     }
 
-    /// Lets so much time pass, with the tasks going on, those too that can do so only at its end.
+    /// Lets time pass and runs the tasks, including those that become ready at its end.
     ///
     /// # Panics
     ///
-    /// As [`block_on`](Self::block_on).
+    /// Panics if it is called from within itself or by two threads at once.
     pub fn advance(&self, duration: Duration) {
         self.drive(self.sleep(duration), true);
     }
 
-    /// Drops all tasks and timers, as a runtime does that is shut down. A task that has not ended
-    /// keeps alive what it holds, and mostly this time itself.
+    /// Drops all tasks and timers, as a runtime does that is shut down. Until then, a task that has
+    /// not ended keeps alive what it holds, often this time itself.
     pub fn shut_down(&self) {
         let (tasks, timers) = {
             let mut state = lock(&self.0);
@@ -193,7 +193,7 @@ impl VirtualTime {
         drop(timers);
     }
 
-    /// Runs a future to its end; then, if `settle`, tasks until none can go on at this time.
+    /// Runs a future to its end; then, if `settle`, tasks until none is ready at this time.
     fn drive<F: Future>(&self, future: F, settle: bool) -> F::Output {
         let ready = {
             let mut state = lock(&self.0);
@@ -227,12 +227,12 @@ impl VirtualTime {
         output
     }
 
-    /// How many tasks have not ended.
+    /// Returns the number of tasks that have not ended.
     pub fn tasks(&self) -> usize {
         lock(&self.0).tasks.len()
     }
 
-    /// Whether a task ever ended by a panic.
+    /// Returns whether a task has ended by a panic.
     pub fn has_panicked(&self) -> bool {
         lock(&self.0).panicked
     }
@@ -264,7 +264,7 @@ impl VirtualTime {
         }
     }
 
-    /// Goes to the next timer; false if there is none.
+    /// Jumps to the next timer. Returns false if there is none.
     fn jump(&self) -> bool {
         let wakers: Vec<Waker> = {
             let mut state = lock(&self.0);
