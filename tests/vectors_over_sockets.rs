@@ -41,7 +41,7 @@ fn servers(scenario: &Scenario) -> Result<Builder, Inexpressible> {
     if scenario.earlier.is_some() {
         return Err("days would have to pass");
     }
-    if scenario.config.addresses == matrix_delegation::AddressFamilies::Leave {
+    if scenario.config.addresses == matrix_delegation::AddressFamilies::ByProxy {
         return Err("a proxy looks names up");
     }
     let internet = serde_json::to_value(&scenario.internet).unwrap();

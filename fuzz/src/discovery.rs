@@ -121,9 +121,9 @@ impl Check<'_> {
     fn fetch(&self, fetch: &Fetch) {
         let host = fetch.request.uri().host().expect("an absolute URL");
         assert_eq!(fetch.request.uri().scheme_str(), Some("https"));
-        let leave = self.config.addresses == AddressFamilies::Leave;
+        let by_proxy = self.config.addresses == AddressFamilies::ByProxy;
         assert_eq!(fetch.left_to_proxy, fetch.addresses.is_empty());
-        assert!(leave || !fetch.left_to_proxy);
+        assert!(by_proxy || !fetch.left_to_proxy);
         for address in &fetch.addresses {
             self.may_connect(host, address.ip());
         }

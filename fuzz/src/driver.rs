@@ -147,7 +147,7 @@ pub(crate) fn server_name(u: &mut Unstructured<'_>) -> Result<ServerName> {
 }
 
 pub(crate) fn config(u: &mut Unstructured<'_>) -> Result<Config> {
-    use AddressFamilies::{Both, Leave, V4, V6};
+    use AddressFamilies::{Both, ByProxy, V4, V6};
     let config = match u.arbitrary::<u8>()? % 4 {
         0 | 1 => Config::default(),
         2 => Config::strict(),
@@ -160,7 +160,7 @@ pub(crate) fn config(u: &mut Unstructured<'_>) -> Result<Config> {
     };
     let mut config = config
         .with_speculation(pick(u, &[Speculation::Full, Speculation::Off])?)
-        .with_addresses(pick(u, &[Both, Both, V4, V6, Leave])?)
+        .with_addresses(pick(u, &[Both, Both, V4, V6, ByProxy])?)
         .with_address_policy(policy);
     let set = u.arbitrary::<u8>()?;
     let time = &mut config.time;
@@ -304,7 +304,7 @@ pub(crate) fn well_known_answer(
     config: &Config,
     now: Now,
 ) -> (WellKnownAnswer, WellKnownReport) {
-    let config = config.clone().with_addresses(AddressFamilies::Leave);
+    let config = config.clone().with_addresses(AddressFamilies::ByProxy);
     let host = "a.example".parse().unwrap();
     let mut machine = WellKnownLookup::new(host, Arc::new(config), now, 0);
     if let Some(before) = before {

@@ -110,7 +110,7 @@ impl Input {
 
     /// For how long a well-known answer with these headers is kept.
     fn kept(&self, status: u16) -> Duration {
-        let config = Arc::new(self.config.clone().with_addresses(AddressFamilies::Leave));
+        let config = Arc::new(self.config.clone().with_addresses(AddressFamilies::ByProxy));
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(self.now);
         let now = Now::new(Monotonic::ZERO, wall);
         let host = "a.example".parse().unwrap();

@@ -194,7 +194,7 @@ fn check_url(url: &WellKnownUrl) {
 fn check_look_up(url: &WellKnownUrl) {
     let Ok(location) = HeaderValue::from_str(&url.to_string()) else { return };
     let host = "first.example".parse().unwrap();
-    let config = Config::default().with_addresses(AddressFamilies::Leave);
+    let config = Config::default().with_addresses(AddressFamilies::ByProxy);
     let mut lookup = WellKnownLookup::new(host, Arc::new(config), Now::EPOCH, 0);
     let Output::Ask(Question::Fetch { token, .. }) = lookup.poll_output(Now::EPOCH) else {
         panic!("nothing is fetched");

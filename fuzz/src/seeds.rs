@@ -208,7 +208,7 @@ fn driven(scenario: &Scenario) -> Option<Vec<u8>> {
         AddressFamilies::Both => 0,
         AddressFamilies::V4 => 2,
         AddressFamilies::V6 => 3,
-        AddressFamilies::Leave => 4,
+        AddressFamilies::ByProxy => 4,
     });
     seed.extend([0, 0, 0]);
 

@@ -212,7 +212,7 @@ fn check_choice(input: &Input) {
 
 /// The target of a name whose well-known fails and whose SRV records these are.
 fn resolved(records: &[SrvRecord]) -> Option<Arc<DelegationTarget>> {
-    let config = Config::default().with_addresses(AddressFamilies::Leave);
+    let config = Config::default().with_addresses(AddressFamilies::ByProxy);
     let name = "m.example".parse().unwrap();
     let now = Now::EPOCH;
     let mut machine = Discovery::new(name, Arc::new(config), now, 0);

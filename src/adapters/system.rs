@@ -49,7 +49,7 @@ impl Resolver {
     /// # }
     /// ```
     pub fn from_system(config: Config) -> Result<Self, SystemError> {
-        if config.addresses == AddressFamilies::Leave {
+        if config.addresses == AddressFamilies::ByProxy {
             return Err(SystemError::NoProxy);
         }
         let dns = HickoryDns::from_system()?.question_limit(config.time.dns);

@@ -111,10 +111,12 @@ pub enum AddressFamilies {
     V4,
     /// IPv6 only.
     V6,
-    /// None: hosts and ports only, and a proxy (SOCKS, Tor) looks names up. The address policy
-    /// then judges IP literals alone. The fetch must be able to connect by name
-    /// ([`crate::Fetch::left_to_proxy`]); if it is not, every delegation goes unseen.
-    Leave,
+    /// None: the target has hosts and ports only, and a proxy (SOCKS, Tor) resolves the names. The
+    /// address policy then judges IP literals alone. The fetch must be able to connect by name
+    /// ([`crate::Fetch::left_to_proxy`]). If it is not, no delegation is ever found. Written `leave`
+    /// or `by_proxy`.
+    #[serde(rename = "leave", alias = "by_proxy")]
+    ByProxy,
 }
 
 impl AddressFamilies {
@@ -124,7 +126,7 @@ impl AddressFamilies {
             Self::Both => &Family::ALL,
             Self::V4 => &[Family::V4],
             Self::V6 => &[Family::V6],
-            Self::Leave => &[],
+            Self::ByProxy => &[],
         }
     }
 }

@@ -436,7 +436,7 @@ impl DelegationTarget {
     }
 
     /// Whether the endpoints carry no addresses because a proxy looks their hosts up
-    /// ([`crate::AddressFamilies::Leave`]).
+    /// ([`crate::AddressFamilies::ByProxy`]).
     pub const fn is_left_to_proxy(&self) -> bool {
         self.parts.left_to_proxy
     }

@@ -716,7 +716,7 @@ impl Dial for Proxy {
 async fn where_a_proxy_looks_up_it_is_asked_for_the_name() {
     let authority = Authority::new("root");
     let (address, _seen) = serve(shows(&authority, &params(&["m.example"]))).await;
-    let config = documentation_allowed(Config::default()).with_addresses(AddressFamilies::Leave);
+    let config = documentation_allowed(Config::default()).with_addresses(AddressFamilies::ByProxy);
     let run = Internet::new().resolve("m.example:8448".parse().unwrap(), &config);
     let target = run.outcome.unwrap();
     let probe = probe(&authority).with_dial(Arc::new(Proxy(address)));

@@ -104,18 +104,18 @@ fn families_are_as_configured() {
         (AddressFamilies::Both, "192.0.2.1,2001:db8::1", 2),
         (AddressFamilies::V4, "192.0.2.1", 1),
         (AddressFamilies::V6, "2001:db8::1", 1),
-        (AddressFamilies::Leave, "", 0),
+        (AddressFamilies::ByProxy, "", 0),
     ] {
         let run = world.resolve_once("a.example:443", &lenient().with_addresses(families));
         assert_eq!(run.endpoints(), [format!("a.example:443@{addresses}")]);
         assert_eq!(run.asked.len(), questions);
-        assert_eq!(run.target().is_left_to_proxy(), families == AddressFamilies::Leave);
+        assert_eq!(run.target().is_left_to_proxy(), families == AddressFamilies::ByProxy);
     }
 }
 
 #[test]
 fn left_to_a_proxy_only_literals_are_judged() {
-    let config = lenient().with_addresses(AddressFamilies::Leave);
+    let config = lenient().with_addresses(AddressFamilies::ByProxy);
     let world = World::new().delegates("a.example", "m.example:443");
     let run = world.resolve("a.example", &config);
     assert_eq!(run.target().step(), Step::DelegatedPort);
@@ -138,7 +138,7 @@ fn onion_names_are_never_asked_of_dns() {
     assert_eq!(run.error().kind(), "no_addresses");
     assert!(run.error().to_string().contains("RFC 7686"), "{}", run.error());
     let world = World::new().delegates("abc.onion", "def.onion:443");
-    let run = world.resolve_once("abc.onion", &lenient().with_addresses(AddressFamilies::Leave));
+    let run = world.resolve_once("abc.onion", &lenient().with_addresses(AddressFamilies::ByProxy));
     assert_eq!(run.target().step(), Step::DelegatedPort);
     assert!(run.asked.iter().all(|it| it.starts_with("GET")), "{:?}", run.asked);
 }

@@ -102,7 +102,7 @@ fn the_user_agent_is_replaceable() {
 fn the_fetch_is_told_whether_a_proxy_looks_its_host_up() {
     let fetch = first_fetch(lenient());
     assert!(!fetch.left_to_proxy && !fetch.addresses.is_empty());
-    let fetch = first_fetch(lenient().with_addresses(AddressFamilies::Leave));
+    let fetch = first_fetch(lenient().with_addresses(AddressFamilies::ByProxy));
     assert!(fetch.left_to_proxy && fetch.addresses.is_empty());
 }
 

@@ -97,7 +97,7 @@ impl Ways<'_> {
 /// where the host of the document has no good address, one way to fail stands for all, but in the
 /// long run. It does so everywhere when reduced; the orders of arrival have the others.
 fn worlds_with(template: World, families: AddressFamilies) -> impl Iterator<Item = World> {
-    let fetched = families == AddressFamilies::Leave || template.host.contains(&Addresses::Some);
+    let fetched = families == AddressFamilies::ByProxy || template.host.contains(&Addresses::Some);
     let all = fetched && !wanted("reduced") || wanted("full");
     let takes_a_turn = move |document: &Document| {
         all || *document == Document::NotFound || document.delegates().is_some()
@@ -124,7 +124,7 @@ fn worlds_with(template: World, families: AddressFamilies) -> impl Iterator<Item
 /// Every class of addresses, the same in both families; where none are asked for, there is one.
 const fn classes(families: AddressFamilies) -> &'static [[Addresses; 2]] {
     match families {
-        AddressFamilies::Leave => Addresses::BOTH.first_chunk::<1>().unwrap(),
+        AddressFamilies::ByProxy => Addresses::BOTH.first_chunk::<1>().unwrap(),
         _ => &Addresses::BOTH,
     }
 }
@@ -170,13 +170,13 @@ fn wanted(what: &str) -> bool {
 }
 
 fn families() -> &'static [AddressFamilies] {
-    use AddressFamilies::{Both, Leave, V4, V6};
+    use AddressFamilies::{Both, ByProxy, V4, V6};
     if wanted("full") {
-        &[Both, V4, V6, Leave]
+        &[Both, V4, V6, ByProxy]
     } else if wanted("reduced") {
         &[Both]
     } else {
-        &[Both, Leave]
+        &[Both, ByProxy]
     }
 }
 
@@ -221,11 +221,11 @@ fn on_all_cores<J: Sync, T: Send>(jobs: &[J], work: impl Fn(&J) -> T + Sync) -> 
 #[test]
 fn every_class_of_documents_comes_to_what_it_stands_for() {
     let answers = Answers::new();
-    for families in [AddressFamilies::Both, AddressFamilies::Leave] {
+    for families in [AddressFamilies::Both, AddressFamilies::ByProxy] {
         for document in Document::ALL {
             let config = &configs(families)[0][0];
             let answer = look_up(&answers, World { document, ..World::PLAIN }, config);
-            let expected = document.comes_to(families == AddressFamilies::Leave);
+            let expected = document.comes_to(families == AddressFamilies::ByProxy);
             let came = match answer.result() {
                 Ok(delegates) => {
                     let server = delegates.server().as_str();

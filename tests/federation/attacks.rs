@@ -876,7 +876,7 @@ async fn where_a_proxy_looks_up_hosts_connections_are_shared_by_name() {
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         let internet = Internet::new();
         let runtime = Arc::new(TokioRuntime::current());
-        let config = Config::default().with_addresses(AddressFamilies::Leave);
+        let config = Config::default().with_addresses(AddressFamilies::ByProxy);
         let resolver = Network::on_runtime(internet, runtime).resolver(config);
         let (connector, _) = odd(&authority, Way::Named(peer.address));
         let client = FederationClient::new(resolver, connector);

@@ -92,14 +92,14 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 fn configs() -> impl Strategy<Value = Config> {
-    use AddressFamilies::{Both, Leave, V4};
+    use AddressFamilies::{Both, ByProxy, V4};
     let presets = [support::lenient(), support::strict(), support::synapse()];
     let time = || prop_oneof![3 => Just(None), 1 => durations().prop_map(Some)];
     let count = || prop_oneof![3 => Just(None), 1 => select(vec![Some(0_usize), Some(1), Some(usize::MAX)])];
     (
         select(presets.to_vec()),
         select(vec![Speculation::Full, Speculation::Off]),
-        select(vec![Both, V4, Leave]),
+        select(vec![Both, V4, ByProxy]),
         [time(), time(), time(), time(), time()],
         [count(), count(), count()],
     )
@@ -166,7 +166,7 @@ impl Tokens {
 
 /// A well-known answer, made in the only way there is.
 fn well_known_answer() -> (Arc<WellKnownAnswer>, Arc<WellKnownReport>) {
-    let config = support::lenient().with_addresses(AddressFamilies::Leave);
+    let config = support::lenient().with_addresses(AddressFamilies::ByProxy);
     let mut machine =
         WellKnownLookup::new("a.example".parse().unwrap(), Arc::new(config), Now::EPOCH, 0);
     let body = Body::from(r#"{"m.server":"m.example"}"#);

@@ -230,7 +230,7 @@ impl<'a> Reference<'a> {
         mut places: Vec<Place>,
         degraded: Option<Service>,
     ) -> Verdict {
-        if self.plan.families != AddressFamilies::Leave {
+        if self.plan.families != AddressFamilies::ByProxy {
             let (mut blocked, mut failed) = (false, false);
             for place in &mut places {
                 let found = self.addresses(&place.host.to_string());
@@ -349,7 +349,7 @@ impl<'a> Reference<'a> {
         let host = match name.to_host().unwrap() {
             Host::Ip(address) if is_blocked(address) => return Err(blocked()),
             Host::Ip(_) => return Ok(()),
-            Host::Dns(_) if self.plan.families == AddressFamilies::Leave => return Ok(()),
+            Host::Dns(_) if self.plan.families == AddressFamilies::ByProxy => return Ok(()),
             Host::Dns(host) => host,
         };
         let found = self.addresses(host.as_str());
@@ -372,7 +372,7 @@ impl<'a> Reference<'a> {
                 AddressFamilies::Both => true,
                 AddressFamilies::V4 => !v6,
                 AddressFamilies::V6 => v6,
-                AddressFamilies::Leave => false,
+                AddressFamilies::ByProxy => false,
             };
             if !asked {
                 continue;

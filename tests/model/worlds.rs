@@ -411,10 +411,10 @@ fn page() -> impl Strategy<Value = Page> {
 
 /// Any world, and any way to ask it.
 pub(crate) fn plans() -> impl Strategy<Value = Plan> {
-    use AddressFamilies::{Both, Leave, V4, V6};
+    use AddressFamilies::{Both, ByProxy, V4, V6};
     let name = prop_oneof![3 => Just("a.example").boxed(), 1 => select(&NAMES[..]).boxed()];
     let preset = select(&[Preset::Default, Preset::Strict, Preset::Synapse][..]);
-    let families = select(&[Both, Both, Both, V4, V6, Leave][..]);
+    let families = select(&[Both, Both, Both, V4, V6, ByProxy][..]);
     let last_step = proptest::option::weighted(0.3, select(&Step::ALL[..]));
     let hosts = prop::collection::vec([family(), family()], HOSTS.len());
     let services = prop::collection::vec([service(), service()], SRV_HOSTS.len());

@@ -53,7 +53,7 @@ pub trait Dial: Send + Sync + fmt::Debug {
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>>;
 
     /// Opens a stream to a host that a proxy looks up, where look-ups are left to one
-    /// ([`AddressFamilies::Leave`](crate::AddressFamilies::Leave)); never called otherwise. The
+    /// ([`AddressFamilies::ByProxy`](crate::AddressFamilies::ByProxy)); never called otherwise. The
     /// address policy has not judged what the name leads to.
     ///
     /// By default an error of kind [`io::ErrorKind::Unsupported`], which is reported as

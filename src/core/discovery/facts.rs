@@ -1,4 +1,4 @@
-//! What has been asked, what came back, and when: the facts that the rules go by.
+//! The facts that the rules read: what was asked, what was answered, and when.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,21 +12,25 @@ use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
 use crate::core::report::{DnsExchange, Source};
 use crate::core::time::{Monotonic, Now};
 
-/// How much longer than the limit on a question its answer is waited for, so that an adapter which
-/// keeps the limit is heard, whatever it has to say.
+/// The time that an answer has beyond the limit on its question, so that what an adapter reports at
+/// the limit is still heard.
 const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 
+/// The questions of a machine, their answers, and the time.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct Facts {
     pub(super) config: Arc<Config>,
     pub(super) random: SplitMix64,
     started: Now,
     now: Now,
+    /// Each question to DNS, once. A token is an index into them.
     entries: Vec<Entry>,
+    /// Questions that the driver has not fetched yet.
     outbox: VecDeque<Question>,
-    /// The earliest time at which something may change without an answer.
+    /// The earliest time at which something may change without an answer, as far as the rules have
+    /// said since they began.
     wake: Option<Monotonic>,
-    /// Whether the rules wanted an answer that will not come.
+    /// Whether the rules have needed an answer since they began that will not come.
     missed: bool,
 }
 
@@ -39,7 +43,7 @@ struct Entry {
     given_up: bool,
 }
 
-/// An answer, and when it arrived.
+/// An answer of DNS, and when it arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Fact {
     pub(super) part: Arc<DnsPart>,
@@ -47,7 +51,7 @@ pub(super) struct Fact {
     source: Source,
 }
 
-impl Ledger {
+impl Facts {
     pub(super) fn new(config: Arc<Config>, started: Now, seed: u64) -> Self {
         Self {
             config,
@@ -65,7 +69,7 @@ impl Ledger {
         self.started
     }
 
-    /// What time it is: what the driver says, unless that is before what it said last.
+    /// Takes in the driver's time and returns the machine's: the latest that the driver ever gave.
     pub(super) fn clock(&mut self, now: Now) -> Now {
         if now.monotonic >= self.now.monotonic {
             self.now = now;
@@ -73,12 +77,12 @@ impl Ledger {
         self.now
     }
 
-    /// What the driver said last.
+    /// Returns the latest time that the driver gave.
     pub(super) const fn now(&self) -> Now {
         self.now
     }
 
-    /// How long after the start this is.
+    /// Returns the time from the start to `at`.
     pub(super) fn since_start(&self, at: Monotonic) -> Duration {
         at.since(self.started.monotonic)
     }
@@ -88,28 +92,29 @@ impl Ledger {
         self.outbox.push_back(question);
     }
 
-    /// What a machine wants that has not come to its end.
+    /// Returns what a machine wants that has not ended.
     pub(super) fn next_output<T>(&mut self) -> Output<T> {
         self.outbox.pop_front().map_or(Output::Wait(self.wake), Output::Ask)
     }
 
-    /// Forgets what was waited for; the rules say it anew.
+    /// Begins a reading of the rules, which say anew what they wait for.
     pub(super) fn begin(&mut self) {
         self.wake = None;
         self.missed = false;
     }
 
-    /// Whether the rules, since they began, wanted an answer that will not come.
+    /// Returns whether the rules have needed an answer since they began that will not come.
     pub(super) const fn missed(&self) -> bool {
         self.missed
     }
 
+    /// Asks to be polled at this time at the latest.
     pub(super) fn wake_at(&mut self, at: Monotonic) {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
-    /// The answer to a question, which is asked if it has not been. An answer that is overdue is
-    /// a time-out.
+    /// Returns the answer to a question, which is asked if it has not been. An overdue answer counts
+    /// as timed out.
     pub(super) fn dns(&mut self, question: &DnsQuestion, now: Monotonic) -> Option<Fact> {
         let index = self.entry(question, now);
         let limit = self.limit();
@@ -136,12 +141,12 @@ impl Ledger {
         fact
     }
 
-    /// How long an answer is waited for.
+    /// Returns how long an answer is waited for.
     fn limit(&self) -> Duration {
         self.config.time.dns.saturating_add(ANSWER_MARGIN)
     }
 
-    /// When a question was asked, if it was.
+    /// Returns when a question was asked, if it was.
     pub(super) fn asked(&self, question: &DnsQuestion) -> Option<Monotonic> {
         let entry = self.entries.iter().find(|entry| entry.question == *question)?;
         Some(entry.asked)
@@ -152,13 +157,13 @@ impl Ledger {
         self.entry(question, now);
     }
 
-    /// The answer to a question, if there is one.
+    /// Returns the answer to a question, if there is one. Asks nothing.
     pub(super) fn known(&self, question: &DnsQuestion) -> Option<&Fact> {
         let entry = self.entries.iter().find(|entry| entry.question == *question)?;
         entry.fact.as_ref()
     }
 
-    /// The index of a question that is asked once.
+    /// Returns the index of a question, which is asked if it has not been.
     fn entry(&mut self, question: &DnsQuestion, now: Monotonic) -> usize {
         if let Some(index) = self.entries.iter().position(|entry| entry.question == *question) {
             return index;
@@ -177,7 +182,7 @@ impl Ledger {
         index
     }
 
-    /// Takes in an answer of DNS; a second one, or one to a question never asked, does nothing.
+    /// Takes in an answer of DNS. A second one, or one to a question never asked, changes nothing.
     pub(super) fn handle(&mut self, answer: Answer, now: Monotonic) {
         match answer {
             Answer::Dns { token, answer } => {
@@ -203,8 +208,9 @@ impl Ledger {
         }
     }
 
-    /// The entry that still waits for its answer at this time. One that is overdue is left to time
-    /// out, whether anybody has looked at it since or not.
+    /// Returns the entry of a token, if it still waits for its answer at this time. Once overdue it
+    /// waits no more, even where the rules have not looked at it since: the outcome must not depend
+    /// on how often the machine is polled.
     fn waiting(&mut self, token: DnsToken, now: Monotonic) -> Option<&mut Entry> {
         let limit = self.limit();
         self.entries
@@ -212,11 +218,12 @@ impl Ledger {
             .filter(|entry| entry.fact.is_none() && now < entry.asked + limit)
     }
 
-    /// The questions that nobody has answered yet.
+    /// Returns the questions that are not answered yet.
     pub(super) fn open(&self) -> impl Iterator<Item = &DnsQuestion> {
         self.entries.iter().filter(|entry| entry.fact.is_none()).map(|entry| &entry.question)
     }
 
+    /// Returns what a report says of the questions and answers.
     pub(super) fn exchanges(&self) -> Vec<DnsExchange> {
         self.entries
             .iter()
@@ -232,7 +239,7 @@ impl Ledger {
     }
 }
 
-/// Whether a question is not for DNS: names under `.onion` (RFC 7686 section 2).
+/// Returns whether a question is not for DNS: names under `.onion` (RFC 7686 section 2).
 fn is_never_asked(question: &DnsQuestion) -> bool {
     question.host().is_onion()
 }

@@ -1,4 +1,4 @@
-//! The well-known document: its host's addresses, the fetch, each redirect.
+//! The fetch of a well-known document: the host's addresses, the exchange, each redirect and retry.
 
 use std::net::SocketAddr;
 use std::task::{Poll, ready};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::gather::{Gathered, gather};
-use super::ledger::Ledger;
+use super::facts::Facts;
+use super::host_addresses::HostAddresses;
 use super::machine::{FetchToken, Question};
 use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::{AddressFamilies, doubled};
@@ -26,31 +26,32 @@ use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind
 use crate::core::well_known::freshness::{Freshness, retry_after};
 use crate::core::well_known::redirect::{RedirectError, WellKnownUrl, is_redirect};
 
-/// How much earlier than all of the well-known a fetch is to end.
+/// How much earlier a fetch must end than the time for the whole document.
 const FETCH_MARGIN: Duration = Duration::from_millis(100);
 
 type FetchResult = Result<Response<Body>, FetchFailure>;
 
-/// The look-up of one host's document.
+/// The fetches that lead to one host's document: the first URL, its redirects, and retries.
 #[derive(Debug)]
-pub(super) struct Chain {
+pub(super) struct FetchChain {
     host: DnsName,
     started: Option<Monotonic>,
-    /// The exchanges so far; the last one is under way.
+    /// The exchanges so far. The last one may be in flight.
     hops: Vec<Hop>,
-    /// Where among them the present try began.
+    /// The index of the exchange that the current attempt began with.
     first: usize,
-    /// How often it was tried again.
+    /// How many attempts were made after the first.
     retries: u32,
-    /// When it is to be tried again.
+    /// When the next attempt begins, after one that failed.
     resumes: Option<Monotonic>,
-    /// The response that has come for the last hop.
+    /// The response of the last hop, not read yet.
     arrived: Option<FetchResult>,
+    /// What was known of the document before.
     before: Option<WellKnownAnswer>,
     answer: Option<WellKnownAnswer>,
 }
 
-impl Chain {
+impl FetchChain {
     pub(super) fn new(host: DnsName) -> Self {
         Self {
             host,
@@ -65,7 +66,7 @@ impl Chain {
         }
     }
 
-    /// Tells what was known of the document before.
+    /// Sets what was known of the document before.
     pub(super) fn set_before(&mut self, before: WellKnownAnswer) {
         self.before = Some(before);
     }
@@ -74,7 +75,7 @@ impl Chain {
         self.answer.as_ref()
     }
 
-    /// Takes in a response; a second one, or one to a hop that is over, does nothing.
+    /// Takes in a response. A second one, or one to a hop that has ended, changes nothing.
     pub(super) fn handle(&mut self, token: FetchToken, result: FetchResult, at: Duration) {
         let last = self.hops.len().checked_sub(1);
         if self.answer.is_some() || self.arrived.is_some() || last != Some(token.0) {
@@ -91,23 +92,23 @@ impl Chain {
         }
     }
 
-    /// The answer, once it is there. A look-up that takes too long is a temporary failure.
-    pub(super) fn poll(&mut self, ledger: &mut Ledger, now: Now) -> Poll<&WellKnownAnswer> {
+    /// Returns the answer, once there is one. A look-up that takes too long is a temporary failure.
+    pub(super) fn poll(&mut self, facts: &mut Facts, now: Now) -> Poll<&WellKnownAnswer> {
         if self.answer.is_none() {
-            let limit = ledger.config.time.well_known;
+            let limit = facts.config.time.well_known;
             let due = *self.started.get_or_insert(now.monotonic) + limit;
-            let result = match self.attempt(ledger, now, due) {
+            let result = match self.attempt(facts, now, due) {
                 Poll::Ready(result) => result,
                 Poll::Pending if now.monotonic >= due => Err(WellKnownFailure::TimedOut { limit }),
                 Poll::Pending => {
-                    ledger.wake_at(due);
+                    facts.wake_at(due);
                     return Poll::Pending;
                 }
             };
-            let lifetimes = &ledger.config.well_known;
+            let lifetimes = &facts.config.well_known;
             let before = self.before.as_ref();
             self.answer =
-                Some(WellKnownAnswer::new(result, now, before, lifetimes, &mut ledger.random));
+                Some(WellKnownAnswer::new(result, now, before, lifetimes, &mut facts.random));
         }
         match &self.answer {
             Some(answer) => Poll::Ready(answer),
@@ -115,25 +116,25 @@ impl Chain {
         }
     }
 
-    /// Goes on, and tries again what failed quickly where the host is known to have delegated and
-    /// nothing may stand in any more.
+    /// Goes on. Tries again what failed quickly, where the host is known to have delegated and its
+    /// last good answer may no longer be used.
     fn attempt(
         &mut self,
-        ledger: &mut Ledger,
+        facts: &mut Facts,
         now: Now,
         due: Monotonic,
     ) -> Poll<Result<(WellKnown, Freshness), WellKnownFailure>> {
         let failure = match self.resumes {
             Some(at) if now.monotonic < at => {
-                ledger.wake_at(at);
+                facts.wake_at(at);
                 return Poll::Pending;
             }
-            _ => match ready!(self.advance(ledger, now, due)) {
+            _ => match ready!(self.advance(facts, now, due)) {
                 Ok(found) => return Poll::Ready(Ok(found)),
                 Err(failure) => failure,
             },
         };
-        let config = &ledger.config;
+        let config = &facts.config;
         let is_lost = |before: &WellKnownAnswer| before.is_lost(now, &config.well_known);
         let again = now.monotonic + doubled(config.time.retry_pause, self.retries);
         if !failure.is_quick()
@@ -146,18 +147,18 @@ impl Chain {
         self.retries += 1;
         self.first = self.hops.len();
         self.resumes = Some(again);
-        ledger.wake_at(again);
+        facts.wake_at(again);
         Poll::Pending
     }
 
-    /// Goes on from hop to hop until something is missing.
+    /// Goes on from hop to hop until an answer is needed.
     fn advance(
         &mut self,
-        ledger: &mut Ledger,
+        facts: &mut Facts,
         now: Now,
         due: Monotonic,
     ) -> Poll<Result<(WellKnown, Freshness), WellKnownFailure>> {
-        // Each turn ends a hop, and the hops are bounded by the limit on redirects.
+        // Ends: each turn ends a hop, and the limit on redirects bounds those.
         loop {
             let first = || fresh_hop(WellKnownUrl::of_host(&self.host));
             if self.hops.len() == self.first {
@@ -167,21 +168,21 @@ impl Chain {
             let index = self.hops.len() - 1;
             let Some(hop) = self.hops.last_mut() else { return Poll::Pending };
             if hop.asked.is_none() {
-                match ready!(addresses(ledger, &hop.url, now.monotonic)) {
+                match ready!(addresses(facts, &hop.url, now.monotonic)) {
                     Ok(addresses) => hop.addresses = addresses,
                     Err(failure) => return Poll::Ready(Err(failure)),
                 }
                 if now.monotonic >= due {
                     return Poll::Pending;
                 }
-                hop.asked = Some(ledger.since_start(now.monotonic));
-                // The adapter has a little less, so that its own account of a time-out is heard.
+                hop.asked = Some(facts.since_start(now.monotonic));
+                // The adapter has a little less time, so that what it reports of a time-out is heard.
                 let left = due.since(now.monotonic);
                 let left = left.saturating_sub((left / 10).min(FETCH_MARGIN));
-                match request(ledger, hop, left) {
+                match request(facts, hop, left) {
                     Ok(fetch) => {
                         let (token, fetch) = (FetchToken(index), Box::new(fetch));
-                        ledger.ask(Question::Fetch { token, fetch });
+                        facts.ask(Question::Fetch { token, fetch });
                     }
                     Err(failure) => return Poll::Ready(Err(WellKnownFailure::Fetch(failure))),
                 }
@@ -193,16 +194,17 @@ impl Chain {
             };
             let (parts, body) = response.into_parts();
             if !is_redirect(parts.status) {
-                let limit = ledger.config.limits.body_bytes;
+                let limit = facts.config.limits.body_bytes;
                 return Poll::Ready(read(parts.status, &parts.headers, body, limit, now));
             }
-            match self.next_url(parts.status, &parts.headers, ledger.config.limits.redirects) {
+            match self.next_url(parts.status, &parts.headers, facts.config.limits.redirects) {
                 Ok(url) => self.hops.push(fresh_hop(url)),
                 Err(error) => return Poll::Ready(Err(WellKnownFailure::Redirect(error))),
             }
         }
     }
 
+    /// Returns where a redirect leads.
     fn next_url(
         &self,
         status: StatusCode,
@@ -222,7 +224,7 @@ impl Chain {
         Ok(next)
     }
 
-    /// All but what was asked of DNS.
+    /// Returns the report, without what was asked of DNS.
     pub(super) fn report(&self, started: Now) -> WellKnownReport {
         let answer = self.answer.as_ref();
         WellKnownReport {
@@ -237,7 +239,7 @@ impl Chain {
         }
     }
 
-    /// The URL that is being fetched.
+    /// Returns the URL that is being fetched.
     pub(super) fn open(&self) -> Option<&WellKnownUrl> {
         match self.hops.last() {
             Some(hop) if self.answer.is_none() && hop.asked.is_some() => Some(&hop.url),
@@ -246,7 +248,7 @@ impl Chain {
     }
 }
 
-/// What a report says of an answer.
+/// Returns what a report says of an answer.
 pub(super) fn result_of(
     answer: &WellKnownAnswer,
 ) -> Result<crate::core::names::server_name::ServerName, WellKnownFailure> {
@@ -257,47 +259,47 @@ fn fresh_hop(url: WellKnownUrl) -> Hop {
     Hop { url, addresses: Vec::new(), asked: None, answered: None, outcome: None }
 }
 
-/// Where a URL's host may be connected to, in the order to try.
+/// Returns where a URL's host may be connected to, in the order to try.
 fn addresses(
-    ledger: &mut Ledger,
+    facts: &mut Facts,
     url: &WellKnownUrl,
     now: Monotonic,
 ) -> Poll<Result<Vec<SocketAddr>, WellKnownFailure>> {
     let name = match url.host() {
         Host::Ip(address) => {
-            return Poll::Ready(match ledger.config.address_policy.check(*address) {
+            return Poll::Ready(match facts.config.address_policy.check(*address) {
                 Ok(()) => Ok(vec![SocketAddr::new(*address, url.port())]),
                 Err(range) => Err(WellKnownFailure::Blocked { host: url.host().clone(), range }),
             });
         }
-        Host::Dns(_) if ledger.config.addresses == AddressFamilies::Leave => {
+        Host::Dns(_) if facts.config.addresses == AddressFamilies::ByProxy => {
             return Poll::Ready(Ok(Vec::new()));
         }
         Host::Dns(name) => name,
     };
-    let gathered = gather(ledger, name, now);
-    if !gathered.is_ready(ledger, ledger.config.time.fetch_grace, now) {
+    let host = HostAddresses::of(facts, name, now);
+    if !host.is_ready(facts, facts.config.time.fetch_grace, now) {
         return Poll::Pending;
     }
-    Poll::Ready(if gathered.addresses.is_empty() {
-        Err(no_address(&gathered, now))
+    Poll::Ready(if host.addresses.is_empty() {
+        Err(no_address(&host, now))
     } else {
-        Ok(interleaved(&gathered.addresses)
+        Ok(interleaved(&host.addresses)
             .map(|address| SocketAddr::new(address, url.port()))
             .collect())
     })
 }
 
-/// Why a host whose families have all answered has no usable address.
-fn no_address(gathered: &Gathered, now: Monotonic) -> WellKnownFailure {
-    let host = gathered.host.clone();
-    if let Some((_, failure)) = gathered.failure() {
+/// Returns why a host whose families have all answered has no usable address.
+fn no_address(addresses: &HostAddresses, now: Monotonic) -> WellKnownFailure {
+    let host = addresses.host.clone();
+    if let Some((_, failure)) = addresses.failure() {
         return WellKnownFailure::Dns { host, failure };
     }
-    if let Some((_, range)) = gathered.blocked.first() {
+    if let Some((_, range)) = addresses.blocked.first() {
         return WellKnownFailure::Blocked { host: Host::Dns(host), range: range.clone() };
     }
-    let kind = gathered
+    let kind = addresses
         .families
         .iter()
         .find_map(|(_, outcome)| match outcome {
@@ -305,12 +307,12 @@ fn no_address(gathered: &Gathered, now: Monotonic) -> WellKnownFailure {
             _ => None,
         })
         .unwrap_or(NoRecord::NoData);
-    let lifetime = gathered.until.map_or(Duration::ZERO, |until| until.since(now));
+    let lifetime = addresses.until.map_or(Duration::ZERO, |until| until.since(now));
     WellKnownFailure::NoAddress { host, kind, lifetime }
 }
 
-fn request(ledger: &Ledger, hop: &Hop, left: Duration) -> Result<Fetch, FetchFailure> {
-    let config = &ledger.config;
+fn request(facts: &Facts, hop: &Hop, left: Duration) -> Result<Fetch, FetchFailure> {
+    let config = &facts.config;
     let request = Request::builder()
         .method(Method::GET)
         .uri(hop.url.uri().clone())
@@ -322,7 +324,7 @@ fn request(ledger: &Ledger, hop: &Hop, left: Duration) -> Result<Fetch, FetchFai
         .map_err(|error| FetchFailure::new(FetchFailureKind::Adapter, error.to_string()))?;
     let tls_name = hop.url.host().tls_name().to_owned();
     let left_to_proxy =
-        config.addresses == AddressFamilies::Leave && hop.url.host().as_dns().is_some();
+        config.addresses == AddressFamilies::ByProxy && hop.url.host().as_dns().is_some();
     let fetch = if left_to_proxy {
         Fetch::by_name(request, tls_name)
     } else {
@@ -331,7 +333,7 @@ fn request(ledger: &Ledger, hop: &Hop, left: Duration) -> Result<Fetch, FetchFai
     Ok(fetch.with_limits(config.fetch_limits(left)))
 }
 
-/// Reads a response that is no redirect.
+/// Reads a response that is not a redirect.
 fn read(
     status: StatusCode,
     headers: &HeaderMap,

@@ -1,9 +1,9 @@
-//! The addresses of one host: both families asked at once, vetted, in canonical order.
+//! The addresses of one host: both families asked at once, judged by the policy, in canonical order.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::ledger::Ledger;
+use super::facts::Facts;
 use crate::core::address_policy::BlockedRange;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family};
 use crate::core::error::{FamilyOutcome, HostEvidence};
@@ -11,81 +11,83 @@ use crate::core::names::dns_name::DnsName;
 use crate::core::time::Monotonic;
 use crate::core::warning::Warning;
 
-/// How many blocked addresses of a host are named in warnings and errors.
+/// The most blocked addresses of one host that warnings and errors name.
 const NAMED_BLOCKED: usize = 4;
 
-/// What is known of a host's addresses at some time.
+/// The addresses of a host, as far as they are known at some time.
 #[derive(Debug)]
-pub(super) struct Gathered {
+pub(super) struct HostAddresses {
     pub(super) host: DnsName,
-    /// Vetted; IPv4 before IPv6, ascending, each once, as many of each as the limit allows.
+    /// Those that may be connected to: IPv4 before IPv6, ascending, each once, at most as many of
+    /// each family as the limit allows.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) families: Vec<(Family, FamilyOutcome)>,
     pub(super) blocked: Vec<(IpAddr, BlockedRange)>,
-    /// Whether an alias was followed.
+    /// Whether an alias was followed to them.
     pub(super) alias: bool,
-    /// When the first usable address was there.
+    /// When the first usable address arrived.
     pub(super) first: Option<Monotonic>,
-    /// When the host was asked for; stragglers have their grace from then at the earliest.
+    /// When the last family was asked for. Late answers have their grace from then at the earliest.
     pub(super) asked: Monotonic,
-    /// Until when the answers hold that came.
+    /// Until when the answers hold that arrived.
     pub(super) until: Option<Monotonic>,
-    /// Families whose look-up failed, with earlier records standing in.
+    /// Families whose look-up failed, and for which earlier records are used.
     pub(super) stale: Vec<(Family, DnsFailure)>,
 }
 
-/// Asks for the host's addresses, unless that was done, and says what is known of them.
-pub(super) fn gather(ledger: &mut Ledger, host: &DnsName, now: Monotonic) -> Gathered {
-    let mut gathered = Gathered {
-        host: host.clone(),
-        addresses: Vec::new(),
-        families: Vec::new(),
-        blocked: Vec::new(),
-        alias: false,
-        first: None,
-        asked: Monotonic::ZERO,
-        until: None,
-        stale: Vec::new(),
-    };
-    let stale_for = ledger.config.dns.stale;
-    for family in ledger.config.addresses.families() {
-        let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
-        let fact = ledger.dns(&question, now);
-        gathered.asked = gathered.asked.max(ledger.asked(&question).unwrap_or(now));
-        let in_use = fact.as_ref().map(|fact| fact.part.in_use(now, stale_for));
-        let outcome = match &in_use {
-            None => FamilyOutcome::Late,
-            Some(in_use) => match in_use.answer {
-                DnsAnswer::Found { .. } => gathered.take(ledger, in_use.addresses()),
-                DnsAnswer::None { kind, .. } => FamilyOutcome::None(*kind),
-                DnsAnswer::Failed { failure, .. } => FamilyOutcome::Failed(*failure),
-            },
+impl HostAddresses {
+    /// Asks for the host's addresses, unless that was done before, and returns what is known of
+    /// them.
+    pub(super) fn of(facts: &mut Facts, host: &DnsName, now: Monotonic) -> Self {
+        let mut found = Self {
+            host: host.clone(),
+            addresses: Vec::new(),
+            families: Vec::new(),
+            blocked: Vec::new(),
+            alias: false,
+            first: None,
+            asked: Monotonic::ZERO,
+            until: None,
+            stale: Vec::new(),
         };
-        if let (Some(fact), Some(in_use)) = (&fact, in_use) {
-            gathered.alias |= in_use.alias;
-            gathered.stale.extend(in_use.stale.map(|failure| (*family, failure)));
-            let until = in_use.until;
-            match outcome {
-                // Whether a failure beside an answer shortens the answer's life is decided later.
-                FamilyOutcome::Failed(_) => {}
-                _ => gathered.until = Some(gathered.until.map_or(until, |it| it.min(until))),
+        let stale_for = facts.config.dns.stale;
+        for family in facts.config.addresses.families() {
+            let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
+            let fact = facts.dns(&question, now);
+            found.asked = found.asked.max(facts.asked(&question).unwrap_or(now));
+            let in_use = fact.as_ref().map(|fact| fact.part.in_use(now, stale_for));
+            let outcome = match &in_use {
+                None => FamilyOutcome::Late,
+                Some(in_use) => match in_use.answer {
+                    DnsAnswer::Found { .. } => found.take(facts, in_use.addresses()),
+                    DnsAnswer::None { kind, .. } => FamilyOutcome::None(*kind),
+                    DnsAnswer::Failed { failure, .. } => FamilyOutcome::Failed(*failure),
+                },
+            };
+            if let (Some(fact), Some(in_use)) = (&fact, in_use) {
+                found.alias |= in_use.alias;
+                found.stale.extend(in_use.stale.map(|failure| (*family, failure)));
+                let until = in_use.until;
+                match outcome {
+                    // `until` decides whether a failure beside an answer shortens the answer's life.
+                    FamilyOutcome::Failed(_) => {}
+                    _ => found.until = Some(found.until.map_or(until, |it| it.min(until))),
+                }
+                if matches!(outcome, FamilyOutcome::Found(1..)) {
+                    found.first = Some(found.first.map_or(fact.at, |first| first.min(fact.at)));
+                }
             }
-            if matches!(outcome, FamilyOutcome::Found(1..)) {
-                gathered.first = Some(gathered.first.map_or(fact.at, |first| first.min(fact.at)));
-            }
+            found.families.push((*family, outcome));
         }
-        gathered.families.push((*family, outcome));
+        found
     }
-    gathered
-}
 
-impl Gathered {
-    /// Judges the addresses of one family and keeps those that may be connected to.
-    fn take(&mut self, ledger: &Ledger, addresses: &[IpAddr]) -> FamilyOutcome {
+    /// Judges the addresses of one family and adds those that may be connected to.
+    fn take(&mut self, facts: &Facts, addresses: &[IpAddr]) -> FamilyOutcome {
         let mut vetted = Vec::with_capacity(addresses.len());
-        let limit = ledger.config.limits.addresses_per_family;
+        let limit = facts.config.limits.addresses_per_family;
         for address in addresses {
-            match ledger.config.address_policy.check(*address) {
+            match facts.config.address_policy.check(*address) {
                 Ok(()) => vetted.push(*address),
                 Err(range) => self.blocked.push((*address, range)),
             }
@@ -100,14 +102,14 @@ impl Gathered {
         FamilyOutcome::Found(found)
     }
 
-    /// Whether every family has answered, one way or another.
+    /// Returns whether every family has answered, if only with a failure.
     pub(super) fn is_complete(&self) -> bool {
         !self.families.iter().any(|(_, outcome)| *outcome == FamilyOutcome::Late)
     }
 
-    /// Whether nothing more is to be waited for: all families answered, or the first with an
-    /// address did `grace` ago.
-    pub(super) fn is_ready(&self, ledger: &mut Ledger, grace: Duration, now: Monotonic) -> bool {
+    /// Returns whether there is nothing more to wait for: every family has answered, or the first
+    /// usable address arrived at least `grace` ago (RFC 8305 section 3).
+    pub(super) fn is_ready(&self, facts: &mut Facts, grace: Duration, now: Monotonic) -> bool {
         if self.is_complete() {
             return true;
         }
@@ -116,11 +118,11 @@ impl Gathered {
         if now >= due {
             return true;
         }
-        ledger.wake_at(due);
+        facts.wake_at(due);
         false
     }
 
-    /// How the look-up of some family failed, if one did.
+    /// Returns the first family whose look-up failed, and how.
     pub(super) fn failure(&self) -> Option<(Family, DnsFailure)> {
         self.families.iter().find_map(|(family, outcome)| match outcome {
             FamilyOutcome::Failed(failure) => Some((*family, *failure)),
@@ -128,8 +130,8 @@ impl Gathered {
         })
     }
 
-    /// Until when the whole of it holds: a family that failed or came late beside another is asked
-    /// again after a while.
+    /// Returns until when all of it holds. A family that failed or is late beside the other is
+    /// asked again after `incomplete`.
     pub(super) fn until(&self, now: Monotonic, incomplete: Duration) -> Monotonic {
         let complete = self.is_complete() && self.failure().is_none();
         match self.until {
@@ -139,7 +141,7 @@ impl Gathered {
         }
     }
 
-    /// What an administrator should know of a host that is used.
+    /// Returns the warnings about a host that is used.
     pub(super) fn warnings(&self) -> impl Iterator<Item = Warning> + '_ {
         let blocked = self.blocked.iter().take(NAMED_BLOCKED);
         let blocked = blocked.map(|(address, range)| Warning::AddressBlocked {
@@ -165,6 +167,7 @@ impl Gathered {
         blocked.chain(stale).chain(families)
     }
 
+    /// Returns what an error says of the host.
     pub(super) fn evidence(&self) -> HostEvidence {
         HostEvidence {
             host: self.host.clone(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::chain::Chain;
-use super::ledger::Ledger;
+use super::facts::Facts;
+use super::fetch_chain::FetchChain;
 use super::machine::{Answer, Machine, Output};
 use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
@@ -12,33 +12,34 @@ use crate::core::names::dns_name::DnsName;
 use crate::core::report::WellKnownReport;
 use crate::core::time::Now;
 
-/// Finds out about one host's well-known document, for drivers that share the answer between
-/// discoveries. It is driven like a [`Discovery`](crate::Discovery) and ends with a [`WellKnownAnswer`], never with
-/// an error.
+/// Looks up the well-known document of one host, for drivers that share the answer between
+/// discoveries. [`Machine`] says how to drive it. It ends with a [`WellKnownAnswer`], never with an
+/// error.
 #[derive(Debug)]
 pub struct WellKnownLookup {
-    ledger: Ledger,
-    chain: Chain,
+    facts: Facts,
+    chain: FetchChain,
 }
 
 impl WellKnownLookup {
-    /// A look-up that begins now. The seed draws the jitter of lifetimes; any number will do.
+    /// Creates a look-up that begins now. The seed draws the jitter of lifetimes; any number will do.
     pub fn new(host: DnsName, config: Arc<Config>, now: Now, seed: u64) -> Self {
-        Self { ledger: Ledger::new(config, now, seed), chain: Chain::new(host) }
+        Self { facts: Facts::new(config, now, seed), chain: FetchChain::new(host) }
     }
 
-    /// Tells what was known before, so that failures back off and a good answer is kept.
+    /// Sets what was known before, so that a good answer is kept while failures are temporary, and
+    /// repeated failures back off.
     #[must_use]
     pub fn with_earlier(mut self, before: WellKnownAnswer) -> Self {
         self.chain.set_before(before);
         self
     }
 
-    /// Everything asked and got so far.
+    /// Returns what was asked and answered so far.
     pub fn report(&self) -> WellKnownReport {
-        let started = self.ledger.started();
+        let started = self.facts.started();
         let report = self.chain.report(started);
-        WellKnownReport { dns: self.ledger.exchanges(), ..report }
+        WellKnownReport { dns: self.facts.exchanges(), ..report }
     }
 }
 
@@ -46,21 +47,22 @@ impl Machine for WellKnownLookup {
     type Done = WellKnownAnswer;
 
     fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
-        let now = self.ledger.clock(now);
-        self.ledger.begin();
-        if let Poll::Ready(answer) = self.chain.poll(&mut self.ledger, now) {
+        let now = self.facts.clock(now);
+        self.facts.begin();
+        if let Poll::Ready(answer) = self.chain.poll(&mut self.facts, now) {
             return Output::Done(answer.clone());
         }
-        self.ledger.next_output()
+        self.facts.next_output()
     }
 
     fn handle(&mut self, answer: Answer, now: Now) {
-        let now = self.ledger.clock(now);
+        let now = self.facts.clock(now);
         match answer {
             Answer::Fetch { token, result } => {
-                self.chain.handle(token, result, self.ledger.since_start(now.monotonic));
+                self.chain.handle(token, result, self.facts.since_start(now.monotonic));
             }
-            of_dns => self.ledger.handle(of_dns, now.monotonic),
+            // A look-up asks for no other look-up; the facts ignore it.
+            other => self.facts.handle(other, now.monotonic),
         }
     }
 }

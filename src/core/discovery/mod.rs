@@ -1,36 +1,41 @@
-//! The machine that finds out where a server name leads.
+//! The machine that resolves a server name.
 //!
-//! `rules` holds every transition; `ledger` the facts they go by; `gather` the addresses of a
-//! host; `chain` the well-known with its redirects; `lookup` the same by itself.
+//! | file | subject |
+//! | --- | --- |
+//! | `machine` | the trait, and what passes between a machine and its driver |
+//! | `rules` | every transition of a discovery |
+//! | `facts` | the questions and answers that the rules read |
+//! | `host_addresses` | the addresses of one host |
+//! | `well_known_source` | where a discovery gets the well-known document from |
+//! | `fetch_chain` | the fetch of that document, with redirects and retries |
+//! | `lookup` | the look-up of the document by itself |
 
-mod chain;
-mod gather;
-mod ledger;
+mod facts;
+mod fetch_chain;
+mod host_addresses;
 pub(crate) mod lookup;
 pub(crate) mod machine;
 mod rules;
+mod well_known_source;
 
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
-use self::chain::Chain;
-use self::ledger::Ledger;
-use self::machine::{Answer, Machine, Output, Question, WellKnownToken};
-use self::rules::{Draft, Rules};
+use self::facts::Facts;
+use self::machine::{Answer, Machine, Output};
+use self::rules::{Draft, Reading};
+use self::well_known_source::WellKnownSource;
 use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
 use crate::core::error::ResolveError;
-use crate::core::names::dns_name::DnsName;
 use crate::core::names::server_name::ServerName;
-use crate::core::report::{Report, Source, StepOutcome, WellKnownReport};
+use crate::core::report::{Report, StepOutcome};
 use crate::core::step::Step;
 use crate::core::target::DelegationTarget;
-use crate::core::time::{Monotonic, Now};
+use crate::core::time::Now;
 use crate::core::warning::Warning;
-use crate::core::well_known::failure::WellKnownFailure;
 
-/// Finds out where a server name leads, without doing anything itself.
+/// Resolves a server name without performing any I/O itself.
 ///
 /// [`Machine`] says how to drive it, and what a late, repeated or unknown answer does.
 ///
@@ -44,7 +49,7 @@ use crate::core::well_known::failure::WellKnownFailure;
 #[derive(Debug)]
 pub struct Discovery {
     name: ServerName,
-    ledger: Ledger,
+    facts: Facts,
     well_known: WellKnownSource,
     outcome: Option<Outcome>,
     decided: Option<Step>,
@@ -56,127 +61,14 @@ pub struct Discovery {
 /// How a discovery ends.
 pub type Outcome = Result<Arc<DelegationTarget>, ResolveError>;
 
-/// Where the machine has the well-known from.
-#[derive(Debug)]
-enum WellKnownSource {
-    /// It goes from hop to hop itself.
-    Chain { chain: Option<Box<Chain>>, before: Option<Box<WellKnownAnswer>> },
-    /// It asks one question and is told the answer whole.
-    Shared(Option<SharedWellKnown>),
-}
-
-#[derive(Debug)]
-struct SharedWellKnown {
-    host: DnsName,
-    asked: Monotonic,
-    answer: Option<Arc<WellKnownAnswer>>,
-    source: Source,
-    /// How it was looked up just now.
-    lookup: Option<Arc<WellKnownReport>>,
-}
-
-impl SharedWellKnown {
-    /// How much longer than the limit on a well-known its answer is waited for. Whoever looks it
-    /// up keeps that limit and knows what to make of a time-out, which may be that an earlier
-    /// answer stands in; this is for those who do not keep it.
-    const BACKSTOP: Duration = Duration::from_secs(1);
-}
-
-impl WellKnownSource {
-    fn poll(
-        &mut self,
-        ledger: &mut Ledger,
-        host: &DnsName,
-        now: Now,
-    ) -> Poll<Arc<WellKnownAnswer>> {
-        match self {
-            Self::Chain { chain, before } => {
-                let chain = chain.get_or_insert_with(|| {
-                    let mut chain = Chain::new(host.clone());
-                    if let Some(before) = before.take() {
-                        chain.set_before(*before);
-                    }
-                    Box::new(chain)
-                });
-                chain.poll(ledger, now).map(|answer| Arc::new(answer.clone()))
-            }
-            Self::Shared(shared) => {
-                let shared = shared.get_or_insert_with(|| {
-                    let token = WellKnownToken(());
-                    ledger.ask(Question::WellKnown { token, host: host.clone() });
-                    SharedWellKnown {
-                        host: host.clone(),
-                        asked: now.monotonic,
-                        answer: None,
-                        source: Source::Asked,
-                        lookup: None,
-                    }
-                });
-                if let Some(answer) = &shared.answer {
-                    return Poll::Ready(Arc::clone(answer));
-                }
-                let limit = ledger.config.time.well_known;
-                let due = shared.asked + limit + SharedWellKnown::BACKSTOP;
-                if now.monotonic < due {
-                    ledger.wake_at(due);
-                    return Poll::Pending;
-                }
-                let failure = WellKnownFailure::TimedOut { limit };
-                let lifetimes = &ledger.config.well_known;
-                let answer =
-                    WellKnownAnswer::new(Err(failure), now, None, lifetimes, &mut ledger.random);
-                Poll::Ready(Arc::clone(shared.answer.insert(Arc::new(answer))))
-            }
-        }
-    }
-
-    fn is_answered(&self) -> bool {
-        match self {
-            Self::Chain { chain, .. } => {
-                chain.as_ref().is_some_and(|chain| chain.answer().is_some())
-            }
-            Self::Shared(shared) => shared.as_ref().is_some_and(|shared| shared.answer.is_some()),
-        }
-    }
-
-    fn report(&self, started: Now) -> Option<WellKnownReport> {
-        match self {
-            Self::Chain { chain, .. } => Some(chain.as_ref()?.report(started)),
-            Self::Shared(shared) => shared.as_ref().map(|shared| {
-                let lookup = shared.lookup.as_deref();
-                WellKnownReport {
-                    host: shared.host.clone(),
-                    source: shared.source,
-                    started: lookup.map_or(started, |lookup| lookup.started),
-                    dns: lookup.map(|lookup| lookup.dns.clone()).unwrap_or_default(),
-                    hops: lookup.map(|lookup| lookup.hops.clone()).unwrap_or_default(),
-                    result: shared.answer.as_deref().map(chain::result_of),
-                    lifetime: shared.answer.as_deref().map(WellKnownAnswer::lifetime),
-                    failures: shared.answer.as_deref().map_or(0, WellKnownAnswer::failures),
-                }
-            }),
-        }
-    }
-
-    /// What is waited for, in words.
-    fn open(&self) -> Option<String> {
-        match self {
-            Self::Chain { chain, .. } => chain.as_ref()?.open().map(|url| format!("GET {url}")),
-            Self::Shared(shared) => shared
-                .as_ref()
-                .filter(|shared| shared.answer.is_none())
-                .map(|shared| format!("the well-known of {}", shared.host)),
-        }
-    }
-}
-
 impl Discovery {
-    /// A discovery that begins now. The seed draws the jitter of lifetimes; any number will do.
+    /// Creates a discovery that begins now. The seed draws the jitter of lifetimes; any number will
+    /// do.
     pub fn new(name: ServerName, config: Arc<Config>, now: Now, seed: u64) -> Self {
         Self {
             name,
-            ledger: Ledger::new(config, now, seed),
-            well_known: WellKnownSource::Chain { chain: None, before: None },
+            facts: Facts::new(config, now, seed),
+            well_known: WellKnownSource::Fetched { chain: None, before: None },
             outcome: None,
             decided: None,
             passed: Vec::new(),
@@ -185,19 +77,19 @@ impl Discovery {
         }
     }
 
-    /// Tells which step decided the last time. What only another step would need is then not asked
-    /// before it is known to be needed.
+    /// Sets the step that decided the last time. Questions that only another step needs are then not
+    /// asked early.
     #[must_use]
     pub fn with_last_step(mut self, step: Step) -> Self {
         self.last_step = Some(step);
         self
     }
 
-    /// Tells what was known of the well-known before, so that a good answer stands in for a
-    /// passing failure and failures back off.
+    /// Sets what was known of the well-known before, so that a good answer is used while failures
+    /// are temporary, and repeated failures back off.
     #[must_use]
     pub fn with_earlier_well_known(mut self, before: WellKnownAnswer) -> Self {
-        self.well_known = WellKnownSource::Chain { chain: None, before: Some(Box::new(before)) };
+        self.well_known = WellKnownSource::Fetched { chain: None, before: Some(Box::new(before)) };
         self
     }
 
@@ -209,68 +101,66 @@ impl Discovery {
         self
     }
 
-    /// The name that is resolved.
+    /// Returns the name that is resolved.
     pub const fn server_name(&self) -> &ServerName {
         &self.name
     }
 
-    /// Everything asked, got, skipped and noticed so far.
+    /// Returns what was asked, answered and skipped so far, with all warnings.
     pub fn report(&self) -> Report {
         Report {
             server_name: self.name.clone(),
-            started: self.ledger.started(),
-            took: self
-                .outcome
-                .as_ref()
-                .map(|_| self.ledger.since_start(self.ledger.now().monotonic)),
+            started: self.facts.started(),
+            took: self.outcome.as_ref().map(|_| self.facts.since_start(self.facts.now().monotonic)),
             steps: rules::steps(self.outcome.is_some(), self.decided, &self.passed, &self.name),
-            dns: self.ledger.exchanges(),
-            well_known: self.well_known.report(self.ledger.started()),
+            dns: self.facts.exchanges(),
+            well_known: self.well_known.report(self.facts.started()),
             warnings: self.warnings.clone(),
             error: self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).cloned(),
         }
     }
 
-    /// What time it is, unless the discovery is over.
+    /// Returns the machine's time, unless the discovery has ended.
     fn running(&mut self, now: Now) -> Option<Now> {
-        if self.outcome.is_some() { None } else { Some(self.ledger.clock(now)) }
+        if self.outcome.is_some() { None } else { Some(self.facts.clock(now)) }
     }
 
+    /// Reads the rules until they decide or need an answer.
     fn advance(&mut self, now: Now) {
         let Some(now) = self.running(now) else { return };
-        self.ledger.begin();
-        let mut rules = Rules {
+        self.facts.begin();
+        let mut reading = Reading {
             name: &self.name,
-            ledger: &mut self.ledger,
+            facts: &mut self.facts,
             well_known: &mut self.well_known,
             now,
             last_step: self.last_step,
             passed: Vec::new(),
             draft: Draft::default(),
         };
-        let verdict = rules.read();
-        self.passed = rules.passed;
+        let verdict = reading.read();
+        self.passed = reading.passed;
         self.warnings = match &verdict {
             Poll::Ready(Ok(target)) => target.warnings().to_vec(),
-            _ => rules.draft.warnings,
+            _ => reading.draft.warnings,
         };
         let outcome = match verdict {
             Poll::Ready(verdict) => verdict.map(Arc::new),
-            Poll::Pending if self.ledger.missed() => {
+            Poll::Pending if self.facts.missed() => {
                 Err(ResolveError::AdapterFailed { name: self.name.clone() })
             }
             Poll::Pending => {
-                let limit = self.ledger.config.time.discovery;
-                let due = self.ledger.started().monotonic + limit;
+                let limit = self.facts.config.time.discovery;
+                let due = self.facts.started().monotonic + limit;
                 if now.monotonic < due {
-                    self.ledger.wake_at(due);
+                    self.facts.wake_at(due);
                     return;
                 }
                 Err(ResolveError::DeadlineExceeded {
                     name: self.name.clone(),
                     limit,
                     waiting_for: self
-                        .ledger
+                        .facts
                         .open()
                         .map(ToString::to_string)
                         .chain(self.well_known.open())
@@ -294,26 +184,19 @@ impl Machine for Discovery {
         if let Some(outcome) = &self.outcome {
             return Output::Done(outcome.clone());
         }
-        self.ledger.next_output()
+        self.facts.next_output()
     }
 
     fn handle(&mut self, answer: Answer, now: Now) {
         let Some(now) = self.running(now) else { return };
         match answer {
-            Answer::Fetch { token, result } => {
-                let at = self.ledger.since_start(now.monotonic);
-                if let WellKnownSource::Chain { chain: Some(chain), .. } = &mut self.well_known {
-                    chain.handle(token, result, at);
-                }
+            Answer::Fetch { .. } | Answer::WellKnown { .. } => {
+                let at = self.facts.since_start(now.monotonic);
+                self.well_known.handle(answer, at);
             }
-            Answer::WellKnown { token: _, answer, source, lookup } => {
-                if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
-                    && shared.answer.is_none()
-                {
-                    (shared.answer, shared.source, shared.lookup) = (Some(answer), source, lookup);
-                }
+            Answer::Dns { .. } | Answer::DnsPart { .. } | Answer::NoDns { .. } => {
+                self.facts.handle(answer, now.monotonic);
             }
-            of_dns => self.ledger.handle(of_dns, now.monotonic),
         }
     }
 }

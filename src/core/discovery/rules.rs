@@ -1,8 +1,8 @@
 //! Every transition of the machine, in one place.
 //!
-//! The rules read the facts (questions answered so far) from the top, as the specification does,
-//! until one is missing; then they wait for it. So the order in which answers come changes
-//! nothing, and asking early (speculation) only fills in facts before a rule wants them.
+//! The rules read the facts (the answers so far) from the top, as the specification does, until one
+//! is missing, and then wait for it. So the order in which answers arrive changes nothing, and
+//! asking early (speculation) only provides facts before a rule needs them.
 //!
 //! | # | what is known | asked early (`Full` only) | asked | then |
 //! | --- | --- | --- | --- | --- |
@@ -16,23 +16,23 @@
 //! | 8 | neither was found | | A, AAAA of the delegated host | **step 3.5** |
 //! | 9 | no valid well-known, for any reason | | as 6 to 8 with the host itself | **step 4**, **5** or **6** |
 //!
-//! Early asks leave out what only another step would need than the one that decided the last time.
+//! What only another step needs than the one that decided the last time is not asked early.
 //!
 //! A failed SRV look-up (as opposed to "there is none") ends the discovery under
-//! [`DnsFailurePolicy::Fail`]. An SRV set whose only target is `.` ends it, too. An endpoint whose
-//! addresses are all missing or blocked is left out; when none is left, the discovery fails.
+//! [`DnsFailurePolicy::Fail`]. An SRV set whose only target is `.` ends it, too. An endpoint without
+//! a usable address is left out. If no endpoint remains, the discovery fails.
 
 use std::net::IpAddr;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use super::WellKnownSource;
-use super::gather::{Gathered, gather};
-use super::ledger::{Fact, Ledger};
+use super::facts::{Fact, Facts};
+use super::host_addresses::HostAddresses;
+use super::well_known_source::WellKnownSource;
 use crate::core::cache::well_known_answer::InUse;
 use crate::core::config::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
 use crate::core::dns::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget};
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Service};
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Service, SrvRecord};
 use crate::core::error::{Evidence, ResolveError};
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::host::Host;
@@ -45,36 +45,37 @@ use crate::core::target::{
 use crate::core::time::Now;
 use crate::core::warning::Warning;
 
+/// How a discovery ends.
 type Verdict = Result<DelegationTarget, ResolveError>;
 
-/// One reading of the rules over the facts.
-pub(super) struct Rules<'a> {
+/// One reading of the rules, from the first to the one that decides or needs another answer.
+pub(super) struct Reading<'a> {
     pub(super) name: &'a ServerName,
-    pub(super) ledger: &'a mut Ledger,
+    pub(super) facts: &'a mut Facts,
     pub(super) well_known: &'a mut WellKnownSource,
     pub(super) now: Now,
     /// The step that decided the last time.
     pub(super) last_step: Option<Step>,
-    /// Steps that were passed after a look-up, with what came of it.
+    /// Steps that a look-up ruled out, with its outcome.
     pub(super) passed: Vec<(Step, StepOutcome)>,
-    /// What has been found out on the way to a decision.
+    /// What the rules have found so far.
     pub(super) draft: Draft,
 }
 
-/// What has been found out on the way to a decision.
+/// What the rules have found before they decide.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     delegated: Option<ServerName>,
     pub(super) warnings: Vec<Warning>,
-    /// SRV look-ups that failed and were passed over.
+    /// SRV look-ups that failed without ending the discovery.
     failed: Vec<(DnsQuestion, DnsFailure)>,
     degraded: Option<Degraded>,
     stale: bool,
     lifetimes: Lifetimes,
 }
 
-impl Rules<'_> {
-    /// Rules 1 to 3: the server name itself decides, or the well-known must be asked.
+impl Reading<'_> {
+    /// Rules 1 to 3: the server name itself decides, or the well-known document is needed.
     pub(super) fn read(&mut self) -> Poll<Verdict> {
         let host = match self.name.to_host() {
             Ok(host) => host,
@@ -94,7 +95,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Rules 4 to 8: the name that is delegated to. It is never asked for a well-known.
+    /// Rules 4 to 8: the name that is delegated to. Its own well-known document is never fetched.
     fn delegated(&mut self, (name, host): (ServerName, Host)) -> Poll<Verdict> {
         let port = name.port();
         self.draft.delegated = Some(name);
@@ -112,7 +113,7 @@ impl Rules<'_> {
 
     /// Steps 1 and 3.1.
     fn literal(&mut self, step: Step, address: IpAddr, port: Option<u16>) -> Verdict {
-        if let Err(range) = self.ledger.config.address_policy.check(address) {
+        if let Err(range) = self.facts.config.address_policy.check(address) {
             return Err(ResolveError::BlockedAddress {
                 name: self.name.clone(),
                 step,
@@ -135,8 +136,8 @@ impl Rules<'_> {
 
     /// Steps 2 and 3.2.
     fn explicit_port(&mut self, step: Step, host: &DnsName, port: u16) -> Poll<Verdict> {
-        let place = SrvTarget { priority: 0, weight: 0, host: host.clone(), port };
-        self.connect_to(step, Origin::ExplicitPort, &[place], Vec::new())
+        let target = SrvTarget { priority: 0, weight: 0, host: host.clone(), port };
+        self.connect_to(step, Origin::ExplicitPort, &[target], Vec::new())
     }
 
     /// Steps 3.3 to 3.5 for the host that is delegated to, else 4 to 6.
@@ -144,10 +145,10 @@ impl Rules<'_> {
         for service in Service::ALL {
             let step = Step::of(service, delegated);
             let question = DnsQuestion::Srv { service, host: host.clone() };
-            let Some(Fact { part, .. }) = self.ledger.dns(&question, self.now.monotonic) else {
+            let Some(Fact { part, .. }) = self.facts.dns(&question, self.now.monotonic) else {
                 return Poll::Pending;
             };
-            let in_use = part.in_use(self.now.monotonic, self.ledger.config.dns.stale);
+            let in_use = part.in_use(self.now.monotonic, self.facts.config.dns.stale);
             shorten(&mut self.draft.lifetimes.srv, in_use.until.since(self.now.monotonic));
             if let Some(failure) = in_use.stale {
                 self.draft.stale = true;
@@ -164,7 +165,7 @@ impl Rules<'_> {
                     self.passed.push((step, StepOutcome::NoSrvRecord(*kind)));
                 }
                 DnsAnswer::Failed { failure, .. } => {
-                    if self.ledger.config.dns_failure == DnsFailurePolicy::Fail {
+                    if self.facts.config.dns_failure == DnsFailurePolicy::Fail {
                         return Poll::Ready(Err(self.dns_failed(step, question, *failure)));
                     }
                     self.passed.push((step, StepOutcome::SrvLookupFailed(*failure)));
@@ -175,16 +176,17 @@ impl Rules<'_> {
                 }
             }
         }
-        let place = SrvTarget { priority: 0, weight: 0, host: host.clone(), port: DEFAULT_PORT };
-        self.connect_to(Step::without_srv(delegated), Origin::DefaultPort, &[place], Vec::new())
+        let target = SrvTarget { priority: 0, weight: 0, host: host.clone(), port: DEFAULT_PORT };
+        self.connect_to(Step::without_srv(delegated), Origin::DefaultPort, &[target], Vec::new())
     }
 
+    /// Decides by SRV records, as far as they are usable (RFC 2782).
     fn srv_found(
         &mut self,
         step: Step,
         service: Service,
         host: &DnsName,
-        records: &[crate::SrvRecord],
+        records: &[SrvRecord],
     ) -> Poll<Verdict> {
         let set = SrvSet::from_records(records, self.srv_limit());
         let name = self.name.clone();
@@ -208,11 +210,11 @@ impl Rules<'_> {
         }
         let mut dropped = set.dropped().to_vec();
         let mut targets = set.targets().to_vec();
-        let hosts = ready!(self.gather_all(&targets));
-        if self.ledger.config.srv_alias == SrvAliasPolicy::Drop {
-            let (now, incomplete) = (self.now.monotonic, self.ledger.config.dns.incomplete);
-            for aliased in hosts.iter().filter(|gathered| gathered.alias) {
-                // Once the alias is gone the record counts again.
+        let hosts = ready!(self.all_addresses(&targets));
+        if self.facts.config.srv_alias == SrvAliasPolicy::Drop {
+            let (now, incomplete) = (self.now.monotonic, self.facts.config.dns.incomplete);
+            for aliased in hosts.iter().filter(|it| it.alias) {
+                // When the alias expires, the record may count again.
                 let life = aliased.until(now, incomplete).since(now);
                 shorten(&mut self.draft.lifetimes.addresses, life);
                 for target in targets.extract_if(.., |target| target.host == aliased.host) {
@@ -241,39 +243,39 @@ impl Rules<'_> {
         self.connect_to(step, Origin::Srv, &targets, dropped)
     }
 
-    /// Gives the endpoints their addresses and decides; without any, the discovery fails.
+    /// Decides, with an endpoint for each target that has addresses. Fails if none has.
     fn connect_to(
         &mut self,
         step: Step,
         origin: Origin,
-        places: &[SrvTarget],
+        targets: &[SrvTarget],
         dropped: Vec<DroppedSrv>,
     ) -> Poll<Verdict> {
-        let hosts = ready!(self.gather_all(places));
-        let leave = self.ledger.config.addresses == AddressFamilies::Leave;
-        let endpoints: Vec<_> = places
+        let hosts = ready!(self.all_addresses(targets));
+        let by_proxy = self.facts.config.addresses == AddressFamilies::ByProxy;
+        let endpoints: Vec<_> = targets
             .iter()
-            .filter_map(|place| {
-                let gathered = hosts.iter().find(|gathered| gathered.host == place.host);
-                let addresses = gathered.map(|it| it.addresses.clone()).unwrap_or_default();
-                (leave || !addresses.is_empty()).then(|| Endpoint {
-                    host: Host::Dns(place.host.clone()),
-                    port: place.port,
-                    priority: place.priority,
-                    weight: place.weight,
+            .filter_map(|target| {
+                let found = hosts.iter().find(|it| it.host == target.host);
+                let addresses = found.map(|it| it.addresses.clone()).unwrap_or_default();
+                (by_proxy || !addresses.is_empty()).then(|| Endpoint {
+                    host: Host::Dns(target.host.clone()),
+                    port: target.port,
+                    priority: target.priority,
+                    weight: target.weight,
                     origin,
                     addresses,
                 })
             })
             .collect();
-        let incomplete = self.ledger.config.dns.incomplete;
-        for gathered in &hosts {
-            let life = gathered.until(self.now.monotonic, incomplete).since(self.now.monotonic);
+        let incomplete = self.facts.config.dns.incomplete;
+        for host in &hosts {
+            let life = host.until(self.now.monotonic, incomplete).since(self.now.monotonic);
             shorten(&mut self.draft.lifetimes.addresses, life);
-            self.draft.stale |= !gathered.stale.is_empty();
-            self.draft.warnings.extend(gathered.warnings());
+            self.draft.stale |= !host.stale.is_empty();
+            self.draft.warnings.extend(host.warnings());
             if origin == Origin::Srv {
-                self.warn_of_target(gathered);
+                self.warn_of_target(host);
             }
         }
         if endpoints.is_empty() {
@@ -282,67 +284,65 @@ impl Rules<'_> {
         Poll::Ready(self.decide(step, endpoints))
     }
 
-    fn warn_of_target(&mut self, gathered: &Gathered) {
-        let target = gathered.host.clone();
-        if gathered.alias {
+    /// Warns of what is wrong with the target of an SRV record.
+    fn warn_of_target(&mut self, host: &HostAddresses) {
+        let target = host.host.clone();
+        if host.alias {
             self.warn(Warning::SrvTargetAlias { target: target.clone() });
         }
-        if gathered.addresses.is_empty() {
-            self.warn(if gathered.is_complete() {
-                Warning::SrvTargetWithoutAddress { target: gathered.evidence() }
+        if host.addresses.is_empty() {
+            self.warn(if host.is_complete() {
+                Warning::SrvTargetWithoutAddress { target: host.evidence() }
             } else {
                 Warning::SrvTargetLate { target }
             });
         }
     }
 
-    /// The addresses of each host among the places, once nothing more is to be waited for.
-    fn gather_all(&mut self, places: &[SrvTarget]) -> Poll<Vec<Gathered>> {
+    /// Returns the addresses of each host among the targets, once there is nothing more to wait for.
+    fn all_addresses(&mut self, targets: &[SrvTarget]) -> Poll<Vec<HostAddresses>> {
         let now = self.now.monotonic;
-        if self.ledger.config.addresses == AddressFamilies::Leave {
+        if self.facts.config.addresses == AddressFamilies::ByProxy {
             return Poll::Ready(Vec::new());
         }
-        let mut hosts: Vec<Gathered> = Vec::new();
-        for place in places {
-            if !hosts.iter().any(|gathered| gathered.host == place.host) {
-                hosts.push(gather(self.ledger, &place.host, now));
+        let mut hosts: Vec<HostAddresses> = Vec::new();
+        for target in targets {
+            if !hosts.iter().any(|it| it.host == target.host) {
+                hosts.push(HostAddresses::of(self.facts, &target.host, now));
             }
         }
         let (family_grace, target_grace) =
-            (self.ledger.config.time.family_grace, self.ledger.config.time.target_grace);
-        // Not `all`: each host says until when it is waited for.
-        let waiting = hosts
-            .iter()
-            .filter(|gathered| !gathered.is_ready(self.ledger, family_grace, now))
-            .count();
+            (self.facts.config.time.family_grace, self.facts.config.time.target_grace);
+        // Not `any`: each host must say until when it is waited for.
+        let waiting = hosts.iter().filter(|it| !it.is_ready(self.facts, family_grace, now)).count();
         if waiting == 0 {
             return Poll::Ready(hosts);
         }
-        let Some(first) = hosts.iter().filter_map(|gathered| gathered.first).min() else {
+        let Some(first) = hosts.iter().filter_map(|it| it.first).min() else {
             return Poll::Pending;
         };
-        // An address may have been there long before the other targets were asked for.
-        let asked = hosts.iter().map(|gathered| gathered.asked).max().unwrap_or(first);
+        // An address may have arrived long before the other targets were asked for.
+        let asked = hosts.iter().map(|it| it.asked).max().unwrap_or(first);
         let due = first.max(asked) + target_grace;
         if now < due {
-            self.ledger.wake_at(due);
+            self.facts.wake_at(due);
             return Poll::Pending;
         }
         Poll::Ready(hosts)
     }
 
-    /// What the well-known says: the name delegated to, or nothing.
+    /// Returns the name that the well-known document delegates to, if it does.
     fn well_known(&mut self, host: &DnsName) -> Poll<Option<(ServerName, Host)>> {
         let now = self.now;
-        let answer = ready!(self.well_known.poll(self.ledger, host, now));
-        let lifetimes = &self.ledger.config.well_known;
+        let answer = ready!(self.well_known.poll(self.facts, host, now));
+        let lifetimes = &self.facts.config.well_known;
         self.draft.lifetimes.well_known = Some(answer.until().since(now.monotonic));
         match answer.in_use(now.monotonic, lifetimes) {
             InUse::Delegates { document, stale } => {
                 let to = (document.server().clone(), document.host().clone());
                 if let Some((failure, until)) = stale {
                     self.draft.stale = true;
-                    // What stands in does so for so long, even if the next try comes later.
+                    // A stale answer ends then, even where the next attempt comes later.
                     let left = until.since(now.monotonic);
                     shorten(&mut self.draft.lifetimes.well_known, left);
                     let (host, failure) = (host.clone(), failure.clone());
@@ -363,23 +363,23 @@ impl Rules<'_> {
         }
     }
 
-    /// What may be needed should there be no valid well-known.
+    /// Asks early what is needed if there is no valid well-known.
     fn speculate(&mut self, host: &DnsName) {
         let delegated = self.last_step.is_some_and(Step::is_delegated);
-        if delegated || self.ledger.config.speculation == Speculation::Off {
+        if delegated || self.facts.config.speculation == Speculation::Off {
             return;
         }
         self.ask_early(host, false);
         if self.well_known.is_answered() {
             return;
         }
-        // Of an SRV set that may yet turn out to be beside the point, only the first target.
+        // These records may turn out not to matter, so only the first target's addresses are asked.
         let mut records = &[][..];
         let questions =
             Service::ALL.map(|service| DnsQuestion::Srv { service, host: host.clone() });
-        let stale = self.ledger.config.dns.stale;
+        let stale = self.facts.config.dns.stale;
         for question in &questions {
-            let Some(fact) = self.ledger.known(question) else { return };
+            let Some(fact) = self.facts.known(question) else { return };
             records = fact.part.in_use(self.now.monotonic, stale).srv_records();
             if !records.is_empty() {
                 break;
@@ -391,10 +391,10 @@ impl Rules<'_> {
         }
     }
 
-    /// What the steps of a host without a port may need, except what only a step further down
-    /// would need than the one that decided the last time.
+    /// Asks early what the steps of a host without a port may need, except what only the steps after
+    /// the one that decided the last time need.
     fn ask_early(&mut self, host: &DnsName, delegated: bool) {
-        if self.ledger.config.speculation == Speculation::Off {
+        if self.facts.config.speculation == Speculation::Off {
             return;
         }
         let decided = |service| self.last_step == Some(Step::of(service, delegated));
@@ -404,19 +404,20 @@ impl Rules<'_> {
         }
         for service in Service::ALL.into_iter().take(last.map_or(Service::ALL.len(), |at| at + 1)) {
             let question = DnsQuestion::Srv { service, host: host.clone() };
-            self.ledger.dns_early(&question, self.now.monotonic);
+            self.facts.dns_early(&question, self.now.monotonic);
         }
     }
 
+    /// Asks early for the addresses of a host.
     fn ask_addresses_early(&mut self, host: &DnsName) {
-        for family in self.ledger.config.addresses.families() {
+        for family in self.facts.config.addresses.families() {
             let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
-            self.ledger.dns_early(&question, self.now.monotonic);
+            self.facts.dns_early(&question, self.now.monotonic);
         }
     }
 
     fn srv_limit(&self) -> usize {
-        self.ledger.config.limits.srv_records.clamp(1, crate::core::dns::srv::WeightedOrder::MOST)
+        self.facts.config.limits.srv_records.clamp(1, crate::core::dns::srv::WeightedOrder::MOST)
     }
 
     fn warn(&mut self, warning: Warning) {
@@ -428,33 +429,33 @@ impl Rules<'_> {
         ResolveError::DnsFailed { name: self.name.clone(), step, question, failure, evidence }
     }
 
-    fn evidence(&self, hosts: &[Gathered], dropped: Vec<DroppedSrv>) -> Evidence {
-        let hosts = hosts.iter().map(Gathered::evidence).collect();
+    fn evidence(&self, hosts: &[HostAddresses], dropped: Vec<DroppedSrv>) -> Evidence {
+        let hosts = hosts.iter().map(HostAddresses::evidence).collect();
         Evidence { hosts, dropped, failed: self.draft.failed.clone() }
     }
 
-    /// The error of a step whose endpoints have no usable address.
+    /// Returns the error of a step of which no endpoint has a usable address.
     fn nowhere_to_connect(
         &self,
         step: Step,
-        hosts: &[Gathered],
+        hosts: &[HostAddresses],
         dropped: Vec<DroppedSrv>,
     ) -> ResolveError {
         let name = self.name.clone();
         let evidence = Box::new(self.evidence(hosts, dropped));
         let failed = hosts.iter().find_map(|it| it.failure().map(|failure| (it, failure)));
-        if self.ledger.config.dns_failure == DnsFailurePolicy::Fail
-            && let Some((gathered, (family, failure))) = failed
+        if self.facts.config.dns_failure == DnsFailurePolicy::Fail
+            && let Some((host, (family, failure))) = failed
         {
-            let question = DnsQuestion::Addresses { host: gathered.host.clone(), family };
+            let question = DnsQuestion::Addresses { host: host.host.clone(), family };
             return ResolveError::DnsFailed { name, step, question, failure, evidence };
         }
         let blocked = hosts.iter().find_map(|it| it.blocked.first().map(|first| (it, first)));
         match blocked {
-            Some((gathered, (address, range))) => ResolveError::BlockedAddress {
+            Some((host, (address, range))) => ResolveError::BlockedAddress {
                 name,
                 step,
-                host: Host::Dns(gathered.host.clone()),
+                host: Host::Dns(host.host.clone()),
                 address: *address,
                 range: Box::new(range.clone()),
                 evidence,
@@ -463,11 +464,12 @@ impl Rules<'_> {
         }
     }
 
+    /// Makes the target of what was found.
     fn decide(&mut self, step: Step, endpoints: Vec<Endpoint>) -> Verdict {
         let draft = std::mem::take(&mut self.draft);
         let mut lifetimes = draft.lifetimes;
         if draft.degraded.is_some() {
-            lifetimes.held = Some(self.ledger.config.time.degraded);
+            lifetimes.held = Some(self.facts.config.time.degraded);
         }
         let left_to_proxy = endpoints.iter().any(|endpoint| endpoint.addresses.is_empty());
         DelegationTarget::try_from(Stored {
@@ -482,7 +484,7 @@ impl Rules<'_> {
             decided: self.now,
             lifetimes,
         })
-        // The rules contradict themselves in nothing that a target checks.
+        // Cannot fail: what a target checks, the rules keep.
         .map_err(|_| ResolveError::AdapterFailed { name: self.name.clone() })
     }
 }
@@ -491,7 +493,8 @@ fn shorten(life: &mut Option<Duration>, other: Duration) {
     *life = Some(life.map_or(other, |life| life.min(other)));
 }
 
-/// What became of each step, given the one that decided (or failed) and those passed on the way.
+/// Returns what happened at each step, given the one that decided or failed and those that look-ups
+/// ruled out.
 pub(super) fn steps(
     ended: bool,
     decided: Option<Step>,

@@ -1,7 +1,7 @@
-//! What is asked of DNS and what it may answer.
+//! Questions to DNS and its answers.
 //!
-//! Five things that are easily mixed up stay apart: no such name, no such record, a server that
-//! does not implement the question, a server that failed, and silence.
+//! Five outcomes stay apart: no such name, no such record, a server that does not implement the
+//! question, a server that failed, and no answer in time.
 
 pub(crate) mod srv;
 
@@ -116,13 +116,13 @@ pub enum DnsQuestion {
     Srv {
         /// The service.
         service: Service,
-        /// The host that the service's labels are put before.
+        /// The host, without the service's labels.
         host: DnsName,
     },
 }
 
 impl DnsQuestion {
-    /// The name to ask for, in lower case, without a final dot; it is absolute all the same.
+    /// Returns the name to ask for, in lower case and without the final dot. It is absolute.
     pub fn name(&self) -> String {
         match self {
             Self::Addresses { host, .. } => host.as_str().to_owned(),
@@ -130,14 +130,14 @@ impl DnsQuestion {
         }
     }
 
-    /// The host asked about, without a service's labels.
+    /// Returns the host that the question is about, without a service's labels.
     pub fn host(&self) -> &DnsName {
         match self {
             Self::Addresses { host, .. } | Self::Srv { host, .. } => host,
         }
     }
 
-    /// `A`, `AAAA` or `SRV`.
+    /// Returns `A`, `AAAA` or `SRV`.
     pub const fn record_type(&self) -> &'static str {
         match self {
             Self::Addresses { family, .. } => family.record_type(),
@@ -155,17 +155,17 @@ impl fmt::Display for DnsQuestion {
     }
 }
 
-/// One SRV record as it came (RFC 2782). Nothing has been checked yet.
+/// One SRV record as DNS returned it (RFC 2782), unchecked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SrvRecord {
-    /// The lowest is tried first.
+    /// The priority. The lowest is tried first.
     pub priority: u16,
-    /// The share of contacts among records of one priority.
+    /// The weight: the share of contacts among records of equal priority.
     pub weight: u16,
-    /// Where the service listens.
+    /// The port that the service listens on.
     pub port: u16,
-    /// The host that offers the service, in DNS's own spelling, the final dot optional; `.` alone
-    /// says that there is no such service.
+    /// The host that offers the service, as DNS spells it; the final dot is optional. `.` alone means
+    /// that there is no such service.
     pub target: String,
 }
 
@@ -173,51 +173,52 @@ pub struct SrvRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Records {
-    /// To [`DnsQuestion::Addresses`]; those of another family than asked for are ignored.
+    /// The answer to [`DnsQuestion::Addresses`]. Addresses of another family than asked for are
+    /// ignored.
     Addresses(Vec<IpAddr>),
-    /// To [`DnsQuestion::Srv`].
+    /// The answer to [`DnsQuestion::Srv`].
     Srv(Vec<SrvRecord>),
 }
 
-/// What DNS said.
+/// An answer of DNS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DnsAnswer {
     /// There are records.
     Found {
-        /// They, at least one. An empty list is read as [`NoRecord::NoData`].
+        /// The records. An empty list is read as [`NoRecord::NoData`].
         records: Records,
-        /// The least TTL of the records and of every alias on the way to them.
+        /// The least TTL of the records and of every alias that led to them.
         ttl: Duration,
-        /// Whether a CNAME or DNAME was followed to get here.
+        /// Whether a CNAME or DNAME was followed.
         alias: bool,
     },
-    /// There are none, and DNS is sure of it.
+    /// DNS says that there are no records.
     None {
-        /// In which way there are none.
+        /// How DNS says that there are none.
         kind: NoRecord,
         /// The lesser of the SOA record's TTL and its MINIMUM field (RFC 2308 section 5); `None`
         /// where the answer carried no SOA record.
         ttl: Option<Duration>,
     },
-    /// It is not known whether there are any.
+    /// The look-up failed. Whether there are records is unknown.
     Failed {
-        /// How it failed.
+        /// How the look-up failed.
         failure: DnsFailure,
-        /// Which server did what, in words for people; may be empty.
+        /// What each server did, in words for people. May be empty.
         detail: String,
     },
 }
 
 impl DnsAnswer {
-    /// A failure without further words.
+    /// Creates a failure without detail.
     pub const fn failed(failure: DnsFailure) -> Self {
         Self::Failed { failure, detail: String::new() }
     }
 }
 
 impl fmt::Display for DnsAnswer {
-    /// For people: the records, or why there are none.
+    /// Writes the records or the reason why there are none, for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Found { records, ttl, alias } => {
@@ -252,7 +253,7 @@ impl fmt::Display for DnsAnswer {
     }
 }
 
-/// How DNS says that there is no such record.
+/// The way in which DNS says that there is no such record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -266,12 +267,12 @@ pub enum NoRecord {
     /// The server does not implement the question (NOTIMP).
     #[error("the DNS server does not implement this question (NOTIMP)")]
     NotImplemented,
-    /// It was not asked: names under `.onion` are not DNS's to answer (RFC 7686 section 2).
+    /// The question was not asked, because names under `.onion` are not in DNS (RFC 7686 section 2).
     #[error("not asked, because .onion names are not in DNS (RFC 7686)")]
     Onion,
 }
 
-/// Why DNS gave no answer either way.
+/// The reason why a DNS look-up failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -288,7 +289,7 @@ pub enum DnsFailure {
     /// The server could not be reached.
     #[error("the DNS server could not be reached")]
     Network,
-    /// The answer made no sense, or had another error code.
+    /// The answer was malformed, or had an unexpected code.
     #[error("the DNS answer was malformed or had an unexpected code")]
     Malformed,
 }

@@ -1,4 +1,4 @@
-//! SRV records: which are usable, in what order they stand, and RFC 2782's weighted choice.
+//! SRV records: which are usable, in which order, and the weighted choice of RFC 2782.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -12,31 +12,31 @@ use crate::core::dns::SrvRecord;
 use crate::core::names::dns_name::{DnsName, NotAHostName};
 use crate::core::text::excerpt;
 
-/// One place where SRV says that the service is offered.
+/// A usable target of an SRV record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SrvTarget {
-    /// The lowest is tried first.
+    /// The priority. The lowest is tried first.
     pub priority: u16,
-    /// The share of contacts among targets of one priority.
+    /// The weight: the share of contacts among targets of equal priority.
     pub weight: u16,
     /// The host.
     pub host: DnsName,
-    /// Where it listens; never 0.
+    /// The port, never 0.
     pub port: u16,
 }
 
-/// Why a record is not used.
+/// The reason why a record is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SrvDropReason {
-    /// The target is `.`, which says that there is no such service (RFC 2782).
+    /// The target is `.`, which means that there is no such service (RFC 2782).
     #[error("its target is \".\", which says that there is no service")]
     NoService,
-    /// The target is an IP address; RFC 2782 asks for a name.
+    /// The target is an IP address. RFC 2782 requires a name.
     #[error("its target is an IP address, not a name")]
     IpLiteral,
-    /// No host can be made of the target.
+    /// The target is not a host name.
     #[error("its target is not a host name: {0}")]
     NotAHostName(NotAHostName),
     /// The port is 0.
@@ -45,7 +45,7 @@ pub enum SrvDropReason {
     /// The target is an alias, which RFC 2782 forbids and the policy drops.
     #[error("its target is an alias (CNAME), which RFC 2782 forbids")]
     Alias,
-    /// There are more records than the limit; those that would be tried last are left out.
+    /// There are more records than the limit. Those that would be tried last are dropped.
     #[error("there are more records than are used")]
     OverLimit,
 }
@@ -53,11 +53,11 @@ pub enum SrvDropReason {
 /// A record that is not used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DroppedSrv {
-    /// The record's target as it came, cut at 255 bytes.
+    /// The record's target as DNS returned it, cut at 255 bytes.
     pub target: String,
     /// The record's port.
     pub port: u16,
-    /// Why.
+    /// Why the record is not used.
     pub reason: SrvDropReason,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for DroppedSrv {
     }
 }
 
-/// A set of SRV records, sorted out.
+/// A set of SRV records: the usable targets in order, and the records that were dropped.
 ///
 /// ```
 /// use matrix_delegation::{SrvRecord, SrvSet};
@@ -91,7 +91,7 @@ pub struct SrvSet {
 }
 
 impl<'de> Deserialize<'de> for SrvSet {
-    /// A set that no records can lead to is refused.
+    /// Fails for a set that no records can lead to.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Written {
@@ -109,12 +109,12 @@ impl<'de> Deserialize<'de> for SrvSet {
 }
 
 impl SrvSet {
-    /// How many dropped records are listed at most.
+    /// The most dropped records that are listed.
     const LISTED_DROPS: usize = 32;
 
-    /// Sorts the records out: those that cannot be used are dropped with the reason, the rest are
-    /// put into canonical order (priority, weight descending, name, port), each once, and cut
-    /// after `limit`.
+    /// Creates a set from the records of an answer. Unusable records are dropped, with the reason.
+    /// The rest are put into canonical order (priority, weight descending, name, port), each once,
+    /// and cut after `limit`.
     pub fn from_records(records: &[SrvRecord], limit: usize) -> Self {
         let mut targets = Vec::new();
         let mut dropped = Vec::new();
@@ -144,17 +144,17 @@ impl SrvSet {
         Self { targets, dropped, no_service }
     }
 
-    /// The usable targets in canonical order.
+    /// Returns the usable targets in canonical order.
     pub fn targets(&self) -> &[SrvTarget] {
         &self.targets
     }
 
-    /// The records that are not used, by target and port; at most 32 are listed.
+    /// Returns the records that are not used, by target and port: at most 32.
     pub fn dropped(&self) -> &[DroppedSrv] {
         &self.dropped
     }
 
-    /// Whether the set says that the service is not offered: its only target is `.` (RFC 2782).
+    /// Returns whether the set says that there is no such service: its only target is `.` (RFC 2782).
     pub fn is_no_service(&self) -> bool {
         self.no_service
     }
@@ -186,13 +186,13 @@ fn sort(targets: &mut [SrvTarget]) {
     });
 }
 
-/// RFC 2782's choice among records of one priority: records of weight 0 first, then the others,
-/// each in the order given; the running sum of weights is built up, and the first record whose sum
-/// reaches `choice` is taken.
+/// Chooses among records of one priority as RFC 2782 says: with the records of weight 0 first and
+/// then the others, each in the order given, returns the index of the first record at which the
+/// running sum of weights reaches `choice`.
 ///
-/// `choice` is meant to be drawn uniformly from 0 to the sum of the weights, both included, so a
-/// record of weight *w* is taken in *w* of `sum + 1` cases, the first of all in one more. `None`
-/// if there are no records or `choice` is over the sum.
+/// `choice` should be drawn uniformly from 0 to the sum of the weights, both included. Then a record
+/// of weight *w* is chosen in *w* of `sum + 1` cases, and the first of all in one more. Returns
+/// `None` if there are no records or `choice` exceeds the sum.
 ///
 /// ```
 /// use matrix_delegation::select_by_weight;
@@ -207,8 +207,8 @@ pub fn select_by_weight(weights: &[u16], choice: u64) -> Option<usize> {
     select(weights.iter().copied().enumerate(), choice, 0)
 }
 
-/// The same over any iterator. Where `choice` falls on the records of weight 0, RFC 2782 leaves
-/// their order open: `among_zeros` says which of them is taken.
+/// Chooses as [`select_by_weight`] does, over any iterator. RFC 2782 does not order the records of
+/// weight 0; where `choice` falls on them, `among_zeros` says which of them is chosen.
 fn select(
     weights: impl Iterator<Item = (usize, u16)> + Clone,
     choice: u64,
@@ -230,11 +230,11 @@ fn select(
         .map(|(index, _)| index)
 }
 
-/// An order to try records in: by priority, and within one by RFC 2782's weighted choice, drawn
-/// anew for each contact. It allocates nothing.
+/// An order to try records in: by priority, and within one by the weighted choice of RFC 2782, drawn
+/// anew for each contact. Does not allocate.
 #[derive(Clone, Debug)]
 pub(crate) struct WeightedOrder {
-    /// The indices not yet given out.
+    /// The indices that were not returned yet.
     left: u64,
     random: SplitMix64,
 }
@@ -243,7 +243,7 @@ impl WeightedOrder {
     /// The most records that can be ordered.
     pub(crate) const MOST: usize = 64;
 
-    /// Over the records `0..count`; those past [`Self::MOST`] are left out.
+    /// Creates an order of the records `0..count`. Those past [`Self::MOST`] are left out.
     pub(crate) fn new(count: usize, seed: u64) -> Self {
         let left = match count {
             Self::MOST.. => u64::MAX,
@@ -252,7 +252,7 @@ impl WeightedOrder {
         Self { left, random: SplitMix64(seed) }
     }
 
-    /// The next index, given priority and weight by index.
+    /// Returns the next index, given priority and weight by index.
     pub(crate) fn next<P: Ord>(
         &mut self,
         record: impl Fn(usize) -> (P, u16) + Copy,
@@ -278,8 +278,8 @@ impl WeightedOrder {
     }
 }
 
-/// `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): from one seed, a stream that is good enough to
-/// spread load and needs no state beyond its counter.
+/// The generator `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014). It is good enough to spread load,
+/// and its only state is a counter.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitMix64(pub(crate) u64);
 
@@ -292,7 +292,7 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 to `most`, both included. The bias of the multiplication is below 2^-40 for
+    /// Returns a number from 0 to `most`, both included. The bias of the multiplication is below 2^-40 for
     /// the sums that SRV weights can reach.
     pub(crate) fn up_to(&mut self, most: u64) -> u64 {
         let scaled = (u128::from(self.next()) * (u128::from(most) + 1)) >> 64;

@@ -20,7 +20,7 @@ pub struct Fetch {
     /// Where to connect, vetted by the address policy, in the order to try.
     pub addresses: Vec<SocketAddr>,
     /// Whether there are no addresses because a proxy is to look up the host of the request's URI
-    /// ([`crate::AddressFamilies::Leave`]). Without this, nothing is ever connected to by name.
+    /// ([`crate::AddressFamilies::ByProxy`]). Without this, nothing is ever connected to by name.
     pub left_to_proxy: bool,
     /// The name for SNI and for the certificate check.
     pub tls_name: TlsName<'static>,

@@ -170,7 +170,7 @@ fn lists() -> Vec<Bug> {
             });
         }),
         told("nothing is judged where names are left to a proxy", |case| {
-            if case.config.addresses == matrix_delegation::AddressFamilies::Leave {
+            if case.config.addresses == matrix_delegation::AddressFamilies::ByProxy {
                 policy(case, |_| AddressPolicy::unrestricted());
             }
         }),

@@ -366,7 +366,7 @@ fn onion() -> Vec<Bug> {
             }
         }),
         told("SRV of names under onion is asked where names are left to a proxy", move |case| {
-            if case.config.addresses == matrix_delegation::AddressFamilies::Leave {
+            if case.config.addresses == matrix_delegation::AddressFamilies::ByProxy {
                 ask(case);
             }
         }),

@@ -34,9 +34,9 @@ pub fn bugs() -> Vec<Bug> {
     bugs.extend([
         asks(AddressFamilies::V4, AddressFamilies::Both),
         asks(AddressFamilies::V6, AddressFamilies::Both),
-        asks(AddressFamilies::Leave, AddressFamilies::Both),
+        asks(AddressFamilies::ByProxy, AddressFamilies::Both),
         told("where names are left to a proxy SRV is not asked for", |case| {
-            if case.config.addresses == AddressFamilies::Leave {
+            if case.config.addresses == AddressFamilies::ByProxy {
                 case.unset(&fed(&case.host()));
             }
         }),

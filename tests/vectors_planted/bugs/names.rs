@@ -307,7 +307,7 @@ fn literals() -> Vec<Bug> {
             }
         }),
         finds_by("1", "an IP literal is left to the proxy, without an address", |case, target| {
-            if case.config.addresses == matrix_delegation::AddressFamilies::Leave {
+            if case.config.addresses == matrix_delegation::AddressFamilies::ByProxy {
                 target.endpoints.iter_mut().for_each(|endpoint| endpoint.addresses.clear());
             }
         }),
