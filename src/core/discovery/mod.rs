@@ -93,8 +93,9 @@ impl Discovery {
         self
     }
 
-    /// Asks for the well-known as a whole ([`Question::WellKnown`]), for drivers that share what
-    /// they know of it between discoveries.
+    /// Asks for the well-known document as a whole
+    /// ([`Question::WellKnown`](crate::Question::WellKnown)), for drivers that share what they know
+    /// of it between discoveries.
     #[must_use]
     pub fn with_shared_well_known(mut self) -> Self {
         self.well_known = WellKnownSource::Shared(None);
