@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::cache::well_known_answer::{LastGood, WellKnownAnswer};
+use super::entry::{Failure, FailureTerms, Good};
+use super::policy::WellKnownEntry;
 use crate::core::config::Config;
 use crate::core::names::dns_name::{DnsName, NotAHostName};
 use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
-use crate::core::time::{Now, millis_since_epoch as millis, whole_millis};
+use crate::core::time::{Monotonic, Now, millis_since_epoch as millis};
 use crate::core::well_known::document::WellKnown;
 use crate::core::well_known::failure::{FailureClass, WellKnownFailure};
 
@@ -23,9 +24,9 @@ use crate::core::well_known::failure::{FailureClass, WellKnownFailure};
 ///                "fetched": 1000, "until": 3601000}"#;
 /// let record: WellKnownRecord = serde_json::from_str(kept)?;
 /// let now = Now::EPOCH + std::time::Duration::from_secs(60);
-/// let (host, answer) = record.restore(now, &Config::default())?;
+/// let (host, entry) = record.restore(now, &Config::default())?;
 /// assert_eq!(host.as_str(), "a.example");
-/// assert_eq!(answer.last_document().unwrap().server().as_str(), "m.example:443");
+/// assert_eq!(entry.last_good().unwrap().server().as_str(), "m.example:443");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +45,18 @@ pub struct WellKnownRecord {
     #[serde(default)]
     backed_off: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_good: Option<Good>,
+    last_good: Option<Document>,
 }
 
 /// The last good answer, after failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Good {
+struct Document {
     delegates: String,
     fetched: u64,
     until: u64,
+    /// Whether a later failure was believed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    withdrawn: bool,
 }
 
 /// Why a record is not believed.
@@ -92,40 +96,43 @@ impl WellKnownRecord {
     /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// The record of what is known of this host.
-    pub fn new(host: &DnsName, answer: &WellKnownAnswer) -> Self {
-        let fetched = millis(answer.fetched().wall);
-        let result = answer.result();
+    /// Makes the record of what is known of this host at `now`.
+    pub fn new(host: &DnsName, entry: &WellKnownEntry, now: Now) -> Self {
+        let on_wall = |at: Monotonic| millis(now.on_wall(at));
+        let delegates = |good: &Good<WellKnown>| good.value.server().as_str().to_owned();
+        let (good, failure) = (entry.good_part(), entry.failure_part());
+        let withdrawn = entry.is_withdrawn(now.monotonic);
         Self {
             version: Self::VERSION,
             host: host.as_str().to_owned(),
-            delegates: result.as_ref().ok().map(|it| it.server().as_str().to_owned()),
-            failed: result.as_ref().err().map(WellKnownFailure::class),
-            fetched,
-            until: until(fetched, answer.lifetime()),
-            failures: answer.failures(),
-            backed_off: answer.backed_off(),
-            last_good: answer.last_good().map(|good| Good {
-                delegates: good.document.server().as_str().to_owned(),
-                fetched: millis(good.fetched.wall),
-                until: until(millis(good.fetched.wall), good.lifetime),
+            delegates: good.filter(|_| failure.is_none()).map(delegates),
+            failed: failure.map(|failure| failure.why.class()),
+            fetched: on_wall(entry.learnt()),
+            until: on_wall(entry.until()),
+            failures: entry.failures(),
+            backed_off: failure.map_or(0, |failure| failure.terms.backed_off),
+            last_good: good.filter(|_| failure.is_some()).map(|good| Document {
+                delegates: delegates(good),
+                fetched: on_wall(good.obtained),
+                until: on_wall(good.terms.expires),
+                withdrawn,
             }),
         }
     }
 
-    /// The host that it says it is of.
+    /// Returns the host that it says it is of.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// What may be believed of it at `now`, under the present configuration: names are parsed
+    /// Returns what may be believed of it at `now`, under the present configuration: names are parsed
     /// again, lifetimes clamped again, and what is from the future, of another version or past the
     /// 48 h that a good answer may be used is refused.
     pub fn restore(
         &self,
         now: Now,
         config: &Config,
-    ) -> Result<(DnsName, WellKnownAnswer), RecordError> {
+    ) -> Result<(DnsName, WellKnownEntry), RecordError> {
         let lifetimes = &config.well_known;
         if self.version != Self::VERSION {
             return Err(RecordError::Version { found: self.version });
@@ -133,49 +140,58 @@ impl WellKnownRecord {
         let host: DnsName = self.host.parse().map_err(RecordError::Host)?;
         let fetched = at(self.fetched, now)?;
         let lifetime = span(self.fetched, self.until)?;
-        let age = now.monotonic.since(fetched.monotonic);
-        if age > lifetimes.stale {
+        if now.monotonic.since(fetched) > lifetimes.stale {
             return Err(RecordError::TooOld);
         }
-        let (result, most) = match (&self.delegates, self.failed) {
-            (Some(name), None) => (Ok(document(name)?), lifetimes.most),
-            (None, Some(class)) => {
-                let most = match class {
-                    // What another policy refused is asked anew and judged by the present one.
-                    FailureClass::Blocked => Duration::ZERO,
-                    FailureClass::Unavailable => lifetimes.retry_after_most,
-                    class if class.is_temporary() => lifetimes.temporary_most,
-                    _ => lifetimes.permanent,
-                };
-                (Err(WellKnownFailure::Recorded { class }), most)
+        let class = match (&self.delegates, self.failed) {
+            (Some(name), None) => {
+                let expires = fetched + lifetime.min(lifetimes.most);
+                let terms = WellKnownEntry::document_terms(fetched, expires, config);
+                return Ok((host, WellKnownEntry::good(document(name)?, fetched, terms)));
             }
+            (None, Some(class)) => class,
             _ => return Err(RecordError::Outcome),
         };
-        let last_good = match &self.last_good {
-            Some(good) if result.is_err() => {
-                let document = document(&good.delegates)?;
-                let lifetime = span(good.fetched, good.until)?.min(lifetimes.most);
-                let fetched = at(good.fetched, now)?;
-                let age = now.monotonic.since(fetched.monotonic);
-                (age <= lifetimes.remembered).then_some(LastGood { document, fetched, lifetime })
-            }
-            _ => None,
+        let most = match class {
+            // What another policy refused is asked anew and judged by the present one.
+            FailureClass::Blocked => Duration::ZERO,
+            FailureClass::Unavailable => lifetimes.retry_after_most,
+            class if class.is_temporary() => lifetimes.temporary_most,
+            _ => lifetimes.permanent,
         };
-        let lifetime = lifetime.min(most);
-        let (failures, backed_off) = (self.failures, self.backed_off);
-        let answer =
-            WellKnownAnswer::restored(result, fetched, lifetime, failures, backed_off, last_good);
-        Ok((host, answer))
+        let good = self.last_good.as_ref().map(|good| good.restore(now, config)).transpose()?;
+        let good = good.filter(|it| now.monotonic.since(it.obtained) <= lifetimes.remembered);
+        let withdrawn = self.last_good.as_ref().is_some_and(|good| good.withdrawn);
+        let served = good.as_ref().filter(|_| class.is_temporary() && !withdrawn);
+        let retry_at = fetched + lifetime.min(most);
+        let terms = FailureTerms {
+            retry_at,
+            recheck_at: if class.is_temporary() { retry_at } else { Monotonic::MIN },
+            good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
+            lost_until: good
+                .as_ref()
+                .map_or(Monotonic::MIN, |good| good.obtained + lifetimes.remembered),
+            backed_off: self.backed_off,
+        };
+        let why = WellKnownFailure::Recorded { class };
+        let failure = Failure { why, at: fetched, in_a_row: self.failures, terms };
+        Ok((host, WellKnownEntry::from_parts(good, failure)))
+    }
+}
+
+impl Document {
+    fn restore(&self, now: Now, config: &Config) -> Result<Good<WellKnown>, RecordError> {
+        let value = document(&self.delegates)?;
+        let lifetime = span(self.fetched, self.until)?.min(config.well_known.most);
+        let obtained = at(self.fetched, now)?;
+        let terms = WellKnownEntry::document_terms(obtained, obtained + lifetime, config);
+        Ok(Good { value, obtained, terms })
     }
 }
 
 fn document(name: &str) -> Result<WellKnown, RecordError> {
     let name: ServerName = name.parse().map_err(RecordError::Server)?;
     WellKnown::new(name).map_err(RecordError::Unresolvable)
-}
-
-fn until(fetched: u64, lifetime: Duration) -> u64 {
-    fetched.saturating_add(whole_millis(lifetime))
 }
 
 fn span(fetched: u64, until: u64) -> Result<Duration, RecordError> {
@@ -185,17 +201,17 @@ fn span(fetched: u64, until: u64) -> Result<Duration, RecordError> {
 /// How far the clock of another process may be ahead of ours: what it fetched since is of now.
 const SKEW: Duration = Duration::from_secs(5);
 
-/// A time on the wall clock, on both of ours.
-fn at(millis: u64, now: Now) -> Result<Now, RecordError> {
+/// A time on the wall clock, on our monotonic one.
+fn at(millis: u64, now: Now) -> Result<Monotonic, RecordError> {
     let wall = SystemTime::UNIX_EPOCH
         .checked_add(Duration::from_millis(millis))
         .ok_or(RecordError::FromTheFuture)?;
     let age = match now.wall.duration_since(wall) {
         Ok(age) => age,
-        Err(ahead) if ahead.duration() <= SKEW => return Ok(now),
+        Err(ahead) if ahead.duration() <= SKEW => return Ok(now.monotonic),
         Err(_) => return Err(RecordError::FromTheFuture),
     };
-    Ok(Now::new(now.monotonic.before(age), wall))
+    Ok(now.monotonic.before(age))
 }
 
 #[cfg(test)]

@@ -69,6 +69,20 @@ impl Default for Feedback {
     }
 }
 
+/// What a resolver keeps of the reports of its discoveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reports {
+    /// Nothing: whoever asks for the report of a remembered target gets one that is made again from
+    /// what memory holds, and says so. It takes no memory, and shows no look-up whose answer is gone.
+    /// The default.
+    #[default]
+    Rebuilt,
+    /// Each, with its target. It takes some kilobytes a name.
+    Kept,
+}
+
 /// How much a resolver remembers and does at once.
 ///
 /// What it remembers is bounded by entries and by bytes, whichever is reached first. Bytes are
@@ -79,18 +93,13 @@ impl Default for Feedback {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MemoryLimits {
-    /// Targets, by server name. Default 10,000.
-    pub targets: usize,
-    /// What targets and their reports take, in bytes. Default 64 MiB.
-    pub targets_bytes: usize,
-    /// Well-known answers, by host. Default 10,000.
-    pub well_known: usize,
-    /// What well-known answers and the stories of their look-ups take, in bytes. Default 32 MiB.
-    pub well_known_bytes: usize,
-    /// DNS answers, by question. Default 50,000.
-    pub dns: usize,
-    /// What DNS answers take, in bytes. Default 32 MiB.
-    pub dns_bytes: usize,
+    /// Hosts: of server names, of the names that they delegate to, and of SRV targets. A server name
+    /// that delegates takes two or more. Default 200,000.
+    pub hosts: usize,
+    /// What is remembered of them, in bytes. Default 128 MiB.
+    pub bytes: usize,
+    /// What becomes of reports. Default [`Reports::Rebuilt`].
+    pub reports: Reports,
     /// Discoveries under way. Default 1,000.
     pub discoveries: usize,
     /// Discoveries that wait for their turn, first come, first served; one more is refused as too
@@ -112,12 +121,9 @@ pub struct MemoryLimits {
 impl Default for MemoryLimits {
     fn default() -> Self {
         Self {
-            targets: 10_000,
-            targets_bytes: 64 << 20,
-            well_known: 10_000,
-            well_known_bytes: 32 << 20,
-            dns: 50_000,
-            dns_bytes: 32 << 20,
+            hosts: 200_000,
+            bytes: 128 << 20,
+            reports: Reports::Rebuilt,
             discoveries: 1_000,
             waiting: 10_000,
             per_destination: 16,

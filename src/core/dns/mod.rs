@@ -3,6 +3,7 @@
 //! Five things that are easily mixed up stay apart: no such name, no such record, a server that
 //! does not implement the question, a server that failed, and silence.
 
+pub(crate) mod records;
 pub(crate) mod srv;
 
 use std::fmt;
