@@ -56,8 +56,9 @@ pub use crate::core::cache::dns_part::DnsPart;
 pub use crate::core::cache::record::{RecordError, WellKnownRecord};
 pub use crate::core::cache::well_known_answer::{InUse, WellKnownAnswer};
 pub use crate::core::discovery::{
-    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
+    Discovery, Outcome,
     lookup::WellKnownLookup,
+    machine::{Answer, DnsToken, FetchToken, Machine, Output, Question, WellKnownToken},
 };
 pub use crate::core::dns::{
     DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,

@@ -25,7 +25,7 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use matrix_delegation::{
     AddressFamilies, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailurePolicy, DnsQuestion,
-    Family, FamilyOutcome, Fetch, Host, Now, Outcome, Output, Question, Records, Report,
+    Family, FamilyOutcome, Fetch, Host, Machine, Now, Outcome, Output, Question, Records, Report,
     ResolveError, ServerName, Service, Speculation, Step, WellKnownUrl,
 };
 
@@ -374,12 +374,12 @@ impl<'a> World<'a> {
                 let mut u = self.at(&question.to_string());
                 let answer = driver::dns_answer(&mut u, &question);
                 let failed = DnsAnswer::failed(matrix_delegation::DnsFailure::Malformed);
-                machine.handle_dns(token, answer.unwrap_or(failed), now);
+                machine.handle(token.answer(answer.unwrap_or(failed)), now);
             }
             Question::Fetch { token, fetch } => {
                 let mut u = self.at(&fetch.request.uri().to_string());
                 if let Ok(result) = driver::fetched(&mut u) {
-                    machine.handle_response(token, result, now);
+                    machine.handle(token.answer(result), now);
                 }
             }
             other => panic!("{other:?}"),

@@ -14,9 +14,9 @@ use http::{HeaderValue, Response, StatusCode};
 use matrix_delegation::testing::documentation_allowed;
 use matrix_delegation::{
     AddressFamilies, AddressPolicy, Body, Config, Discovery, DnsAnswer, DnsFailure, DnsPart,
-    DnsQuestion, DnsToken, FetchFailure, FetchFailureKind, FetchToken, Monotonic, NoRecord, Now,
-    Outcome, Output, Question, Records, ServerName, Source, Speculation, SrvRecord, Step,
-    WellKnownAnswer, WellKnownLookup, WellKnownReport, WellKnownToken,
+    DnsQuestion, DnsToken, FetchFailure, FetchFailureKind, FetchToken, Machine, Monotonic,
+    NoRecord, Now, Outcome, Output, Question, Records, ServerName, Source, Speculation, SrvRecord,
+    Step, WellKnownAnswer, WellKnownLookup, WellKnownReport, WellKnownToken,
 };
 
 const NAMES: &[&str] = &[
@@ -316,7 +316,7 @@ pub(crate) fn well_known_answer(
             Output::Done(answer) => return (answer, machine.report()),
             Output::Ask(Question::Fetch { token, .. }) => {
                 let failure = FetchFailure::new(FetchFailureKind::Connect, "");
-                machine.handle_response(token, fetched.take().unwrap_or(Err(failure)), now);
+                machine.handle(token.answer(fetched.take().unwrap_or(Err(failure))), now);
             }
             other => panic!("{other:?}"),
         }
@@ -354,7 +354,7 @@ impl Tokens {
         while let Output::Ask(question) = machine.poll_output(Now::EPOCH) {
             tokens.note(&question);
             if let Question::Dns { token, question: DnsQuestion::Addresses { .. } } = question {
-                machine.handle_dns(token, found.clone(), Now::EPOCH);
+                machine.handle(token.answer(found.clone()), Now::EPOCH);
             }
         }
         tokens
@@ -481,7 +481,7 @@ impl Driven {
                 };
                 let answer = dns_answer(u, &question)?;
                 let now = self.says();
-                self.machine.handle_dns(token, answer, now);
+                self.machine.handle(token.answer(answer), now);
             }
             7 => {
                 // A part belongs to its question, which only the machine's own tokens tell.
@@ -494,7 +494,7 @@ impl Driven {
                 let part = DnsPart::new(&question, answer, at, None, &self.config.dns);
                 let source = Source::Memory { age: self.now.monotonic.since(at) };
                 let now = self.says();
-                self.machine.handle_dns_part(token, Arc::new(part), source, now);
+                self.machine.handle(token.part(Arc::new(part), source), now);
             }
             8..=10 => {
                 let Some(token) = Tokens::pick(u, &self.tokens.fetches)?.copied() else {
@@ -502,7 +502,7 @@ impl Driven {
                 };
                 let result = fetched(u)?;
                 let now = self.says();
-                self.machine.handle_response(token, result, now);
+                self.machine.handle(token.answer(result), now);
             }
             11 => {
                 let Some(token) = Tokens::pick(u, &self.tokens.well_known)?.copied() else {
@@ -514,12 +514,12 @@ impl Driven {
                 self.told.push(answer.clone());
                 let (answer, report) = (Arc::new(answer), Some(Arc::new(report)));
                 let now = self.says();
-                self.machine.handle_well_known(token, answer, Source::Asked, report, now);
+                self.machine.handle(token.answer(answer, Source::Asked, report), now);
             }
             12 => {
                 if let Some((token, _)) = Tokens::pick(u, &self.tokens.dns)?.cloned() {
                     let now = self.says();
-                    self.machine.give_up_dns(token, now);
+                    self.machine.handle(token.unanswered(), now);
                     self.gave_up = true;
                 }
             }

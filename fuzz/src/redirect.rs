@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use matrix_delegation::{
-    AddressFamilies, AddressPolicy, Body, Config, DnsName, Host, Now, Output, Question,
+    AddressFamilies, AddressPolicy, Body, Config, DnsName, Host, Machine, Now, Output, Question,
     RedirectError, WellKnownAnswer, WellKnownFailure, WellKnownLookup, WellKnownUrl,
 };
 use url::Url;
@@ -202,7 +202,7 @@ fn check_look_up(url: &WellKnownUrl) {
     let mut response = Response::new(Body::from(""));
     *response.status_mut() = StatusCode::FOUND;
     response.headers_mut().insert("location", location);
-    lookup.handle_response(token, Ok(response), Now::EPOCH);
+    lookup.handle(token.answer(Ok(response)), Now::EPOCH);
     let may = |address: IpAddr| {
         assert_eq!(
             AddressPolicy::default().check(address).is_ok(),

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use matrix_delegation::{
     AddressPolicy, Config, DelegationTarget, Discovery, DnsAnswer, DnsPart, Evidence, FetchFailure,
-    Freshness, Monotonic, Now, Output, Report, ResolveError, SrvSet, Warning, WellKnownAnswer,
-    WellKnownFailure, WellKnownReport, WellKnownUrl,
+    Freshness, Machine, Monotonic, Now, Output, Report, ResolveError, SrvSet, Warning,
+    WellKnownAnswer, WellKnownFailure, WellKnownReport, WellKnownUrl,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -14,7 +14,7 @@ use http::HeaderValue;
 use matrix_delegation::testing::{Internet, Preset, Scenario, start};
 use matrix_delegation::{
     AddressFamilies, Body, Discovery, DnsAnswer, DnsFailure, FetchFailure, FetchFailureKind,
-    NoRecord, Output, Question, Records, Speculation, SrvRecord,
+    Machine, NoRecord, Output, Question, Records, Speculation, SrvRecord,
 };
 use serde_json::Value;
 
@@ -246,14 +246,14 @@ fn driven(scenario: &Scenario) -> Option<Vec<u8>> {
                     seed.extend([3, dns_back]);
                     let answer = scenario.internet.dns_answer(&question);
                     dns_answer(&mut seed, &answer)?;
-                    machine.handle_dns(token, answer, start());
+                    machine.handle(token.answer(answer), start());
                 }
                 Question::Fetch { token, fetch } => {
                     fetch_back -= 1;
                     seed.extend([8, fetch_back]);
                     let url = fetch.request.uri().to_string();
                     fetched(&mut seed, &scenario.internet, &url, most)?;
-                    machine.handle_response(token, scenario.internet.response(&url, most), start());
+                    machine.handle(token.answer(scenario.internet.response(&url, most)), start());
                 }
                 _ => return None,
             }

@@ -56,7 +56,7 @@ fn the_fetch_is_told_all_it_needs() {
         match machine.poll_output(Now::EPOCH) {
             Output::Ask(Question::Dns { token, question }) => {
                 let answer = world.dns_answer(&question.to_string());
-                machine.handle_dns(token, answer, Now::EPOCH);
+                machine.handle(token.answer(answer), Now::EPOCH);
             }
             Output::Ask(Question::Fetch { fetch, .. }) => {
                 assert_eq!(fetch.request.method(), http::Method::GET);
@@ -84,7 +84,7 @@ fn first_fetch(config: Config) -> Box<Fetch> {
     loop {
         match machine.poll_output(Now::EPOCH) {
             Output::Ask(Question::Dns { token, question }) => {
-                machine.handle_dns(token, a().dns_answer(&question.to_string()), Now::EPOCH);
+                machine.handle(token.answer(a().dns_answer(&question.to_string())), Now::EPOCH);
             }
             Output::Ask(Question::Fetch { fetch, .. }) => return fetch,
             other => panic!("{other:?}"),
@@ -258,20 +258,20 @@ fn look_up(
     let answer = loop {
         match look_up.poll_output(now) {
             Output::Ask(Question::Dns { token, question }) => {
-                look_up.handle_dns(token, with_m().dns_answer(&question.to_string()), now);
+                look_up.handle(token.answer(with_m().dns_answer(&question.to_string())), now);
             }
             Output::Ask(Question::Fetch { token, fetch }) => {
                 let since = now.monotonic.since(start.monotonic);
                 let url = fetch.request.uri().to_string();
                 fetched.push((u64::try_from(since.as_millis()).unwrap(), url));
                 now = now + after;
-                look_up.handle_response(token, respond(fetched.len()), now);
+                look_up.handle(token.answer(respond(fetched.len())), now);
                 last = Some(token);
             }
             Output::Wait(Some(until)) => {
                 // A second answer to a fetch that is over does nothing.
                 if let Some(token) = last {
-                    look_up.handle_response(token, delegating(), now);
+                    look_up.handle(token.answer(delegating()), now);
                 }
                 now = now + until.since(now.monotonic);
             }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use matrix_delegation::{
     Config, DelegationTarget, Discovery, DnsFailurePolicy, DnsQuestion, DnsToken, Family, Fetch,
-    FetchToken, Monotonic, Now, Outcome, Output, Question, ServerName, Service, Source, Step,
-    WellKnownAnswer, WellKnownFailure, WellKnownLookup, WellKnownToken,
+    FetchToken, Machine, Monotonic, Now, Outcome, Output, Question, ServerName, Service, Source,
+    Step, WellKnownAnswer, WellKnownFailure, WellKnownLookup, WellKnownToken,
 };
 
 use super::document::Document;
@@ -139,14 +139,14 @@ impl<'a> Session<'a> {
         let (machine, now) = (&mut self.machine, self.now);
         match open {
             Open::Dns(token, question) => {
-                machine.handle_dns(token, answers.dns(world, &question), now);
+                machine.handle(token.answer(answers.dns(world, &question)), now);
             }
             Open::Fetch(token, uri) => {
-                machine.handle_response(token, answers.response(world, &uri), now);
+                machine.handle(token.answer(answers.response(world, &uri)), now);
             }
             Open::WellKnown(token) => {
                 let answer = Arc::clone(self.case.shared.expect("an answer"));
-                machine.handle_well_known(token, answer, Source::Asked, None, now);
+                machine.handle(token.answer(answer, Source::Asked, None), now);
             }
         }
     }
@@ -338,12 +338,12 @@ pub(crate) fn look_up(
             Output::Done(answer) => return Arc::new(answer),
             Output::Wait(until) => now = now + until.expect("an end").since(now.monotonic),
             Output::Ask(Question::Dns { token, question }) => {
-                machine.handle_dns(token, answers.dns(world, &question), now);
+                machine.handle(token.answer(answers.dns(world, &question)), now);
             }
             Output::Ask(Question::Fetch { token, fetch }) => {
                 if !matches!(world.document, Document::Never | Document::Late) {
                     let response = answers.response(world, fetch.request.uri());
-                    machine.handle_response(token, response, now);
+                    machine.handle(token.answer(response), now);
                 }
             }
             Output::Ask(other) => panic!("unknown question {other:?}"),

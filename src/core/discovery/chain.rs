@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::gather::{Gathered, gather};
 use super::ledger::Ledger;
-use super::{FetchToken, Question};
+use super::machine::{FetchToken, Question};
 use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::{AddressFamilies, doubled};
 use crate::core::dns::NoRecord;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DnsToken, Output, Question};
+use super::machine::{Answer, DnsToken, Output, Question};
 use crate::core::cache::dns_part::DnsPart;
 use crate::core::config::Config;
 use crate::core::dns::srv::SplitMix64;
@@ -104,13 +104,6 @@ impl Ledger {
         self.missed
     }
 
-    /// Takes in that no answer will come.
-    pub(super) fn give_up(&mut self, token: DnsToken) {
-        if let Some(entry) = self.entries.get_mut(token.0) {
-            entry.given_up = true;
-        }
-    }
-
     pub(super) fn wake_at(&mut self, at: Monotonic) {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
@@ -184,12 +177,29 @@ impl Ledger {
         index
     }
 
-    /// Takes in an answer; a second one, or one to a question never asked, does nothing.
-    pub(super) fn answer(&mut self, token: DnsToken, answer: DnsAnswer, now: Monotonic) {
-        let config = Arc::clone(&self.config);
-        if let Some(entry) = self.waiting(token, now) {
-            let part = DnsPart::new(&entry.question, answer, now, None, &config.dns);
-            entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
+    /// Takes in an answer of DNS; a second one, or one to a question never asked, does nothing.
+    pub(super) fn handle(&mut self, answer: Answer, now: Monotonic) {
+        match answer {
+            Answer::Dns { token, answer } => {
+                let config = Arc::clone(&self.config);
+                if let Some(entry) = self.waiting(token, now) {
+                    let part = DnsPart::new(&entry.question, answer, now, None, &config.dns);
+                    entry.fact =
+                        Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
+                }
+            }
+            Answer::DnsPart { token, part, source } => {
+                if let Some(entry) = self.waiting(token, now) {
+                    entry.fact = Some(Fact { part, at: now, source });
+                }
+            }
+            Answer::NoDns { token } => {
+                if let Some(entry) = self.entries.get_mut(token.0) {
+                    entry.given_up = true;
+                }
+            }
+            // Not an answer of DNS.
+            Answer::Fetch { .. } | Answer::WellKnown { .. } => {}
         }
     }
 
@@ -200,19 +210,6 @@ impl Ledger {
         self.entries
             .get_mut(token.0)
             .filter(|entry| entry.fact.is_none() && now < entry.asked + limit)
-    }
-
-    /// The same with an answer that keeps the lifetime it has.
-    pub(super) fn answer_part(
-        &mut self,
-        token: DnsToken,
-        part: Arc<DnsPart>,
-        source: Source,
-        now: Monotonic,
-    ) {
-        if let Some(entry) = self.waiting(token, now) {
-            entry.fact = Some(Fact { part, at: now, source });
-        }
     }
 
     /// The questions that nobody has answered yet.

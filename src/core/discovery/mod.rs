@@ -7,21 +7,19 @@ mod chain;
 mod gather;
 mod ledger;
 pub(crate) mod lookup;
+pub(crate) mod machine;
 mod rules;
 
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::Response;
-
 use self::chain::Chain;
 use self::ledger::Ledger;
+use self::machine::{Answer, Machine, Output, Question, WellKnownToken};
 use self::rules::{Draft, Rules};
-use crate::core::cache::dns_part::DnsPart;
 use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
-use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::error::ResolveError;
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::server_name::ServerName;
@@ -31,26 +29,10 @@ use crate::core::target::DelegationTarget;
 use crate::core::time::{Monotonic, Now};
 use crate::core::warning::Warning;
 use crate::core::well_known::failure::WellKnownFailure;
-use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
 
 /// Finds out where a server name leads, without doing anything itself.
 ///
-/// # Driving it
-///
-/// 1. Make one with [`new`](Self::new): name, configuration, the time, a seed for jitter.
-/// 2. Call [`poll_output`](Self::poll_output) with the time, again and again, until it says
-///    [`Output::Wait`] or [`Output::Done`].
-/// 3. For each [`Output::Ask`], set about answering the question. Several may be open at once.
-/// 4. On [`Output::Wait`], wait for the first answer or for the time given, if one is.
-/// 5. Hand each answer to [`handle_dns`](Self::handle_dns) or
-///    [`handle_response`](Self::handle_response) with the token of its question, then go to 2.
-/// 6. On [`Output::Done`], the rest of the open questions may be dropped.
-///
-/// Getters (`report`, `server_name`) may be called at any time and change nothing. Calling
-/// `poll_output` more often than needed is harmless, after the end too: it repeats the outcome. An
-/// answer that comes late or twice does nothing. A token belongs to the machine that gave it; the
-/// others do not know it from their own. Time must not run backwards; if it does, it is taken to
-/// stand still.
+/// [`Machine`] says how to drive it, and what a late, repeated or unknown answer does.
 ///
 /// # Guarantees
 ///
@@ -59,32 +41,6 @@ use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
 /// questions bounded by [`Limits`](crate::Limits); an IP literal or a port asks for no well-known
 /// and no SRV; there is one delegation at most; a well-known that fails leads to step 4, never to
 /// an error; no fetch and no endpoint has a blocked address.
-///
-/// ```
-/// use std::sync::Arc;
-/// use std::time::Duration;
-/// use matrix_delegation::{Config, Discovery, DnsAnswer, Now, Output, Question, Records};
-///
-/// let mut discovery =
-///     Discovery::new("a.example:443".parse()?, Arc::new(Config::default()), Now::EPOCH, 0);
-/// let target = loop {
-///     match discovery.poll_output(Now::EPOCH) {
-///         Output::Ask(Question::Dns { token, .. }) => {
-///             let answer = DnsAnswer::Found {
-///                 records: Records::Addresses(vec![[203, 0, 114, 7].into()]),
-///                 ttl: Duration::from_secs(300),
-///                 alias: false,
-///             };
-///             discovery.handle_dns(token, answer, Now::EPOCH);
-///         }
-///         Output::Done(outcome) => break outcome?,
-///         other => panic!("a name with a port needs no more than DNS: {other:?}"),
-///     }
-/// };
-/// assert_eq!(target.step().to_string(), "2");
-/// assert_eq!(target.host_header(), "a.example:443");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[derive(Debug)]
 pub struct Discovery {
     name: ServerName,
@@ -99,58 +55,6 @@ pub struct Discovery {
 
 /// How a discovery ends.
 pub type Outcome = Result<Arc<DelegationTarget>, ResolveError>;
-
-/// What a machine wants next.
-#[derive(Debug)]
-#[must_use]
-pub enum Output<T> {
-    /// Set about answering this.
-    Ask(Question),
-    /// Nothing to do until an answer comes, or until this time if one is given.
-    Wait(Option<Monotonic>),
-    /// It is over.
-    Done(T),
-}
-
-/// A question, with the token that its answer hands back.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Question {
-    /// Ask DNS.
-    Dns {
-        /// For [`Discovery::handle_dns`].
-        token: DnsToken,
-        /// What to ask.
-        question: DnsQuestion,
-    },
-    /// Fetch a URL.
-    Fetch {
-        /// For [`Discovery::handle_response`].
-        token: FetchToken,
-        /// What to fetch, where from, and under which limits.
-        fetch: Box<Fetch>,
-    },
-    /// Find out about a host's well-known document by a [`WellKnownLookup`](crate::WellKnownLookup); only asked after
-    /// [`Discovery::with_shared_well_known`].
-    WellKnown {
-        /// For [`Discovery::handle_well_known`].
-        token: WellKnownToken,
-        /// The host.
-        host: DnsName,
-    },
-}
-
-/// Ties a DNS answer to its question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DnsToken(usize);
-
-/// Ties a response to its fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FetchToken(usize);
-
-/// Ties a well-known answer to its question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WellKnownToken(());
 
 /// Where the machine has the well-known from.
 #[derive(Debug)]
@@ -310,75 +214,6 @@ impl Discovery {
         &self.name
     }
 
-    /// What to do next.
-    pub fn poll_output(&mut self, now: Now) -> Output<Outcome> {
-        self.advance(now);
-        if let Some(outcome) = &self.outcome {
-            return Output::Done(outcome.clone());
-        }
-        self.ledger.next_output()
-    }
-
-    /// Takes in what DNS said.
-    pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
-        let Some(now) = self.running(now) else { return };
-        self.ledger.answer(token, answer, now.monotonic);
-    }
-
-    /// Takes in what DNS said with its lifetime settled: just now, or some time ago.
-    pub fn handle_dns_part(
-        &mut self,
-        token: DnsToken,
-        part: Arc<DnsPart>,
-        source: Source,
-        now: Now,
-    ) {
-        let Some(now) = self.running(now) else { return };
-        self.ledger.answer_part(token, part, source, now.monotonic);
-    }
-
-    /// Takes in that no answer to this question will come, because the driver itself cannot go on
-    /// with it. If the answer turns out to be needed, the discovery fails as
-    /// [`ResolveError::AdapterFailed`]; one that was asked early may not be.
-    pub fn give_up_dns(&mut self, token: DnsToken, now: Now) {
-        let Some(_) = self.running(now) else { return };
-        self.ledger.give_up(token);
-    }
-
-    /// Takes in a response, or why there was none.
-    pub fn handle_response(
-        &mut self,
-        token: FetchToken,
-        result: Result<Response<Body>, FetchFailure>,
-        now: Now,
-    ) {
-        let Some(now) = self.running(now) else { return };
-        let at = self.ledger.since_start(now.monotonic);
-        if let WellKnownSource::Chain { chain: Some(chain), .. } = &mut self.well_known {
-            chain.handle(token, result, at);
-        }
-    }
-
-    /// Takes in what is known of the well-known: from memory, or by a look-up just now, whose story
-    /// comes with it.
-    pub fn handle_well_known(
-        &mut self,
-        _token: WellKnownToken,
-        answer: Arc<WellKnownAnswer>,
-        source: Source,
-        lookup: Option<Arc<WellKnownReport>>,
-        now: Now,
-    ) {
-        let Some(_) = self.running(now) else { return };
-        if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
-            && shared.answer.is_none()
-        {
-            shared.answer = Some(answer);
-            shared.source = source;
-            shared.lookup = lookup;
-        }
-    }
-
     /// Everything asked, got, skipped and noticed so far.
     pub fn report(&self) -> Report {
         Report {
@@ -448,5 +283,37 @@ impl Discovery {
             Err(error) => error.step(),
         };
         self.outcome = Some(outcome);
+    }
+}
+
+impl Machine for Discovery {
+    type Done = Outcome;
+
+    fn poll_output(&mut self, now: Now) -> Output<Outcome> {
+        self.advance(now);
+        if let Some(outcome) = &self.outcome {
+            return Output::Done(outcome.clone());
+        }
+        self.ledger.next_output()
+    }
+
+    fn handle(&mut self, answer: Answer, now: Now) {
+        let Some(now) = self.running(now) else { return };
+        match answer {
+            Answer::Fetch { token, result } => {
+                let at = self.ledger.since_start(now.monotonic);
+                if let WellKnownSource::Chain { chain: Some(chain), .. } = &mut self.well_known {
+                    chain.handle(token, result, at);
+                }
+            }
+            Answer::WellKnown { token: _, answer, source, lookup } => {
+                if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
+                    && shared.answer.is_none()
+                {
+                    (shared.answer, shared.source, shared.lookup) = (Some(answer), source, lookup);
+                }
+            }
+            of_dns => self.ledger.handle(of_dns, now.monotonic),
+        }
     }
 }
