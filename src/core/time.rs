@@ -53,11 +53,13 @@ impl Monotonic {
         Self(BEFORE_ORIGIN.saturating_add(nanos(elapsed)))
     }
 
+    #[cfg(any(feature = "resolver", test))]
     /// As a number that grows with time, to be held in an atomic.
     pub(crate) const fn to_bits(self) -> u64 {
         self.0
     }
 
+    #[cfg(any(feature = "resolver", test))]
     /// The point that [`to_bits`](Self::to_bits) made this number of.
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -72,6 +74,11 @@ impl Monotonic {
     #[must_use]
     pub const fn before(self, ago: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(ago)))
+    }
+
+    /// The point right after this one.
+    pub(crate) const fn just_after(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 
     /// How long after `earlier` this point lies; zero if it does not.

@@ -151,7 +151,8 @@ impl Answers {
         // Ends: each time some address is left out.
         loop {
             asker.runs(false, self.now());
-            let turns = self.destinations.turns(&left, &*self.runtime).await?;
+            let turns = self.destinations.turns(&left, &*self.runtime).await;
+            let turns = turns.map_err(|it| BrokenOff::busy(Busy::Destination, it))?;
             let begun = self.now();
             asker.runs(true, begun);
             (fetch.addresses, left) = left.into_iter().partition(|address| turns.allow(address));
@@ -211,7 +212,7 @@ impl Answers {
                     Ok((entry, source))
                 }))
             }
-            Err(too_many) => Box::pin(ready(Err(too_many.because(Busy::Questions)))),
+            Err(too_many) => Box::pin(ready(Err(BrokenOff::busy(Busy::Questions, too_many)))),
         }
     }
 
@@ -278,7 +279,7 @@ impl Answers {
                     Ok(KnownWellKnown { source, ..known })
                 }))
             }
-            Err(too_many) => Box::pin(ready(Err(too_many.because(Busy::Discoveries)))),
+            Err(too_many) => Box::pin(ready(Err(BrokenOff::busy(Busy::Discoveries, too_many)))),
         }
     }
 
@@ -360,7 +361,11 @@ impl Answers {
             machine = machine.with_earlier(earlier.entry.clone());
         }
         // The addresses that it is fetched from need not be renewed with it.
-        let ask = |question| self.ask(question, asker);
+        let ask = |question| -> BoxFuture<'static, Result<Answer, Unanswered>> {
+            // A look-up asks for nothing that it does not need.
+            let needed = |unanswered: Unanswered| unanswered.why.into();
+            Box::pin(self.ask(question, asker).map(move |answer| answer.map_err(needed)))
+        };
         let entry = drive(&mut machine, &*self.runtime, ask).await?.done;
         match (entry.failure(), entry.last_good()) {
             (Some(failure), _) => debug!(%failure, "no valid well-known"),

@@ -99,8 +99,14 @@ impl<V: Clone + Size> Bounded<V> {
         Self { cache, least, most }
     }
 
+    /// The value of a key, which counts as used.
     pub(super) fn get(&self, key: &str) -> Option<V> {
         self.cache.get(key).map(|entry| entry.value)
+    }
+
+    /// The value of a key.
+    pub(super) fn peek(&self, key: &str) -> Option<V> {
+        self.cache.peek(key).map(|entry| entry.value)
     }
 
     /// Puts an entry in the place of the one of this key, and says how many it had to give up for
@@ -113,10 +119,17 @@ impl<V: Clone + Size> Bounded<V> {
             return 1;
         }
         let mut out = Vec::new();
-        self.cache.insert_with_lifecycle(Arc::clone(&key), Weighed { value, weight }, &mut out);
-        // What it took the place of is among them.
-        let others = out.iter().filter(|(other, _)| *other != key).count();
-        u64::try_from(others).unwrap_or(u64::MAX)
+        // Replacing an entry does not use it.
+        let entry = Weighed { value, weight };
+        let replaced = match self.cache.replace_with_lifecycle(key, entry, true, &mut out) {
+            // What it took the place of is among what went out.
+            Ok(()) => 1,
+            Err((key, entry)) => {
+                self.cache.insert_with_lifecycle(key, entry, &mut out);
+                0
+            }
+        };
+        u64::try_from(out.len().saturating_sub(replaced)).unwrap_or(u64::MAX)
     }
 
     pub(super) fn remove(&self, key: &str) {
@@ -218,7 +231,7 @@ mod tests {
             let weight = map.cache.weight();
             assert!((size as u64..=(size + 11 * KIB) as u64).contains(&weight), "{weight}");
         }
-        // One that grows in its place pushes others out.
+        // One that grows in its place pushes others out, or itself.
         assert_eq!((1..4).map(|n| map.insert(name("s", n), text(300 * KIB))).sum::<u64>(), 0);
         assert!(map.insert(name("s", 0), text(500 * KIB)) > 0);
         assert!(map.cache.weight() <= MIB as u64);

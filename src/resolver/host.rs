@@ -71,7 +71,10 @@ impl HostEntry {
     }
 
     /// Every answer of DNS, with its question.
-    pub(super) fn dns_entries(&self, host: &DnsName) -> impl Iterator<Item = (DnsQuestion, &DnsEntry)> {
+    pub(super) fn dns_entries(
+        &self,
+        host: &DnsName,
+    ) -> impl Iterator<Item = (DnsQuestion, &DnsEntry)> {
         self.dns.iter().map(|(question, entry)| (question.of(host), entry))
     }
 

@@ -126,7 +126,12 @@ impl Memory {
     }
 
     fn host(&self, host: &DnsName) -> Option<Arc<HostEntry>> {
-        self.hosts.get(host.as_str())
+        self.hosts.peek(host.as_str())
+    }
+
+    /// Notes that something that is remembered of a host was used.
+    fn used(&self, host: &DnsName) {
+        drop(self.hosts.get(host.as_str()));
     }
 
     /// Replaces a host's entry by what becomes of it, under the lock that the guard holds.
@@ -136,7 +141,7 @@ impl Memory {
         host: Arc<str>,
         change: impl FnOnce(&mut HostEntry),
     ) {
-        let mut entry = self.hosts.get(&host).map_or_else(HostEntry::default, |it| (*it).clone());
+        let mut entry = self.hosts.peek(&host).map_or_else(HostEntry::default, |it| (*it).clone());
         change(&mut entry);
         if entry.is_empty() {
             self.hosts.remove(&host);
@@ -175,7 +180,7 @@ impl Memory {
         // The host's own spelling is shared where it is known.
         let host = match name.to_host().ok().and_then(|host| host.as_dns().cloned()) {
             Some(host) => host.into_text(),
-            None => with_host(&name, Arc::from),
+            None => with_host(&name, |host| Arc::from(host)),
         };
         let mut evicted = false;
         self.change(&forgotten, host, |entry| {
@@ -197,6 +202,7 @@ impl Memory {
     ) -> Option<WellKnownEntry> {
         let known = self.earlier_well_known(host)?;
         known.entry.serve(now, purpose)?;
+        self.used(host);
         Some(known.entry.clone())
     }
 
@@ -226,7 +232,7 @@ impl Memory {
                 known = known.clone().after_report(before);
             }
             if let Some(before) = before {
-                known = before.clone().merged(known.clone());
+                known = before.clone().merged(known.clone(), &self.config.well_known);
             }
             it.set_well_known(WellKnownOfHost { entry: known.clone(), redirected_to });
         });
@@ -256,7 +262,7 @@ impl Memory {
             if taken {
                 let redirected_to = before.map(|it| it.redirected_to.clone()).unwrap_or_default();
                 let entry = match before {
-                    Some(before) => before.entry.clone().merged(entry),
+                    Some(before) => before.entry.clone().merged(entry, &self.config.well_known),
                     None => entry,
                 };
                 it.set_well_known(WellKnownOfHost { entry, redirected_to });
@@ -281,6 +287,7 @@ impl Memory {
                 return None;
             }
         }
+        self.used(question.host());
         Some(entry.clone())
     }
 
@@ -313,7 +320,7 @@ impl Memory {
     /// Forgets a target.
     pub(super) fn forget_target(&self, name: &ServerName) {
         let forgotten = self.forgotten();
-        let host: Arc<str> = with_host(name, Arc::from);
+        let host: Arc<str> = with_host(name, |host| Arc::from(host));
         self.change(&forgotten, host, |entry| entry.remove_target(name));
     }
 
@@ -335,5 +342,133 @@ impl Memory {
         forgotten.all = forgotten.now(now);
         forgotten.hosts.clear();
         self.hosts.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use allocation_counter::measure;
+
+    use super::super::size::tests::{cached, hostile, learnt, looked_up, srv};
+    use super::*;
+    use crate::core::cache::target::Renewal;
+    use crate::core::config::memory::MemoryLimits;
+    use crate::core::dns::{DnsAnswer, DnsFailure, Family, NoRecord};
+    use crate::testing::Internet;
+
+    const MIB: usize = 1 << 20;
+
+    fn memory(limits: &MemoryLimits) -> Memory {
+        let config = Config { memory: limits.clone(), ..Config::default() };
+        Memory::new(Arc::new(config), Arc::new(Tally::new()))
+    }
+
+    fn host(n: usize) -> DnsName {
+        format!("{n}.example").parse().unwrap()
+    }
+
+    fn question(n: usize) -> DnsQuestion {
+        DnsQuestion::Addresses { host: host(n), family: Family::V4 }
+    }
+
+    fn none() -> DnsEntry {
+        learnt(DnsAnswer::None { kind: NoRecord::NoData, ttl: None }, None)
+    }
+
+    /// Server names are many where hosts are few: one answer under several spellings.
+    fn spelt(cached: &CachedTarget, n: usize) -> Arc<CachedTarget> {
+        let target = serde_json::to_string(&*cached.target).unwrap();
+        let spelling: String = "a.example"
+            .char_indices()
+            .map(|(at, it)| if n >> at & 1 == 1 { it.to_ascii_uppercase() } else { it })
+            .collect();
+        let target = target.replace("\"a.example\"", &format!("\"{spelling}\""));
+        let target = Arc::new(serde_json::from_str(&target).unwrap());
+        Arc::new(CachedTarget::new(target, Renewal::never()).with_report(cached.report().cloned()))
+    }
+
+    #[test]
+    fn hostile_answers_take_no_more_than_the_limit_in_bytes() {
+        let limits = MemoryLimits { bytes: 5 * MIB, ..MemoryLimits::default() };
+        let internet = hostile();
+        let (target, mut kept) = (cached(&internet), None);
+        let counted = measure(|| {
+            let memory = memory(&limits);
+            let begun = memory.epoch();
+            for n in 0..60 {
+                memory.keep_target(begun, spelt(&target, n));
+            }
+            for n in 0..400 {
+                let (known, none) = (looked_up(&internet), Box::default());
+                memory.keep_well_known(begun, &host(n), known, none, Purpose::Answer);
+                memory.keep_dns(begun, &question(n), srv(64));
+            }
+            kept = Some(memory);
+        });
+        let memory = kept.unwrap();
+        let taken = usize::try_from(counted.bytes_current).unwrap();
+        assert!((3 * MIB..=5 * MIB).contains(&taken), "{taken}");
+        assert!(memory.tally.read().evictions > 200, "{}", memory.tally.read().evictions);
+    }
+
+    #[test]
+    fn only_what_is_given_up_for_want_of_room_is_an_eviction() {
+        let limits = MemoryLimits { hosts: 10, bytes: MIB, ..MemoryLimits::default() };
+        let memory = memory(&limits);
+        let keep = |n, entry| memory.keep_dns(memory.epoch(), &question(n), entry);
+        for n in 0..10 {
+            keep(n, none());
+            // Replaced, at the same weight, at a larger one, at a smaller one.
+            keep(n, none());
+        }
+        keep(0, srv(64));
+        keep(0, none());
+        memory.forget_host(&host(3), SystemTime::UNIX_EPOCH);
+        keep(3, none());
+        assert_eq!(memory.tally.read().evictions, 0);
+        keep(10, none());
+        assert_eq!(memory.tally.read().evictions, 1);
+        // One that is too large pushes none out.
+        let failed = |detail| DnsAnswer::Failed { failure: DnsFailure::ServFail, detail };
+        keep(11, learnt(failed("x".repeat(2 * MIB)), None));
+        assert_eq!(memory.tally.read().evictions, 2);
+        assert!(memory.earlier_dns(&question(11)).is_none());
+        assert_eq!((0..11).filter(|n| memory.earlier_dns(&question(*n)).is_some()).count(), 10);
+        memory.clear(SystemTime::UNIX_EPOCH);
+        for n in 0..10 {
+            keep(n, none());
+        }
+        assert_eq!(memory.tally.read().evictions, 2);
+    }
+
+    #[test]
+    fn a_failure_too_large_to_be_kept_beside_what_holds_is_not_kept() {
+        let limits = MemoryLimits { bytes: MIB, ..MemoryLimits::default() };
+        let memory = memory(&limits);
+        let keep = |entry| memory.keep_dns(memory.epoch(), &question(0), entry);
+        let good = srv(1);
+        keep(good.clone());
+        let failed = |detail| DnsAnswer::Failed { failure: DnsFailure::ServFail, detail };
+        keep(learnt(failed("x".repeat(2 * MIB)), Some(&good)));
+        let now = Now::EPOCH.monotonic;
+        let holding = memory.dns(&question(0), now, Purpose::Answer);
+        assert!(holding.is_some_and(|entry| entry.failure().is_none()));
+    }
+
+    #[test]
+    fn spellings_of_one_host_take_the_room_of_that_host_alone() {
+        let memory = memory(&MemoryLimits { hosts: 20, ..MemoryLimits::default() });
+        let target = cached(&Internet::new().host("a.example", &["192.0.2.1"]));
+        let now = target.target.decided().monotonic;
+        memory.keep_dns(memory.epoch(), &question(0), none());
+        for n in 0..500 {
+            let spelt = spelt(&target, n);
+            let name = spelt.target.server_name().clone();
+            memory.keep_target(memory.epoch(), spelt);
+            assert!(memory.target(&name, now).is_some(), "{n}");
+        }
+        assert!(memory.earlier_dns(&question(0)).is_some());
+        assert_eq!(memory.tally.read().evictions, 250 - 16);
+        assert_eq!(memory.entries(Now::EPOCH).count(), 1 + 16);
     }
 }

@@ -339,8 +339,7 @@ impl Resolver {
                 let now = answers.runtime.now().monotonic;
                 let (cached, report) = (Arc::clone(cached), report.clone());
                 let result = self.given(Arc::clone(&cached), report.clone(), remembered, now);
-                let report =
-                    report.unwrap_or_else(|| Arc::new(self.rebuilt_report(&cached)));
+                let report = report.unwrap_or_else(|| Arc::new(self.rebuilt_report(&cached)));
                 Explanation { result: Ok(result), report: Some(report) }
             }
             Ending::Failed { error, report } => {

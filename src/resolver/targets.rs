@@ -96,8 +96,11 @@ impl Targets {
             Ok(Joined::Waiting(waiter)) => waiter,
             Err(TooMany { limit }) => {
                 let (name, busy) = (name.clone(), Busy::Discoveries);
-                return self
-                    .instead_of(Ending::broken_off(ResolveError::TooBusy { name, busy, limit }));
+                return self.instead_of(Ending::broken_off(ResolveError::TooBusy {
+                    name,
+                    busy,
+                    limit,
+                }));
             }
         };
         if !waiter.is_first() {
@@ -116,8 +119,7 @@ impl Targets {
                 waiter.await
             }
         };
-        let broken_off =
-            |_| Ending::broken_off(ResolveError::AdapterFailed { name: name.clone() });
+        let broken_off = |_| Ending::broken_off(ResolveError::AdapterFailed { name: name.clone() });
         self.instead_of(ended.unwrap_or_else(broken_off))
     }
 

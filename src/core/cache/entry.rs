@@ -76,7 +76,7 @@ pub struct GoodTerms {
     pub expires: Monotonic,
     /// In the last part of its life, in percent, it is renewed ahead; 0 never does.
     pub ahead_percent: u8,
-    /// The last moment at which it may be served although it has expired.
+    /// Until when it may be served although it has expired, this moment excluded.
     pub stale_until: Monotonic,
 }
 
@@ -87,11 +87,11 @@ pub struct FailureTerms {
     pub retry_at: Monotonic,
     /// When to ask again if a caller reports that the answer leads nowhere.
     pub recheck_at: Monotonic,
-    /// The last moment at which the good answer is served in its place, once that has expired;
-    /// [`Monotonic::MIN`] where the failure is believed.
+    /// Until when the good answer is served in its place, once that has expired, this moment
+    /// excluded; [`Monotonic::MIN`] where the failure is believed.
     pub good_until: Monotonic,
-    /// The last moment at which the good answer counts as lost, so that its absence is worth a
-    /// warning and an early retry; [`Monotonic::MIN`] where it does not.
+    /// Until when the good answer counts as lost, so that its absence is worth a warning and an early
+    /// retry, this moment excluded; [`Monotonic::MIN`] where it does not.
     pub lost_until: Monotonic,
     /// How many failures in a row backed off, this one included: input of the next judgement.
     pub backed_off: u32,
@@ -162,9 +162,7 @@ impl<G> Good<G> {
             percent => {
                 let life = expires.since(self.obtained).as_nanos();
                 let ahead = life * u128::from(percent.min(100)) / 100;
-                expires.before(Duration::from_nanos(
-                    u64::try_from(ahead).unwrap_or(u64::MAX),
-                ))
+                expires.before(Duration::from_nanos(u64::try_from(ahead).unwrap_or(u64::MAX)))
             }
         }
     }
@@ -183,7 +181,7 @@ impl<F> Failure<F> {
     fn served<G>(&self, had_good: bool, now: Monotonic) -> Served<'_, G, F> {
         Served::Failed {
             why: &self.why,
-            lost: had_good && now <= self.terms.lost_until,
+            lost: had_good && now < self.terms.lost_until,
             until: self.terms.retry_at,
         }
     }
@@ -200,9 +198,8 @@ impl<G: Clone, F> CacheEntry<G, F> {
     pub fn failed(before: Option<&Self>, why: F, at: Monotonic, terms: FailureTerms) -> Self {
         let in_a_row = before.map_or(0, Self::failures).saturating_add(1);
         let failure = Arc::new(Failure { why, at, in_a_row, terms });
-        let of_use = |good: &&Good<G>| {
-            good.holds(at) || at <= terms.good_until.max(terms.lost_until)
-        };
+        let of_use =
+            |good: &&Good<G>| good.holds(at) || at < terms.good_until.max(terms.lost_until);
         match before.and_then(Self::good_part).filter(of_use) {
             Some(good) => Self(Known::Good(good.clone(), Some(failure))),
             None => Self(Known::Failed(failure)),
@@ -242,7 +239,7 @@ impl<G, F> CacheEntry<G, F> {
         }
         let served = match (good, failure) {
             (Some(good), None) => {
-                let in_time = now <= good.terms.stale_until;
+                let in_time = now < good.terms.stale_until;
                 let stale =
                     Served::Stale { value: &good.value, because: None, until: good.terms.expires };
                 return (purpose == Purpose::AtOnce && in_time).then_some(stale);
@@ -260,14 +257,12 @@ impl<G, F> CacheEntry<G, F> {
         }
     }
 
-    /// Returns what there is for one who asked just now, whatever its times say: with a lifetime of
-    /// zero, an answer is of use to those who waited for it.
+    /// Returns what there is for one who asked just now: what came of it, whatever its times say, since
+    /// with a lifetime of zero an answer is of use to those who waited for it; after a failure, the
+    /// good answer before it as a stale one, even where that would hold.
     pub fn obtained(&self, now: Monotonic) -> Served<'_, G, F> {
         match &self.0 {
             Known::Good(good, None) => {
-                Served::Holds { value: &good.value, until: good.terms.expires }
-            }
-            Known::Good(good, Some(_)) if good.holds(now) => {
                 Served::Holds { value: &good.value, until: good.terms.expires }
             }
             Known::Good(good, Some(failure)) => Self::after_failure(Some(good), failure, now),
@@ -283,7 +278,7 @@ impl<G, F> CacheEntry<G, F> {
     ) -> Served<'a, G, F> {
         let FailureTerms { retry_at, good_until, .. } = failure.terms;
         match good {
-            Some(good) if now <= good_until => Served::Stale {
+            Some(good) if now < good_until => Served::Stale {
                 value: &good.value,
                 because: Some(&failure.why),
                 until: retry_at.min(good_until),

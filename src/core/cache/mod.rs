@@ -3,7 +3,7 @@
 pub(crate) mod entry;
 pub(crate) mod policy;
 pub(crate) mod record;
-#[cfg(feature = "resolver")]
+#[cfg(any(feature = "resolver", test))]
 pub(crate) mod target;
 #[cfg(test)]
 mod tests;

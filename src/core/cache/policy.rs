@@ -47,7 +47,7 @@
 
 use std::time::Duration;
 
-use super::entry::{CacheEntry, FailureTerms, GoodTerms};
+use super::entry::{CacheEntry, FailureTerms, Good, GoodTerms};
 use crate::core::config::{Config, DnsLifetimes, WellKnownLifetimes, doubled};
 use crate::core::dns::records::{DnsError, DnsRecords};
 use crate::core::dns::srv::SplitMix64;
@@ -100,7 +100,8 @@ impl WellKnownEntry {
         expires: Monotonic,
         config: &Config,
     ) -> GoodTerms {
-        let stale_until = fetched + config.well_known.stale;
+        // An age of `stale` is in time.
+        let stale_until = (fetched + config.well_known.stale).just_after();
         GoodTerms { expires, ahead_percent: config.refresh.ahead_percent, stale_until }
     }
 
@@ -130,8 +131,7 @@ impl WellKnownEntry {
             retry_at,
             recheck_at: if temporary { retry_at } else { Monotonic::MIN },
             good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
-            lost_until: known
-                .map_or(Monotonic::MIN, |good| good.obtained + lifetimes.remembered),
+            lost_until: known.map_or(Monotonic::MIN, |good| lost_until(good, lifetimes)),
             backed_off: if backs_off { earlier.saturating_add(1) } else { 0 },
         }
     }
@@ -154,19 +154,19 @@ impl WellKnownEntry {
         })
     }
 
-    /// What is known after the host was asked because a caller had reported that its document leads
+    /// Returns what is known after the host was asked because a caller had reported that its document leads
     /// nowhere: what it says for the second time in a row, that there is none, is believed.
     #[must_use]
-    pub(crate) fn after_report(self, before: Option<&Self>) -> Self {
+    pub fn after_report(self, before: Option<&Self>) -> Self {
         let denied = |it: &Self| it.failure().is_some_and(|failure| !failure.is_temporary());
         let at = self.learnt();
         if denied(&self) && before.is_some_and(denied) { self.expired_at(at) } else { self }
     }
 
-    /// What is known by two accounts, one's own and that of an earlier or another process: what was
+    /// Returns what is known by two accounts, one's own and that of an earlier or another process: what was
     /// learnt last, with the later of both documents.
     #[must_use]
-    pub(crate) fn merged(self, other: Self) -> Self {
+    pub fn merged(self, other: Self, lifetimes: &WellKnownLifetimes) -> Self {
         let (earlier, later) =
             if self.learnt() < other.learnt() { (self, other) } else { (other, self) };
         let Some(failure) = later.failure_part() else { return later };
@@ -174,11 +174,12 @@ impl WellKnownEntry {
         if obtained(&earlier) <= obtained(&later) {
             return later;
         }
-        let (mut failure, good) = (failure.clone(), earlier.good_part().cloned());
-        let stale_until = good.as_ref().map_or(Monotonic::MIN, |good| good.terms.stale_until);
+        let Some(good) = earlier.good_part().cloned() else { return later };
+        let mut failure = failure.clone();
         let served = failure.why.is_temporary() && !earlier.is_withdrawn(failure.at);
-        failure.terms.good_until = if served { stale_until } else { Monotonic::MIN };
-        Self::from_parts(good, failure)
+        failure.terms.good_until = if served { good.terms.stale_until } else { Monotonic::MIN };
+        failure.terms.lost_until = lost_until(&good, lifetimes);
+        Self::from_parts(Some(good), failure)
     }
 }
 
@@ -192,8 +193,7 @@ impl DnsEntry {
         config: &Config,
     ) -> Self {
         let lifetimes = &config.dns;
-        let (lifetime, found) =
-            (lifetimes.of(&answer), matches!(answer, DnsAnswer::Found { .. }));
+        let (lifetime, found) = (lifetimes.of(&answer), matches!(answer, DnsAnswer::Found { .. }));
         match DnsRecords::new(question, answer) {
             Ok(records) => {
                 // The TTL of unusable records says nothing about there being none.
@@ -222,9 +222,14 @@ impl DnsEntry {
     }
 }
 
-/// Whether an address family is to be asked again although its back-off has not ended: it failed a
+/// Until when the host of this document is known to delegate; an age of `remembered` is in time.
+pub(crate) fn lost_until(good: &Good<WellKnown>, lifetimes: &WellKnownLifetimes) -> Monotonic {
+    (good.obtained + lifetimes.remembered).just_after()
+}
+
+/// Returns whether an address family is to be asked again although its back-off has not ended: it failed a
 /// while ago, and nothing of it holds, beside records of the other family.
-pub(crate) fn family_is_due(
+pub fn family_is_due(
     family: &DnsEntry,
     other: Option<&DnsEntry>,
     now: Monotonic,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::entry::{Failure, FailureTerms, Good};
-use super::policy::WellKnownEntry;
+use super::policy::{WellKnownEntry, lost_until};
 use crate::core::config::Config;
 use crate::core::names::dns_name::{DnsName, NotAHostName};
 use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
@@ -168,9 +168,7 @@ impl WellKnownRecord {
             retry_at,
             recheck_at: if class.is_temporary() { retry_at } else { Monotonic::MIN },
             good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
-            lost_until: good
-                .as_ref()
-                .map_or(Monotonic::MIN, |good| good.obtained + lifetimes.remembered),
+            lost_until: good.as_ref().map_or(Monotonic::MIN, |good| lost_until(good, lifetimes)),
             backed_off: self.backed_off,
         };
         let why = WellKnownFailure::Recorded { class };
@@ -216,9 +214,8 @@ fn at(millis: u64, now: Now) -> Result<Monotonic, RecordError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::{Purpose, Served};
     use super::*;
-    use crate::core::cache::well_known_answer::InUse;
-    use crate::core::dns::srv::SplitMix64;
     use crate::core::well_known::fetch::{FetchFailure, FetchFailureKind};
     use crate::core::well_known::freshness::Freshness;
 
@@ -227,7 +224,7 @@ mod tests {
     /// An hour after the start of a process, a thousand days after the epoch.
     fn now() -> Now {
         let wall = SystemTime::UNIX_EPOCH + 24_000 * HOUR;
-        Now::new(crate::Monotonic::ZERO + HOUR, wall)
+        Now::new(Monotonic::ZERO + HOUR, wall)
     }
 
     fn host() -> DnsName {
@@ -237,27 +234,34 @@ mod tests {
     fn answer(
         result: Result<u64, WellKnownFailure>,
         at: Now,
-        before: Option<&WellKnownAnswer>,
-    ) -> WellKnownAnswer {
+        before: Option<&WellKnownEntry>,
+    ) -> WellKnownEntry {
         let document = document("M.example:443").unwrap();
         let result = result.map(|life| (document, Freshness::For(Duration::from_secs(life))));
-        let lifetimes = Config::default().well_known;
-        WellKnownAnswer::new(result, at, before, &lifetimes, &mut SplitMix64(1))
+        WellKnownEntry::learn(before, result, at, &Config::default(), 1)
     }
 
     fn passing() -> WellKnownFailure {
         WellKnownFailure::Fetch(FetchFailure::new(FetchFailureKind::Refused, "no"))
     }
 
-    /// As it is after having been written and read.
-    fn written(answer: &WellKnownAnswer) -> serde_json::Value {
-        serde_json::to_value(WellKnownRecord::new(&host(), answer)).unwrap()
+    /// As it is written at a time.
+    fn written_at(entry: &WellKnownEntry, now: Now) -> serde_json::Value {
+        serde_json::to_value(WellKnownRecord::new(&host(), entry, now)).unwrap()
+    }
+
+    fn written(entry: &WellKnownEntry) -> serde_json::Value {
+        written_at(entry, now())
+    }
+
+    fn lifetime(entry: &WellKnownEntry) -> Duration {
+        entry.until().since(entry.learnt())
     }
 
     fn restored(
         record: &serde_json::Value,
         now: Now,
-    ) -> Result<(DnsName, WellKnownAnswer), RecordError> {
+    ) -> Result<(DnsName, WellKnownEntry), RecordError> {
         let record: WellKnownRecord = serde_json::from_value(record.clone()).unwrap();
         record.restore(now, &Config::default())
     }
@@ -265,7 +269,7 @@ mod tests {
     /// The same moment in a process that began a minute before it.
     fn restarted(ago: Duration) -> Now {
         let wall = now().wall + ago;
-        Now::new(crate::Monotonic::ZERO + Duration::from_secs(60), wall)
+        Now::new(Monotonic::ZERO + Duration::from_secs(60), wall)
     }
 
     #[test]
@@ -279,9 +283,12 @@ mod tests {
         );
         let then = restarted(HOUR);
         let (host, back) = restored(&record, then).unwrap();
-        assert_eq!((host, back.result()), (self::host(), good.result()));
-        assert_eq!(then.monotonic.since(back.fetched().monotonic), HOUR);
-        assert_eq!((back.lifetime(), back.fetched().wall), (2 * HOUR, now().wall));
+        assert_eq!(
+            (host, back.last_good(), back.failure()),
+            (self::host(), good.last_good(), None)
+        );
+        assert_eq!(then.monotonic.since(back.learnt()), HOUR);
+        assert_eq!((lifetime(&back), then.on_wall(back.learnt())), (2 * HOUR, now().wall));
         assert_eq!(back.until().since(then.monotonic), HOUR);
     }
 
@@ -292,21 +299,21 @@ mod tests {
         let failed = answer(Err(passing()), now() + 2 * HOUR, Some(&failed));
         let then = restarted(2 * HOUR);
         let (_, back) = restored(&written(&failed), then).unwrap();
-        assert_eq!((back.failures(), back.backed_off()), (2, 2));
+        assert_eq!(back.failures(), 2);
         let class = FailureClass::Refused;
-        assert_eq!(back.result(), &Err(WellKnownFailure::Recorded { class }));
-        let lifetimes = Config::default().well_known;
-        let InUse::Delegates { document, stale: Some((_, until)) } =
-            back.in_use(then.monotonic, &lifetimes)
-        else {
+        assert_eq!(back.failure(), Some(&WellKnownFailure::Recorded { class }));
+        let Some(Served::Stale { value, .. }) = back.serve(then.monotonic, Purpose::AtOnce) else {
             panic!("{back:?}")
         };
-        assert_eq!(document.server().as_str(), "M.example:443");
-        assert_eq!(until.since(then.monotonic), 46 * HOUR);
-        // Written again, it is the same.
-        assert_eq!(written(&back), written(&failed));
+        assert_eq!(value.server().as_str(), "M.example:443");
+        let last = then.monotonic + 46 * HOUR;
+        assert!(back.serve(last, Purpose::AtOnce).is_some());
+        assert!(back.serve(last + Duration::from_nanos(1), Purpose::AtOnce).is_none());
+        // Written again, it is the same, and goes on backing off.
+        assert_eq!(written_at(&back, then), written(&failed));
         let next = answer(Err(passing()), then, Some(&back));
         assert_eq!(next.failures(), 3);
+        assert!(lifetime(&next) > 7 * Duration::from_secs(60));
         // A good answer older than is remembered does not come back.
         let late = answer(Err(passing()), now() + 49 * HOUR, Some(&failed));
         assert!(restored(&written(&late), restarted(50 * HOUR)).unwrap().1.last_good().is_some());
@@ -315,13 +322,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_withdrawn_does_not_come_back() {
+        let good = answer(Ok(60), now(), None);
+        let gone = WellKnownFailure::Status { status: 404, retry_after: None };
+        let denied = answer(Err(gone), now() + HOUR, Some(&good));
+        let failed = answer(Err(passing()), now() + 2 * HOUR, Some(&denied));
+        let (at_denial, then) = (now() + HOUR, now() + 2 * HOUR);
+        for (entry, now, marked) in [(&denied, at_denial, true), (&failed, then, true)] {
+            let record = written_at(entry, now);
+            assert_eq!(record["last_good"]["withdrawn"] == true, marked);
+            let (_, back) = restored(&record, now).unwrap();
+            let served = back.serve(now.monotonic, Purpose::AtOnce);
+            assert!(matches!(served, Some(Served::Failed { lost: true, .. })), "{served:?}");
+            let next = answer(Err(passing()), now + 2 * HOUR, Some(&back));
+            let served = next.obtained(now.monotonic + 2 * HOUR);
+            assert!(matches!(served, Served::Failed { lost: true, .. }), "{served:?}");
+        }
+        // One that still holds was not replaced.
+        let passing = answer(Err(passing()), now(), Some(&good));
+        assert_eq!(written(&passing)["last_good"]["withdrawn"], serde_json::Value::Null);
+    }
+
+    #[test]
     fn what_was_blocked_is_judged_anew() {
         let good = answer(Ok(60), now(), None);
         let mut record = written(&answer(Err(passing()), now(), Some(&good)));
         record["failed"] = "blocked".into();
         let (_, back) = restored(&record, restarted(HOUR)).unwrap();
-        assert_eq!(back.lifetime(), Duration::ZERO);
-        assert!(back.last_document().is_some());
+        assert_eq!(lifetime(&back), Duration::ZERO);
+        assert!(back.last_good().is_some());
     }
 
     #[test]
@@ -334,7 +363,7 @@ mod tests {
             record["failed"] = class.into();
             let record: WellKnownRecord = serde_json::from_value(record.clone()).unwrap();
             let (_, back) = record.restore(restarted(HOUR), &config).unwrap();
-            assert_eq!(back.lifetime(), most * HOUR, "{class}");
+            assert_eq!(lifetime(&back), most * HOUR, "{class}");
         }
     }
 
@@ -347,14 +376,17 @@ mod tests {
         record["last_good"] = failed["last_good"].clone();
         assert_ne!(record["last_good"], serde_json::Value::Null);
         let (_, back) = restored(&record, restarted(2 * HOUR)).unwrap();
-        assert!(back.last_good().is_none());
+        assert_eq!(written_at(&back, restarted(2 * HOUR))["last_good"], serde_json::Value::Null);
     }
 
     #[test]
     fn lifetimes_are_clamped_again() {
         let mut record = written(&answer(Ok(60), now(), None));
         record["until"] = u64::MAX.into();
-        assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), 48 * HOUR);
+        assert_eq!(
+            restored(&record, restarted(HOUR)).map(|it| lifetime(&it.1)).unwrap(),
+            48 * HOUR
+        );
         let mut record = written(&answer(Err(passing()), now(), None));
         record["until"] = u64::MAX.into();
         for (class, most) in [
@@ -365,7 +397,11 @@ mod tests {
             ("timed_out", HOUR),
         ] {
             record["failed"] = class.into();
-            assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), most, "{class}");
+            assert_eq!(
+                restored(&record, restarted(HOUR)).map(|it| lifetime(&it.1)).unwrap(),
+                most,
+                "{class}"
+            );
         }
     }
 
@@ -375,7 +411,7 @@ mod tests {
         let behind = |by: Duration| Now::new(now().monotonic, now().wall - by);
         let then = behind(SKEW);
         let (_, back) = restored(&record, then).unwrap();
-        assert_eq!((back.fetched(), back.lifetime()), (then, 2 * HOUR));
+        assert_eq!((back.learnt(), lifetime(&back)), (then.monotonic, 2 * HOUR));
         let then = behind(SKEW + Duration::from_millis(1));
         assert_eq!(restored(&record, then), Err(RecordError::FromTheFuture));
     }

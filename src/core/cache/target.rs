@@ -163,7 +163,9 @@ impl CachedTarget {
     fn demoted(&self, host: &Host, port: u16) -> Option<&AtomicU64> {
         let endpoints = self.target.endpoints().iter();
         let at = endpoints.zip(&self.reports.get()?.demoted);
-        at.into_iter().find(|(it, _)| it.host() == host && it.port() == port).map(|(_, until)| until)
+        at.into_iter()
+            .find(|(it, _)| it.host() == host && it.port() == port)
+            .map(|(_, until)| until)
     }
 
     /// Has an endpoint tried last until then.

@@ -19,19 +19,18 @@ pub struct Refresh {
     pub wait: Duration,
     /// How long after a renewal ahead was begun the next one is, at the least. Default 1 s.
     pub apart: Duration,
+    /// How long a target holds that rests on an answer which is not renewed yet. Default 5 s.
+    pub unrenewed: Duration,
 }
 
 impl Default for Refresh {
     fn default() -> Self {
-        Self { ahead_percent: 20, wait: Duration::from_millis(1800), apart: Duration::from_secs(1) }
-    }
-}
-
-impl Refresh {
-    /// Whether so little of a life is left that it is to be renewed ahead.
-    pub fn is_due(&self, left: Duration, life: Duration) -> bool {
-        left.as_nanos() * 100 <= life.as_nanos() * u128::from(self.ahead_percent.min(100))
-            && self.ahead_percent > 0
+        Self {
+            ahead_percent: 20,
+            wait: Duration::from_millis(1800),
+            apart: Duration::from_secs(1),
+            unrenewed: Duration::from_secs(5),
+        }
     }
 }
 

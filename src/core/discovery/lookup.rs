@@ -6,14 +6,14 @@ use std::task::Poll;
 use super::chain::Chain;
 use super::ledger::Ledger;
 use super::machine::{Answer, Machine, Output};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::Config;
 use crate::core::names::dns_name::DnsName;
 use crate::core::report::WellKnownReport;
 use crate::core::time::Now;
 
 /// Finds out about one host's well-known document, for drivers that share the answer between
-/// discoveries. It is driven like a [`Discovery`](crate::Discovery) and ends with a [`WellKnownAnswer`], never with
+/// discoveries. It is driven like a [`Discovery`](crate::Discovery) and ends with a [`WellKnownEntry`], never with
 /// an error.
 #[derive(Debug)]
 pub struct WellKnownLookup {
@@ -29,7 +29,7 @@ impl WellKnownLookup {
 
     /// Tells what was known before, so that failures back off and a good answer is kept.
     #[must_use]
-    pub fn with_earlier(mut self, before: WellKnownAnswer) -> Self {
+    pub fn with_earlier(mut self, before: WellKnownEntry) -> Self {
         self.chain.set_before(before);
         self
     }
@@ -43,9 +43,9 @@ impl WellKnownLookup {
 }
 
 impl Machine for WellKnownLookup {
-    type Done = WellKnownAnswer;
+    type Done = WellKnownEntry;
 
-    fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
+    fn poll_output(&mut self, now: Now) -> Output<WellKnownEntry> {
         let now = self.ledger.clock(now);
         self.ledger.begin();
         if let Poll::Ready(answer) = self.chain.poll(&mut self.ledger, now) {

@@ -18,7 +18,8 @@ use self::chain::Chain;
 use self::ledger::Ledger;
 use self::machine::{Answer, Machine, Output, Question, WellKnownToken};
 use self::rules::{Draft, Rules};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::entry::Served;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::Config;
 use crate::core::error::ResolveError;
 use crate::core::names::dns_name::DnsName;
@@ -28,6 +29,7 @@ use crate::core::step::Step;
 use crate::core::target::DelegationTarget;
 use crate::core::time::{Monotonic, Now};
 use crate::core::warning::Warning;
+use crate::core::well_known::document::WellKnown;
 use crate::core::well_known::failure::WellKnownFailure;
 
 /// Finds out where a server name leads, without doing anything itself.
@@ -60,7 +62,7 @@ pub type Outcome = Result<Arc<DelegationTarget>, ResolveError>;
 #[derive(Debug)]
 enum WellKnownSource {
     /// It goes from hop to hop itself.
-    Chain { chain: Option<Box<Chain>>, before: Option<Box<WellKnownAnswer>> },
+    Chain { chain: Option<Box<Chain>>, before: Option<Box<WellKnownEntry>> },
     /// It asks one question and is told the answer whole.
     Shared(Option<SharedWellKnown>),
 }
@@ -69,10 +71,48 @@ enum WellKnownSource {
 struct SharedWellKnown {
     host: DnsName,
     asked: Monotonic,
-    answer: Option<Arc<WellKnownAnswer>>,
-    source: Source,
+    answer: Option<Known>,
     /// How it was looked up just now.
     lookup: Option<Arc<WellKnownReport>>,
+}
+
+/// What is known of a well-known, and since when this machine has known it.
+#[derive(Clone, Debug)]
+struct Known {
+    entry: WellKnownEntry,
+    source: Source,
+    at: Monotonic,
+}
+
+impl Known {
+    /// What was found out just now.
+    fn asked(entry: WellKnownEntry) -> Self {
+        Self { at: entry.learnt(), source: Source::Asked, entry }
+    }
+
+    fn served(&self) -> Served<'_, WellKnown, WellKnownFailure> {
+        ledger::served(&self.entry, self.source, self.at)
+    }
+
+    /// What a report says of it.
+    fn result(&self) -> Result<ServerName, WellKnownFailure> {
+        match self.served() {
+            Served::Holds { value, .. } | Served::Stale { value, because: None, .. } => {
+                Ok(value.server().clone())
+            }
+            Served::Stale { because: Some(why), .. } | Served::Failed { why, .. } => {
+                Err(why.clone())
+            }
+        }
+    }
+
+    /// How long that counts, from when it was learnt.
+    fn lifetime(&self) -> Duration {
+        match self.entry.good_part().filter(|_| self.served().holds()) {
+            Some(good) => good.terms.expires.since(good.obtained),
+            None => self.entry.until().since(self.entry.learnt()),
+        }
+    }
 }
 
 impl SharedWellKnown {
@@ -83,12 +123,7 @@ impl SharedWellKnown {
 }
 
 impl WellKnownSource {
-    fn poll(
-        &mut self,
-        ledger: &mut Ledger,
-        host: &DnsName,
-        now: Now,
-    ) -> Poll<Arc<WellKnownAnswer>> {
+    fn poll(&mut self, ledger: &mut Ledger, host: &DnsName, now: Now) -> Poll<Known> {
         match self {
             Self::Chain { chain, before } => {
                 let chain = chain.get_or_insert_with(|| {
@@ -98,7 +133,7 @@ impl WellKnownSource {
                     }
                     Box::new(chain)
                 });
-                chain.poll(ledger, now).map(|answer| Arc::new(answer.clone()))
+                chain.poll(ledger, now).map(|entry| Known::asked(entry.clone()))
             }
             Self::Shared(shared) => {
                 let shared = shared.get_or_insert_with(|| {
@@ -108,12 +143,11 @@ impl WellKnownSource {
                         host: host.clone(),
                         asked: now.monotonic,
                         answer: None,
-                        source: Source::Asked,
                         lookup: None,
                     }
                 });
                 if let Some(answer) = &shared.answer {
-                    return Poll::Ready(Arc::clone(answer));
+                    return Poll::Ready(answer.clone());
                 }
                 let limit = ledger.config.time.well_known;
                 let due = shared.asked + limit + SharedWellKnown::BACKSTOP;
@@ -122,10 +156,9 @@ impl WellKnownSource {
                     return Poll::Pending;
                 }
                 let failure = WellKnownFailure::TimedOut { limit };
-                let lifetimes = &ledger.config.well_known;
-                let answer =
-                    WellKnownAnswer::new(Err(failure), now, None, lifetimes, &mut ledger.random);
-                Poll::Ready(Arc::clone(shared.answer.insert(Arc::new(answer))))
+                let (config, random) = (&ledger.config, &mut ledger.random);
+                let entry = WellKnownEntry::judge(None, Err(failure), now, config, random);
+                Poll::Ready(shared.answer.insert(Known::asked(entry)).clone())
             }
         }
     }
@@ -143,16 +176,16 @@ impl WellKnownSource {
         match self {
             Self::Chain { chain, .. } => Some(chain.as_ref()?.report(started)),
             Self::Shared(shared) => shared.as_ref().map(|shared| {
-                let lookup = shared.lookup.as_deref();
+                let (lookup, answer) = (shared.lookup.as_deref(), shared.answer.as_ref());
                 WellKnownReport {
                     host: shared.host.clone(),
-                    source: shared.source,
+                    source: answer.map_or(Source::Asked, |known| known.source),
                     started: lookup.map_or(started, |lookup| lookup.started),
                     dns: lookup.map(|lookup| lookup.dns.clone()).unwrap_or_default(),
                     hops: lookup.map(|lookup| lookup.hops.clone()).unwrap_or_default(),
-                    result: shared.answer.as_deref().map(chain::result_of),
-                    lifetime: shared.answer.as_deref().map(WellKnownAnswer::lifetime),
-                    failures: shared.answer.as_deref().map_or(0, WellKnownAnswer::failures),
+                    result: answer.map(Known::result),
+                    lifetime: answer.map(Known::lifetime),
+                    failures: answer.map_or(0, |known| known.entry.failures()),
                 }
             }),
         }
@@ -196,7 +229,7 @@ impl Discovery {
     /// Tells what was known of the well-known before, so that a good answer stands in for a
     /// passing failure and failures back off.
     #[must_use]
-    pub fn with_earlier_well_known(mut self, before: WellKnownAnswer) -> Self {
+    pub fn with_earlier_well_known(mut self, before: WellKnownEntry) -> Self {
         self.well_known = WellKnownSource::Chain { chain: None, before: Some(Box::new(before)) };
         self
     }
@@ -228,6 +261,7 @@ impl Discovery {
             well_known: self.well_known.report(self.ledger.started()),
             warnings: self.warnings.clone(),
             error: self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).cloned(),
+            rebuilt: false,
         }
     }
 
@@ -306,11 +340,12 @@ impl Machine for Discovery {
                     chain.handle(token, result, at);
                 }
             }
-            Answer::WellKnown { token: _, answer, source, lookup } => {
+            Answer::WellKnown { token: _, entry, source, lookup } => {
                 if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
                     && shared.answer.is_none()
                 {
-                    (shared.answer, shared.source, shared.lookup) = (Some(answer), source, lookup);
+                    let answer = Known { entry, source, at: now.monotonic };
+                    (shared.answer, shared.lookup) = (Some(answer), lookup);
                 }
             }
             of_dns => self.ledger.handle(of_dns, now.monotonic),

@@ -72,6 +72,9 @@ pub enum Service {
 }
 
 impl Service {
+    /// All of them, in the order in which they are asked.
+    pub const ALL: [Self; 2] = [Self::MatrixFed, Self::Matrix];
+
     /// The labels that stand before the host name.
     pub const fn prefix(self) -> &'static str {
         match self {

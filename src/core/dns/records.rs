@@ -154,7 +154,9 @@ impl From<DnsRecords> for DnsAnswer {
             Packed::Addresses { alias, ttl, addresses } => {
                 found(Records::Addresses(addresses.to_vec()), ttl, alias)
             }
-            Packed::Srv { alias, ttl, records } => found(Records::Srv(records.to_vec()), ttl, alias),
+            Packed::Srv { alias, ttl, records } => {
+                found(Records::Srv(records.to_vec()), ttl, alias)
+            }
             Packed::None { kind, ttl } => Self::None { kind, ttl: ttl.map(seconds) },
         }
     }
