@@ -144,7 +144,7 @@ impl Check<'_> {
                 let fits =
                     matches!(question, DnsQuestion::Addresses { family: it, .. } if *it == family);
                 let found = matches!(
-                    exchange.answer.as_deref(),
+                    exchange.answer.as_ref(),
                     Some(DnsAnswer::Found { records: Records::Addresses(all), .. })
                         if all.contains(&address)
                 );
@@ -160,7 +160,7 @@ impl Check<'_> {
         // What was not polled for yet is in the report, too.
         assert!(self.report.dns.len() >= dns);
         for exchange in &self.report.dns {
-            match exchange.answer.as_deref() {
+            match exchange.answer.as_ref() {
                 Some(DnsAnswer::Found { records: Records::Addresses(all), .. }) => {
                     assert!(all.len() <= 64);
                 }
@@ -239,7 +239,7 @@ impl Check<'_> {
         let srv = |service| {
             let question = DnsQuestion::Srv { service, host: host.clone() };
             let exchange = self.report.dns.iter().find(|it| it.question == question)?;
-            exchange.answer.as_deref()
+            exchange.answer.as_ref()
         };
         let passed = |service| match srv(service) {
             None => host.is_onion(),
@@ -272,7 +272,7 @@ impl Check<'_> {
                 assert_eq!(self.config.dns_failure, DnsFailurePolicy::Fail);
                 let mut exchanges = self.report.dns.iter();
                 let exchange = exchanges.find(|it| it.question == *question);
-                let answer = exchange.and_then(|it| it.answer.as_deref());
+                let answer = exchange.and_then(|it| it.answer.as_ref());
                 assert!(
                     matches!(answer, Some(DnsAnswer::Failed { failure: it, .. }) if it == failure)
                 );

@@ -117,7 +117,7 @@ impl Input {
         let mut lookup = WellKnownLookup::new(host, config, now, self.now);
         loop {
             match lookup.poll_output(now) {
-                Output::Done(answer) => return answer.lifetime(),
+                Output::Done(answer) => return answer.until().since(answer.learnt()),
                 Output::Ask(Question::Fetch { token, .. }) => {
                     let body = Body::from(r#"{"m.server":"m.example"}"#);
                     let mut response = Response::new(body);

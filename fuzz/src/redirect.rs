@@ -14,9 +14,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use matrix_delegation::cache::WellKnownEntry;
 use matrix_delegation::{
     AddressFamilies, AddressPolicy, Body, Config, DnsName, Host, Machine, Now, Output, Question,
-    RedirectError, WellKnownAnswer, WellKnownFailure, WellKnownLookup, WellKnownUrl,
+    RedirectError, WellKnownFailure, WellKnownLookup, WellKnownUrl,
 };
 use url::Url;
 
@@ -233,10 +234,10 @@ fn check_look_up(url: &WellKnownUrl) {
     }
 }
 
-fn is_blocked(answer: &WellKnownAnswer) -> bool {
-    matches!(answer.result(), Err(WellKnownFailure::Blocked { .. }))
+fn is_blocked(answer: &WellKnownEntry) -> bool {
+    matches!(answer.failure(), Some(WellKnownFailure::Blocked { .. }))
 }
 
-fn is_loop(answer: &WellKnownAnswer) -> bool {
-    matches!(answer.result(), Err(WellKnownFailure::Redirect(RedirectError::Loop { .. })))
+fn is_loop(answer: &WellKnownEntry) -> bool {
+    matches!(answer.failure(), Some(WellKnownFailure::Redirect(RedirectError::Loop { .. })))
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use matrix_delegation::WellKnownRecord;
 use matrix_delegation::testing::{Internet, Preset, Scenario, start};
 use matrix_delegation::{
     AddressFamilies, Body, Discovery, DnsAnswer, DnsFailure, FetchFailure, FetchFailureKind,
@@ -127,8 +128,9 @@ fn of_values(scenario: &Scenario, put: &mut impl FnMut(&'static str, Vec<u8>)) {
     }
     if let Some(report) = &run.report.well_known {
         put("report_json", with_kind(b'K', report));
-        let (answer, _) = scenario.internet.drive(&config).look_up(report.host.clone());
-        put("report_json", with_kind(b'A', &answer));
+        let (entry, _) = scenario.internet.drive(&config).look_up(report.host.clone());
+        let record = WellKnownRecord::new(&report.host, &entry, run.report.started);
+        put("report_json", with_kind(b'A', &record));
     }
 }
 

@@ -4,6 +4,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::core::discovery::machine::{Answer, DnsToken, Machine, Output, Question};
+use crate::core::error::Busy;
 use crate::runtime::single_flight::TooMany;
 use crate::runtime::{BoxFuture, Runtime};
 
@@ -12,13 +13,14 @@ use crate::runtime::{BoxFuture, Runtime};
 pub(super) enum BrokenOff {
     /// An adapter panicked, or its runtime was shut down.
     Adapter,
-    /// Too much is under way.
-    Busy { limit: usize },
+    /// A limit was reached.
+    Busy { busy: Busy, limit: usize },
 }
 
-impl From<TooMany> for BrokenOff {
-    fn from(TooMany { limit }: TooMany) -> Self {
-        Self::Busy { limit }
+impl BrokenOff {
+    /// As many as may be of this.
+    pub(super) const fn busy(busy: Busy, TooMany { limit }: TooMany) -> Self {
+        Self::Busy { busy, limit }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::critical_path::CriticalPath;
 use super::internet::Internet;
 use super::schedule::{Order, Schedule};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::Config;
 use crate::core::discovery::lookup::WellKnownLookup;
 use crate::core::discovery::machine::{Answer, Machine, Output, Question};
@@ -42,7 +42,7 @@ pub struct Drive<'a> {
     schedule: Schedule,
     start: Now,
     seed: u64,
-    earlier: Option<WellKnownAnswer>,
+    earlier: Option<WellKnownEntry>,
     last_step: Option<Step>,
     shared: bool,
 }
@@ -131,7 +131,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Sets what was known of the well-known before.
-    pub fn with_earlier_well_known(mut self, earlier: WellKnownAnswer) -> Self {
+    pub fn with_earlier_well_known(mut self, earlier: WellKnownEntry) -> Self {
         self.earlier = Some(earlier);
         self
     }
@@ -182,7 +182,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Looks up the well-known document of a host by itself.
-    pub fn look_up(&self, host: DnsName) -> (WellKnownAnswer, WellKnownReport) {
+    pub fn look_up(&self, host: DnsName) -> (WellKnownEntry, WellKnownReport) {
         let mut machine = self.look_up_machine(host, self.start);
         let answer = self.drive(&mut machine, self.start, Pace::Scheduled).done;
         (answer, machine.report())
@@ -335,7 +335,7 @@ impl<'a> Drive<'a> {
                     exchange.within_look_up = true;
                 }
                 let lookup = Some(Arc::new(machine.report()));
-                let answer = token.answer(Arc::new(looked_up.done), Source::Asked, lookup);
+                let answer = token.answer(looked_up.done, Source::Asked, lookup);
                 let path = path.join(looked_up.path);
                 (question, answer, Some(looked_up.end), path)
             }

@@ -1,7 +1,7 @@
 //! What errors, warnings and evidence say.
 
 use matrix_delegation::{
-    BlockedRange, DnsQuestion, DroppedSrv, Evidence, Family, FamilyOutcome, HostEvidence,
+    BlockedRange, Busy, DnsQuestion, DroppedSrv, Evidence, Family, FamilyOutcome, HostEvidence,
     ServerName, Service,
 };
 
@@ -119,11 +119,10 @@ fn are_told_apart_by_kind_step_and_words() {
             "no address is known for A.example (step 4): nothing",
         ),
         (
-            ResolveError::TooBusy { name: name(), limit: 9 },
+            ResolveError::TooBusy { name: name(), busy: Busy::Questions, limit: 9 },
             "too_busy",
             false,
-            "A.example is not resolved now: 9 discoveries or questions are under way, \
-             as many as may be",
+            "A.example is not resolved now: too many questions to DNS are under way (the limit is 9)",
         ),
         (
             ResolveError::AdapterFailed { name: name() },

@@ -1,6 +1,7 @@
 //! What is asked, how often, and what late answers do.
 
-use matrix_delegation::{DnsPart, DnsQuestion, Source, WellKnownLookup};
+use matrix_delegation::cache::DnsEntry;
+use matrix_delegation::{DnsQuestion, Source, WellKnownLookup};
 
 use super::*;
 
@@ -192,17 +193,17 @@ fn asked<T: std::fmt::Debug>(output: Output<T>) -> Option<Question> {
 #[test]
 fn can_be_answered_from_memory_with_what_is_left_of_the_lifetime() {
     let (start, config) = (Now::EPOCH + seconds(100), Arc::new(lenient()));
-    let part = |question: &DnsQuestion| {
+    let entry = |question: &DnsQuestion| {
         let answer = a().dns_answer(&question.to_string());
         let at = (Now::EPOCH + seconds(60)).monotonic;
-        Arc::new(DnsPart::new(question, answer, at, None, &config.dns))
+        DnsEntry::learn(None, question, answer, at, &config)
     };
     let source = Source::Memory { age: seconds(40) };
 
     let name = "a.example:443".parse().unwrap();
     let mut machine = Discovery::new(name, Arc::clone(&config), start, 0);
     while let Output::Ask(Question::Dns { token, question }) = machine.poll_output(start) {
-        machine.handle(token.part(part(&question), source), start);
+        machine.handle(token.entry(entry(&question), source), start);
     }
     let Output::Done(Ok(target)) = machine.poll_output(start) else { panic!() };
     assert_eq!(support::endpoints(&target), ["a.example:443@192.0.2.1"]);
@@ -213,7 +214,7 @@ fn can_be_answered_from_memory_with_what_is_left_of_the_lifetime() {
     let mut machine = WellKnownLookup::new(host, Arc::clone(&config), start, 0);
     while let Some(question) = asked(machine.poll_output(start)) {
         if let Question::Dns { token, question } = question {
-            machine.handle(token.part(part(&question), source), start);
+            machine.handle(token.entry(entry(&question), source), start);
         }
     }
     let report = machine.report();

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::Response;
+use matrix_delegation::cache::{DnsEntry, WellKnownEntry};
 use matrix_delegation::{
-    AddressFamilies, Body, Config, Discovery, DnsAnswer, DnsFailure, DnsPart, DnsQuestion,
-    DnsToken, FetchFailure, FetchFailureKind, FetchToken, Machine, Monotonic, NoRecord, Now,
-    Outcome, Output, Question, Records, Source, Speculation, SrvRecord, WellKnownAnswer,
-    WellKnownLookup, WellKnownReport, WellKnownToken,
+    AddressFamilies, Body, Config, Discovery, DnsAnswer, DnsFailure, DnsQuestion, DnsToken,
+    FetchFailure, FetchFailureKind, FetchToken, Machine, Monotonic, NoRecord, Now, Outcome, Output,
+    Question, Records, Source, Speculation, SrvRecord, WellKnownLookup, WellKnownReport,
+    WellKnownToken,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -165,14 +166,14 @@ impl Tokens {
 }
 
 /// A well-known answer, made in the only way there is.
-fn well_known_answer() -> (Arc<WellKnownAnswer>, Arc<WellKnownReport>) {
+fn well_known_answer() -> (WellKnownEntry, Arc<WellKnownReport>) {
     let config = support::lenient().with_addresses(AddressFamilies::ByProxy);
     let mut machine =
         WellKnownLookup::new("a.example".parse().unwrap(), Arc::new(config), Now::EPOCH, 0);
     let body = Body::from(r#"{"m.server":"m.example"}"#);
     loop {
         match machine.poll_output(Now::EPOCH) {
-            Output::Done(answer) => return (Arc::new(answer), Arc::new(machine.report())),
+            Output::Done(answer) => return (answer, Arc::new(machine.report())),
             Output::Ask(Question::Fetch { token, .. }) => {
                 machine.handle(token.answer(Ok(Response::new(body.clone()))), Now::EPOCH);
             }
@@ -241,8 +242,8 @@ impl Adversary {
             Said::Part(answer, at) => {
                 let (token, question) = to.get(&self.tokens.dns);
                 let at = Monotonic::from_origin(*at);
-                let part = DnsPart::new(question, answer.clone(), at, None, &self.config.dns);
-                machine.handle(token.part(Arc::new(part), Source::Asked), now);
+                let entry = DnsEntry::learn(None, question, answer.clone(), at, &self.config);
+                machine.handle(token.entry(entry, Source::Asked), now);
             }
             Said::Response(status, location, body) => {
                 let response = Response::builder().status(*status).header("location", *location);

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::machine::{Answer, DnsToken, Output, Question};
-use crate::core::cache::dns_part::DnsPart;
+use crate::core::cache::entry::{CacheEntry, Purpose, Served};
+use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
 use crate::core::config::Config;
+use crate::core::dns::records::{DnsError, DnsRecords};
 use crate::core::dns::srv::SplitMix64;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
+use crate::core::names::server_name::ServerName;
 use crate::core::report::{DnsExchange, Source};
 use crate::core::time::{Monotonic, Now};
+use crate::core::well_known::document::WellKnown;
+use crate::core::well_known::failure::WellKnownFailure;
 
 /// The time that an answer has beyond the limit on its question, so that what an adapter reports at
 /// the limit is still heard.
@@ -46,9 +51,90 @@ struct Entry {
 /// An answer of DNS, and when it arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Fact {
-    pub(super) part: Arc<DnsPart>,
+    pub(super) entry: DnsEntry,
     pub(super) at: Monotonic,
     source: Source,
+}
+
+/// Returns what an answer may be used for that arrived at a time: if it was asked just now, whatever
+/// the result is; if it was remembered, what may be used without asking. Later calls for the same
+/// answer return the same.
+fn served<'a, G: Clone, F>(
+    entry: &'a CacheEntry<G, F>,
+    source: Source,
+    at: Monotonic,
+) -> Served<'a, G, F> {
+    match source {
+        Source::Asked => entry.obtained(at),
+        Source::Memory { .. } => {
+            entry.serve(at, Purpose::AtOnce).unwrap_or_else(|| entry.obtained(at))
+        }
+    }
+}
+
+impl Fact {
+    /// Makes a fact of what DNS said just now.
+    fn asked(question: &DnsQuestion, answer: DnsAnswer, now: Monotonic, config: &Config) -> Self {
+        let entry = DnsEntry::learn(None, question, answer, now, config);
+        Self { entry, at: now, source: Source::Asked }
+    }
+
+    /// Returns the answer as DNS says it.
+    fn answer(&self) -> DnsAnswer {
+        match self.served() {
+            Served::Holds { value, .. } | Served::Stale { value, because: None, .. } => {
+                value.clone().into()
+            }
+            Served::Stale { because: Some(why), .. } | Served::Failed { why, .. } => {
+                why.clone().into()
+            }
+        }
+    }
+
+    /// Returns what the answer may be used for.
+    pub(super) fn served(&self) -> Served<'_, DnsRecords, DnsError> {
+        served(&self.entry, self.source, self.at)
+    }
+}
+
+/// What is known of a well-known document, and when it arrived.
+#[derive(Clone, Debug)]
+pub(super) struct WellKnownFact {
+    pub(super) entry: WellKnownEntry,
+    pub(super) source: Source,
+    pub(super) at: Monotonic,
+}
+
+impl WellKnownFact {
+    /// Makes a fact of what was found out just now.
+    pub(super) fn asked(entry: WellKnownEntry) -> Self {
+        Self { at: entry.learnt(), source: Source::Asked, entry }
+    }
+
+    /// Returns what the answer may be used for.
+    pub(super) fn served(&self) -> Served<'_, WellKnown, WellKnownFailure> {
+        served(&self.entry, self.source, self.at)
+    }
+
+    /// Returns what a report says of it.
+    pub(super) fn result(&self) -> Result<ServerName, WellKnownFailure> {
+        match self.served() {
+            Served::Holds { value, .. } | Served::Stale { value, because: None, .. } => {
+                Ok(value.server().clone())
+            }
+            Served::Stale { because: Some(why), .. } | Served::Failed { why, .. } => {
+                Err(why.clone())
+            }
+        }
+    }
+
+    /// Returns how long it counts, from when it was learnt.
+    pub(super) fn lifetime(&self) -> Duration {
+        match self.entry.good_part().filter(|_| self.served().holds()) {
+            Some(good) => good.terms.expires.since(good.obtained),
+            None => self.entry.until().since(self.entry.learnt()),
+        }
+    }
 }
 
 impl Facts {
@@ -121,17 +207,8 @@ impl Facts {
         let entry = self.entries.get_mut(index)?;
         let due = entry.asked + limit;
         if entry.fact.is_none() && now >= due {
-            entry.fact = Some(Fact {
-                part: Arc::new(DnsPart::new(
-                    &entry.question,
-                    DnsAnswer::failed(DnsFailure::Timeout),
-                    now,
-                    None,
-                    &self.config.dns,
-                )),
-                at: now,
-                source: Source::Asked,
-            });
+            let answer = DnsAnswer::failed(DnsFailure::Timeout);
+            entry.fact = Some(Fact::asked(&entry.question, answer, now, &self.config));
         }
         let (fact, given_up) = (entry.fact.clone(), entry.given_up);
         if fact.is_none() {
@@ -139,6 +216,12 @@ impl Facts {
             self.wake_at(due);
         }
         fact
+    }
+
+    /// Returns until when an answer that has expired is used. One that is to be renewed is used for a
+    /// moment only.
+    pub(super) fn stale_until(&self, until: Monotonic, now: Monotonic) -> Monotonic {
+        if until > now { until } else { now + self.config.refresh.unrenewed }
     }
 
     /// Returns how long an answer is waited for.
@@ -173,8 +256,7 @@ impl Facts {
             Entry { question: question.clone(), asked: now, fact: None, given_up: false };
         if is_never_asked(question) {
             let answer = DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
-            let part = DnsPart::new(question, answer, now, None, &self.config.dns);
-            entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
+            entry.fact = Some(Fact::asked(question, answer, now, &self.config));
         } else {
             self.ask(Question::Dns { token: DnsToken(index), question: question.clone() });
         }
@@ -188,14 +270,12 @@ impl Facts {
             Answer::Dns { token, answer } => {
                 let config = Arc::clone(&self.config);
                 if let Some(entry) = self.waiting(token, now) {
-                    let part = DnsPart::new(&entry.question, answer, now, None, &config.dns);
-                    entry.fact =
-                        Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
+                    entry.fact = Some(Fact::asked(&entry.question, answer, now, &config));
                 }
             }
-            Answer::DnsPart { token, part, source } => {
-                if let Some(entry) = self.waiting(token, now) {
-                    entry.fact = Some(Fact { part, at: now, source });
+            Answer::DnsEntry { token, entry, source } => {
+                if let Some(waiting) = self.waiting(token, now) {
+                    waiting.fact = Some(Fact { entry, at: now, source });
                 }
             }
             Answer::NoDns { token } => {
@@ -232,7 +312,7 @@ impl Facts {
                 question: entry.question.clone(),
                 asked: self.since_start(entry.asked),
                 answered: entry.fact.as_ref().map(|fact| self.since_start(fact.at)),
-                answer: entry.fact.as_ref().map(|fact| Arc::clone(fact.part.answer())),
+                answer: entry.fact.as_ref().map(Fact::answer),
                 source: entry.fact.as_ref().map_or(Source::Asked, |fact| fact.source),
             })
             .collect()

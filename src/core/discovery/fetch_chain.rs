@@ -7,10 +7,10 @@ use std::time::Duration;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::facts::Facts;
+use super::facts::{Facts, WellKnownFact};
 use super::host_addresses::HostAddresses;
 use super::machine::{FetchToken, Question};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::{AddressFamilies, doubled};
 use crate::core::dns::NoRecord;
 use crate::core::error::FamilyOutcome;
@@ -47,8 +47,8 @@ pub(super) struct FetchChain {
     /// The response of the last hop, not read yet.
     arrived: Option<FetchResult>,
     /// What was known of the document before.
-    before: Option<WellKnownAnswer>,
-    answer: Option<WellKnownAnswer>,
+    before: Option<WellKnownEntry>,
+    answer: Option<WellKnownEntry>,
 }
 
 impl FetchChain {
@@ -67,11 +67,11 @@ impl FetchChain {
     }
 
     /// Sets what was known of the document before.
-    pub(super) fn set_before(&mut self, before: WellKnownAnswer) {
+    pub(super) fn set_before(&mut self, before: WellKnownEntry) {
         self.before = Some(before);
     }
 
-    pub(super) fn answer(&self) -> Option<&WellKnownAnswer> {
+    pub(super) fn answer(&self) -> Option<&WellKnownEntry> {
         self.answer.as_ref()
     }
 
@@ -93,7 +93,7 @@ impl FetchChain {
     }
 
     /// Returns the answer, once there is one. A look-up that takes too long is a temporary failure.
-    pub(super) fn poll(&mut self, facts: &mut Facts, now: Now) -> Poll<&WellKnownAnswer> {
+    pub(super) fn poll(&mut self, facts: &mut Facts, now: Now) -> Poll<&WellKnownEntry> {
         if self.answer.is_none() {
             let limit = facts.config.time.well_known;
             let due = *self.started.get_or_insert(now.monotonic) + limit;
@@ -105,10 +105,9 @@ impl FetchChain {
                     return Poll::Pending;
                 }
             };
-            let lifetimes = &facts.config.well_known;
-            let before = self.before.as_ref();
-            self.answer =
-                Some(WellKnownAnswer::new(result, now, before, lifetimes, &mut facts.random));
+            let (before, config) = (self.before.as_ref(), &facts.config);
+            let entry = WellKnownEntry::judge(before, result, now, config, &mut facts.random);
+            self.answer = Some(entry);
         }
         match &self.answer {
             Some(answer) => Poll::Ready(answer),
@@ -135,7 +134,7 @@ impl FetchChain {
             },
         };
         let config = &facts.config;
-        let is_lost = |before: &WellKnownAnswer| before.is_lost(now, &config.well_known);
+        let is_lost = |before: &WellKnownEntry| before.is_lost(now.monotonic, &config.well_known);
         let again = now.monotonic + doubled(config.time.retry_pause, self.retries);
         if !failure.is_quick()
             || self.retries >= config.limits.retries
@@ -226,16 +225,16 @@ impl FetchChain {
 
     /// Returns the report, without what was asked of DNS.
     pub(super) fn report(&self, started: Now) -> WellKnownReport {
-        let answer = self.answer.as_ref();
+        let known = self.answer.clone().map(WellKnownFact::asked);
         WellKnownReport {
             host: self.host.clone(),
             source: Source::Asked,
             started,
             dns: Vec::new(),
             hops: self.hops.clone(),
-            result: answer.map(result_of),
-            lifetime: answer.map(WellKnownAnswer::lifetime),
-            failures: answer.map_or(0, WellKnownAnswer::failures),
+            result: known.as_ref().map(WellKnownFact::result),
+            lifetime: known.as_ref().map(WellKnownFact::lifetime),
+            failures: known.as_ref().map_or(0, |known| known.entry.failures()),
         }
     }
 
@@ -246,13 +245,6 @@ impl FetchChain {
             _ => None,
         }
     }
-}
-
-/// Returns what a report says of an answer.
-pub(super) fn result_of(
-    answer: &WellKnownAnswer,
-) -> Result<crate::core::names::server_name::ServerName, WellKnownFailure> {
-    answer.result().as_ref().map(|document| document.server().clone()).map_err(Clone::clone)
 }
 
 fn fresh_hop(url: WellKnownUrl) -> Hop {

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
 use crate::core::address_policy::BlockedRange;
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family};
+use crate::core::cache::entry::Served;
+use crate::core::dns::{DnsFailure, DnsQuestion, Family};
 use crate::core::error::{FamilyOutcome, HostEvidence};
 use crate::core::names::dns_name::DnsName;
 use crate::core::time::Monotonic;
@@ -31,8 +32,8 @@ pub(super) struct HostAddresses {
     pub(super) asked: Monotonic,
     /// Until when the answers hold that arrived.
     pub(super) until: Option<Monotonic>,
-    /// Families whose look-up failed, and for which earlier records are used.
-    pub(super) stale: Vec<(Family, DnsFailure)>,
+    /// Families whose records have expired, with the failure to renew them.
+    pub(super) stale: Vec<(Family, Option<DnsFailure>)>,
 }
 
 impl HostAddresses {
@@ -50,40 +51,50 @@ impl HostAddresses {
             until: None,
             stale: Vec::new(),
         };
-        let stale_for = facts.config.dns.stale;
         for family in facts.config.addresses.families() {
             let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
             let fact = facts.dns(&question, now);
             found.asked = found.asked.max(facts.asked(&question).unwrap_or(now));
-            let in_use = fact.as_ref().map(|fact| fact.part.in_use(now, stale_for));
-            let outcome = match &in_use {
+            let outcome = match &fact {
                 None => FamilyOutcome::Late,
-                Some(in_use) => match in_use.answer {
-                    DnsAnswer::Found { .. } => found.take(facts, in_use.addresses()),
-                    DnsAnswer::None { kind, .. } => FamilyOutcome::None(*kind),
-                    DnsAnswer::Failed { failure, .. } => FamilyOutcome::Failed(*failure),
-                },
+                Some(fact) => found.take(facts, *family, fact, now),
             };
-            if let (Some(fact), Some(in_use)) = (&fact, in_use) {
-                found.alias |= in_use.alias;
-                found.stale.extend(in_use.stale.map(|failure| (*family, failure)));
-                let until = in_use.until;
-                match outcome {
-                    // `until` decides whether a failure beside an answer shortens the answer's life.
-                    FamilyOutcome::Failed(_) => {}
-                    _ => found.until = Some(found.until.map_or(until, |it| it.min(until))),
-                }
-                if matches!(outcome, FamilyOutcome::Found(1..)) {
-                    found.first = Some(found.first.map_or(fact.at, |first| first.min(fact.at)));
-                }
-            }
             found.families.push((*family, outcome));
         }
         found
     }
 
+    /// Takes in the answer of one family.
+    fn take(
+        &mut self,
+        facts: &Facts,
+        family: Family,
+        fact: &Fact,
+        now: Monotonic,
+    ) -> FamilyOutcome {
+        let (records, until) = match fact.served() {
+            // `until` decides whether a failure beside an answer shortens the answer's life.
+            Served::Failed { why, .. } => return FamilyOutcome::Failed(why.failure),
+            Served::Holds { value, until } => (value, until),
+            Served::Stale { value, because, until } => {
+                self.stale.push((family, because.map(|why| why.failure)));
+                (value, facts.stale_until(until, now))
+            }
+        };
+        self.until = Some(self.until.map_or(until, |it| it.min(until)));
+        if let Some(kind) = records.none() {
+            return FamilyOutcome::None(kind);
+        }
+        self.alias |= records.is_alias();
+        let outcome = self.judge(facts, records.addresses());
+        if matches!(outcome, FamilyOutcome::Found(1..)) {
+            self.first = Some(self.first.map_or(fact.at, |first| first.min(fact.at)));
+        }
+        outcome
+    }
+
     /// Judges the addresses of one family and adds those that may be connected to.
-    fn take(&mut self, facts: &Facts, addresses: &[IpAddr]) -> FamilyOutcome {
+    fn judge(&mut self, facts: &Facts, addresses: &[IpAddr]) -> FamilyOutcome {
         let mut vetted = Vec::with_capacity(addresses.len());
         let limit = facts.config.limits.addresses_per_family;
         for address in addresses {

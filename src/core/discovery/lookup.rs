@@ -6,14 +6,14 @@ use std::task::Poll;
 use super::facts::Facts;
 use super::fetch_chain::FetchChain;
 use super::machine::{Answer, Machine, Output};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::Config;
 use crate::core::names::dns_name::DnsName;
 use crate::core::report::WellKnownReport;
 use crate::core::time::Now;
 
 /// Looks up the well-known document of one host, for drivers that share the answer between
-/// discoveries. [`Machine`] says how to drive it. It ends with a [`WellKnownAnswer`], never with an
+/// discoveries. [`Machine`] says how to drive it. It ends with a [`WellKnownEntry`], never with an
 /// error.
 #[derive(Debug)]
 pub struct WellKnownLookup {
@@ -30,7 +30,7 @@ impl WellKnownLookup {
     /// Sets what was known before, so that a good answer is kept while failures are temporary, and
     /// repeated failures back off.
     #[must_use]
-    pub fn with_earlier(mut self, before: WellKnownAnswer) -> Self {
+    pub fn with_earlier(mut self, before: WellKnownEntry) -> Self {
         self.chain.set_before(before);
         self
     }
@@ -44,9 +44,9 @@ impl WellKnownLookup {
 }
 
 impl Machine for WellKnownLookup {
-    type Done = WellKnownAnswer;
+    type Done = WellKnownEntry;
 
-    fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
+    fn poll_output(&mut self, now: Now) -> Output<WellKnownEntry> {
         let now = self.facts.clock(now);
         self.facts.begin();
         if let Poll::Ready(answer) = self.chain.poll(&mut self.facts, now) {

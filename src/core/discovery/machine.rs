@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use http::Response;
 
-use crate::core::cache::dns_part::DnsPart;
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
 use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::names::dns_name::DnsName;
 use crate::core::report::{Source, WellKnownReport};
@@ -132,12 +131,12 @@ pub enum Answer {
         /// What DNS said.
         answer: DnsAnswer,
     },
-    /// What DNS said, with its lifetime settled: just now, or some time ago.
-    DnsPart {
+    /// What is known of an answer of DNS.
+    DnsEntry {
         /// The token of the question.
         token: DnsToken,
-        /// What DNS said, and until when it holds.
-        part: Arc<DnsPart>,
+        /// What is known.
+        entry: DnsEntry,
         /// Whether it was asked just now or remembered.
         source: Source,
     },
@@ -158,7 +157,7 @@ pub enum Answer {
         /// The token of the question.
         token: WellKnownToken,
         /// What is known.
-        answer: Arc<WellKnownAnswer>,
+        entry: WellKnownEntry,
         /// Whether it was looked up just now or remembered.
         source: Source,
         /// How it was looked up, if that was just now.
@@ -176,9 +175,9 @@ impl DnsToken {
         Answer::Dns { token: self, answer }
     }
 
-    /// Answers with what DNS said, its lifetime settled: just now, or some time ago.
-    pub const fn part(self, part: Arc<DnsPart>, source: Source) -> Answer {
-        Answer::DnsPart { token: self, part, source }
+    /// Answers with what is known of an answer of DNS: asked just now, or remembered.
+    pub const fn entry(self, entry: DnsEntry, source: Source) -> Answer {
+        Answer::DnsEntry { token: self, entry, source }
     }
 
     /// Says that no answer will come, because the driver itself cannot go on with the question.
@@ -212,10 +211,10 @@ impl WellKnownToken {
     /// `lookup` tells how.
     pub const fn answer(
         self,
-        answer: Arc<WellKnownAnswer>,
+        entry: WellKnownEntry,
         source: Source,
         lookup: Option<Arc<WellKnownReport>>,
     ) -> Answer {
-        Answer::WellKnown { token: self, answer, source, lookup }
+        Answer::WellKnown { token: self, entry, source, lookup }
     }
 }

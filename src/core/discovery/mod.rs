@@ -25,7 +25,7 @@ use self::facts::Facts;
 use self::machine::{Answer, Machine, Output};
 use self::rules::{Draft, Reading};
 use self::well_known_source::WellKnownSource;
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::Config;
 use crate::core::error::ResolveError;
 use crate::core::names::server_name::ServerName;
@@ -88,7 +88,7 @@ impl Discovery {
     /// Sets what was known of the well-known before, so that a good answer is used while failures
     /// are temporary, and repeated failures back off.
     #[must_use]
-    pub fn with_earlier_well_known(mut self, before: WellKnownAnswer) -> Self {
+    pub fn with_earlier_well_known(mut self, before: WellKnownEntry) -> Self {
         self.well_known = WellKnownSource::Fetched { chain: None, before: Some(Box::new(before)) };
         self
     }
@@ -118,6 +118,7 @@ impl Discovery {
             well_known: self.well_known.report(self.facts.started()),
             warnings: self.warnings.clone(),
             error: self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).cloned(),
+            rebuilt: false,
         }
     }
 
@@ -192,10 +193,9 @@ impl Machine for Discovery {
         let Some(now) = self.running(now) else { return };
         match answer {
             Answer::Fetch { .. } | Answer::WellKnown { .. } => {
-                let at = self.facts.since_start(now.monotonic);
-                self.well_known.handle(answer, at);
+                self.well_known.handle(answer, &self.facts, now.monotonic);
             }
-            Answer::Dns { .. } | Answer::DnsPart { .. } | Answer::NoDns { .. } => {
+            Answer::Dns { .. } | Answer::DnsEntry { .. } | Answer::NoDns { .. } => {
                 self.facts.handle(answer, now.monotonic);
             }
         }

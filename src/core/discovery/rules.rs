@@ -26,13 +26,13 @@ use std::net::IpAddr;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use super::facts::{Fact, Facts};
+use super::facts::Facts;
 use super::host_addresses::HostAddresses;
 use super::well_known_source::WellKnownSource;
-use crate::core::cache::well_known_answer::InUse;
+use crate::core::cache::entry::Served;
 use crate::core::config::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
 use crate::core::dns::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget};
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Service, SrvRecord};
+use crate::core::dns::{DnsFailure, DnsQuestion, Service, SrvRecord};
 use crate::core::error::{Evidence, ResolveError};
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::host::Host;
@@ -44,6 +44,7 @@ use crate::core::target::{
 };
 use crate::core::time::Now;
 use crate::core::warning::Warning;
+use crate::core::well_known::document::WellKnown;
 
 /// How a discovery ends.
 type Verdict = Result<DelegationTarget, ResolveError>;
@@ -145,33 +146,36 @@ impl Reading<'_> {
         for service in Service::ALL {
             let step = Step::of(service, delegated);
             let question = DnsQuestion::Srv { service, host: host.clone() };
-            let Some(Fact { part, .. }) = self.facts.dns(&question, self.now.monotonic) else {
+            let Some(fact) = self.facts.dns(&question, self.now.monotonic) else {
                 return Poll::Pending;
             };
-            let in_use = part.in_use(self.now.monotonic, self.facts.config.dns.stale);
-            shorten(&mut self.draft.lifetimes.srv, in_use.until.since(self.now.monotonic));
-            if let Some(failure) = in_use.stale {
-                self.draft.stale = true;
-                self.warn(Warning::DnsStale { question: question.clone(), failure });
-            }
-            match in_use.answer {
-                DnsAnswer::Found { .. } => {
-                    return self.srv_found(step, service, host, in_use.srv_records());
+            let (records, until) = match fact.served() {
+                Served::Holds { value, until } => (Ok(value), until),
+                Served::Stale { value, because, until } => {
+                    self.draft.stale = true;
+                    let failure = because.map(|why| why.failure);
+                    self.warn(Warning::DnsStale { question: question.clone(), failure });
+                    (Ok(value), self.facts.stale_until(until, self.now.monotonic))
                 }
-                DnsAnswer::None { .. } if host.is_onion() => {
-                    self.passed.push((step, StepOutcome::Skipped(SkipReason::Onion)));
-                }
-                DnsAnswer::None { kind, .. } => {
-                    self.passed.push((step, StepOutcome::NoSrvRecord(*kind)));
-                }
-                DnsAnswer::Failed { failure, .. } => {
-                    if self.facts.config.dns_failure == DnsFailurePolicy::Fail {
-                        return Poll::Ready(Err(self.dns_failed(step, question, *failure)));
+                Served::Failed { why, until, .. } => (Err(why.failure), until),
+            };
+            shorten(&mut self.draft.lifetimes.srv, until.since(self.now.monotonic));
+            match records {
+                Ok(records) => match records.none() {
+                    None => return self.srv_found(step, service, host, records.srv()),
+                    Some(_) if host.is_onion() => {
+                        self.passed.push((step, StepOutcome::Skipped(SkipReason::Onion)));
                     }
-                    self.passed.push((step, StepOutcome::SrvLookupFailed(*failure)));
-                    self.draft.failed.push((question, *failure));
+                    Some(kind) => self.passed.push((step, StepOutcome::NoSrvRecord(kind))),
+                },
+                Err(failure) => {
+                    if self.facts.config.dns_failure == DnsFailurePolicy::Fail {
+                        return Poll::Ready(Err(self.dns_failed(step, question, failure)));
+                    }
+                    self.passed.push((step, StepOutcome::SrvLookupFailed(failure)));
+                    self.draft.failed.push((question, failure));
                     self.draft.degraded.get_or_insert(Degraded::SrvLookupFailed(service));
-                    let (host, failure) = (host.clone(), *failure);
+                    let host = host.clone();
                     self.warn(Warning::SrvLookupFailed { service, host, failure });
                 }
             }
@@ -334,33 +338,30 @@ impl Reading<'_> {
     /// Returns the name that the well-known document delegates to, if it does.
     fn well_known(&mut self, host: &DnsName) -> Poll<Option<(ServerName, Host)>> {
         let now = self.now;
-        let answer = ready!(self.well_known.poll(self.facts, host, now));
-        let lifetimes = &self.facts.config.well_known;
-        self.draft.lifetimes.well_known = Some(answer.until().since(now.monotonic));
-        match answer.in_use(now.monotonic, lifetimes) {
-            InUse::Delegates { document, stale } => {
-                let to = (document.server().clone(), document.host().clone());
-                if let Some((failure, until)) = stale {
-                    self.draft.stale = true;
-                    // A stale answer ends then, even where the next attempt comes later.
-                    let left = until.since(now.monotonic);
-                    shorten(&mut self.draft.lifetimes.well_known, left);
-                    let (host, failure) = (host.clone(), failure.clone());
-                    self.draft.warnings.push(Warning::WellKnownStale { host, failure });
-                }
-                Poll::Ready(Some(to))
+        let known = ready!(self.well_known.poll(self.facts, host, now));
+        let delegation =
+            |document: &WellKnown| (document.server().clone(), document.host().clone());
+        let (delegated, until) = match known.served() {
+            Served::Holds { value, until } => (Some(delegation(value)), until),
+            Served::Stale { value, because, until } => {
+                self.draft.stale = true;
+                let (host, failure) = (host.clone(), because.cloned());
+                self.draft.warnings.push(Warning::WellKnownStale { host, failure });
+                (Some(delegation(value)), self.facts.stale_until(until, now.monotonic))
             }
-            InUse::Nothing { failure, degraded } => {
-                if degraded {
+            Served::Failed { why: failure, lost, until } => {
+                if lost {
                     self.draft.degraded = Some(Degraded::WellKnownLost);
                 }
-                if degraded || !failure.is_ordinary(host) {
+                if lost || !failure.is_ordinary(host) {
                     let (host, failure) = (host.clone(), failure.clone());
                     self.draft.warnings.push(Warning::WellKnownUnusable { host, failure });
                 }
-                Poll::Ready(None)
+                (None, until)
             }
-        }
+        };
+        self.draft.lifetimes.well_known = Some(until.since(now.monotonic));
+        Poll::Ready(delegated)
     }
 
     /// Asks early what is needed if there is no valid well-known.
@@ -374,19 +375,20 @@ impl Reading<'_> {
             return;
         }
         // These records may turn out not to matter, so only the first target's addresses are asked.
-        let mut records = &[][..];
-        let questions =
-            Service::ALL.map(|service| DnsQuestion::Srv { service, host: host.clone() });
-        let stale = self.facts.config.dns.stale;
-        for question in &questions {
-            let Some(fact) = self.facts.known(question) else { return };
-            records = fact.part.in_use(self.now.monotonic, stale).srv_records();
+        let mut first = None;
+        for service in Service::ALL {
+            let question = DnsQuestion::Srv { service, host: host.clone() };
+            let Some(fact) = self.facts.known(&question) else { return };
+            let records = match fact.served() {
+                Served::Holds { value, .. } | Served::Stale { value, .. } => value.srv(),
+                Served::Failed { .. } => &[],
+            };
             if !records.is_empty() {
+                first = SrvSet::from_records(records, self.srv_limit()).targets().first().cloned();
                 break;
             }
         }
-        let set = SrvSet::from_records(records, self.srv_limit());
-        if let Some(target) = set.targets().first() {
+        if let Some(target) = first {
             self.ask_addresses_early(&target.host);
         }
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::facts::Facts;
-use super::fetch_chain::{FetchChain, result_of};
+use super::facts::{Facts, WellKnownFact};
+use super::fetch_chain::FetchChain;
 use super::machine::{Answer, Question, WellKnownToken};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::names::dns_name::DnsName;
 use crate::core::report::{Source, WellKnownReport};
 use crate::core::time::{Monotonic, Now};
@@ -17,7 +17,7 @@ use crate::core::well_known::failure::WellKnownFailure;
 #[derive(Debug)]
 pub(super) enum WellKnownSource {
     /// It fetches the document itself.
-    Fetched { chain: Option<Box<FetchChain>>, before: Option<Box<WellKnownAnswer>> },
+    Fetched { chain: Option<Box<FetchChain>>, before: Option<Box<WellKnownEntry>> },
     /// It asks one question and is given the answer as a whole.
     Shared(Option<SharedWellKnown>),
 }
@@ -27,8 +27,7 @@ pub(super) enum WellKnownSource {
 pub(super) struct SharedWellKnown {
     host: DnsName,
     asked: Monotonic,
-    answer: Option<Arc<WellKnownAnswer>>,
-    source: Source,
+    answer: Option<WellKnownFact>,
     /// How it was looked up, if that was just now.
     lookup: Option<Arc<WellKnownReport>>,
 }
@@ -47,7 +46,7 @@ impl WellKnownSource {
         facts: &mut Facts,
         host: &DnsName,
         now: Now,
-    ) -> Poll<Arc<WellKnownAnswer>> {
+    ) -> Poll<WellKnownFact> {
         match self {
             Self::Fetched { chain, before } => {
                 let chain = chain.get_or_insert_with(|| {
@@ -57,7 +56,7 @@ impl WellKnownSource {
                     }
                     Box::new(chain)
                 });
-                chain.poll(facts, now).map(|answer| Arc::new(answer.clone()))
+                chain.poll(facts, now).map(|entry| WellKnownFact::asked(entry.clone()))
             }
             Self::Shared(shared) => {
                 let shared = shared.get_or_insert_with(|| {
@@ -67,12 +66,11 @@ impl WellKnownSource {
                         host: host.clone(),
                         asked: now.monotonic,
                         answer: None,
-                        source: Source::Asked,
                         lookup: None,
                     }
                 });
                 if let Some(answer) = &shared.answer {
-                    return Poll::Ready(Arc::clone(answer));
+                    return Poll::Ready(answer.clone());
                 }
                 let limit = facts.config.time.well_known;
                 let due = shared.asked + limit + SharedWellKnown::BACKSTOP;
@@ -81,25 +79,25 @@ impl WellKnownSource {
                     return Poll::Pending;
                 }
                 let failure = WellKnownFailure::TimedOut { limit };
-                let lifetimes = &facts.config.well_known;
-                let answer =
-                    WellKnownAnswer::new(Err(failure), now, None, lifetimes, &mut facts.random);
-                Poll::Ready(Arc::clone(shared.answer.insert(Arc::new(answer))))
+                let (config, random) = (&facts.config, &mut facts.random);
+                let entry = WellKnownEntry::judge(None, Err(failure), now, config, random);
+                Poll::Ready(shared.answer.insert(WellKnownFact::asked(entry)).clone())
             }
         }
     }
 
     /// Takes in the response to a fetch or what the driver knows of the document. A second answer, or
     /// one to another question than was asked, changes nothing.
-    pub(super) fn handle(&mut self, answer: Answer, at: Duration) {
+    pub(super) fn handle(&mut self, answer: Answer, facts: &Facts, now: Monotonic) {
         match (self, answer) {
             (Self::Fetched { chain: Some(chain), .. }, Answer::Fetch { token, result }) => {
-                chain.handle(token, result, at);
+                chain.handle(token, result, facts.since_start(now));
             }
-            (Self::Shared(Some(shared)), Answer::WellKnown { answer, source, lookup, .. })
+            (Self::Shared(Some(shared)), Answer::WellKnown { entry, source, lookup, .. })
                 if shared.answer.is_none() =>
             {
-                (shared.answer, shared.source, shared.lookup) = (Some(answer), source, lookup);
+                let answer = WellKnownFact { entry, source, at: now };
+                (shared.answer, shared.lookup) = (Some(answer), lookup);
             }
             _ => {}
         }
@@ -120,16 +118,16 @@ impl WellKnownSource {
         match self {
             Self::Fetched { chain, .. } => Some(chain.as_ref()?.report(started)),
             Self::Shared(shared) => shared.as_ref().map(|shared| {
-                let lookup = shared.lookup.as_deref();
+                let (lookup, answer) = (shared.lookup.as_deref(), shared.answer.as_ref());
                 WellKnownReport {
                     host: shared.host.clone(),
-                    source: shared.source,
+                    source: answer.map_or(Source::Asked, |fact| fact.source),
                     started: lookup.map_or(started, |lookup| lookup.started),
                     dns: lookup.map(|lookup| lookup.dns.clone()).unwrap_or_default(),
                     hops: lookup.map(|lookup| lookup.hops.clone()).unwrap_or_default(),
-                    result: shared.answer.as_deref().map(result_of),
-                    lifetime: shared.answer.as_deref().map(WellKnownAnswer::lifetime),
-                    failures: shared.answer.as_deref().map_or(0, WellKnownAnswer::failures),
+                    result: answer.map(WellKnownFact::result),
+                    lifetime: answer.map(WellKnownFact::lifetime),
+                    failures: answer.map_or(0, |fact| fact.entry.failures()),
                 }
             }),
         }

@@ -3,6 +3,7 @@
 //! Five outcomes stay apart: no such name, no such record, a server that does not implement the
 //! question, a server that failed, and no answer in time.
 
+pub(crate) mod records;
 pub(crate) mod srv;
 
 use std::fmt;
