@@ -59,11 +59,11 @@ pub(super) struct Fact {
 /// Returns what an answer may be used for that arrived at a time: if it was asked just now, whatever
 /// the result is; if it was remembered, what may be used without asking. Later calls for the same
 /// answer return the same.
-fn served<'a, G: Clone, F>(
-    entry: &'a CacheEntry<G, F>,
+fn served<G: Clone, F>(
+    entry: &CacheEntry<G, F>,
     source: Source,
     at: Monotonic,
-) -> Served<'a, G, F> {
+) -> Served<'_, G, F> {
     match source {
         Source::Asked => entry.obtained(at),
         Source::Memory { .. } => {
