@@ -24,7 +24,7 @@ use std::time::Duration;
 use matrix_delegation::testing::VirtualTime;
 use matrix_delegation::{
     AddressFamilies, Config, Host, Monotonic, Origin, Resolution, ResolveError, Resolver, Runtime,
-    ServerName, Service, Source,
+    ServerName, Service, Subject,
 };
 
 use checks::{How, Promise};
@@ -32,7 +32,7 @@ use naive::Naive;
 use net::{Net, State};
 use random::{Random, Zipf};
 use totals::{Beside, Totals, is_typed};
-use world::{About, DAY, Place, Role, World, about, moved};
+use world::{About, DAY, Place, Role, World, moved};
 
 const DAYS: u32 = 30;
 
@@ -42,9 +42,7 @@ struct Plan {
     seed: u64,
     servers: u32,
     calls: u64,
-    targets: usize,
-    well_known: usize,
-    dns: usize,
+    hosts: usize,
     /// Whether that is enough for whatever is asked.
     nothing_forgotten: bool,
 }
@@ -89,9 +87,7 @@ impl Month {
         let net = Net::new(State::new(world, plan.nothing_forgotten), time.clone());
         let mut config = config.with_addresses(AddressFamilies::V4);
         config.address_policy = config.address_policy.allow("10.0.0.0/8".parse().unwrap());
-        config.memory.targets = plan.targets;
-        config.memory.well_known = plan.well_known;
-        config.memory.dns = plan.dns;
+        (config.memory.hosts, config.memory.bytes) = (plan.hosts, 1 << 30);
         let net_of = || Arc::new(net.clone());
         let resolver = Resolver::builder(net_of(), net_of(), Arc::new(time.clone()))
             .config(config)
@@ -129,7 +125,7 @@ impl Month {
             self.call(zipf.draw(&mut random), callers);
             called += callers;
             if called % (self.plan.calls / 8) < callers {
-                self.count_targets();
+                self.count_hosts();
             }
         }
     }
@@ -206,28 +202,11 @@ impl Month {
         }
     }
 
-    /// No more targets are remembered than may be.
-    fn count_targets(&self) -> usize {
-        let cached = self.names.iter().filter(|name| self.resolver.cached(name).is_some()).count();
-        assert!(cached <= self.plan.targets, "{cached} targets are remembered");
-        cached
-    }
-
-    /// What can be had without asking for it is remembered: counts that, of all names.
-    fn count_parts(&self) -> (usize, usize) {
-        let (mut documents, mut records) = (0, HashSet::new());
-        self.net.state().noted = Some(Vec::new());
-        for name in &self.names {
-            let explained = self.time.block_on(self.resolver.explain(name));
-            let Some(report) = explained.report else { continue };
-            let of_memory = |source: &Source| matches!(source, Source::Memory { .. });
-            let document = report.well_known.as_ref();
-            documents += usize::from(document.is_some_and(|it| of_memory(&it.source)));
-            let remembered = report.dns.iter().filter(|it| of_memory(&it.source));
-            records.extend(remembered.map(|it| about(&it.question)));
-        }
-        let asked: HashSet<_> = self.net.state().noted.take().unwrap().into_iter().collect();
-        (documents, records.difference(&asked).count())
+    /// No more hosts are remembered than may be.
+    fn count_hosts(&self) -> usize {
+        let hosts: HashSet<String> = self.resolver.entries().map(|it| host(&it.subject)).collect();
+        assert!(hosts.len() <= self.plan.hosts, "{} hosts are remembered", hosts.len());
+        hosts.len()
     }
 
     fn finish(&mut self) {
@@ -237,6 +216,15 @@ impl Month {
         assert_eq!(state.violations, 0, "{:#?}", state.kept);
         assert_eq!(self.resolved.calls(), self.naively.calls());
         assert!(self.resolved.calls() >= self.plan.calls, "every caller is answered");
+    }
+}
+
+fn host(subject: &Subject) -> String {
+    match subject {
+        Subject::Target(name) => name.to_host().unwrap().to_string(),
+        Subject::WellKnown(host) => host.to_string(),
+        Subject::Dns(question) => question.host().to_string(),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -297,17 +285,9 @@ fn check_use(
     unasked
 }
 
-/// Enough for whatever is asked in a month but for the targets, so that what may be asked when is
-/// known exactly.
-const PLENTY: Plan = Plan {
-    seed: 1,
-    servers: 20_000,
-    calls: 300_000,
-    targets: 2_000,
-    well_known: 100_000,
-    dns: 1_000_000,
-    nothing_forgotten: true,
-};
+/// Enough for whatever is asked in a month, so that what may be asked when is known exactly.
+const PLENTY: Plan =
+    Plan { seed: 1, servers: 20_000, calls: 300_000, hosts: 200_000, nothing_forgotten: true };
 
 #[test]
 fn a_month() {
@@ -340,29 +320,20 @@ fn a_month_in_little_memory() {
         seed: setting("MONTH_SEED", PLENTY.seed) + 1,
         servers: 2_000,
         calls: 15_000,
-        targets: 12,
-        well_known: 25,
-        dns: 40,
+        hosts: 25,
         nothing_forgotten: false,
     };
     let mut remembered = Vec::new();
-    for (targets, well_known, dns) in
-        [(plan.targets, plan.well_known, plan.dns), (PLENTY.targets, PLENTY.well_known, PLENTY.dns)]
-    {
-        let mut month = Month::new(Plan { targets, well_known, dns, ..plan });
+    for hosts in [plan.hosts, PLENTY.hosts] {
+        let mut month = Month::new(Plan { hosts, ..plan });
         month.run();
-        let (targets_now, (documents, records)) = (month.count_targets(), month.count_parts());
-        println!(
-            "remembered: {targets_now} targets of {targets} at the most, {documents} documents of \
-             {well_known}, {records} DNS answers of {dns}"
-        );
-        assert!(documents <= well_known && records <= dns);
+        let now = month.count_hosts();
+        println!("remembered: {now} hosts of {hosts} at the most");
         month.finish();
-        remembered.push((targets_now, documents, records));
+        remembered.push(now);
     }
-    // The limits are what keeps it small.
-    let (targets, documents, records) = remembered[1];
-    assert!(targets > plan.targets && documents > plan.well_known && records > plan.dns);
+    // The limit is what keeps it small.
+    assert!(remembered[1] > plan.hosts);
 }
 
 /// But for what is pushed out, which the memory does not draw by the seed.
