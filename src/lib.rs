@@ -109,33 +109,19 @@ pub use crate::resolver::{
     traits::{Dns, WellKnownFetch},
 };
 
-#[cfg(any(feature = "resolver", feature = "certificate"))]
+#[cfg(feature = "hyper")]
+mod transport;
+#[cfg(feature = "hyper")]
+pub use crate::transport::{Dial, DialStream, TcpDial};
+#[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+pub use crate::transport::{TlsSetupError, TrustedRoots};
+
+#[cfg(feature = "tokio")]
 mod adapters;
-#[cfg(feature = "certificate")]
-pub use crate::adapters::certificate::{
-    CertificateCheck, NotARoot,
-    details::{CertificateDetails, CertificateKey, CertificateName, Fingerprint, NotAFingerprint},
-    time::{CertificateTime, NotADate},
-    verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose},
-};
-#[cfg(all(feature = "certificate", feature = "hyper"))]
-pub use crate::adapters::certificate::{
-    address::{AddressCheck, CheckStatus, TlsVersion},
-    probe::{CertificateProbe, ProbeLimits},
-};
 #[cfg(feature = "hickory")]
 pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
 #[cfg(feature = "hyper")]
-pub use crate::adapters::hyper::{
-    Dial, DialStream, HyperFetch, TcpDial,
-    client::{ClientLimits, FederationBody, FederationClient, InvalidRequest, RequestError},
-    connect::{
-        ConnectLimits, Connection, Connector,
-        failure::{ConnectAttempt, ConnectError, ConnectPhase},
-    },
-};
-#[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
-pub use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
+pub use crate::adapters::hyper::HyperFetch;
 #[cfg(feature = "redis")]
 pub use crate::adapters::redis::{RedisStore, RedisStoreError};
 #[cfg(all(
@@ -146,6 +132,27 @@ pub use crate::adapters::redis::{RedisStore, RedisStoreError};
 pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
+
+#[cfg(feature = "hyper")]
+mod client;
+#[cfg(feature = "hyper")]
+pub use crate::client::{
+    ClientLimits, ConnectAttempt, ConnectError, ConnectLimits, ConnectPhase, Connection, Connector,
+    FederationBody, FederationClient, InvalidRequest, RequestError,
+};
+
+#[cfg(feature = "certificate")]
+mod certificate;
+#[cfg(all(feature = "certificate", feature = "hyper"))]
+pub use crate::certificate::{
+    AddressCheck, CertificateProbe, CheckStatus, ProbeLimits, TlsVersion,
+};
+#[cfg(feature = "certificate")]
+pub use crate::certificate::{
+    CertificateCheck, CertificateDetails, CertificateKey, CertificateName, CertificateReport,
+    CertificateTime, CertificateVerdict, ChainFault, Fingerprint, NotADate, NotAFingerprint,
+    NotARoot, TrustGap, Whose,
+};
 
 #[cfg(feature = "plan")]
 pub mod plan;

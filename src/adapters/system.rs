@@ -5,10 +5,11 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::hickory::{HickoryDns, HickoryDnsError};
-use super::hyper::{HyperFetch, TlsSetupError};
+use super::hyper::HyperFetch;
 use super::tokio::TokioRuntime;
 use crate::core::config::{AddressFamilies, Config};
 use crate::resolver::Resolver;
+use crate::transport::TlsSetupError;
 
 /// Why the system's own set-up is of no use.
 #[derive(Debug, Error)]

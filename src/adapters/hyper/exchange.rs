@@ -14,9 +14,10 @@ use hyper::client::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::attempt::{Failed, cause};
+use super::failure::Failed;
 use super::meter::{Meter, Metered};
 use crate::core::well_known::fetch::{Body, FetchFailureKind, FetchLimits};
+use crate::transport::cause;
 
 /// hyper refuses to be given less.
 const LEAST_BUFFER: usize = 8 * 1024;

@@ -4,19 +4,12 @@
 //! connection is used as it is, driven inside the future that [`HyperFetch`] returns. Nothing here
 //! reads the environment but the look-up of the platform's root certificates.
 
-mod attempt;
-pub(crate) mod client;
-pub(crate) mod connect;
-mod dial;
-mod dials;
 mod exchange;
+mod failure;
 mod meter;
 mod request;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-mod roots;
-mod staggered;
-mod tls;
 
+use std::io;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -24,18 +17,13 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use rustls::ClientConfig;
 
-use self::attempt::{Deadline, Failed};
-pub use self::dial::{Dial, DialStream, TcpDial};
-#[cfg(all(feature = "certificate", any(feature = "ring", feature = "aws-lc-rs")))]
-pub(crate) use self::roots::provider;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-pub use self::roots::{TlsSetupError, TrustedRoots};
-use self::staggered::Staggered;
-#[cfg(feature = "certificate")]
-pub(crate) use self::tls::FEDERATION;
+use self::failure::{Deadline, Failed};
 use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
 use crate::resolver::traits::WellKnownFetch;
 use crate::runtime::BoxFuture;
+use crate::transport::{Dial, DialStream, StaggeredAttempts, TcpDial, handshake, with_http_1_1};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use crate::transport::{TlsSetupError, TrustedRoots};
 
 /// [`WellKnownFetch`] on hyper and tokio-rustls, over HTTP/1.1.
 ///
@@ -86,7 +74,7 @@ impl HyperFetch {
     ///
     /// ALPN is set to `http/1.1`; all else is left as it is.
     pub fn new(tls: ClientConfig) -> Self {
-        Self { tls: tls::for_http_1_1(tls), dial: Arc::new(TcpDial) }
+        Self { tls: Arc::new(with_http_1_1(tls)), dial: Arc::new(TcpDial) }
     }
 
     /// Trusting the platform's root certificates. Blocks while it reads them.
@@ -131,13 +119,13 @@ impl HyperFetch {
         if fetch.left_to_proxy {
             let uri = fetch.request.uri();
             let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));
-            let stream = dials::within(self.dial.dial_name(host, port), &fetch, end).await?;
+            let stream = dialled(self.dial.dial_name(host, port), &fetch, end).await?;
             return self.over(stream, &fetch, &request, end).await.map_err(FetchFailure::from);
         }
         let mut attempts = Vec::new();
         let addresses = fetch.addresses.iter().copied();
-        let mut dials = Staggered::new(addresses, fetch.limits.attempt_delay, |address| {
-            let dialled = dials::within(self.dial.dial(address), &fetch, end);
+        let mut dials = StaggeredAttempts::new(addresses, fetch.limits.attempt_delay, |address| {
+            let dialled = dialled(self.dial.dial(address), &fetch, end);
             async move { (address, dialled.await) }
         });
         while let Some((address, dialled)) = dials.next().await {
@@ -174,7 +162,9 @@ impl HyperFetch {
         end: Deadline,
     ) -> Result<Response<Body>, Failed> {
         let limits = &fetch.limits;
-        let secured = tls::handshake(Arc::clone(&self.tls), fetch.tls_name.clone(), stream);
+        let secured = handshake(Arc::clone(&self.tls), fetch.tls_name.clone(), stream);
+        let secured =
+            async { secured.await.map_err(|error| Failed::because(FetchFailureKind::Tls, &error)) };
         let stream = end.of_phase(limits.tls).bound(FetchFailureKind::TlsTimeout, secured).await?;
 
         let answered = exchange::exchange(stream, request.clone(), limits);
@@ -189,4 +179,24 @@ impl WellKnownFetch for HyperFetch {
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Response<Body>, FetchFailure>> {
         Box::pin(self.over_addresses(fetch))
     }
+}
+
+/// The stream, if it opens in time.
+async fn dialled(
+    dialled: BoxFuture<'_, io::Result<Box<dyn DialStream>>>,
+    fetch: &Fetch,
+    end: Deadline,
+) -> Result<Box<dyn DialStream>, Failed> {
+    let dialled = async { dialled.await.map_err(|error| not_connected(&error)) };
+    end.of_phase(fetch.limits.connect).bound(FetchFailureKind::ConnectTimeout, dialled).await
+}
+
+fn not_connected(error: &io::Error) -> Failed {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionRefused => FetchFailureKind::Refused,
+        io::ErrorKind::TimedOut => FetchFailureKind::ConnectTimeout,
+        io::ErrorKind::Unsupported => FetchFailureKind::Adapter,
+        _ => FetchFailureKind::Connect,
+    };
+    Failed::because(kind, error)
 }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 
-use super::attempt::Failed;
+use super::failure::Failed;
 use crate::core::well_known::fetch::FetchFailureKind;
 
 /// In origin form (RFC 9112 section 3.2.1), `Host` first (RFC 9110 section 7.2), the headers as

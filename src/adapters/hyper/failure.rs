@@ -3,8 +3,6 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::io;
-use std::iter::successors;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,10 +10,7 @@ use http::Method;
 use tokio::time::{Instant, timeout_at};
 
 use crate::core::well_known::fetch::{FetchAttempt, FetchFailure, FetchFailureKind};
-
-/// As many characters of a library's words as are kept: the other side can put names of its
-/// choice into them, by way of its certificate.
-const DETAIL_CHARS: usize = 512;
+use crate::transport::{in_words, printable};
 
 /// Why one address brought no response.
 #[derive(Debug)]
@@ -56,40 +51,6 @@ impl From<Failed> for FetchFailure {
     fn from(failed: Failed) -> Self {
         Self::new(failed.kind, failed.detail)
     }
-}
-
-/// The words of an error and of what caused it.
-pub(super) fn in_words(error: &(dyn Error + 'static)) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for cause in causes(error) {
-        let said = cause.to_string();
-        // Many errors repeat their cause.
-        if words.last().is_none_or(|last| !last.contains(&said)) {
-            words.push(said);
-        }
-    }
-    printable(&words.join(": "))
-}
-
-fn printable(words: &str) -> String {
-    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DETAIL_CHARS).collect()
-}
-
-/// The error and its causes, those inside an [`io::Error`] too, which its `source` leaves out.
-pub(super) fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
-/// The first cause of this type.
-pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// When a phase, or all of the fetch, must be over.

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use super::super::connect::failure::ConnectError;
-use super::wire::InvalidRequest;
+use super::connect_error::ConnectError;
 use crate::core::error::ResolveError;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::server_name::{ServerName, ServerNameError};
 
 /// Why a request has no response.
 #[derive(Debug, Error)]
@@ -51,5 +50,43 @@ pub enum RequestError {
         reason: String,
         /// The same as the library has it. It is not its `source`, which would say it twice.
         error: hyper::Error,
+    },
+}
+
+/// Why a request cannot be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// Its URI is neither a path nor `matrix-federation://server.name/path`.
+    #[error("the URI {uri} is neither a path nor matrix-federation://server.name/path")]
+    Uri {
+        /// The URI.
+        uri: String,
+    },
+    /// The URI names no server, and none is given beside it.
+    #[error("the URI {uri} names no server: write matrix-federation://server.name/path")]
+    NoServer {
+        /// The URI.
+        uri: String,
+    },
+    /// The name in the URI is no server name.
+    #[error("the URI names no Matrix server")]
+    ServerName(#[source] ServerNameError),
+    /// The URI names another server than the one given.
+    #[error("the URI is for {in_uri}, not for {server_name}")]
+    OtherServer {
+        /// The server that was given.
+        server_name: ServerName,
+        /// The server in the URI.
+        in_uri: String,
+    },
+    /// The method asks for a tunnel, not for a response.
+    #[error("CONNECT asks for a tunnel, not for a response")]
+    Connect,
+    /// A URI cannot be made for the target.
+    #[error("no URI can be made of the target's name: {reason}")]
+    Target {
+        /// Why.
+        reason: String,
     },
 }

@@ -1,6 +1,10 @@
 //! A handshake with every address of a target.
 #![allow(clippy::disallowed_methods, reason = "it is over the network, and has time limits")]
 
+mod address_check;
+mod handshake;
+mod verifier;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
@@ -17,17 +21,17 @@ use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 
-use super::CertificateCheck;
-use super::address::{AddressCheck, CheckStatus, TlsVersion};
-use super::recorder::Recorder;
-use super::shake::{ShakeError, shake};
+pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
+use self::handshake::{HandshakeError, handshake};
+use self::verifier::RecordingVerifier;
+use super::check::CertificateCheck;
 use super::text::shown;
-use crate::adapters::hyper::{Dial, DialStream, FEDERATION, TcpDial};
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::core::text::Causes;
 use crate::runtime::BoxFuture;
+use crate::transport::{Dial, DialStream, TcpDial, with_federation_protocols};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use crate::transport::{TlsSetupError, TrustedRoots};
 
 /// How many addresses are tried at a time.
 const AT_A_TIME: usize = 8;
@@ -115,7 +119,7 @@ impl CertificateProbe {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls.alpn_protocols = FEDERATION.map(<[u8]>::to_vec).to_vec();
+        tls = with_federation_protocols(tls);
         // In a resumed session no certificate is shown.
         tls.resumption = Resumption::disabled();
         Ok(Self {
@@ -149,7 +153,7 @@ impl CertificateProbe {
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn with_roots(roots: TrustedRoots) -> Result<Self, TlsSetupError> {
         let store = roots.root_store()?;
-        let provider = Arc::new(crate::adapters::hyper::provider());
+        let provider = Arc::new(crate::transport::provider());
         Self::new(store, provider).map_err(|source| TlsSetupError::Provider { source })
     }
 
@@ -238,7 +242,7 @@ impl CertificateProbe {
             return check;
         }
         match timeout(time.lasts, self.connect(endpoint, address)).await {
-            Ok(Ok(mut stream)) => self.shake(&mut *stream, name, &mut check, began).await,
+            Ok(Ok(mut stream)) => self.handshake(&mut *stream, name, &mut check, began).await,
             Ok(Err(error)) => check.detail = Some(shown(&Causes(&error).to_string())),
             Err(_) => check.detail = Some(format!("no connection {time}")),
         }
@@ -263,7 +267,7 @@ impl CertificateProbe {
         }
     }
 
-    async fn shake(
+    async fn handshake(
         &self,
         stream: &mut dyn DialStream,
         name: TlsName<'static>,
@@ -272,21 +276,21 @@ impl CertificateProbe {
     ) {
         check.status = CheckStatus::HandshakeFailed;
         let algorithms = self.tls.crypto_provider().signature_verification_algorithms;
-        let recorder = Arc::new(Recorder::new(Arc::clone(&self.check), algorithms));
+        let verifier = Arc::new(RecordingVerifier::new(Arc::clone(&self.check), algorithms));
         let mut tls = self.tls.clone();
-        tls.dangerous().set_certificate_verifier(Arc::clone(&recorder) as _);
+        tls.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
         let time = self.time(self.limits.tls, began);
         let shaken = match ClientConnection::new(Arc::new(tls), name) {
             Ok(mut connection) => {
-                let shaken = timeout(time.lasts, shake(&mut connection, stream)).await;
+                let shaken = timeout(time.lasts, handshake(&mut connection, stream)).await;
                 check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
                 shaken
             }
-            Err(error) => Ok(Err(ShakeError::from(error))),
+            Err(error) => Ok(Err(HandshakeError::from(error))),
         };
-        check.report = recorder.seen().cloned();
+        check.report = verifier.seen().cloned();
         let refused = check.report.as_ref().filter(|report| !report.is_valid());
         if let Some(report) = refused {
             // The handshake failed because of it.

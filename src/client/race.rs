@@ -8,16 +8,12 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName as TlsName;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::failure::{ConnectAttempt, ConnectPhase};
-use super::{Connector, DialStream};
-use crate::adapters::hyper::attempt::{cause, in_words};
-use crate::adapters::hyper::staggered::Staggered;
+use super::connect_error::{ConnectAttempt, ConnectPhase};
+use super::connector::Connector;
 use crate::core::target::{DelegationTarget, Endpoint, interleaved};
+use crate::transport::{DialStream, StaggeredAttempts, VerifiedStream, cause, handshake, in_words};
 
-type Secured = TlsStream<Box<dyn DialStream>>;
 /// Why an attempt failed, and in which phase.
 type Failed = (ConnectPhase, String);
 
@@ -29,7 +25,7 @@ pub(super) async fn race(
     seed: u64,
     end: Option<Instant>,
     attempts: &mut Vec<ConnectAttempt>,
-) -> Option<(Option<SocketAddr>, Secured)> {
+) -> Option<(Option<SocketAddr>, VerifiedStream)> {
     let failed =
         |address, (phase, reason): Failed| ConnectAttempt::new(endpoint, address, phase, reason);
     let name = target.tls_name().to_owned();
@@ -49,7 +45,7 @@ pub(super) async fn race(
         attempts.push(failed(None, (ConnectPhase::Address, "it has no address".to_owned())));
     }
     let delay = connector.limits.attempt_delay;
-    let mut attempts_at = Staggered::new(addresses.into_iter(), delay, |address| {
+    let mut attempts_at = StaggeredAttempts::new(addresses.into_iter(), delay, |address| {
         let name = name.clone();
         async move {
             // Not even begun.
@@ -95,10 +91,10 @@ async fn attempt(
     stream: impl Future<Output = io::Result<Box<dyn DialStream>>>,
     name: TlsName<'static>,
     end: Option<Instant>,
-) -> Result<Secured, Failed> {
+) -> Result<VerifiedStream, Failed> {
     let limits = &connector.limits;
     let stream = within(limits.connect, end, ConnectPhase::Connect, stream).await?;
-    let shaking_hands = TlsConnector::from(Arc::clone(&connector.tls)).connect(name, stream);
+    let shaking_hands = handshake(Arc::clone(&connector.tls), name, stream);
     within(limits.tls, end, ConnectPhase::Tls, shaking_hands).await
 }
 

@@ -59,24 +59,18 @@ pub enum ConnectPhase {
 
 impl ConnectError {
     /// After these attempts, all that there were.
-    pub(in crate::adapters::hyper) fn after(
-        server_name: &ServerName,
-        attempts: &mut Vec<ConnectAttempt>,
-    ) -> Self {
+    pub(super) fn after(server_name: &ServerName, attempts: &mut Vec<ConnectAttempt>) -> Self {
         Self { server_name: server_name.clone(), attempts: std::mem::take(attempts) }
     }
 }
 
 /// Whether one of these attempts was at this endpoint.
-pub(in crate::adapters::hyper) fn has_failed(
-    attempts: &[ConnectAttempt],
-    endpoint: &Endpoint,
-) -> bool {
+pub(super) fn has_failed(attempts: &[ConnectAttempt], endpoint: &Endpoint) -> bool {
     attempts.iter().any(|attempt| attempt.is_at(endpoint))
 }
 
 impl ConnectAttempt {
-    pub(in crate::adapters::hyper) fn new(
+    pub(super) fn new(
         endpoint: &Endpoint,
         address: Option<SocketAddr>,
         phase: ConnectPhase,
@@ -86,7 +80,7 @@ impl ConnectAttempt {
     }
 
     /// Whether it was an attempt at this endpoint.
-    pub(in crate::adapters::hyper) fn is_at(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn is_at(&self, endpoint: &Endpoint) -> bool {
         self.host == *endpoint.host() && self.port == endpoint.port()
     }
 }

@@ -1,0 +1,20 @@
+//! Byte streams to addresses and TLS over them: what the fetch, the client and the certificate probe
+//! share.
+
+mod dial;
+mod error_chain;
+mod happy_eyeballs;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod roots;
+mod tls;
+
+pub use self::dial::{Dial, DialStream, TcpDial};
+pub(crate) use self::error_chain::{cause, in_words, printable};
+pub(crate) use self::happy_eyeballs::StaggeredAttempts;
+#[cfg(all(feature = "certificate", any(feature = "ring", feature = "aws-lc-rs")))]
+pub(crate) use self::roots::provider;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use self::roots::{TlsSetupError, TrustedRoots};
+pub(crate) use self::tls::{
+    VerifiedStream, handshake, is_http2, with_federation_protocols, with_http_1_1,
+};
