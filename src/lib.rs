@@ -12,10 +12,11 @@
 //! - Feature **`resolver`**: `Resolver` drives the machine over the traits `Dns`,
 //!   `WellKnownFetch` and `Runtime`, shares questions between callers and remembers answers.
 //! - Features **`hickory`**, **`hyper`** and **`tokio`**: those three traits on well-kept
-//!   libraries; with `hyper`, `Connector` and `FederationClient` reach what was resolved. Feature
-//!   **`redis`**: `RedisStore`, for processes that share what they learn; feature
+//!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
 //!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
 //!   ring as the crypto provider.
+//! - Feature **`client`**: `Connector` and `FederationClient` reach what was resolved, over HTTP/2 and
+//!   HTTP/1.1.
 //! - Feature **`certificate`**: `CertificateCheck` judges the certificates that a server presents for
 //!   a target, without I/O; with `hyper`, `CertificateProbe` shakes hands with every address of a
 //!   target and reports what is there.
@@ -133,9 +134,9 @@ pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "client")]
 mod client;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "client")]
 pub use crate::client::{
     ClientLimits, ConnectAttempt, ConnectError, ConnectLimits, ConnectPhase, Connection, Connector,
     FederationBody, FederationClient, InvalidRequest, RequestError,

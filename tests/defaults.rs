@@ -139,7 +139,7 @@ fn limits_that_stand_in_two_places_agree() {
     assert_eq!(fetch.exchange, config.time.exchange);
 }
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "client")]
 #[test]
 fn the_defaults_of_connecting_are_as_documented() {
     use matrix_delegation::{ClientLimits, ConnectLimits};

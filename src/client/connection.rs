@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connect_error::ConnectAttempt;
 use crate::core::names::host::Host;
 use crate::core::target::Endpoint;
-use crate::transport::{VerifiedStream, is_http2};
+use crate::transport::{HTTP_2, VerifiedStream};
 
 /// A connection to a server, whose certificate is the target's: a stream of bytes.
 pub struct Connection {
@@ -43,7 +43,7 @@ impl Connection {
 
     /// Whether HTTP/2 was agreed on; otherwise it is HTTP/1.1.
     pub fn is_http2(&self) -> bool {
-        is_http2(&self.stream)
+        self.stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
     }
 
     /// The attempts that failed before it.

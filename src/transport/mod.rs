@@ -15,6 +15,8 @@ pub(crate) use self::happy_eyeballs::StaggeredAttempts;
 pub(crate) use self::roots::provider;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use self::roots::{TlsSetupError, TrustedRoots};
-pub(crate) use self::tls::{
-    VerifiedStream, handshake, is_http2, with_federation_protocols, with_http_1_1,
-};
+#[cfg(any(feature = "client", feature = "certificate"))]
+pub(crate) use self::tls::with_federation_protocols;
+#[cfg(feature = "client")]
+pub(crate) use self::tls::{HTTP_2, VerifiedStream};
+pub(crate) use self::tls::{handshake, with_http_1_1};

@@ -11,7 +11,8 @@ use tokio_rustls::client::TlsStream;
 use super::dial::DialStream;
 
 /// HTTP/2 by its registered name (RFC 7301 section 6).
-const HTTP_2: &[u8] = b"h2";
+#[cfg(any(feature = "client", feature = "certificate"))]
+pub(crate) const HTTP_2: &[u8] = b"h2";
 /// HTTP/1.1 by its registered name (RFC 7301 section 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
 
@@ -25,14 +26,10 @@ pub(crate) fn with_http_1_1(mut config: ClientConfig) -> ClientConfig {
 }
 
 /// Sets the ALPN protocols to what federation speaks: HTTP/2, else HTTP/1.1.
+#[cfg(any(feature = "client", feature = "certificate"))]
 pub(crate) fn with_federation_protocols(mut config: ClientConfig) -> ClientConfig {
     config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
     config
-}
-
-/// Whether HTTP/2 was agreed on.
-pub(crate) fn is_http2(stream: &VerifiedStream) -> bool {
-    stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
 }
 
 /// Performs the handshake. rustls sends no SNI for an IP address and verifies the name either way.
