@@ -50,6 +50,7 @@ pub use crate::core::config::{
 pub use crate::core::names::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
 };
+pub use crate::core::phase_limits::PhaseLimits;
 pub use crate::core::time::{Monotonic, Now};
 
 // The machine, and what passes between it and its driver.
@@ -71,6 +72,7 @@ pub use crate::core::well_known::fetch::{
 };
 
 // What comes out: a target, or an error, and the story of either.
+pub use crate::core::blame::Blame;
 pub use crate::core::error::{Evidence, FamilyOutcome, HostEvidence, ResolveError};
 pub use crate::core::report::{
     DnsExchange, Hop, HopOutcome, Report, SkipReason, Source, StepOutcome, StepReport,
@@ -113,7 +115,7 @@ pub use crate::resolver::{
 #[cfg(feature = "hyper")]
 mod transport;
 #[cfg(feature = "hyper")]
-pub use crate::transport::{Dial, DialStream, TcpDial};
+pub use crate::transport::{ConnectFailureKind, Dial, DialStream, TcpDial};
 #[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
 pub use crate::transport::{TlsSetupError, TrustedRoots};
 

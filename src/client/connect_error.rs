@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::core::names::host::Host;
 use crate::core::names::server_name::ServerName;
 use crate::core::target::Endpoint;
+use crate::transport::ConnectFailureKind;
 
 /// No endpoint of a server could be connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct ConnectAttempt {
     pub address: Option<SocketAddr>,
     /// In which phase it failed.
     pub phase: ConnectPhase,
+    /// Why, for programs.
+    pub kind: ConnectFailureKind,
     /// Why, for people; may hold words of the other side's choice.
     pub reason: String,
 }
@@ -74,9 +77,11 @@ impl ConnectAttempt {
         endpoint: &Endpoint,
         address: Option<SocketAddr>,
         phase: ConnectPhase,
+        kind: ConnectFailureKind,
         reason: String,
     ) -> Self {
-        Self { host: endpoint.host().clone(), port: endpoint.port(), address, phase, reason }
+        let (host, port) = (endpoint.host().clone(), endpoint.port());
+        Self { host, port, address, phase, kind, reason }
     }
 
     /// Whether it was an attempt at this endpoint.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::ClientConfig;
-use tokio::time::Instant;
 
 use super::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
 use super::connection::Connection;
@@ -15,7 +14,7 @@ use crate::core::target::{DelegationTarget, Endpoint};
 use crate::resolver::Resolver;
 use crate::resolver::feedback::{ContactFailure, ContactFailureKind};
 use crate::resolver::resolution::Resolution;
-use crate::transport::{Dial, TcpDial, with_federation_protocols};
+use crate::transport::{Deadline, Dial, Opening, TcpDial, with_federation_protocols};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::transport::{TlsSetupError, TrustedRoots};
 
@@ -48,7 +47,7 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 pub struct Connector {
     pub(super) tls: Arc<ClientConfig>,
     pub(super) dial: Arc<dyn Dial>,
-    pub(super) limits: ConnectLimits,
+    limits: ConnectLimits,
     resolver: Option<Resolver>,
     contacts: Arc<AtomicU64>,
 }
@@ -113,7 +112,7 @@ impl Connector {
         found: &Resolution,
         seed: u64,
     ) -> Result<Connection, ConnectError> {
-        self.connect_in(found.attempts(seed), found, seed, self.end()).await
+        self.connect_in(found.attempts(seed), found, seed, &self.opening()).await
     }
 
     /// The same for a target that comes from elsewhere than a resolver.
@@ -131,11 +130,7 @@ impl Connector {
     /// ```
     pub async fn connect_to(&self, target: &DelegationTarget) -> Result<Connection, ConnectError> {
         let seed = self.next_seed();
-        self.connect_in(target.attempts(seed), target, seed, self.end()).await
-    }
-
-    pub(super) const fn limits(&self) -> &ConnectLimits {
-        &self.limits
+        self.connect_in(target.attempts(seed), target, seed, &self.opening()).await
     }
 
     pub(super) fn next_seed(&self) -> u64 {
@@ -143,10 +138,9 @@ impl Connector {
         SplitMix64(self.contacts.fetch_add(1, Ordering::Relaxed)).next()
     }
 
-    /// When all of it has to be over that begins now; `None` lies further ahead than the clock can
-    /// say.
-    pub(super) fn end(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.limits.total)
+    /// The phases of a connection that begins now.
+    pub(super) fn opening(&self) -> Opening {
+        Opening::new(self.limits.phases, Deadline::of_all(self.limits.total))
     }
 
     /// Connects to one of these endpoints of the target, in this order.
@@ -155,16 +149,16 @@ impl Connector {
         endpoints: impl Iterator<Item = &'a Endpoint>,
         target: &DelegationTarget,
         seed: u64,
-        end: Option<Instant>,
+        opening: &Opening,
     ) -> Result<Connection, ConnectError> {
         let mut attempts = Vec::new();
         for endpoint in endpoints {
             let before = attempts.len();
-            let race = race::race(self, target, endpoint, seed, end, &mut attempts);
+            let race = race::race(self, target, endpoint, seed, opening, &mut attempts);
             if let Some((address, stream)) = race.await {
                 return Ok(Connection::new(address, endpoint.clone(), stream, attempts));
             }
-            if race::is_over(end) {
+            if opening.end().is_over() {
                 break;
             }
             self.report(target, attempts.get(before..).unwrap_or_default());

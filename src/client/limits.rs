@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::phase_limits::PhaseLimits;
+
 /// How long each phase of connecting may take.
 ///
 /// ```
@@ -12,31 +14,21 @@ use serde::{Deserialize, Serialize};
 ///
 /// let mut limits = ConnectLimits::default();
 /// limits.total = Duration::from_secs(10);
-/// assert_eq!(limits.attempt_delay, Duration::from_millis(250));
+/// assert_eq!(limits.phases.attempt_delay, Duration::from_millis(250));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConnectLimits {
-    /// Connecting to one address. Default 5 s.
-    pub connect: Duration,
-    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
-    /// Default 250 ms.
-    pub attempt_delay: Duration,
-    /// The TLS handshake with one address. Default 5 s.
-    pub tls: Duration,
+    /// Connecting to one address and the TLS handshake with it.
+    pub phases: PhaseLimits,
     /// All of it, over every endpoint. Default 30 s.
     pub total: Duration,
 }
 
 impl Default for ConnectLimits {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            attempt_delay: Duration::from_millis(250),
-            tls: Duration::from_secs(5),
-            total: Duration::from_secs(30),
-        }
+        Self { phases: PhaseLimits::default(), total: Duration::from_secs(30) }
     }
 }
 

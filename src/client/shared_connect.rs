@@ -18,6 +18,7 @@ use crate::core::names::server_name::ServerName;
 use crate::core::target::Endpoint;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::single_flight::{Joined, SingleFlight};
+use crate::transport::ConnectFailureKind;
 
 /// Makes connections that requests share, and keeps them.
 pub(super) struct SharedConnect {
@@ -190,14 +191,14 @@ impl SharedConnect {
     ) -> Result<NewConnection, ConnectError> {
         // Nobody closes the semaphore, so that it cannot fail.
         let _permit = self.permits.acquire().await;
-        let end = self.connector.end();
+        let opening = self.connector.opening();
         // Ends: each turn adds an endpoint to those that failed.
         loop {
             let seed = self.connector.next_seed();
             let left = found
                 .attempts(seed)
                 .filter(|it| route.endpoints.contains(it) && !has_failed(failed, it));
-            let connection = match self.connector.connect_in(left, found, seed, end).await {
+            let connection = match self.connector.connect_in(left, found, seed, &opening).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     failed.extend(error.attempts);
@@ -207,7 +208,7 @@ impl SharedConnect {
             let before = connection.failed_attempts().to_vec();
             let (endpoint, address) = (connection.endpoint().clone(), connection.address());
             let key = PoolKey::new(found, &endpoint, address);
-            let limit = self.connector.limits().tls;
+            let limit = opening.limits().tls;
             let begun = HttpConnection::over(connection, self.pool.limits(), limit).await;
             failed.extend(before);
             match begun {
@@ -230,7 +231,8 @@ impl SharedConnect {
         address: Option<SocketAddr>,
         reason: String,
     ) -> ConnectAttempt {
-        let attempt = ConnectAttempt::new(endpoint, address, ConnectPhase::Http, reason);
+        let (phase, kind) = (ConnectPhase::Http, ConnectFailureKind::Http);
+        let attempt = ConnectAttempt::new(endpoint, address, phase, kind, reason);
         self.connector.report(found, std::slice::from_ref(&attempt));
         attempt
     }

@@ -8,8 +8,13 @@ use std::iter::successors;
 /// them, by way of its certificate.
 const DETAIL_CHARS: usize = 512;
 
-/// The words of an error and of what caused it.
+/// The words of an error and of what caused it, on one line of at most [`DETAIL_CHARS`] characters.
 pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
+    printable(&chain(error))
+}
+
+/// The words of an error and of what caused it.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     for cause in causes(error) {
         let said = cause.to_string();
@@ -18,7 +23,7 @@ pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
             words.push(said);
         }
     }
-    printable(&words.join(": "))
+    words.join(": ")
 }
 
 /// Keeps a text to one line of at most [`DETAIL_CHARS`] characters.

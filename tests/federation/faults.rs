@@ -91,8 +91,9 @@ async fn extreme_limits_are_taken_as_they_are() {
     (most.concurrent, most.waiting) = (usize::MAX, usize::MAX);
     most.connecting_waiting = usize::MAX;
     let mut connect = generous();
-    (connect.connect, connect.tls, connect.total) = (Duration::MAX, Duration::MAX, Duration::MAX);
-    connect.attempt_delay = Duration::MAX;
+    (connect.phases.connect, connect.phases.tls) = (Duration::MAX, Duration::MAX);
+    connect.total = Duration::MAX;
+    connect.phases.attempt_delay = Duration::MAX;
     let resolver = resolver(delegated(&[peer.address]));
     let connector = connector(&authority).with_limits(connect);
     let client = FederationClient::with_limits(resolver, connector, most);
@@ -320,7 +321,7 @@ async fn when_the_time_has_run_out_nothing_more_is_begun() {
     let target = target.target(&"m.example".parse().unwrap(), Now::EPOCH).unwrap();
     let dial = Arc::new(Never::default());
     let mut limits = generous();
-    (limits.total, limits.attempt_delay) = (Duration::from_millis(50), WATCHDOG);
+    (limits.total, limits.phases.attempt_delay) = (Duration::from_millis(50), WATCHDOG);
     let connector =
         connector(&authority).with_limits(limits).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
     let error = watched(connector.connect_to(&target)).await.unwrap_err();

@@ -38,7 +38,7 @@ async fn watched<T>(future: impl Future<Output = T>) -> T {
 /// The limits no test runs into.
 fn generous() -> ConnectLimits {
     let mut limits = ConnectLimits::default();
-    (limits.connect, limits.tls, limits.total) = (WATCHDOG, WATCHDOG, WATCHDOG);
+    (limits.phases.connect, limits.phases.tls, limits.total) = (WATCHDOG, WATCHDOG, WATCHDOG);
     limits
 }
 

@@ -9,7 +9,6 @@ mod failure;
 mod meter;
 mod request;
 
-use std::io;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -17,11 +16,13 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use rustls::ClientConfig;
 
-use self::failure::{Deadline, Failed};
+use self::failure::AttemptFailure;
 use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
 use crate::resolver::traits::WellKnownFetch;
 use crate::runtime::BoxFuture;
-use crate::transport::{Dial, DialStream, StaggeredAttempts, TcpDial, handshake, with_http_1_1};
+use crate::transport::{
+    Deadline, Dial, DialStream, Opening, StaggeredAttempts, TcpDial, handshake, with_http_1_1,
+};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::transport::{TlsSetupError, TrustedRoots};
 
@@ -31,7 +32,7 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 ///
 /// Those it is handed, in order; a [`Dial`] can put a proxy or another network between. While one is
 /// silent the next is dialled beside it after
-/// [`FetchLimits::attempt_delay`](crate::FetchLimits::attempt_delay) (RFC 8305 section 5), and the
+/// [`PhaseLimits::attempt_delay`](crate::PhaseLimits::attempt_delay) (RFC 8305 section 5), and the
 /// first that connects is used. The next one is tried
 /// - after any failure to connect or to agree on TLS, when nothing was asked yet;
 /// - after a silence or a cut-off ([`FetchFailureKind::ExchangeTimeout`],
@@ -114,24 +115,28 @@ impl HyperFetch {
     }
 
     async fn over_addresses(&self, fetch: Fetch) -> Result<Response<Body>, FetchFailure> {
-        let end = Deadline::of_fetch(fetch.limits.total);
+        let end = Deadline::of_all(fetch.limits.total);
+        let opening = Opening::new(fetch.limits.phases, end);
         let request = request::on_the_wire(fetch.request.clone())?;
         if fetch.left_to_proxy {
             let uri = fetch.request.uri();
             let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));
-            let stream = dialled(self.dial.dial_name(host, port), &fetch, end).await?;
-            return self.over(stream, &fetch, &request, end).await.map_err(FetchFailure::from);
+            let stream = opening.connect(self.dial.dial_name(host, port)).await;
+            let stream = stream.map_err(AttemptFailure::from)?;
+            return self.over(stream, &fetch, &request, &opening).await.map_err(Into::into);
         }
         let mut attempts = Vec::new();
         let addresses = fetch.addresses.iter().copied();
-        let mut dials = StaggeredAttempts::new(addresses, fetch.limits.attempt_delay, |address| {
-            let dialled = dialled(self.dial.dial(address), &fetch, end);
+        let opening = &opening;
+        let delay = opening.limits().attempt_delay;
+        let mut dials = StaggeredAttempts::new(addresses, delay, |address| {
+            let dialled = opening.connect(self.dial.dial(address));
             async move { (address, dialled.await) }
         });
         while let Some((address, dialled)) = dials.next().await {
             let outcome = match dialled {
-                Ok(stream) => self.over(stream, &fetch, &request, end).await,
-                Err(failed) => Err(failed),
+                Ok(stream) => self.over(stream, &fetch, &request, opening).await,
+                Err(error) => Err(error.into()),
             };
             match outcome {
                 Ok(response) => return Ok(response),
@@ -159,19 +164,19 @@ impl HyperFetch {
         stream: Box<dyn DialStream>,
         fetch: &Fetch,
         request: &Request<Empty<Bytes>>,
-        end: Deadline,
-    ) -> Result<Response<Body>, Failed> {
+        opening: &Opening,
+    ) -> Result<Response<Body>, AttemptFailure> {
         let limits = &fetch.limits;
         let secured = handshake(Arc::clone(&self.tls), fetch.tls_name.clone(), stream);
-        let secured =
-            async { secured.await.map_err(|error| Failed::because(FetchFailureKind::Tls, &error)) };
-        let stream = end.of_phase(limits.tls).bound(FetchFailureKind::TlsTimeout, secured).await?;
+        let stream = opening.secure(secured).await?;
 
         let answered = exchange::exchange(stream, request.clone(), limits);
-        end.of_phase(limits.exchange)
-            .bound(FetchFailureKind::ExchangeTimeout, answered)
-            .await
-            .map_err(Failed::after_asking)
+        let answered = opening.end().of_phase(limits.exchange).bound(answered).await;
+        answered
+            .unwrap_or_else(|late| {
+                Err(AttemptFailure::new(FetchFailureKind::ExchangeTimeout, late))
+            })
+            .map_err(AttemptFailure::after_asking)
     }
 }
 
@@ -179,24 +184,4 @@ impl WellKnownFetch for HyperFetch {
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Response<Body>, FetchFailure>> {
         Box::pin(self.over_addresses(fetch))
     }
-}
-
-/// The stream, if it opens in time.
-async fn dialled(
-    dialled: BoxFuture<'_, io::Result<Box<dyn DialStream>>>,
-    fetch: &Fetch,
-    end: Deadline,
-) -> Result<Box<dyn DialStream>, Failed> {
-    let dialled = async { dialled.await.map_err(|error| not_connected(&error)) };
-    end.of_phase(fetch.limits.connect).bound(FetchFailureKind::ConnectTimeout, dialled).await
-}
-
-fn not_connected(error: &io::Error) -> Failed {
-    let kind = match error.kind() {
-        io::ErrorKind::ConnectionRefused => FetchFailureKind::Refused,
-        io::ErrorKind::TimedOut => FetchFailureKind::ConnectTimeout,
-        io::ErrorKind::Unsupported => FetchFailureKind::Adapter,
-        _ => FetchFailureKind::Connect,
-    };
-    Failed::because(kind, error)
 }
