@@ -12,7 +12,7 @@ use crate::resolver::Resolver;
 use crate::transport::TlsSetupError;
 
 /// Why the system's own set-up is of no use.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum SystemError {
     /// The DNS configuration or the hosts file cannot be read.

@@ -180,8 +180,8 @@ impl Inner {
                         connections.no_http(&found, &endpoint, key.address(), in_words(&error));
                     }
                     let (server_name, address) = (name.clone(), key.address());
-                    let reason = in_words(&error);
-                    return Err(RequestError::Exchange { server_name, address, reason, error });
+                    let source = Arc::new(error);
+                    return Err(RequestError::Exchange { server_name, address, source });
                 }
                 Sent::Unsent(unsent) => request = *unsent,
             }

@@ -1,15 +1,17 @@
 //! Why a request has no response.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::connect_error::ConnectError;
+use crate::core::blame::Blame;
 use crate::core::error::ResolveError;
 use crate::core::names::server_name::{ServerName, ServerNameError};
 
 /// Why a request has no response.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// It is none that could be sent.
@@ -40,17 +42,56 @@ pub enum RequestError {
         limit: usize,
     },
     /// The request was sent, or may have been, and no response came.
-    #[error("no response from {server_name}: {reason}")]
+    #[error("no response from {server_name}")]
     Exchange {
         /// The server.
         server_name: ServerName,
         /// Where it was sent; `None` where a proxy looked that up.
         address: Option<SocketAddr>,
-        /// Why, for people.
-        reason: String,
-        /// The same as the library has it. It is not its `source`, which would say it twice.
-        error: hyper::Error,
+        /// Why; may hold words of the other side's choice.
+        source: Arc<hyper::Error>,
     },
+}
+
+impl RequestError {
+    /// Whose fault it is.
+    ///
+    /// | error | blame |
+    /// | --- | --- |
+    /// | `Invalid` | [`Blame::Caller`]; of a server name that is none, [`Blame::Name`] |
+    /// | `Resolve`, `Connect` | as [`ResolveError::blame`] and [`ConnectError::blame`] say |
+    /// | `TooBusy`, `ServerBusy` | [`Blame::Local`]: limits of this client |
+    /// | `Exchange` | [`Blame::Server`]; where the request's own body failed, [`Blame::Caller`] |
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Invalid(InvalidRequest::ServerName(_)) => Blame::Name,
+            Self::Invalid(_) => Blame::Caller,
+            Self::Resolve(error) => error.blame(),
+            Self::Connect(error) => error.blame(),
+            Self::TooBusy { .. } | Self::ServerBusy { .. } => Blame::Local,
+            Self::Exchange { source, .. } if source.is_user() => Blame::Caller,
+            Self::Exchange { .. } => Blame::Server,
+        }
+    }
+
+    /// Whether the same request may well get a response a little later, with nothing changed by an
+    /// administrator or the caller. [`was_sent`](Self::was_sent) says whether it may be sent again
+    /// without harm.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Invalid(_) => false,
+            Self::Resolve(error) => error.is_temporary(),
+            Self::Connect(error) => error.is_temporary(),
+            Self::TooBusy { .. } | Self::ServerBusy { .. } => true,
+            Self::Exchange { source, .. } => !source.is_user() && !source.is_parse(),
+        }
+    }
+
+    /// Whether bytes of the request may have reached a server. If not, sending it again repeats
+    /// nothing.
+    pub const fn was_sent(&self) -> bool {
+        matches!(self, Self::Exchange { .. })
+    }
 }
 
 /// Why a request cannot be sent.

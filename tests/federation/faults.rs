@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use matrix_delegation::testing::Network;
 use matrix_delegation::{
-    BoxFuture, ClientLimits, Config, ConnectPhase, Dial, DialStream, Endpoint, FederationClient,
-    FixedTarget, Now, RequestError, TcpDial, TokioRuntime,
+    Blame, BoxFuture, ClientLimits, Config, ConnectPhase, Dial, DialStream, Endpoint,
+    FederationClient, FixedTarget, Now, RequestError, TcpDial, TokioRuntime,
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -246,7 +246,10 @@ async fn a_body_that_breaks_off_is_no_fault_of_the_server() {
     let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
     let request = http::Request::put("/").body(body).unwrap();
     let answer = watched(client.request(&"a.example".parse().unwrap(), request)).await;
-    assert!(matches!(answer, Err(RequestError::Exchange { .. })), "{answer:?}");
+    let Err(error) = answer else { panic!("{answer:?}") };
+    assert!(matches!(error, RequestError::Exchange { .. }), "{error:?}");
+    assert_eq!((error.blame(), error.is_temporary()), (Blame::Caller, false));
+    assert!(error.was_sent());
     assert_eq!(resolver.counters().reports, 0);
 }
 
@@ -298,6 +301,9 @@ async fn what_hinders_this_machine_is_not_held_against_the_server() {
         let is_local = local.contains(&why);
         let phase = if is_local { ConnectPhase::Local } else { ConnectPhase::Connect };
         assert_eq!(error.attempts[0].phase, phase, "{why:?}");
+        let blame = if is_local { Blame::Local } else { Blame::Server };
+        assert_eq!((error.blame(), error.was_sent()), (blame, false), "{why:?}");
+        assert_eq!(error.is_temporary(), why != Hindered::Kind(Unsupported), "{why:?}");
         assert_eq!(resolver.counters().reports, u64::from(!is_local), "{why:?}");
     }
 }
