@@ -164,6 +164,10 @@ fn the_defaults_of_connecting_are_as_documented() {
         "head_bytes": 65_536,
         "keep_alive": seconds(20),
         "keep_alive_timeout": seconds(10),
+        "farewell": seconds(1),
+        "kept_tries": 2,
+        "new_tries": 3,
+        "moves": 4,
     });
     assert_eq!(serde_json::to_value(ClientLimits::default()).unwrap(), client);
     assert_eq!(serde_json::from_value::<ClientLimits>(json!({})).unwrap(), ClientLimits::default());
@@ -181,6 +185,7 @@ fn the_defaults_of_checking_certificates_are_as_documented() {
     assert_eq!(limits["phases"]["connect"], seconds(5));
     assert_eq!(limits["phases"]["tls"], seconds(5));
     assert_eq!(limits["total"], seconds(60));
+    assert_eq!((&limits["at_a_time"], &limits["handshake_bytes"]), (&json!(8), &json!(262_144)));
     assert!(serde_json::from_value::<ProbeLimits>(json!({"totla": 1})).is_err());
 }
 
