@@ -212,7 +212,7 @@ fn names(path: &Path, done: &HashSet<String>) -> io::Result<(Vec<String>, usize)
 fn resolver(options: &Options) -> Result<Resolver, Box<dyn Error>> {
     let network = &options.network;
     let mut config = Config::default().with_address_policy(network.policy());
-    config.memory.well_known = 100_000;
+    (config.memory.hosts, config.memory.bytes) = (400_000, 512 << 20);
     let (dns, roots) = (network.dns()?, network.roots()?);
     let fetch = HyperFetch::with_roots(roots)?;
     let runtime = TokioRuntime::current();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::Response;
 use matrix_delegation::{
-    Body, Config, Discovery, DnsAnswer, DnsQuestion, NoRecord, Now, Output, Question, Records,
-    SrvRecord,
+    Body, Config, Discovery, DnsAnswer, DnsQuestion, Machine, NoRecord, Now, Output, Question,
+    Records, SrvRecord,
 };
 
 fn dns(question: &DnsQuestion) -> DnsAnswer {
@@ -33,12 +33,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         match discovery.poll_output(now) {
             Output::Ask(Question::Dns { token, question }) => {
                 println!("asked {question}");
-                discovery.handle_dns(token, dns(&question), now);
+                discovery.handle(token.answer(dns(&question)), now);
             }
             Output::Ask(Question::Fetch { token, fetch }) => {
                 println!("asked {} at {:?}", fetch.request.uri(), fetch.addresses);
                 let body = Body::from(*br#"{"m.server": "m.example"}"#);
-                discovery.handle_response(token, Ok(Response::new(body)), now);
+                discovery.handle(token.answer(Ok(Response::new(body))), now);
             }
             Output::Ask(_) => unreachable!("only asked on request"),
             // Nothing is under way here, so time jumps; a program would wait for answers, too.

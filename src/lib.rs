@@ -45,7 +45,7 @@ pub use crate::core::address_policy::{AddressPolicy, BlockedRange};
 pub use crate::core::config::{
     AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Limits, Speculation, SrvAliasPolicy,
     TimeLimits, UserAgent, WellKnownLifetimes,
-    memory::{Abandoned, Feedback, MemoryLimits, Refresh},
+    memory::{Abandoned, Feedback, MemoryLimits, Refresh, Reports},
 };
 pub use crate::core::names::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
@@ -54,12 +54,11 @@ pub use crate::core::phase_limits::PhaseLimits;
 pub use crate::core::time::{Monotonic, Now};
 
 // The machine, and what passes between it and its driver.
-pub use crate::core::cache::dns_part::DnsPart;
 pub use crate::core::cache::record::{RecordError, WellKnownRecord};
-pub use crate::core::cache::well_known_answer::{InUse, WellKnownAnswer};
 pub use crate::core::discovery::{
-    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
+    Discovery, Outcome,
     lookup::WellKnownLookup,
+    machine::{Answer, DnsToken, FetchToken, Machine, Output, Question, WellKnownToken},
 };
 pub use crate::core::dns::{
     DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,
@@ -71,9 +70,18 @@ pub use crate::core::well_known::fetch::{
     Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
 };
 
+/// Remembered answers: what one may be used for, and when.
+///
+/// The machines and the resolver use these; so can a cache of one's own.
+pub mod cache {
+    pub use crate::core::cache::entry::{CacheEntry, FailureTerms, GoodTerms, Purpose, Served};
+    pub use crate::core::cache::policy::{DnsEntry, WellKnownEntry, family_is_due};
+    pub use crate::core::dns::records::{DnsError, DnsRecords};
+}
+
 // What comes out: a target, or an error, and the story of either.
 pub use crate::core::blame::Blame;
-pub use crate::core::error::{Evidence, FamilyOutcome, HostEvidence, ResolveError};
+pub use crate::core::error::{Busy, Evidence, FamilyOutcome, HostEvidence, ResolveError};
 pub use crate::core::report::{
     DnsExchange, Hop, HopOutcome, Report, SkipReason, Source, StepOutcome, StepReport,
     WellKnownReport,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use matrix_delegation::testing::Network;
 use matrix_delegation::{
-    BoxFuture, Config, DnsFailure, FetchFailure, Provenance, ResolveError, Resolver, ServerName,
-    Source, Step, TokioRuntime,
+    BoxFuture, Config, DnsFailure, FetchFailure, Provenance, Reports, ResolveError, Resolver,
+    ServerName, Source, Step, TokioRuntime,
 };
 use support::{World, lenient, millis, seconds};
 
@@ -237,9 +237,7 @@ async fn a_question_that_turns_out_not_to_be_needed_fails_nothing() {
 #[tokio::test(start_paused = true)]
 async fn memory_is_bounded() {
     let mut config = lenient();
-    config.memory.targets = 10;
-    config.memory.dns = 10;
-    config.memory.well_known = 10;
+    config.memory.hosts = 10;
     let (scripted, resolver) = set_up(World::new(), config);
     for number in 0..1000 {
         let literal = format!("192.0.2.{}:{}", number % 250, number + 1);
@@ -252,13 +250,25 @@ async fn memory_is_bounded() {
     }
     // Few of 4,000 answers can have been remembered.
     assert!(scripted.asked().len() >= 3_900);
-    let kept = (0..1000)
-        .filter(|number| {
-            let literal = format!("192.0.2.{}:{}", number % 250, number + 1);
-            resolver.cached(&name(&literal)).is_some()
-        })
-        .count();
-    assert!((1..=20).contains(&kept), "{kept}");
+    let literals =
+        || (0..1000).map(|number| name(&format!("192.0.2.{}:{}", number % 250, number + 1)));
+    for literal in literals() {
+        resolver.resolve(&literal).await.unwrap();
+    }
+    let kept = literals().filter(|literal| resolver.cached(literal).is_some()).count();
+    assert!((1..=40).contains(&kept), "{kept}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_are_kept_where_that_is_asked_for() {
+    let mut config = lenient();
+    config.memory.reports = Reports::Kept;
+    let (_, resolver) = set_up(delegated(), config);
+    let first = resolver.explain(&name("a.example")).await.report.unwrap();
+    let again = resolver.explain(&name("a.example")).await;
+    assert!(Arc::ptr_eq(&first, &again.report.unwrap()));
+    let kept = again.result.unwrap();
+    assert!(kept.report().is_some_and(|report| Arc::ptr_eq(report, &first)) && !first.rebuilt);
 }
 
 #[tokio::test(start_paused = true)]
@@ -370,8 +380,15 @@ async fn reports_tell_what_was_asked_and_what_was_remembered() {
     assert_eq!(report.well_known.as_ref().unwrap().dns.len(), 2);
     tokio::time::advance(seconds(60)).await;
     let again = resolver.explain(&name("a.example")).await;
-    assert!(Arc::ptr_eq(&report, &again.report.unwrap()));
-    assert!(again.result.unwrap().age() >= seconds(60));
+    let rebuilt = again.report.unwrap();
+    assert!(rebuilt.rebuilt && rebuilt.to_string().contains("made again from memory"));
+    assert_eq!(rebuilt.steps, report.steps);
+    let remembered = rebuilt.well_known.as_ref().unwrap();
+    assert!(matches!(remembered.source, Source::Memory { age } if age >= seconds(60)));
+    // Of the look-up nothing is claimed that memory does not hold.
+    assert_eq!((remembered.hops.len(), remembered.dns.len()), (0, 0));
+    let again = again.result.unwrap();
+    assert!(again.age() >= seconds(60) && again.report().is_none());
 
     let other = resolver.explain(&name("A.example")).await.report.unwrap();
     let well_known = other.well_known.as_ref().unwrap();

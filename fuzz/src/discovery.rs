@@ -25,7 +25,7 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use matrix_delegation::{
     AddressFamilies, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailurePolicy, DnsQuestion,
-    Family, FamilyOutcome, Fetch, Host, Now, Outcome, Output, Question, Records, Report,
+    Family, FamilyOutcome, Fetch, Host, Machine, Now, Outcome, Output, Question, Records, Report,
     ResolveError, ServerName, Service, Speculation, Step, WellKnownUrl,
 };
 
@@ -144,7 +144,7 @@ impl Check<'_> {
                 let fits =
                     matches!(question, DnsQuestion::Addresses { family: it, .. } if *it == family);
                 let found = matches!(
-                    exchange.answer.as_deref(),
+                    exchange.answer.as_ref(),
                     Some(DnsAnswer::Found { records: Records::Addresses(all), .. })
                         if all.contains(&address)
                 );
@@ -160,7 +160,7 @@ impl Check<'_> {
         // What was not polled for yet is in the report, too.
         assert!(self.report.dns.len() >= dns);
         for exchange in &self.report.dns {
-            match exchange.answer.as_deref() {
+            match exchange.answer.as_ref() {
                 Some(DnsAnswer::Found { records: Records::Addresses(all), .. }) => {
                     assert!(all.len() <= 64);
                 }
@@ -239,7 +239,7 @@ impl Check<'_> {
         let srv = |service| {
             let question = DnsQuestion::Srv { service, host: host.clone() };
             let exchange = self.report.dns.iter().find(|it| it.question == question)?;
-            exchange.answer.as_deref()
+            exchange.answer.as_ref()
         };
         let passed = |service| match srv(service) {
             None => host.is_onion(),
@@ -272,7 +272,7 @@ impl Check<'_> {
                 assert_eq!(self.config.dns_failure, DnsFailurePolicy::Fail);
                 let mut exchanges = self.report.dns.iter();
                 let exchange = exchanges.find(|it| it.question == *question);
-                let answer = exchange.and_then(|it| it.answer.as_deref());
+                let answer = exchange.and_then(|it| it.answer.as_ref());
                 assert!(
                     matches!(answer, Some(DnsAnswer::Failed { failure: it, .. }) if it == failure)
                 );
@@ -374,12 +374,12 @@ impl<'a> World<'a> {
                 let mut u = self.at(&question.to_string());
                 let answer = driver::dns_answer(&mut u, &question);
                 let failed = DnsAnswer::failed(matrix_delegation::DnsFailure::Malformed);
-                machine.handle_dns(token, answer.unwrap_or(failed), now);
+                machine.handle(token.answer(answer.unwrap_or(failed)), now);
             }
             Question::Fetch { token, fetch } => {
                 let mut u = self.at(&fetch.request.uri().to_string());
                 if let Ok(result) = driver::fetched(&mut u) {
-                    machine.handle_response(token, result, now);
+                    machine.handle(token.answer(result), now);
                 }
             }
             other => panic!("{other:?}"),

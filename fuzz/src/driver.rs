@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use arbitrary::{Result, Unstructured};
 use http::{HeaderValue, Response, StatusCode};
+use matrix_delegation::cache::{DnsEntry, WellKnownEntry};
 use matrix_delegation::testing::documentation_allowed;
 use matrix_delegation::{
-    AddressFamilies, AddressPolicy, Body, Config, Discovery, DnsAnswer, DnsFailure, DnsPart,
-    DnsQuestion, DnsToken, FetchFailure, FetchFailureKind, FetchToken, Monotonic, NoRecord, Now,
-    Outcome, Output, Question, Records, ServerName, Source, Speculation, SrvRecord, Step,
-    WellKnownAnswer, WellKnownLookup, WellKnownReport, WellKnownToken,
+    AddressFamilies, AddressPolicy, Body, Config, Discovery, DnsAnswer, DnsFailure,     DnsQuestion, DnsToken, FetchFailure, FetchFailureKind, FetchToken, Machine, Monotonic,
+    NoRecord, Now, Outcome, Output, Question, Records, ServerName, Source, Speculation, SrvRecord,
+    Step, WellKnownLookup, WellKnownReport, WellKnownToken,
 };
 
 const NAMES: &[&str] = &[
@@ -300,10 +300,10 @@ pub(crate) fn fetched(
 /// What is known of a well-known, made in the only way there is.
 pub(crate) fn well_known_answer(
     fetched: std::result::Result<Response<Body>, FetchFailure>,
-    before: Option<WellKnownAnswer>,
+    before: Option<WellKnownEntry>,
     config: &Config,
     now: Now,
-) -> (WellKnownAnswer, WellKnownReport) {
+) -> (WellKnownEntry, WellKnownReport) {
     let config = config.clone().with_addresses(AddressFamilies::Leave);
     let host = "a.example".parse().unwrap();
     let mut machine = WellKnownLookup::new(host, Arc::new(config), now, 0);
@@ -316,7 +316,7 @@ pub(crate) fn well_known_answer(
             Output::Done(answer) => return (answer, machine.report()),
             Output::Ask(Question::Fetch { token, .. }) => {
                 let failure = FetchFailure::new(FetchFailureKind::Connect, "");
-                machine.handle_response(token, fetched.take().unwrap_or(Err(failure)), now);
+                machine.handle(token.answer(fetched.take().unwrap_or(Err(failure))), now);
             }
             other => panic!("{other:?}"),
         }
@@ -354,7 +354,7 @@ impl Tokens {
         while let Output::Ask(question) = machine.poll_output(Now::EPOCH) {
             tokens.note(&question);
             if let Question::Dns { token, question: DnsQuestion::Addresses { .. } } = question {
-                machine.handle_dns(token, found.clone(), Now::EPOCH);
+                machine.handle(token.answer(found.clone()), Now::EPOCH);
             }
         }
         tokens
@@ -377,7 +377,7 @@ pub(crate) struct Driven {
     /// Whether the driver has said of some question that no answer will come.
     pub(crate) gave_up: bool,
     /// Well-known answers that the machine was told whole, or that were known before.
-    pub(crate) told: Vec<WellKnownAnswer>,
+    pub(crate) told: Vec<WellKnownEntry>,
     /// What the driver says the time is.
     now: Now,
     /// The latest that it ever said, which the machine goes by.
@@ -481,7 +481,7 @@ impl Driven {
                 };
                 let answer = dns_answer(u, &question)?;
                 let now = self.says();
-                self.machine.handle_dns(token, answer, now);
+                self.machine.handle(token.answer(answer), now);
             }
             7 => {
                 // A part belongs to its question, which only the machine's own tokens tell.
@@ -491,10 +491,10 @@ impl Driven {
                 };
                 let answer = dns_answer(u, &question)?;
                 let at = Self::before(self.now, u)?.monotonic;
-                let part = DnsPart::new(&question, answer, at, None, &self.config.dns);
+                let entry = DnsEntry::learn(None, &question, answer, at, &self.config);
                 let source = Source::Memory { age: self.now.monotonic.since(at) };
                 let now = self.says();
-                self.machine.handle_dns_part(token, Arc::new(part), source, now);
+                self.machine.handle(token.entry(entry, source), now);
             }
             8..=10 => {
                 let Some(token) = Tokens::pick(u, &self.tokens.fetches)?.copied() else {
@@ -502,7 +502,7 @@ impl Driven {
                 };
                 let result = fetched(u)?;
                 let now = self.says();
-                self.machine.handle_response(token, result, now);
+                self.machine.handle(token.answer(result), now);
             }
             11 => {
                 let Some(token) = Tokens::pick(u, &self.tokens.well_known)?.copied() else {
@@ -512,14 +512,14 @@ impl Driven {
                 let before = self.told.last().cloned();
                 let (answer, report) = well_known_answer(result, before, &self.config, at);
                 self.told.push(answer.clone());
-                let (answer, report) = (Arc::new(answer), Some(Arc::new(report)));
+                let report = Some(Arc::new(report));
                 let now = self.says();
-                self.machine.handle_well_known(token, answer, Source::Asked, report, now);
+                self.machine.handle(token.answer(answer, Source::Asked, report), now);
             }
             12 => {
                 if let Some((token, _)) = Tokens::pick(u, &self.tokens.dns)?.cloned() {
                     let now = self.says();
-                    self.machine.give_up_dns(token, now);
+                    self.machine.handle(token.unanswered(), now);
                     self.gave_up = true;
                 }
             }

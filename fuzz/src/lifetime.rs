@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use matrix_delegation::{
-    AddressFamilies, Body, Config, Freshness, Monotonic, Now, Output, Question, WellKnownLookup,
-    retry_after,
+    AddressFamilies, Body, Config, Freshness, Machine, Monotonic, Now, Output, Question,
+    WellKnownLookup, retry_after,
 };
 
 /// The largest time that is told apart, in seconds.
@@ -117,7 +117,7 @@ impl Input {
         let mut lookup = WellKnownLookup::new(host, config, now, self.now);
         loop {
             match lookup.poll_output(now) {
-                Output::Done(answer) => return answer.lifetime(),
+                Output::Done(answer) => return answer.until().since(answer.learnt()),
                 Output::Ask(Question::Fetch { token, .. }) => {
                     let body = Body::from(r#"{"m.server":"m.example"}"#);
                     let mut response = Response::new(body);
@@ -125,7 +125,7 @@ impl Input {
                     *response.headers_mut() = self.headers.clone();
                     // A content coding is another matter.
                     response.headers_mut().remove(http::header::CONTENT_ENCODING);
-                    lookup.handle_response(token, Ok(response), now);
+                    lookup.handle(token.answer(Ok(response)), now);
                 }
                 other => panic!("{other:?}"),
             }

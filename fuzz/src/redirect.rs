@@ -14,9 +14,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use matrix_delegation::cache::WellKnownEntry;
 use matrix_delegation::{
-    AddressFamilies, AddressPolicy, Body, Config, DnsName, Host, Now, Output, Question,
-    RedirectError, WellKnownAnswer, WellKnownFailure, WellKnownLookup, WellKnownUrl,
+    AddressFamilies, AddressPolicy, Body, Config, DnsName, Host, Machine, Now, Output, Question,
+    RedirectError, WellKnownFailure, WellKnownLookup, WellKnownUrl,
 };
 use url::Url;
 
@@ -202,7 +203,7 @@ fn check_look_up(url: &WellKnownUrl) {
     let mut response = Response::new(Body::from(""));
     *response.status_mut() = StatusCode::FOUND;
     response.headers_mut().insert("location", location);
-    lookup.handle_response(token, Ok(response), Now::EPOCH);
+    lookup.handle(token.answer(Ok(response)), Now::EPOCH);
     let may = |address: IpAddr| {
         assert_eq!(
             AddressPolicy::default().check(address).is_ok(),
@@ -233,10 +234,10 @@ fn check_look_up(url: &WellKnownUrl) {
     }
 }
 
-fn is_blocked(answer: &WellKnownAnswer) -> bool {
-    matches!(answer.result(), Err(WellKnownFailure::Blocked { .. }))
+fn is_blocked(answer: &WellKnownEntry) -> bool {
+    matches!(answer.failure(), Some(WellKnownFailure::Blocked { .. }))
 }
 
-fn is_loop(answer: &WellKnownAnswer) -> bool {
-    matches!(answer.result(), Err(WellKnownFailure::Redirect(RedirectError::Loop { .. })))
+fn is_loop(answer: &WellKnownEntry) -> bool {
+    matches!(answer.failure(), Some(WellKnownFailure::Redirect(RedirectError::Loop { .. })))
 }

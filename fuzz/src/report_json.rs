@@ -11,10 +11,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use matrix_delegation::cache::{Purpose, WellKnownEntry};
 use matrix_delegation::{
-    AddressPolicy, Config, DelegationTarget, Discovery, DnsAnswer, DnsPart, Evidence, FetchFailure,
-    Freshness, Monotonic, Now, Output, Report, ResolveError, SrvSet, Warning, WellKnownAnswer,
-    WellKnownFailure, WellKnownReport, WellKnownUrl,
+    AddressPolicy, Config, DelegationTarget, Discovery, DnsAnswer, Evidence, FetchFailure,
+    Freshness, Machine, Monotonic, Now, Output, Report, ResolveError, SrvSet, Warning,
+    WellKnownFailure, WellKnownRecord, WellKnownReport, WellKnownUrl,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,13 +29,12 @@ pub fn run(data: &[u8]) {
         b'C' => drop(read(json).map(|config: Config| check_config(&config))),
         b'T' => drop(read(json).map(|target: DelegationTarget| check_target(&target))),
         b'R' => drop(read(json).map(|report: Report| report.to_string())),
-        b'A' => drop(read(json).map(|answer: WellKnownAnswer| check_answer(&answer))),
+        b'A' => drop(read(json).map(|record: WellKnownRecord| check_record(&record))),
         b'E' => drop(read(json).map(|error: ResolveError| {
             (error.to_string(), error.is_temporary(), error.step(), error.kind())
         })),
         b'W' => drop(read(json).map(|warning: Warning| (warning.to_string(), warning.kind()))),
         b'K' => drop(read(json).map(|report: WellKnownReport| report.to_string())),
-        b'P' => drop(read(json).map(|part: DnsPart| part.until())),
         b'S' => drop(read::<SrvSet>(json)),
         b'D' => drop(read::<DnsAnswer>(json)),
         b'U' => drop(read::<WellKnownUrl>(json)),
@@ -51,8 +51,10 @@ fn check_run(data: &[u8]) {
     let Ok(driven) = Driven::by(data) else { return };
     round_trip(&driven.machine.report());
     round_trip(&*driven.config);
-    for answer in &driven.told {
-        round_trip(answer);
+    let host = "a.example".parse().unwrap();
+    for entry in &driven.told {
+        let now = Now::new(entry.learnt(), Now::EPOCH.wall);
+        round_trip(&WellKnownRecord::new(&host, entry, now));
     }
     match driven.outcome.expect("it has ended") {
         Ok(target) => round_trip(&*target),
@@ -104,12 +106,24 @@ fn check_target(target: &DelegationTarget) {
     let _ = target.recheck(&AddressPolicy::default());
 }
 
-fn check_answer(answer: &WellKnownAnswer) {
+fn check_record(record: &WellKnownRecord) {
     let config = Config::default();
-    for at in [Duration::ZERO, answer.fetched().monotonic.since_origin(), Duration::MAX] {
-        let _ = answer.in_use(Monotonic::from_origin(at), &config.well_known);
+    for days in [0, 1, 20_000] {
+        let now = Now::EPOCH + Duration::from_secs(days * 86_400);
+        if let Ok((_, entry)) = record.restore(now, &config) {
+            check_entry(&entry);
+        }
     }
-    let _ = (answer.until(), answer.last_document());
+}
+
+fn check_entry(answer: &WellKnownEntry) {
+    let config = Config::default();
+    for at in [Monotonic::MIN, Monotonic::ZERO, answer.learnt(), answer.until(), Monotonic::MAX] {
+        let _ = answer.obtained(at);
+        for purpose in [Purpose::Answer, Purpose::Renewal, Purpose::AtOnce] {
+            let _ = answer.serve(at, purpose);
+        }
+    }
     // As what was known before, at any time.
     let now = Now::new(answer.until(), Now::EPOCH.wall);
     let name = "a.example".parse().unwrap();

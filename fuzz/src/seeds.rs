@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use matrix_delegation::testing::{Internet, Preset, Scenario, start};
+use matrix_delegation::WellKnownRecord;
 use matrix_delegation::{
     AddressFamilies, Body, Discovery, DnsAnswer, DnsFailure, FetchFailure, FetchFailureKind,
-    NoRecord, Output, Question, Records, Speculation, SrvRecord,
+    Machine, NoRecord, Output, Question, Records, Speculation, SrvRecord,
 };
 use serde_json::Value;
 
@@ -127,8 +128,9 @@ fn of_values(scenario: &Scenario, put: &mut impl FnMut(&'static str, Vec<u8>)) {
     }
     if let Some(report) = &run.report.well_known {
         put("report_json", with_kind(b'K', report));
-        let (answer, _) = scenario.internet.drive(&config).look_up(report.host.clone());
-        put("report_json", with_kind(b'A', &answer));
+        let (entry, _) = scenario.internet.drive(&config).look_up(report.host.clone());
+        let record = WellKnownRecord::new(&report.host, &entry, run.report.started);
+        put("report_json", with_kind(b'A', &record));
     }
 }
 
@@ -246,14 +248,14 @@ fn driven(scenario: &Scenario) -> Option<Vec<u8>> {
                     seed.extend([3, dns_back]);
                     let answer = scenario.internet.dns_answer(&question);
                     dns_answer(&mut seed, &answer)?;
-                    machine.handle_dns(token, answer, start());
+                    machine.handle(token.answer(answer), start());
                 }
                 Question::Fetch { token, fetch } => {
                     fetch_back -= 1;
                     seed.extend([8, fetch_back]);
                     let url = fetch.request.uri().to_string();
                     fetched(&mut seed, &scenario.internet, &url, most)?;
-                    machine.handle_response(token, scenario.internet.response(&url, most), start());
+                    machine.handle(token.answer(scenario.internet.response(&url, most)), start());
                 }
                 _ => return None,
             }

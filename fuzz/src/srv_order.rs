@@ -15,8 +15,8 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use matrix_delegation::{
     AddressFamilies, Body, Config, DelegationTarget, Discovery, DnsAnswer, DnsQuestion,
-    FetchFailure, FetchFailureKind, Now, Output, Question, Records, Service, SrvDropReason,
-    SrvRecord, SrvSet, select_by_weight,
+    FetchFailure, FetchFailureKind, Machine, Now, Output, Question, Records, Service,
+    SrvDropReason, SrvRecord, SrvSet, select_by_weight,
 };
 
 use crate::driver::short;
@@ -221,7 +221,7 @@ fn resolved(records: &[SrvRecord]) -> Option<Arc<DelegationTarget>> {
             Output::Done(outcome) => return outcome.ok(),
             Output::Ask(Question::Fetch { token, .. }) => {
                 let failure = FetchFailure::new(FetchFailureKind::Refused, "");
-                machine.handle_response(token, Err::<http::Response<Body>, _>(failure), now);
+                machine.handle(token.answer(Err::<http::Response<Body>, _>(failure)), now);
             }
             Output::Ask(Question::Dns { token, question }) => {
                 let service = DnsQuestion::Srv {
@@ -231,7 +231,7 @@ fn resolved(records: &[SrvRecord]) -> Option<Arc<DelegationTarget>> {
                 let records = if question == service { records.to_vec() } else { Vec::new() };
                 let records = Records::Srv(records);
                 let ttl = Duration::from_secs(60);
-                machine.handle_dns(token, DnsAnswer::Found { records, ttl, alias: false }, now);
+                machine.handle(token.answer(DnsAnswer::Found { records, ttl, alias: false }), now);
             }
             other => panic!("{other:?}"),
         }

@@ -9,11 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use self::memory::{Abandoned, Feedback, MemoryLimits, Refresh};
 use crate::core::address_policy::AddressPolicy;
-use crate::core::dns::srv::SplitMix64;
-use crate::core::dns::{DnsAnswer, Family, NoRecord};
+use crate::core::dns::Family;
 use crate::core::phase_limits::PhaseLimits;
 use crate::core::well_known::fetch::FetchLimits;
-use crate::core::well_known::freshness::Freshness;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -205,29 +203,6 @@ impl Default for WellKnownLifetimes {
     }
 }
 
-impl WellKnownLifetimes {
-    /// How long a good answer with these headers is kept.
-    pub(crate) fn good(&self, freshness: Freshness, random: &mut SplitMix64) -> Duration {
-        let stated = match freshness {
-            Freshness::For(lifetime) => lifetime,
-            Freshness::Unstated => self.jittered(self.unstated, random),
-        };
-        stated.min(self.most).max(self.least)
-    }
-
-    /// `lifetime` doubled for each failure in a row before this one, up to the most.
-    pub(crate) fn backed_off(&self, earlier: u32, random: &mut SplitMix64) -> Duration {
-        self.jittered(doubled(self.temporary, earlier).min(self.temporary_most), random)
-    }
-
-    /// `lifetime` less a random part of up to `jitter_percent`.
-    pub(crate) fn jittered(&self, lifetime: Duration, random: &mut SplitMix64) -> Duration {
-        let most = lifetime.as_nanos() / 100 * u128::from(self.jitter_percent.min(100));
-        let most = u64::try_from(most).unwrap_or(u64::MAX);
-        lifetime.saturating_sub(Duration::from_nanos(random.up_to(most)))
-    }
-}
-
 /// The time doubled so often.
 pub(crate) fn doubled(time: Duration, times: u32) -> Duration {
     2_u32.checked_pow(times).and_then(|factor| time.checked_mul(factor)).unwrap_or(Duration::MAX)
@@ -270,26 +245,6 @@ impl Default for DnsLifetimes {
             failed_most: 10 * MINUTE,
             incomplete: 2 * MINUTE,
             stale: DAY,
-        }
-    }
-}
-
-impl DnsLifetimes {
-    /// How long a failure is kept that comes after so many others in a row.
-    pub(crate) fn backed_off(&self, earlier: u32) -> Duration {
-        doubled(self.failed, earlier).min(self.failed_most)
-    }
-
-    /// How long this answer is kept.
-    pub(crate) fn of(&self, answer: &DnsAnswer) -> Duration {
-        match answer {
-            DnsAnswer::Found { ttl, .. } => (*ttl).min(self.most).max(self.least),
-            DnsAnswer::None { kind: NoRecord::NotImplemented, .. }
-            | DnsAnswer::None { ttl: None, .. } => self.negative_unstated,
-            DnsAnswer::None { ttl: Some(ttl), .. } => {
-                (*ttl).min(self.negative_most).max(self.least)
-            }
-            DnsAnswer::Failed { .. } => self.backed_off(0),
         }
     }
 }

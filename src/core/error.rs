@@ -123,14 +123,14 @@ pub enum ResolveError {
         /// The questions that were open.
         waiting_for: Vec<String>,
     },
-    /// Too many discoveries are under way. Temporary: try again.
-    #[error(
-        "{name} is not resolved now: {limit} discoveries or questions are under way, as many as may be"
-    )]
+    /// A limit on what this resolver does at once was reached. Temporary: try again.
+    #[error("{name} is not resolved now: {busy} (the limit is {limit})")]
     TooBusy {
         /// The server name.
         name: ServerName,
-        /// The limit that was reached ([`crate::MemoryLimits`]).
+        /// What was busy.
+        busy: Busy,
+        /// The limit that was reached.
         limit: usize,
     },
     /// An adapter (DNS, fetch or runtime) panicked or was shut down.
@@ -139,6 +139,32 @@ pub enum ResolveError {
         /// The server name.
         name: ServerName,
     },
+}
+
+/// Which limit on what a resolver does at once was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Busy {
+    /// As many discoveries are under way or wait for their turn as may.
+    Discoveries,
+    /// No turn came in time: as many discoveries were under way as may be.
+    Turn,
+    /// As many questions to DNS are under way as may be.
+    Questions,
+    /// As many fetches go to the destination of the well-known, or wait for it, as may.
+    Destination,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discoveries => "too many discoveries are under way or wait for their turn",
+            Self::Turn => "too many discoveries are under way, and its turn did not come in time",
+            Self::Questions => "too many questions to DNS are under way",
+            Self::Destination => "too many fetches go to the server of its well-known document",
+        })
+    }
 }
 
 /// What is known of the endpoints of a name that does not resolve.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -43,9 +42,32 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// Why it failed, if it did.
     pub error: Option<ResolveError>,
+    /// Whether it was made again from what memory holds, some time after the resolution. Look-ups
+    /// whose answers are not remembered are missing then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilt: bool,
 }
 
 impl Report {
+    /// Marks it as made again from what memory holds.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn rebuilt(mut self) -> Self {
+        self.rebuilt = true;
+        self
+    }
+
+    /// Tells what a target itself tells, where memory holds nothing else of how it was found.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn of_target(target: &DelegationTarget) -> Self {
+        let steps = Step::ALL.map(|step| {
+            let decided = target.step() == step;
+            let skipped = StepOutcome::Skipped(SkipReason::NotRemembered);
+            StepReport { step, outcome: if decided { StepOutcome::Decided } else { skipped } }
+        });
+        let warnings = target.warnings().to_vec();
+        Self { steps: steps.into(), warnings, ..Self::of_rule(target) }.rebuilt()
+    }
+
     /// Of a target that no question was asked for, because a rule of the application set it.
     #[cfg(feature = "resolver")]
     pub(crate) fn of_rule(target: &DelegationTarget) -> Self {
@@ -60,6 +82,7 @@ impl Report {
             well_known: None,
             warnings: Vec::new(),
             error: None,
+            rebuilt: false,
         }
     }
 }
@@ -109,6 +132,8 @@ pub enum SkipReason {
     Onion,
     /// A rule of the application decided.
     Rule,
+    /// What became of it is not remembered.
+    NotRemembered,
     /// The resolution ended before.
     Ended,
     /// The resolution is still under way.
@@ -137,6 +162,7 @@ impl fmt::Display for SkipReason {
             Self::DecidedEarlier => "an earlier step decided",
             Self::Onion => ".onion names are not in DNS (RFC 7686)",
             Self::Rule => "a rule of the application decided",
+            Self::NotRemembered => "not remembered",
             Self::Ended => "the resolution ended before",
             Self::NotYet => "not reached yet",
         })
@@ -168,7 +194,7 @@ pub struct DnsExchange {
     /// When it was answered; `None` if nobody waited for the answer to the end.
     pub answered: Option<Duration>,
     /// What was answered; after the time limit, that it timed out.
-    pub answer: Option<Arc<DnsAnswer>>,
+    pub answer: Option<DnsAnswer>,
     /// Where the answer came from.
     pub source: Source,
 }
@@ -253,7 +279,8 @@ impl fmt::Display for At {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.server_name)?;
+        let rebuilt = if self.rebuilt { " (made again from memory)" } else { "" };
+        writeln!(f, "{}{rebuilt}", self.server_name)?;
         writeln!(f, "  steps")?;
         for StepReport { step, outcome } in &self.steps {
             writeln!(f, "    {:<4}{outcome}", step.number())?;
@@ -274,6 +301,20 @@ impl fmt::Display for Report {
             writeln!(f, "  error: {}", Causes(error))?;
         }
         Ok(())
+    }
+}
+
+impl WellKnownReport {
+    /// The hosts that redirects led to, each once.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn redirected_to(&self, host: &DnsName) -> Box<[DnsName]> {
+        let mut hosts: Vec<DnsName> = Vec::new();
+        for hop in self.hops.iter().filter_map(|hop| hop.url.host().as_dns()) {
+            if hop != host && !hosts.contains(hop) {
+                hosts.push(hop.clone());
+            }
+        }
+        hosts.into()
     }
 }
 

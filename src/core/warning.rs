@@ -1,5 +1,6 @@
 //! Oddities that do not stop a resolution, in a channel of their own.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -27,15 +28,12 @@ pub enum Warning {
         failure: WellKnownFailure,
     },
     /// A well-known answer could not be renewed, and an earlier one is used in its place.
-    #[error(
-        "the well-known document of {host} could not be renewed, the last good one is used: {}",
-        Causes(failure)
-    )]
+    #[error("the well-known document of {host} {}", Unrenewed(failure))]
     WellKnownStale {
         /// The host it was asked of.
         host: DnsName,
-        /// Why it could not be renewed.
-        failure: WellKnownFailure,
+        /// Why it could not be renewed; `None` where it is not renewed yet.
+        failure: Option<WellKnownFailure>,
     },
     /// The answer rests on the deprecated service name.
     #[error(
@@ -93,13 +91,13 @@ pub enum Warning {
         /// The range it lies in.
         range: BlockedRange,
     },
-    /// A look-up failed, and the last records are used although their TTL has run out (RFC 8767).
-    #[error("looking up {question} failed, the last good records are used: {failure}")]
+    /// The last records are used although their TTL has passed (RFC 8767).
+    #[error("{}", StaleRecords(question, failure))]
     DnsStale {
         /// What was asked.
         question: DnsQuestion,
-        /// How it failed.
-        failure: DnsFailure,
+        /// How the look-up failed; `None` where it has not ended yet.
+        failure: Option<DnsFailure>,
     },
     /// One address family failed beside another that answered.
     #[error("looking up the {family} addresses of {host} failed: {failure}")]
@@ -119,6 +117,36 @@ pub enum Warning {
         /// The family.
         family: Family,
     },
+}
+
+/// Why the last good document is used although it has expired.
+struct Unrenewed<'a>(&'a Option<WellKnownFailure>);
+
+impl fmt::Display for Unrenewed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(failure) => {
+                let failure = Causes(failure);
+                write!(f, "could not be renewed, the last good one is used: {failure}")
+            }
+            None => f.write_str("is not renewed yet, the last good one is used"),
+        }
+    }
+}
+
+/// Why the last good records are used although their TTL has passed.
+struct StaleRecords<'a>(&'a DnsQuestion, &'a Option<DnsFailure>);
+
+impl fmt::Display for StaleRecords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(question, failure) = self;
+        match failure {
+            Some(failure) => {
+                write!(f, "looking up {question} failed, the last good records are used: {failure}")
+            }
+            None => write!(f, "{question} is not renewed yet, the last good records are used"),
+        }
+    }
 }
 
 impl Warning {

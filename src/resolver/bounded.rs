@@ -1,12 +1,12 @@
 //! A map of so many entries and so many bytes at most.
 
 use std::fmt;
-use std::hash::Hash;
+use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
-use super::size::Size;
+use super::size::{COUNTS, Size};
 
 /// What the cache itself takes for an entry besides key and value, in bytes, as it says.
 const OVERHEAD: usize = 21;
@@ -25,12 +25,12 @@ const HOT: f64 = 0.968_75;
 /// No limit is larger, in bytes, so that sums of weights do not overflow.
 const MOST_BYTES: u64 = u64::MAX >> 2;
 
-/// A map of so many entries and so many bytes at most.
+/// A map from names to values, of so many entries and so many bytes at most.
 ///
 /// It has one capacity, in bytes. An entry weighs what it takes, but no less than its share of the
 /// capacity were there as many entries as may be: so both limits hold at once.
-pub(super) struct Bounded<K, V> {
-    cache: Cache<K, Weighed<V>, ByWeight, DefaultHashBuilder, Collect>,
+pub(super) struct Bounded<V> {
+    cache: Cache<Arc<str>, Weighed<V>, ByWeight, DefaultHashBuilder, Collect>,
     /// What an entry weighs at the least.
     least: u64,
     /// What it may weigh at the most.
@@ -47,8 +47,8 @@ struct Weighed<V> {
 #[derive(Clone, Debug)]
 struct ByWeight;
 
-impl<K, V> Weighter<K, Weighed<V>> for ByWeight {
-    fn weight(&self, _: &K, entry: &Weighed<V>) -> u64 {
+impl<V> Weighter<Arc<str>, Weighed<V>> for ByWeight {
+    fn weight(&self, _: &Arc<str>, entry: &Weighed<V>) -> u64 {
         entry.weight
     }
 }
@@ -57,17 +57,17 @@ impl<K, V> Weighter<K, Weighed<V>> for ByWeight {
 #[derive(Clone, Debug)]
 struct Collect;
 
-impl<K, V> Lifecycle<K, Weighed<V>> for Collect {
-    type RequestState = Vec<(K, Weighed<V>)>;
+impl<V> Lifecycle<Arc<str>, Weighed<V>> for Collect {
+    type RequestState = Vec<(Arc<str>, Weighed<V>)>;
 
-    fn on_evict(&self, out: &mut Self::RequestState, key: K, entry: Weighed<V>) {
+    fn on_evict(&self, out: &mut Self::RequestState, key: Arc<str>, entry: Weighed<V>) {
         out.push((key, entry));
     }
 }
 
-impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
+impl<V: Clone + Size> Bounded<V> {
     /// What an entry takes in the map itself, in bytes.
-    const PLACE: usize = size_of::<(K, Weighed<V>)>() + OVERHEAD;
+    const PLACE: usize = size_of::<(Arc<str>, Weighed<V>)>() + OVERHEAD;
 
     pub(super) fn new(entries: usize, bytes: usize) -> Self {
         let shards = 1 << (bytes / LEAST_SHARD).clamp(1, MOST_SHARDS).ilog2();
@@ -99,32 +99,45 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
         Self { cache, least, most }
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    /// The value of a key, which counts as used.
+    pub(super) fn get(&self, key: &str) -> Option<V> {
         self.cache.get(key).map(|entry| entry.value)
+    }
+
+    /// The value of a key.
+    pub(super) fn peek(&self, key: &str) -> Option<V> {
+        self.cache.peek(key).map(|entry| entry.value)
     }
 
     /// Puts an entry in the place of the one of this key, and says how many it had to give up for
     /// it: others; or itself, if it is too large to be kept, and then what was there stays.
-    pub(super) fn insert(&self, key: &K, value: V) -> u64 {
-        let bytes = PLACES * Self::PLACE + key.heap() + value.heap();
+    pub(super) fn insert(&self, key: Arc<str>, value: V) -> u64 {
+        let bytes = PLACES * Self::PLACE + COUNTS + key.len() + value.heap();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let weight = bytes.max(self.least);
         if weight > self.most {
             return 1;
         }
         let mut out = Vec::new();
-        self.cache.insert_with_lifecycle(key.clone(), Weighed { value, weight }, &mut out);
-        // What it took the place of is among them.
-        let others = out.iter().filter(|(other, _)| other != key).count();
-        u64::try_from(others).unwrap_or(u64::MAX)
+        // Replacing an entry does not use it.
+        let entry = Weighed { value, weight };
+        let replaced = match self.cache.replace_with_lifecycle(key, entry, true, &mut out) {
+            // What it took the place of is among what went out.
+            Ok(()) => 1,
+            Err((key, entry)) => {
+                self.cache.insert_with_lifecycle(key, entry, &mut out);
+                0
+            }
+        };
+        u64::try_from(out.len().saturating_sub(replaced)).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn remove(&self, key: &K) {
+    pub(super) fn remove(&self, key: &str) {
         self.cache.remove(key);
     }
 
     /// Every entry. Nothing is locked while one is looked at.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (K, V)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Arc<str>, V)> {
         self.cache.iter().map(|(key, entry)| (key, entry.value))
     }
 
@@ -133,7 +146,7 @@ impl<K: Eq + Hash + Clone + Size, V: Clone + Size> Bounded<K, V> {
     }
 }
 
-impl<K, V> fmt::Debug for Bounded<K, V> {
+impl<V> fmt::Debug for Bounded<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cache: _, least, most } = self;
         f.debug_struct("Bounded").field("least", least).field("most", most).finish_non_exhaustive()
@@ -145,20 +158,19 @@ mod tests {
     use allocation_counter::measure;
 
     use super::*;
-    use crate::core::names::server_name::ServerName;
 
     const KIB: usize = 1 << 10;
     const MIB: usize = 1 << 20;
 
-    fn name(what: &str, n: usize) -> ServerName {
-        format!("{n}.{what}.example").parse().unwrap()
+    fn name(what: &str, n: usize) -> Arc<str> {
+        format!("{n}.{what}.example").into()
     }
 
     fn text(bytes: usize) -> String {
         "x".repeat(bytes)
     }
 
-    fn kept(map: &Bounded<ServerName, String>, what: &str, count: usize) -> usize {
+    fn kept(map: &Bounded<String>, what: &str, count: usize) -> usize {
         (0..count).filter(|n| map.get(&name(what, *n)).is_some()).count()
     }
 
@@ -166,7 +178,7 @@ mod tests {
     fn it_holds_no_more_entries_than_it_may() {
         for entries in [0, 1, 2, 3, 31, 100, 1_000, 10_000] {
             let map = Bounded::new(entries, 64 * MIB);
-            let given_up: u64 = (0..20_000).map(|n| map.insert(&name("s", n), text(1))).sum();
+            let given_up: u64 = (0..20_000).map(|n| map.insert(name("s", n), text(1))).sum();
             let kept = kept(&map, "s", 20_000);
             assert!(kept <= entries && kept >= entries * 9 / 10, "{kept} of {entries}");
             assert_eq!(given_up, 20_000 - kept as u64, "{entries}");
@@ -180,7 +192,7 @@ mod tests {
             let counted = measure(|| {
                 let full = Bounded::new(10_000, bytes);
                 for n in 0..2_000 {
-                    full.insert(&name("s", n), text(size));
+                    full.insert(name("s", n), text(size));
                 }
                 map = Some(full);
             });
@@ -198,11 +210,11 @@ mod tests {
     fn what_is_too_large_is_not_kept_and_pushes_nothing_out() {
         let map = Bounded::new(100, MIB);
         for n in 0..10 {
-            assert_eq!(map.insert(&name("s", n), text(1)), 0);
+            assert_eq!(map.insert(name("s", n), text(1)), 0);
         }
-        assert_eq!(map.insert(&name("large", 0), text(MIB)), 1);
+        assert_eq!(map.insert(name("large", 0), text(MIB)), 1);
         assert_eq!((kept(&map, "s", 10), kept(&map, "large", 1)), (10, 0));
-        assert_eq!(map.insert(&name("s", 0), text(MIB)), 1);
+        assert_eq!(map.insert(name("s", 0), text(MIB)), 1);
         assert_eq!(map.get(&name("s", 0)), Some(text(1)));
         for n in 0..10 {
             map.remove(&name("s", n));
@@ -215,13 +227,13 @@ mod tests {
         let map = Bounded::new(100, MIB);
         let sizes = [1, 200 * KIB, 10, 500 * KIB, 500 * KIB, 1];
         for size in sizes {
-            assert_eq!(map.insert(&name("s", 0), text(size)), 0);
+            assert_eq!(map.insert(name("s", 0), text(size)), 0);
             let weight = map.cache.weight();
             assert!((size as u64..=(size + 11 * KIB) as u64).contains(&weight), "{weight}");
         }
-        // One that grows in its place pushes others out.
-        assert_eq!((1..4).map(|n| map.insert(&name("s", n), text(300 * KIB))).sum::<u64>(), 0);
-        assert!(map.insert(&name("s", 0), text(500 * KIB)) > 0);
+        // One that grows in its place pushes others out, or itself.
+        assert_eq!((1..4).map(|n| map.insert(name("s", n), text(300 * KIB))).sum::<u64>(), 0);
+        assert!(map.insert(name("s", 0), text(500 * KIB)) > 0);
         assert!(map.cache.weight() <= MIB as u64);
         map.clear();
         assert_eq!(map.cache.weight(), 0);
@@ -231,22 +243,22 @@ mod tests {
     fn limits_may_be_as_large_as_numbers_are() {
         for (entries, bytes) in [(usize::MAX, usize::MAX), (1, usize::MAX), (usize::MAX, MIB)] {
             let map = Bounded::new(entries, bytes);
-            let given_up: u64 = (0..10).map(|n| map.insert(&name("s", n), text(KIB))).sum();
+            let given_up: u64 = (0..10).map(|n| map.insert(name("s", n), text(KIB))).sum();
             assert_eq!(given_up, if entries == 1 { 9 } else { 0 });
         }
     }
 
     #[test]
     fn what_is_in_use_survives_a_scan_of_a_million() {
-        let map: Bounded<ServerName, String> = Bounded::new(1_000, 64 * MIB);
-        let in_use: Vec<ServerName> = (0..500).map(|n| name("used", n)).collect();
+        let map: Bounded<String> = Bounded::new(1_000, 64 * MIB);
+        let in_use: Vec<Arc<str>> = (0..500).map(|n| name("used", n)).collect();
         let look = || in_use.iter().filter(|it| map.get(it).is_some()).count();
         for name in &in_use {
-            map.insert(name, text(1));
+            map.insert(Arc::clone(name), text(1));
         }
         look();
         for n in 0..1_000_000 {
-            map.insert(&name("scan", n), text(1));
+            map.insert(name("scan", n), text(1));
             if n % 10_000 == 0 {
                 look();
             }

@@ -4,14 +4,16 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use super::Resolver;
+use super::answers::Answers;
 use super::counters::Tally;
 use super::destinations::Destinations;
 use super::memory::Memory;
 use super::queue::Queue;
 use super::rules::Rules;
-use super::store::{Shelf, Store};
+use super::store::{GuardedStore, Store};
+use super::targets::Targets;
 use super::traits::{Dns, WellKnownFetch};
-use super::{Inner, Resolver};
 use crate::core::config::{Config, Speculation};
 use crate::runtime::Runtime;
 use crate::runtime::single_flight::SingleFlight;
@@ -71,24 +73,27 @@ impl ResolverBuilder {
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
         let (limits, abandoned) = (&config.memory, config.abandoned);
         let waiting = limits.discoveries.saturating_add(limits.waiting);
+        let (well_known_limit, dns_limit) = (limits.discoveries, limits.questions);
         let tally = Arc::new(Tally::new());
-        let inner = Inner {
+        let (queue, destinations) = (Queue::new(&config), Destinations::new(&config));
+        let unhurried = Arc::new(config.clone().with_speculation(Speculation::Off));
+        let config = Arc::new(config);
+        let answers = Answers {
             dns,
             fetch,
             runtime,
             rules,
-            shelf: store.map(Shelf::new),
-            seed: AtomicU64::new(seed),
-            memory: Memory::new(&config, Arc::clone(&tally)),
+            store: store.map(GuardedStore::new),
+            memory: Memory::new(Arc::clone(&config), Arc::clone(&tally)),
             tally,
-            queue: Queue::new(&config),
-            destinations: Destinations::new(&config),
-            discoveries: Arc::new(SingleFlight::new(waiting, abandoned)),
-            well_known: Arc::new(SingleFlight::new(limits.discoveries, abandoned)),
-            questions: Arc::new(SingleFlight::new(limits.questions, abandoned)),
-            unhurried: Arc::new(config.clone().with_speculation(Speculation::Off)),
-            config: Arc::new(config),
+            destinations,
+            well_known_flights: Arc::new(SingleFlight::new(well_known_limit, abandoned)),
+            dns_flights: Arc::new(SingleFlight::new(dns_limit, abandoned)),
+            seed: AtomicU64::new(seed),
+            config,
         };
-        Resolver { inner: Arc::new(inner) }
+        let flights = Arc::new(SingleFlight::new(waiting, abandoned));
+        let targets = Targets { answers: Arc::new(answers), unhurried, queue, flights };
+        Resolver { targets: Arc::new(targets) }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::cache::well_known_answer::WellKnownAnswer;
-use crate::core::dns::{DnsAnswer, DnsQuestion, Family, Service};
+use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
+use crate::core::dns::records::DnsRecords;
+use crate::core::dns::{DnsQuestion, Family, Service};
 
 /// One number that only grows; with feature `metrics`, under a name there, too.
 struct Count {
@@ -187,7 +188,7 @@ impl Tally {
         self.evictions.add(many);
     }
 
-    pub(super) fn dns(&self, question: &DnsQuestion, answer: &DnsAnswer) {
+    pub(super) fn dns(&self, question: &DnsQuestion, entry: &DnsEntry) {
         let [a, aaaa, srv, srv_deprecated, _] = &self.queries;
         let kind = match question {
             DnsQuestion::Addresses { family: Family::V4, .. } => a,
@@ -196,20 +197,20 @@ impl Tally {
             DnsQuestion::Srv { service: Service::Matrix, .. } => srv_deprecated,
         };
         let [found, none, failed] = kind;
-        match answer {
-            DnsAnswer::Found { .. } => found,
-            DnsAnswer::None { .. } => none,
-            DnsAnswer::Failed { .. } => failed,
+        match (entry.failure(), entry.last_good().and_then(DnsRecords::none)) {
+            (Some(_), _) => failed,
+            (None, Some(_)) => none,
+            (None, None) => found,
         }
         .one();
     }
 
-    pub(super) fn well_known(&self, answer: &WellKnownAnswer) {
+    pub(super) fn well_known(&self, entry: &WellKnownEntry) {
         let [.., [found, none, failed]] = &self.queries;
-        match answer.result() {
-            Ok(_) => found,
-            Err(failure) if failure.is_temporary() => failed,
-            Err(_) => none,
+        match entry.failure() {
+            None => found,
+            Some(failure) if failure.is_temporary() => failed,
+            Some(_) => none,
         }
         .one();
     }

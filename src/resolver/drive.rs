@@ -1,69 +1,40 @@
 //! Drives a machine of the core to its end: its questions become futures, their answers go back.
 
-use std::sync::Arc;
-
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http::Response;
 
-use super::memory::LookedUp;
-use crate::core::cache::dns_part::DnsPart;
-use crate::core::cache::well_known_answer::WellKnownAnswer;
-use crate::core::discovery::{
-    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
-    lookup::WellKnownLookup,
-};
-use crate::core::report::Source;
-use crate::core::time::Now;
-use crate::core::well_known::fetch::{Body, FetchFailure};
+use crate::core::discovery::machine::{Answer, DnsToken, Machine, Output, Question};
+use crate::core::error::Busy;
 use crate::runtime::single_flight::TooMany;
 use crate::runtime::{BoxFuture, Runtime};
-
-/// An answer on its way back to a machine.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Dns {
-        token: DnsToken,
-        part: Arc<DnsPart>,
-        source: Source,
-    },
-    Fetch {
-        token: FetchToken,
-        result: Result<Response<Body>, FetchFailure>,
-    },
-    WellKnown {
-        token: WellKnownToken,
-        known: Arc<LookedUp>,
-        source: Source,
-    },
-    /// None will come.
-    NoDns {
-        token: DnsToken,
-        why: BrokenOff,
-    },
-}
 
 /// Why a machine was not driven to its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BrokenOff {
     /// An adapter panicked, or its runtime was shut down.
     Adapter,
-    /// Too much is under way.
-    Busy { limit: usize },
+    /// A limit was reached.
+    Busy { busy: Busy, limit: usize },
 }
 
-impl From<TooMany> for BrokenOff {
-    fn from(TooMany { limit }: TooMany) -> Self {
-        Self::Busy { limit }
+impl BrokenOff {
+    /// As many as may be of this.
+    pub(super) const fn busy(busy: Busy, TooMany { limit }: TooMany) -> Self {
+        Self::Busy { busy, limit }
     }
 }
 
-/// A machine of the core.
-pub(super) trait Machine {
-    type Done;
-    fn poll_output(&mut self, now: Now) -> Output<Self::Done>;
-    /// An error, if the machine cannot do without an answer that will not come.
-    fn handle(&mut self, answer: Answer, now: Now) -> Result<(), BrokenOff>;
+/// A question that this resolver cannot go on with.
+pub(super) struct Unanswered {
+    pub(super) why: BrokenOff,
+    /// Of a question that the machine may be able to do without.
+    pub(super) token: Option<DnsToken>,
+}
+
+impl From<BrokenOff> for Unanswered {
+    fn from(why: BrokenOff) -> Self {
+        Self { why, token: None }
+    }
 }
 
 /// How a machine came to its end.
@@ -77,7 +48,7 @@ pub(super) struct Driven<T> {
 pub(super) async fn drive<M: Machine>(
     machine: &mut M,
     runtime: &dyn Runtime,
-    ask: impl Fn(Question) -> BoxFuture<'static, Result<Answer, BrokenOff>>,
+    ask: impl Fn(Question) -> BoxFuture<'static, Result<Answer, Unanswered>>,
 ) -> Result<Driven<M::Done>, BrokenOff> {
     let mut open = FuturesUnordered::new();
     let mut given_up = None;
@@ -104,52 +75,15 @@ pub(super) async fn drive<M: Machine>(
                 Either::Right(((), _)) => continue,
             }
         };
-        if let Some(answer) = answer.transpose()? {
-            if let Answer::NoDns { why, .. } = &answer {
-                given_up = Some(*why);
+        let answer = match answer {
+            Some(Ok(answer)) => answer,
+            Some(Err(Unanswered { why, token: Some(token) })) => {
+                given_up = Some(why);
+                token.unanswered()
             }
-            machine.handle(answer, runtime.now())?;
-        }
-    }
-}
-
-impl Machine for Discovery {
-    type Done = Outcome;
-
-    fn poll_output(&mut self, now: Now) -> Output<Outcome> {
-        Self::poll_output(self, now)
-    }
-
-    fn handle(&mut self, answer: Answer, now: Now) -> Result<(), BrokenOff> {
-        match answer {
-            Answer::Dns { token, part, source } => self.handle_dns_part(token, part, source, now),
-            Answer::Fetch { token, result } => self.handle_response(token, result, now),
-            Answer::NoDns { token, .. } => self.give_up_dns(token, now),
-            Answer::WellKnown { token, known, source } => {
-                let lookup = known.lookup.clone().filter(|_| source == Source::Asked);
-                self.handle_well_known(token, Arc::clone(&known.answer), source, lookup, now);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Machine for WellKnownLookup {
-    type Done = WellKnownAnswer;
-
-    fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
-        Self::poll_output(self, now)
-    }
-
-    fn handle(&mut self, answer: Answer, now: Now) -> Result<(), BrokenOff> {
-        match answer {
-            Answer::Dns { token, part, source } => self.handle_dns_part(token, part, source, now),
-            Answer::Fetch { token, result } => self.handle_response(token, result, now),
-            // It asks for nothing that it does not need.
-            Answer::NoDns { why, .. } => return Err(why),
-            // A look-up asks for no other look-up.
-            Answer::WellKnown { .. } => {}
-        }
-        Ok(())
+            Some(Err(Unanswered { why, token: None })) => return Err(why),
+            None => continue,
+        };
+        machine.handle(answer, runtime.now());
     }
 }

@@ -4,14 +4,15 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::{Kept, LookedUp, Part};
-use super::settled::Settled;
-use crate::core::cache::dns_part::DnsPart;
-use crate::core::dns::{DnsAnswer, DnsQuestion};
+use super::host::HostEntry;
+use crate::core::cache::entry::{CacheEntry, Purpose};
+use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
+use crate::core::cache::target::CachedTarget;
+use crate::core::dns::DnsQuestion;
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::server_name::ServerName;
 use crate::core::text::Causes;
-use crate::core::time::{Monotonic, Now};
+use crate::core::time::Now;
 use crate::core::well_known::document::WellKnown;
 
 /// Something that a resolver remembers: see [`Resolver::entries`](crate::Resolver::entries).
@@ -52,62 +53,56 @@ pub enum Subject {
     Dns(DnsQuestion),
 }
 
-/// A point of the monotonic clock on the wall clock of now.
-fn on_wall(at: Monotonic, now: Now) -> SystemTime {
-    let wall = if at <= now.monotonic {
-        now.wall.checked_sub(now.monotonic.since(at))
-    } else {
-        now.wall.checked_add(at.since(now.monotonic))
-    };
-    wall.unwrap_or(now.wall)
-}
-
 impl Remembered {
-    pub(super) fn target(name: ServerName, settled: &Settled, now: Now) -> Self {
-        let target = &settled.target;
+    /// All that is remembered of a host.
+    pub(super) fn all_of(host: &str, entry: &HostEntry, now: Now) -> Vec<Self> {
+        let mut all: Vec<_> = entry.targets().iter().map(|it| Self::target(it, now)).collect();
+        if let Ok(host) = host.parse::<DnsName>() {
+            all.extend(entry.well_known().map(|it| Self::well_known(&host, &it.entry, now)));
+            all.extend(entry.dns_entries(&host).map(|(question, it)| Self::dns(question, it, now)));
+        }
+        all
+    }
+
+    fn target(cached: &CachedTarget, now: Now) -> Self {
+        let target = &cached.target;
         Self {
-            subject: Subject::Target(name),
+            subject: Subject::Target(target.server_name().clone()),
             value: Some(target.to_string()),
-            fetched: on_wall(target.decided().monotonic, now),
-            until: target.until().map(|until| on_wall(until, now)),
+            fetched: now.on_wall(target.decided().monotonic),
+            until: target.until().map(|until| now.on_wall(until)),
             holds: target.is_fresh(now.monotonic),
             failures: 0,
             last_error: None,
         }
     }
 
-    /// A part, but for what it says.
-    fn part<P: Part>(subject: Subject, kept: &Kept<P>, now: Now) -> Self {
-        let last = kept.last();
+    /// An answer, but for what it says.
+    fn answer<G: Clone, F>(subject: Subject, entry: &CacheEntry<G, F>, now: Now) -> Self {
         Self {
             subject,
             value: None,
-            fetched: on_wall(last.obtained(), now),
-            until: Some(on_wall(last.until(), now)),
-            holds: kept.holding(now.monotonic).is_some(),
-            failures: 0,
+            fetched: now.on_wall(entry.learnt()),
+            until: Some(now.on_wall(entry.until())),
+            holds: entry.serve(now.monotonic, Purpose::Answer).is_some(),
+            failures: entry.failures(),
             last_error: None,
         }
     }
 
-    pub(super) fn well_known(host: DnsName, kept: &Kept<LookedUp>, now: Now) -> Self {
-        let last = &kept.last().answer;
+    fn well_known(host: &DnsName, entry: &WellKnownEntry, now: Now) -> Self {
         Self {
-            value: last.last_document().map(WellKnown::server).map(ToString::to_string),
-            failures: last.failures(),
-            last_error: last.result().as_ref().err().map(|error| Causes(error).to_string()),
-            ..Self::part(Subject::WellKnown(host), kept, now)
+            value: entry.last_good().map(WellKnown::server).map(ToString::to_string),
+            last_error: entry.failure().map(|error| Causes(error).to_string()),
+            ..Self::answer(Subject::WellKnown(host.clone()), entry, now)
         }
     }
 
-    pub(super) fn dns(question: DnsQuestion, kept: &Kept<DnsPart>, now: Now) -> Self {
-        let last = kept.last();
-        let failed = matches!(**last.answer(), DnsAnswer::Failed { .. });
+    fn dns(question: DnsQuestion, entry: &DnsEntry, now: Now) -> Self {
         Self {
-            value: last.last_said().map(ToString::to_string),
-            failures: last.failures(),
-            last_error: failed.then(|| last.answer().to_string()),
-            ..Self::part(Subject::Dns(question), kept, now)
+            value: entry.last_good().map(ToString::to_string),
+            last_error: entry.failure().map(ToString::to_string),
+            ..Self::answer(Subject::Dns(question), entry, now)
         }
     }
 }

@@ -1,63 +1,55 @@
-//! Drives the core over three traits and remembers what they said.
+//! Drives the core over its traits and remembers what they said.
 //!
 //! `traits` holds the seams to the world, `store` the one to the application's own memory, `rules`
-//! what it sets for some names. A call goes down: `discoveries` finds targets, each in its turn
-//! (`queue`) and by one flight (`flights`); `drive` runs a machine of the core for each; `parts`
-//! answers its questions, at most so many to one of the `destinations` at a time (`places`); `memory`
-//! keeps parts and `settled` targets, in maps that are `bounded` by entries and by `size`. What
-//! callers get is a `resolution`; what they may look into is `entry`, `snapshot` and `counters`; what
-//! they say of it is `feedback`, and `forget` does what they want forgotten.
+//! what it sets for some names. A call goes down: `targets` finds targets, each in its turn (`queue`);
+//! `drive` runs a machine of the core for each; `answers` finds what it asks for, with at most so many
+//! fetches to one of the `destinations` at a time; `memory` remembers one entry a `host`, in a map that
+//! is `bounded` by entries and by `size`. What callers get is a `resolution`; what they may look into
+//! is `entry`, `snapshot` and `counters`; what they report is `feedback`.
 #![deny(clippy::disallowed_methods)]
 
+mod answers;
 mod bounded;
 pub(crate) mod builder;
 pub(crate) mod counters;
 mod destinations;
-mod discoveries;
 mod drive;
 pub(crate) mod entry;
 pub(crate) mod feedback;
-mod forget;
+mod host;
 mod memory;
-mod parts;
 mod queue;
 pub(crate) mod resolution;
 pub(crate) mod rules;
-mod settled;
 mod size;
 pub(crate) mod snapshot;
 pub(crate) mod store;
+mod targets;
 pub(crate) mod traits;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::debug;
 
 use self::builder::ResolverBuilder;
 use self::counters::{Counters, Tally};
-use self::destinations::Destinations;
-use self::discoveries::{Answered, Explained};
-use self::drive::BrokenOff;
 use self::entry::Remembered;
 use self::feedback::ContactFailure;
-use self::memory::{Known, Memory, Use};
-use self::queue::Queue;
 use self::resolution::{Explanation, Resolution};
-use self::rules::Rules;
 use self::snapshot::{RestoreError, Restored, Snapshot};
-use self::store::Shelf;
+use self::targets::{Ending, Outcome, Targets};
 use self::traits::{Dns, WellKnownFetch};
-use crate::core::cache::dns_part::DnsPart;
+use crate::core::cache::entry::Purpose;
+use crate::core::cache::target::CachedTarget;
 use crate::core::config::Config;
-use crate::core::dns::DnsQuestion;
 use crate::core::error::ResolveError;
-use crate::core::names::dns_name::DnsName;
 use crate::core::names::server_name::ServerName;
+use crate::core::report::Report;
+use crate::core::step::Step;
 use crate::core::target::DelegationTarget;
+use crate::core::time::Monotonic;
 use crate::runtime::Runtime;
-use crate::runtime::single_flight::SingleFlight;
 
 /// Resolves Matrix server names and remembers the answers.
 ///
@@ -79,44 +71,7 @@ use crate::runtime::single_flight::SingleFlight;
 /// ```
 #[derive(Clone)]
 pub struct Resolver {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    dns: Arc<dyn Dns>,
-    fetch: Arc<dyn WellKnownFetch>,
-    runtime: Arc<dyn Runtime>,
-    rules: Rules,
-    shelf: Option<Shelf>,
-    config: Arc<Config>,
-    /// The same for what nobody waits for: one question after the other.
-    unhurried: Arc<Config>,
-    seed: AtomicU64,
-    tally: Arc<Tally>,
-    memory: Memory,
-    queue: Queue,
-    destinations: Destinations,
-    discoveries: Arc<SingleFlight<ServerName, Arc<Explained>>>,
-    well_known: Arc<SingleFlight<DnsName, Result<Known, BrokenOff>>>,
-    questions: Arc<SingleFlight<DnsQuestion, Arc<DnsPart>>>,
-}
-
-impl Inner {
-    fn next_seed(&self) -> u64 {
-        // An odd step visits every number before it repeats one; this one is not the generator's own.
-        self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
-    }
-
-    /// Counts an answer that is given.
-    fn given(&self, resolution: Resolution) -> Resolution {
-        if resolution.is_stale() {
-            self.tally.stale();
-        }
-        if resolution.degraded().is_some() {
-            self.tally.degraded();
-        }
-        resolution
-    }
+    targets: Arc<Targets>,
 }
 
 impl Resolver {
@@ -157,16 +112,16 @@ impl Resolver {
 
     /// The configuration.
     pub fn config(&self) -> &Config {
-        &self.inner.config
+        &self.targets.answers.config
     }
 
     /// The remembered answer, while it holds: one look-up, no waiting, no allocation.
     pub fn cached(&self, name: &ServerName) -> Option<Resolution> {
-        let inner = &self.inner;
-        let now = inner.runtime.now().monotonic;
-        let settled = inner.memory.target(name, now)?;
-        inner.tally.hits();
-        Some(inner.given(Resolution::new(settled, true, now)))
+        let answers = &self.targets.answers;
+        let now = answers.runtime.now().monotonic;
+        let cached = answers.memory.target(name, now)?;
+        answers.tally.hits();
+        Some(self.given(cached, None, true, now))
     }
 
     /// Where this server is reached.
@@ -184,10 +139,23 @@ impl Resolver {
     pub async fn explain(&self, name: &ServerName) -> Explanation {
         match self.remembered(name) {
             Some(resolution) => {
-                let report = Some(Arc::clone(resolution.report()));
-                Explanation { result: Ok(resolution), report }
+                let rebuilt = || Arc::new(self.rebuilt_report(resolution.cached()));
+                let report = resolution.report().cloned().unwrap_or_else(rebuilt);
+                Explanation { result: Ok(resolution), report: Some(report) }
             }
             None => self.discover(name).await,
+        }
+    }
+
+    /// Makes the report of a remembered target again, from what memory holds.
+    fn rebuilt_report(&self, cached: &CachedTarget) -> Report {
+        let target = &cached.target;
+        if target.step() == Step::Fixed {
+            return Report::of_rule(target);
+        }
+        match self.targets.compose(target.server_name()) {
+            Some(it) if it.cached.target.step() == target.step() => it.report,
+            _ => Report::of_target(target),
         }
     }
 
@@ -221,19 +189,19 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn report_failure(&self, target: &DelegationTarget, why: &ContactFailure) {
-        let (inner, name) = (&self.inner, target.server_name());
-        let now = inner.runtime.now().monotonic;
-        inner.tally.reports();
+        let (answers, name) = (&self.targets.answers, target.server_name());
+        let now = answers.runtime.now().monotonic;
+        answers.tally.reports();
         debug!(server_name = %name, %why, "a contact failed");
         // What is not remembered is asked for by the next call in any case.
-        let Some(settled) = inner.memory.earlier_target(name) else { return };
-        let feedback = &inner.config.feedback;
+        let Some(cached) = answers.memory.earlier_target(name) else { return };
+        let feedback = &answers.config.feedback;
         if let Some((host, port)) = why.endpoint() {
-            settled.demote(host, port, now + feedback.demoted);
+            cached.demote(host, port, now + feedback.demoted);
         }
         // Where there is no room for it, the allowance is not spent.
-        if inner.queue.has_room() && settled.heeds(now, feedback) {
-            inner.renew(name, Use::JustNow);
+        if self.targets.queue.has_room() && cached.heeds(now, feedback) {
+            self.targets.renew(name, Purpose::Recheck { apart: feedback.apart });
         }
     }
 
@@ -244,14 +212,14 @@ impl Resolver {
     /// more. What a [store](crate::Store) has of them from before is not used by this resolver
     /// any more.
     pub fn invalidate(&self, name: &ServerName) {
-        self.inner.forget(name);
+        self.targets.forget(name);
     }
 
     /// Forgets everything. What is under way ends for those who wait for it, but is not remembered,
     /// and nobody joins it any more. What a [store](crate::Store) has from before is not used by
     /// this resolver any more.
     pub fn clear(&self) {
-        self.inner.forget_all();
+        self.targets.forget_all();
     }
 
     /// What is remembered, in no order: targets, well-knowns and DNS answers, those that have run
@@ -272,12 +240,12 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn entries(&self) -> impl Iterator<Item = Remembered> + '_ {
-        self.inner.memory.entries(self.inner.runtime.now())
+        self.targets.answers.memory.entries(self.targets.answers.runtime.now())
     }
 
     /// What this resolver has done so far, in numbers.
     pub fn counters(&self) -> Counters {
-        self.inner.tally.read()
+        self.targets.answers.tally.read()
     }
 
     /// What is remembered of well-knowns, to be written down for the next process.
@@ -303,22 +271,23 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.inner.memory.records())
+        let answers = &self.targets.answers;
+        Snapshot::new(answers.memory.records(answers.runtime.now()))
     }
 
     /// Takes in what an earlier process remembered. Names are parsed again; what is from the future,
     /// of another version or past its use is dropped; what memory has already stays, unless it is
     /// older.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<Restored, RestoreError> {
-        let inner = &self.inner;
-        let (begun, now) = (inner.memory.epoch(), inner.runtime.now());
+        let answers = &self.targets.answers;
+        let (begun, now) = (answers.memory.epoch(), answers.runtime.now());
         let mut restored = Restored::default();
         for record in snapshot.entries()? {
-            let Some(Ok((host, answer))) = record.map(|it| it.restore(now, &inner.config)) else {
+            let Some(Ok((host, entry))) = record.map(|it| it.restore(now, &answers.config)) else {
                 restored.dropped += 1;
                 continue;
             };
-            if !inner.rules.forgets(&host) && inner.memory.take_in(begun, &host, answer, now) {
+            if !answers.rules.forgets(&host) && answers.memory.take_in(begun, &host, entry, now) {
                 restored.restored += 1;
             } else {
                 restored.passed_over += 1;
@@ -327,37 +296,56 @@ impl Resolver {
         Ok(restored)
     }
 
+    /// Counts an answer that is given.
+    fn given(
+        &self,
+        cached: Arc<CachedTarget>,
+        report: Option<Arc<Report>>,
+        remembered: bool,
+        now: Monotonic,
+    ) -> Resolution {
+        let tally = &self.targets.answers.tally;
+        let report = report.or_else(|| cached.report().cloned());
+        let resolution = Resolution::new(cached, report, remembered, now);
+        if resolution.is_stale() {
+            tally.stale();
+        }
+        if resolution.degraded().is_some() {
+            tally.degraded();
+        }
+        resolution
+    }
+
     /// The remembered answer, while it holds; one that soon does not is renewed meanwhile.
     fn remembered(&self, name: &ServerName) -> Option<Resolution> {
-        let inner = &self.inner;
-        let now = inner.runtime.now().monotonic;
-        let settled = inner.memory.target(name, now)?;
-        if settled.is_due(now, &inner.config.refresh) {
-            // If there is no room for it, it is renewed when it is over.
-            inner.renew(name, Use::NotDue);
+        let answers = &self.targets.answers;
+        let now = answers.runtime.now().monotonic;
+        let cached = answers.memory.target(name, now)?;
+        if cached.is_due(now, &answers.config.refresh) {
+            // If there is no room for it, it is renewed when it has expired.
+            self.targets.renew(name, Purpose::Renewal);
         }
-        inner.tally.hits();
-        Some(inner.given(Resolution::new(settled, true, now)))
+        answers.tally.hits();
+        Some(self.given(cached, None, true, now))
     }
 
     async fn discover(&self, name: &ServerName) -> Explanation {
-        let inner = &self.inner;
-        let Answered { explained, remembered } = inner.discover(name).await;
+        let answers = &self.targets.answers;
+        let Outcome { ending, remembered } = self.targets.discover(name).await;
         let counted = if remembered { Tally::hits } else { Tally::misses };
-        counted(&inner.tally);
-        match &*explained {
-            Explained::Settled(settled) => {
-                let now = inner.runtime.now().monotonic;
-                let resolution = Resolution::new(Arc::clone(settled), remembered, now);
-                Explanation {
-                    report: Some(Arc::clone(&settled.report)),
-                    result: Ok(inner.given(resolution)),
-                }
+        counted(&answers.tally);
+        match &*ending {
+            Ending::Target { cached, report } => {
+                let now = answers.runtime.now().monotonic;
+                let (cached, report) = (Arc::clone(cached), report.clone());
+                let result = self.given(Arc::clone(&cached), report.clone(), remembered, now);
+                let report = report.unwrap_or_else(|| Arc::new(self.rebuilt_report(&cached)));
+                Explanation { result: Ok(result), report: Some(report) }
             }
-            Explained::Failed { error, report } => {
-                inner.tally.failed();
+            Ending::Failed { error, report } => {
+                answers.tally.failed();
                 if matches!(error, ResolveError::TooBusy { .. }) {
-                    inner.tally.too_busy();
+                    answers.tally.too_busy();
                 }
                 Explanation { result: Err(error.clone()), report: report.clone() }
             }
@@ -368,12 +356,12 @@ impl Resolver {
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resolver")
-            .field("dns", &self.inner.dns)
-            .field("fetch", &self.inner.fetch)
-            .field("runtime", &self.inner.runtime)
-            .field("config", &self.inner.config)
-            .field("rules", &self.inner.rules)
-            .field("store", &self.inner.shelf)
+            .field("dns", &self.targets.answers.dns)
+            .field("fetch", &self.targets.answers.fetch)
+            .field("runtime", &self.targets.answers.runtime)
+            .field("config", &self.targets.answers.config)
+            .field("rules", &self.targets.answers.rules)
+            .field("store", &self.targets.answers.store)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::settled::Settled;
+use crate::core::cache::target::CachedTarget;
 use crate::core::error::ResolveError;
 use crate::core::report::Report;
 use crate::core::target::{Attempts, DelegationTarget};
@@ -16,7 +16,9 @@ use crate::core::time::Monotonic;
 /// An answer as one call got it. It derefs to the [`DelegationTarget`].
 #[derive(Clone, Debug)]
 pub struct Resolution {
-    settled: Arc<Settled>,
+    cached: Arc<CachedTarget>,
+    /// How it was found, where that is known.
+    report: Option<Arc<Report>>,
     provenance: Provenance,
     remembered: bool,
     now: Monotonic,
@@ -56,26 +58,35 @@ impl fmt::Display for Provenance {
 }
 
 impl Resolution {
-    pub(super) fn new(settled: Arc<Settled>, remembered: bool, now: Monotonic) -> Self {
-        let provenance = match &settled.target {
+    pub(super) fn new(
+        cached: Arc<CachedTarget>,
+        report: Option<Arc<Report>>,
+        remembered: bool,
+        now: Monotonic,
+    ) -> Self {
+        let provenance = match &cached.target {
             target if target.is_stale() => Provenance::Stale,
             target if target.degraded().is_some() => Provenance::Degraded,
             _ if remembered => Provenance::Cached,
             _ => Provenance::Fresh,
         };
-        Self { settled, provenance, remembered, now }
+        Self { cached, report, provenance, remembered, now }
+    }
+
+    pub(super) fn cached(&self) -> &CachedTarget {
+        &self.cached
     }
 
     /// The target, shared by all who asked for this name.
     pub fn target(&self) -> &Arc<DelegationTarget> {
-        &self.settled.target
+        &self.cached.target
     }
 
     /// An order to try the endpoints in, as [`DelegationTarget::attempts`] says, but those that a
     /// caller said had failed come last
     /// ([`Resolver::report_failure`](crate::Resolver::report_failure)).
     pub fn attempts(&self, seed: u64) -> Attempts<'_> {
-        self.settled.target.attempts_but(seed, self.settled.last(self.now))
+        self.cached.target.attempts_but(seed, self.cached.last(self.now))
     }
 
     /// Where the answer comes from.
@@ -90,23 +101,25 @@ impl Resolution {
 
     /// How long ago the target was decided, at the time of the call.
     pub fn age(&self) -> Duration {
-        self.now.since(self.settled.target.decided().monotonic)
+        self.now.since(self.cached.target.decided().monotonic)
     }
 
     /// How long the target holds, at the time of the call; `None` where nothing ends (step 1).
     pub fn lifetime(&self) -> Option<Duration> {
-        self.left(self.settled.target.lifetimes().least())
+        self.left(self.cached.target.lifetimes().least())
     }
 
     /// How long the well-known answer holds, good or bad, at the time of the call; `None` where
     /// none was asked for.
     pub fn well_known_lifetime(&self) -> Option<Duration> {
-        self.left(self.settled.target.lifetimes().well_known)
+        self.left(self.cached.target.lifetimes().well_known)
     }
 
-    /// How the target was found: every question, answer, hop and skipped step.
-    pub fn report(&self) -> &Arc<Report> {
-        &self.settled.report
+    /// Returns how the target was found: every question, answer, hop and skipped step. `None` where
+    /// it was remembered and reports are not kept ([`MemoryLimits::reports`](crate::MemoryLimits));
+    /// [`Resolver::explain`](crate::Resolver::explain) then makes one from memory.
+    pub const fn report(&self) -> Option<&Arc<Report>> {
+        self.report.as_ref()
     }
 
     fn left(&self, lifetime: Option<Duration>) -> Option<Duration> {
@@ -118,13 +131,13 @@ impl Deref for Resolution {
     type Target = DelegationTarget;
 
     fn deref(&self) -> &DelegationTarget {
-        &self.settled.target
+        &self.cached.target
     }
 }
 
 impl fmt::Display for Resolution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.settled.target, self.provenance)
+        write!(f, "{} ({})", self.cached.target, self.provenance)
     }
 }
 

@@ -7,10 +7,10 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
-use super::memory::LookedUp;
-use super::settled::Settled;
-use crate::core::cache::dns_part::DnsPart;
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use super::host::{HostEntry, WellKnownOfHost};
+use crate::core::cache::entry::CacheEntry;
+use crate::core::cache::target::CachedTarget;
+use crate::core::dns::records::{DnsError, DnsRecords};
 use crate::core::dns::srv::DroppedSrv;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Records, SrvRecord};
 use crate::core::error::HostEvidence;
@@ -26,7 +26,7 @@ use crate::core::well_known::fetch::{FetchAttempt, FetchFailure};
 use crate::core::well_known::redirect::{RedirectError, WellKnownUrl};
 
 /// The two counts before what an `Arc` points to.
-const COUNTS: usize = 2 * size_of::<usize>();
+pub(super) const COUNTS: usize = 2 * size_of::<usize>();
 
 /// A value that may hold memory besides its own place.
 pub(super) trait Size {
@@ -123,22 +123,30 @@ impl Size for DnsAnswer {
     }
 }
 
-impl Size for DnsPart {
+impl Size for DnsRecords {
     fn heap(&self) -> usize {
-        self.answer().heap() + self.last_good_records().map_or(0, Size::heap)
+        Self::heap(self)
+    }
+}
+
+impl Size for DnsError {
+    fn heap(&self) -> usize {
+        let Self { failure: _, detail } = self;
+        detail.len()
+    }
+}
+
+impl<G: Size, F: Size> Size for CacheEntry<G, F> {
+    fn heap(&self) -> usize {
+        let failure = self.failure_part();
+        let failure = failure.map_or(0, |it| COUNTS + size_of_val(it) + it.why.heap());
+        self.good_part().map_or(0, |it| it.value.heap()) + failure
     }
 }
 
 impl Size for WellKnown {
     fn heap(&self) -> usize {
         self.server().heap() + self.host().heap()
-    }
-}
-
-impl Size for WellKnownAnswer {
-    fn heap(&self) -> usize {
-        let last_good = self.last_good().map_or(0, |good| good.document.heap());
-        self.result().heap() + last_good
     }
 }
 
@@ -237,9 +245,8 @@ impl Size for HostEvidence {
 impl Size for Warning {
     fn heap(&self) -> usize {
         match self {
-            Self::WellKnownUnusable { host, failure } | Self::WellKnownStale { host, failure } => {
-                host.heap() + failure.heap()
-            }
+            Self::WellKnownUnusable { host, failure } => host.heap() + failure.heap(),
+            Self::WellKnownStale { host, failure } => host.heap() + failure.heap(),
             Self::SrvRecordDropped { service: _, host, record } => host.heap() + record.heap(),
             Self::SrvTargetWithoutAddress { target } => target.heap(),
             Self::DnsStale { question, failure: _ } => question.heap(),
@@ -308,22 +315,40 @@ impl Size for WellKnownReport {
 impl Size for Report {
     fn heap(&self) -> usize {
         // Only what resolved is remembered: there is no error.
-        let Self { server_name, started: _, took: _, steps, dns, well_known, warnings, error: _ } =
-            self;
+        let Self {
+            server_name,
+            started: _,
+            took: _,
+            steps,
+            dns,
+            well_known,
+            warnings,
+            error: _,
+            rebuilt: _,
+        } = self;
         server_name.heap() + steps.heap() + dns.heap() + well_known.heap() + warnings.heap()
     }
 }
 
-impl Size for Settled {
+impl Size for CachedTarget {
     fn heap(&self) -> usize {
-        self.target.heap() + self.report.heap() + size_of_val(&*self.demoted)
+        self.target.heap()
+            + self.report().map_or(0, |report| COUNTS + size_of::<Report>() + report.heap())
     }
 }
 
-impl Size for LookedUp {
+impl Size for WellKnownOfHost {
     fn heap(&self) -> usize {
-        let Self { answer, lookup } = self;
-        answer.heap() + lookup.heap()
+        let Self { entry, redirected_to } = self;
+        entry.heap() + list(redirected_to)
+    }
+}
+
+impl Size for HostEntry {
+    fn heap(&self) -> usize {
+        let answers = self.dns_answers();
+        let answers = size_of_val(answers) + answers.iter().map(|(_, it)| it.heap()).sum::<usize>();
+        self.well_known().map_or(0, Size::heap) + answers + list(self.targets())
     }
 }
 
@@ -334,11 +359,12 @@ pub(super) mod tests {
     use allocation_counter::measure;
 
     use super::*;
+    use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
+    use crate::core::cache::target::Renewal;
     use crate::core::config::Config;
     use crate::core::dns::{DnsFailure, Family, Service};
     use crate::core::time::Now;
     use crate::core::well_known::fetch::FetchFailureKind;
-    use crate::resolver::settled::Due;
     use crate::testing::{Internet, documentation_allowed};
 
     const URL: &str = "https://a.example/.well-known/matrix/server";
@@ -369,22 +395,22 @@ pub(super) mod tests {
         targets.iter().fold(internet, |internet, target| internet.host(target, &addresses))
     }
 
-    /// The target of `a.example` there.
-    pub(in crate::resolver) fn settled(internet: &Internet) -> Settled {
+    /// The target of `a.example` there, with its report.
+    pub(in crate::resolver) fn cached(internet: &Internet) -> CachedTarget {
         let config = documentation_allowed(Config::default());
         let run = internet.resolve("a.example".parse().unwrap(), &config);
-        Settled::new(run.outcome.unwrap(), Arc::new(run.report), Due::never())
+        let report = Some(Arc::new(run.report));
+        CachedTarget::new(run.outcome.unwrap(), Renewal::never()).with_report(report)
     }
 
     /// Its well-known.
-    pub(in crate::resolver) fn looked_up(internet: &Internet) -> LookedUp {
+    pub(in crate::resolver) fn looked_up(internet: &Internet) -> WellKnownEntry {
         let config = documentation_allowed(Config::default());
-        let (answer, report) = internet.drive(&config).look_up("a.example".parse().unwrap());
-        LookedUp { answer: Arc::new(answer), lookup: Some(Arc::new(report)) }
+        internet.drive(&config).look_up("a.example".parse().unwrap()).0
     }
 
     /// A DNS answer that came at the epoch.
-    pub(in crate::resolver) fn part(answer: DnsAnswer, before: Option<&DnsPart>) -> DnsPart {
+    pub(in crate::resolver) fn learnt(answer: DnsAnswer, before: Option<&DnsEntry>) -> DnsEntry {
         let host = "m.example".parse().unwrap();
         let question = match &answer {
             DnsAnswer::Found { records: Records::Srv(_), .. } => {
@@ -392,8 +418,8 @@ pub(super) mod tests {
             }
             _ => DnsQuestion::Addresses { host, family: Family::V4 },
         };
-        let lifetimes = Config::default().dns;
-        DnsPart::new(&question, answer, Now::EPOCH.monotonic, before, &lifetimes)
+        let now = Now::EPOCH.monotonic;
+        DnsEntry::learn(before, &question, answer, now, &Config::default())
     }
 
     fn found(records: Records) -> DnsAnswer {
@@ -401,10 +427,10 @@ pub(super) mod tests {
     }
 
     /// So many SRV records with long names.
-    pub(in crate::resolver) fn srv(count: usize) -> DnsPart {
+    pub(in crate::resolver) fn srv(count: usize) -> DnsEntry {
         let target = |n| format!("{}.", long(n));
         let record = |n| SrvRecord { priority: 0, weight: 0, port: 1, target: target(n) };
-        part(found(Records::Srv((0..count).map(record).collect())), None)
+        learnt(found(Records::Srv((0..count).map(record).collect())), None)
     }
 
     /// That the estimate is within a factor of 2 of what the allocator was asked for; and how much
@@ -422,14 +448,14 @@ pub(super) mod tests {
     #[test]
     fn targets_take_what_is_estimated() {
         let step_6 = Internet::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
-        check("step 6", || settled(&step_6));
+        check("step 6", || cached(&step_6));
         let delegated = step_6
             .delegates("a.example", "m.example")
             .srv("_matrix-fed._tcp.m.example", &[(0, 0, 443, "t.example")])
             .host("t.example", &["192.0.2.3"]);
-        check("step 3.3", || settled(&delegated));
+        check("step 3.3", || cached(&delegated));
         let hostile = hostile();
-        assert!(check("hostile", || settled(&hostile)) > 100_000);
+        assert!(check("hostile", || cached(&hostile)) > 100_000);
     }
 
     #[test]
@@ -448,24 +474,23 @@ pub(super) mod tests {
         check("good", || looked_up(&good));
         check("bad name", || looked_up(&bad));
         check("detailed failure", || looked_up(&failed));
-        let hostile = hostile();
-        assert!(check("hostile", || looked_up(&hostile)) > 50_000);
+        check("hostile", || looked_up(&hostile()));
     }
 
     #[test]
     fn dns_answers_take_what_is_estimated() {
         let addresses = |count: u8| {
             let addresses = (0..count).map(|n| [192, 0, 2, n].into()).collect();
-            part(found(Records::Addresses(addresses)), None)
+            learnt(found(Records::Addresses(addresses)), None)
         };
         check("address", || addresses(1));
         check("addresses", || addresses(64));
         check("SRV", || srv(1));
         assert!(check("SRV set", || srv(64)) > 10_000);
-        check("failure", || part(DnsAnswer::failed(DnsFailure::Timeout), None));
-        check("stale", || part(DnsAnswer::failed(DnsFailure::Timeout), Some(&addresses(64))));
+        check("failure", || learnt(DnsAnswer::failed(DnsFailure::Timeout), None));
+        check("stale", || learnt(DnsAnswer::failed(DnsFailure::Timeout), Some(&addresses(64))));
         let detail = "x".repeat(100_000);
         let failed = |detail| DnsAnswer::Failed { failure: DnsFailure::ServFail, detail };
-        assert!(check("detailed failure", || part(failed(detail.clone()), None)) > 90_000);
+        assert!(check("detailed failure", || learnt(failed(detail.clone()), None)) > 90_000);
     }
 }

@@ -13,8 +13,8 @@ use futures_util::future::{Either, select};
 use tracing::{debug, warn};
 
 use super::counters::Tally;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::cache::record::WellKnownRecord;
-use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::Config;
 use crate::core::names::dns_name::DnsName;
 use crate::core::time::whole_millis;
@@ -85,13 +85,13 @@ const REST: Duration = Duration::from_secs(1);
 
 /// A store, under its time limit.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct GuardedStore {
     store: Arc<dyn Store>,
     /// Until when it is left alone, in milliseconds of the monotonic clock.
     rests: AtomicU64,
 }
 
-impl Shelf {
+impl GuardedStore {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self { store, rests: AtomicU64::new(0) }
     }
@@ -103,7 +103,7 @@ impl Shelf {
         runtime: &dyn Runtime,
         config: &Config,
         tally: &Tally,
-    ) -> Option<WellKnownAnswer> {
+    ) -> Option<WellKnownEntry> {
         let value = self.within(|| self.store.get(host), runtime, config, tally).await??;
         let believed = believe(&value, host, runtime, config);
         if let Err(why) = &believed {
@@ -117,18 +117,19 @@ impl Shelf {
     pub(super) async fn put(
         &self,
         host: &DnsName,
-        answer: &WellKnownAnswer,
+        entry: &WellKnownEntry,
         runtime: &dyn Runtime,
         config: &Config,
         tally: &Tally,
     ) {
-        let record = WellKnownRecord::new(host, answer);
+        let now = runtime.now();
+        let record = WellKnownRecord::new(host, entry, now);
         // It serialises: it holds nothing but text and numbers.
         let Ok(value) = serde_json::to_vec(&record) else { return };
         // As long as a good answer is remembered, or as the next failure backs off further for it.
-        let lifetime = match answer.last_document() {
+        let lifetime = match entry.last_good() {
             Some(_) => config.well_known.remembered,
-            None => answer.lifetime().saturating_mul(2),
+            None => entry.until().since(entry.learnt()).saturating_mul(2),
         };
         self.within(|| self.store.put(host, value, lifetime), runtime, config, tally).await;
     }
@@ -168,16 +169,16 @@ fn believe(
     host: &DnsName,
     runtime: &dyn Runtime,
     config: &Config,
-) -> Result<WellKnownAnswer, String> {
+) -> Result<WellKnownEntry, String> {
     if value.len() > MOST_BYTES {
         return Err(format!("it is larger than {MOST_BYTES} bytes"));
     }
     let record: WellKnownRecord =
         serde_json::from_slice(value).map_err(|error| error.to_string())?;
-    let (of, answer) = record.restore(runtime.now(), config).map_err(|error| error.to_string())?;
+    let (of, entry) = record.restore(runtime.now(), config).map_err(|error| error.to_string())?;
     if of != *host {
         return Err("it is of another host".to_owned());
     }
     debug!(%host, "known to the store");
-    Ok(answer)
+    Ok(entry)
 }

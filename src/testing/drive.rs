@@ -5,25 +5,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
-
 use super::internet::Internet;
 use super::path::CriticalPath;
 use super::schedule::{Order, Schedule};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::Config;
-use crate::core::discovery::{
-    Discovery, DnsToken, FetchToken, Outcome, Output, Question, WellKnownToken,
-    lookup::WellKnownLookup,
-};
-use crate::core::dns::DnsAnswer;
+use crate::core::discovery::lookup::WellKnownLookup;
+use crate::core::discovery::machine::{Answer, Machine, Output, Question};
+use crate::core::discovery::{Discovery, Outcome};
 use crate::core::dns::srv::SplitMix64;
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::server_name::ServerName;
 use crate::core::report::{Report, Source, WellKnownReport};
 use crate::core::step::Step;
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::fetch::{Body, FetchFailure};
 
 /// A way to take a machine through an [`Internet`] to its end, on a virtual clock that jumps from
 /// event to event.
@@ -47,7 +42,7 @@ pub struct Drive<'a> {
     schedule: Schedule,
     start: Now,
     seed: u64,
-    earlier: Option<WellKnownAnswer>,
+    earlier: Option<WellKnownEntry>,
     last_step: Option<Step>,
     shared: bool,
 }
@@ -123,7 +118,7 @@ impl<'a> Drive<'a> {
     }
 
     /// What is known of the well-known of earlier.
-    pub fn with_earlier_well_known(mut self, earlier: WellKnownAnswer) -> Self {
+    pub fn with_earlier_well_known(mut self, earlier: WellKnownEntry) -> Self {
         self.earlier = Some(earlier);
         self
     }
@@ -174,7 +169,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Looks up the well-known document of a host by itself.
-    pub fn look_up(&self, host: DnsName) -> (WellKnownAnswer, WellKnownReport) {
+    pub fn look_up(&self, host: DnsName) -> (WellKnownEntry, WellKnownReport) {
         let mut machine = self.look_up_machine(host, self.start);
         let answer = self.drive(&mut machine, self.start, Pace::Scheduled).done;
         (answer, machine.report())
@@ -205,7 +200,7 @@ impl<'a> Drive<'a> {
         let mut timers: BTreeMap<Monotonic, CriticalPath> = BTreeMap::new();
         let mut unanswered = CriticalPath::default();
         let done = loop {
-            let until = match machine.poll(now) {
+            let until = match machine.poll_output(now) {
                 Output::Done(done) => break done,
                 Output::Ask(question) => {
                     let asked = now.monotonic.since(start.monotonic);
@@ -248,9 +243,9 @@ impl<'a> Drive<'a> {
             };
             let next = open.remove(next);
             if self.schedule.is_twice() {
-                machine.take(next.answer.clone(), now);
+                machine.handle(next.answer.clone(), now);
             }
-            machine.take(next.answer, now);
+            machine.handle(next.answer, now);
             if let Some(exchange) = transcript.get_mut(next.exchange) {
                 exchange.answered = Some(now.monotonic.since(start.monotonic));
             }
@@ -302,7 +297,7 @@ impl<'a> Drive<'a> {
         let (mut within, mut addresses) = (Vec::new(), Vec::new());
         let (question, answer, due, path) = match question {
             Question::Dns { token, question } => {
-                let answer = Answer::Dns(token, self.internet.dns_answer(&question));
+                let answer = token.answer(self.internet.dns_answer(&question));
                 let question = question.to_string();
                 let due = self.due(&question, DNS_ROUND_TRIPS, now, pace);
                 let path = path.then(&question, DNS_ROUND_TRIPS);
@@ -310,12 +305,12 @@ impl<'a> Drive<'a> {
             }
             Question::Fetch { token, fetch } => {
                 let url = fetch.request.uri().to_string();
-                let response = self.internet.response(&url, fetch.limits.body_bytes);
+                let answer = token.answer(self.internet.response(&url, fetch.limits.body_bytes));
                 addresses = fetch.addresses;
                 let question = format!("GET {url}");
                 let due = self.due(&question, FETCH_ROUND_TRIPS, now, pace);
                 let path = path.then(&question, FETCH_ROUND_TRIPS);
-                (question, Answer::Fetch(token, Box::new(response)), due, path)
+                (question, answer, due, path)
             }
             Question::WellKnown { token, host } => {
                 let question = format!("WELL-KNOWN {host}");
@@ -327,9 +322,10 @@ impl<'a> Drive<'a> {
                     exchange.answered = exchange.answered.map(|it| it.saturating_add(asked));
                     exchange.within_look_up = true;
                 }
-                let (answer, report) = (Arc::new(looked_up.done), Arc::new(machine.report()));
+                let lookup = Some(Arc::new(machine.report()));
+                let answer = token.answer(looked_up.done, Source::Asked, lookup);
                 let path = path.join(looked_up.path);
-                (question, Answer::WellKnown(token, answer, report), Some(looked_up.end), path)
+                (question, answer, Some(looked_up.end), path)
             }
         };
         let exchange =
@@ -383,53 +379,4 @@ struct Driven<T> {
     end: Now,
     transcript: Vec<Exchange>,
     path: CriticalPath,
-}
-
-#[derive(Clone)]
-enum Answer {
-    Dns(DnsToken, DnsAnswer),
-    Fetch(FetchToken, Box<Result<Response<Body>, FetchFailure>>),
-    WellKnown(WellKnownToken, Arc<WellKnownAnswer>, Arc<WellKnownReport>),
-}
-
-/// What the two machines of the core have in common.
-trait Machine {
-    type Done;
-    fn poll(&mut self, now: Now) -> Output<Self::Done>;
-    fn take(&mut self, answer: Answer, now: Now);
-}
-
-impl Machine for Discovery {
-    type Done = Outcome;
-
-    fn poll(&mut self, now: Now) -> Output<Outcome> {
-        self.poll_output(now)
-    }
-
-    fn take(&mut self, answer: Answer, now: Now) {
-        match answer {
-            Answer::Dns(token, answer) => self.handle_dns(token, answer, now),
-            Answer::Fetch(token, result) => self.handle_response(token, *result, now),
-            Answer::WellKnown(token, answer, report) => {
-                self.handle_well_known(token, answer, Source::Asked, Some(report), now);
-            }
-        }
-    }
-}
-
-impl Machine for WellKnownLookup {
-    type Done = WellKnownAnswer;
-
-    fn poll(&mut self, now: Now) -> Output<WellKnownAnswer> {
-        self.poll_output(now)
-    }
-
-    fn take(&mut self, answer: Answer, now: Now) {
-        match answer {
-            Answer::Dns(token, answer) => self.handle_dns(token, answer, now),
-            Answer::Fetch(token, result) => self.handle_response(token, *result, now),
-            // A look-up asks for no other look-up.
-            Answer::WellKnown(..) => {}
-        }
-    }
 }

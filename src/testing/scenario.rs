@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::drive::{Drive, Run};
 use super::internet::{self, Internet, Malformed};
 use super::{documentation_allowed, start};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::{AddressFamilies, Config, Speculation};
 use crate::core::discovery::Outcome;
 use crate::core::names::host::Host;
@@ -328,7 +328,7 @@ impl Scenario {
     }
 
     /// What is remembered of the well-known, if anything.
-    fn remembered(&self, config: &Config, name: &ServerName) -> Option<WellKnownAnswer> {
+    fn remembered(&self, config: &Config, name: &ServerName) -> Option<WellKnownEntry> {
         let earlier = self.earlier.as_ref()?;
         let (Ok(Host::Dns(host)), None) = (name.to_host(), name.port()) else { return None };
         Some(earlier.internet.drive(config).with_start(earlier.start()).look_up(host).0)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use matrix_delegation::{
-    Blame, BlockedRange, DnsQuestion, DroppedSrv, Evidence, Family, FamilyOutcome, HostEvidence,
-    ServerName, Service,
+    Blame, BlockedRange, Busy, DnsQuestion, DroppedSrv, Evidence, Family, FamilyOutcome,
+    HostEvidence, ServerName, Service,
 };
 
 use super::*;
@@ -121,11 +121,10 @@ fn are_told_apart_by_kind_step_and_words() {
             "no address is known for A.example (step 4): nothing",
         ),
         (
-            ResolveError::TooBusy { name: name(), limit: 9 },
+            ResolveError::TooBusy { name: name(), busy: Busy::Questions, limit: 9 },
             "too_busy",
             false,
-            "A.example is not resolved now: 9 discoveries or questions are under way, \
-             as many as may be",
+            "A.example is not resolved now: too many questions to DNS are under way (the limit is 9)",
         ),
         (
             ResolveError::AdapterFailed { name: name() },
@@ -218,6 +217,11 @@ fn blame_somebody() {
                     waiting_for: Vec::new(),
                 },
                 Blame::Dns,
+                true,
+            ),
+            (
+                ResolveError::TooBusy { name: name(), busy: Busy::Turn, limit: 1 },
+                Blame::Local,
                 true,
             ),
             (ResolveError::AdapterFailed { name: name() }, Blame::Local, true),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use http::Response;
 use matrix_delegation::{
     AddressFamilies, Body, Config, Degraded, Discovery, DnsAnswer, DnsFailure, FetchFailure,
-    FetchFailureKind, NoRecord, Now, Output, Question, Records, ResolveError, SkipReason,
+    FetchFailureKind, Machine, NoRecord, Now, Output, Question, Records, ResolveError, SkipReason,
     Speculation, SrvDropReason, Step, StepOutcome, StepReport, TimeLimits, Warning,
     WellKnownFailure,
 };

@@ -1,6 +1,7 @@
 //! What is asked, how often, and what late answers do.
 
-use matrix_delegation::{DnsPart, DnsQuestion, Source, WellKnownLookup};
+use matrix_delegation::cache::DnsEntry;
+use matrix_delegation::{DnsQuestion, Source, WellKnownLookup};
 
 use super::*;
 
@@ -92,13 +93,13 @@ fn late_second_and_unknown_answers_do_nothing() {
         match machine.poll_output(Now::EPOCH) {
             Output::Ask(Question::Dns { token, question }) => {
                 let answer = world.dns_answer(&question.to_string());
-                machine.handle_dns(token, answer, Now::EPOCH);
+                machine.handle(token.answer(answer), Now::EPOCH);
                 let other = DnsAnswer::Found {
                     records: Records::Addresses(vec!["192.0.2.66".parse().unwrap()]),
                     ttl: seconds(1),
                     alias: true,
                 };
-                machine.handle_dns(token, other, Now::EPOCH);
+                machine.handle(token.answer(other), Now::EPOCH);
                 tokens.push(token);
             }
             Output::Done(outcome) => break outcome.unwrap(),
@@ -106,7 +107,7 @@ fn late_second_and_unknown_answers_do_nothing() {
         }
     };
     assert_eq!(support::endpoints(&target), ["a.example:443@192.0.2.1"]);
-    machine.handle_dns(tokens[0], DnsAnswer::failed(DnsFailure::ServFail), Now::EPOCH);
+    machine.handle(tokens[0].answer(DnsAnswer::failed(DnsFailure::ServFail)), Now::EPOCH);
     let Output::Done(again) = machine.poll_output(Now::EPOCH + seconds(99)) else { panic!() };
     assert!(Arc::ptr_eq(&again.unwrap(), &target));
 }
@@ -129,17 +130,17 @@ fn late_second_and_unknown_responses_do_nothing() {
             Output::Ask(Question::Dns { token, question }) => {
                 // SRV stays open, so that this does not end.
                 if question.record_type() != "SRV" {
-                    machine.handle_dns(token, with_m().dns_answer(&question.to_string()), now);
+                    machine.handle(token.answer(with_m().dns_answer(&question.to_string())), now);
                 }
             }
             Output::Ask(Question::Fetch { token, .. }) => {
                 tokens.push(token);
                 let status = if tokens.len() == 1 { 302 } else { 200 };
                 for earlier in &tokens[..tokens.len() - 1] {
-                    machine.handle_response(*earlier, page(404, "", "127.0.0.1"), now);
+                    machine.handle(earlier.answer(page(404, "", "127.0.0.1")), now);
                 }
-                machine.handle_response(token, page(status, "/x", "m.example"), now);
-                machine.handle_response(token, page(404, "", "127.0.0.1"), now);
+                machine.handle(token.answer(page(status, "/x", "m.example")), now);
+                machine.handle(token.answer(page(404, "", "127.0.0.1")), now);
             }
             Output::Wait(_) => break,
             other => panic!("{other:?}"),
@@ -149,7 +150,7 @@ fn late_second_and_unknown_responses_do_nothing() {
     let well_known = report.well_known.as_ref().unwrap();
     assert_eq!(well_known.result, Some(Ok("m.example".parse().unwrap())));
     for token in tokens {
-        machine.handle_response(token, page(404, "", "127.0.0.1"), now + seconds(1));
+        machine.handle(token.answer(page(404, "", "127.0.0.1")), now + seconds(1));
         assert_eq!(machine.report(), report);
     }
 }
@@ -192,17 +193,17 @@ fn asked<T: std::fmt::Debug>(output: Output<T>) -> Option<Question> {
 #[test]
 fn can_be_answered_from_memory_with_what_is_left_of_the_lifetime() {
     let (start, config) = (Now::EPOCH + seconds(100), Arc::new(lenient()));
-    let part = |question: &DnsQuestion| {
+    let entry = |question: &DnsQuestion| {
         let answer = a().dns_answer(&question.to_string());
         let at = (Now::EPOCH + seconds(60)).monotonic;
-        Arc::new(DnsPart::new(question, answer, at, None, &config.dns))
+        DnsEntry::learn(None, question, answer, at, &config)
     };
     let source = Source::Memory { age: seconds(40) };
 
     let name = "a.example:443".parse().unwrap();
     let mut machine = Discovery::new(name, Arc::clone(&config), start, 0);
     while let Output::Ask(Question::Dns { token, question }) = machine.poll_output(start) {
-        machine.handle_dns_part(token, part(&question), source, start);
+        machine.handle(token.entry(entry(&question), source), start);
     }
     let Output::Done(Ok(target)) = machine.poll_output(start) else { panic!() };
     assert_eq!(support::endpoints(&target), ["a.example:443@192.0.2.1"]);
@@ -213,7 +214,7 @@ fn can_be_answered_from_memory_with_what_is_left_of_the_lifetime() {
     let mut machine = WellKnownLookup::new(host, Arc::clone(&config), start, 0);
     while let Some(question) = asked(machine.poll_output(start)) {
         if let Question::Dns { token, question } = question {
-            machine.handle_dns_part(token, part(&question), source, start);
+            machine.handle(token.entry(entry(&question), source), start);
         }
     }
     let report = machine.report();
@@ -240,7 +241,7 @@ fn that_nobody_will_answer_matter_only_where_the_answer_is_needed() {
         }
         let lost = questions.iter().position(|question| is(question, given_up)).unwrap();
         let Question::Dns { token, .. } = questions.remove(lost) else { panic!() };
-        machine.give_up_dns(token, Now::EPOCH);
+        machine.handle(token.unanswered(), Now::EPOCH);
         let outcome = loop {
             match machine.poll_output(Now::EPOCH) {
                 Output::Done(outcome) => break outcome,
@@ -248,11 +249,11 @@ fn that_nobody_will_answer_matter_only_where_the_answer_is_needed() {
                 Output::Wait(_) => match questions.pop().expect("an end") {
                     Question::Dns { token, question } => {
                         let answer = world.dns_answer(&question.to_string());
-                        machine.handle_dns(token, answer, Now::EPOCH);
+                        machine.handle(token.answer(answer), Now::EPOCH);
                     }
                     Question::Fetch { token, fetch } => {
                         let response = world.response(&fetch.request.uri().to_string());
-                        machine.handle_response(token, response, Now::EPOCH);
+                        machine.handle(token.answer(response), Now::EPOCH);
                     }
                     other => panic!("{other:?}"),
                 },

@@ -265,7 +265,7 @@ fn print_what_is_under_way() {
     let Output::Ask(Question::Dns { token, .. }) = machine.poll_output(Now::EPOCH) else {
         panic!()
     };
-    machine.handle_dns(token, a().dns_answer("A a.example"), Now::EPOCH + millis(1));
+    machine.handle(token.answer(a().dns_answer("A a.example")), Now::EPOCH + millis(1));
     assert!(matches!(machine.poll_output(Now::EPOCH + millis(1)), Output::Ask(_)));
     assert_eq!(
         printed(&machine.report()),

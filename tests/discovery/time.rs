@@ -103,7 +103,7 @@ fn what_comes_after_the_end_does_not_change_the_report() {
     let mut late = None;
     while let Output::Ask(Question::Dns { token, question }) = machine.poll_output(Now::EPOCH) {
         if question.record_type() == "A" {
-            machine.handle_dns(token, a().dns_answer(&question.to_string()), Now::EPOCH);
+            machine.handle(token.answer(a().dns_answer(&question.to_string())), Now::EPOCH);
         } else {
             late = Some(token);
         }
@@ -111,7 +111,7 @@ fn what_comes_after_the_end_does_not_change_the_report() {
     let end = Now::EPOCH + seconds(1);
     assert!(matches!(machine.poll_output(end), Output::Done(Ok(_))));
     let report = machine.report();
-    machine.handle_dns(late.unwrap(), DnsAnswer::failed(DnsFailure::ServFail), end);
+    machine.handle(late.unwrap().answer(DnsAnswer::failed(DnsFailure::ServFail)), end);
     assert_eq!(machine.report(), report);
 }
 
@@ -193,7 +193,7 @@ fn without_the_shared_look_up(config: Config) -> (Discovery, Duration) {
     loop {
         match machine.poll_output(now) {
             Output::Ask(Question::Dns { token, question }) => {
-                machine.handle_dns(token, a().dns_answer(&question.to_string()), now);
+                machine.handle(token.answer(a().dns_answer(&question.to_string())), now);
             }
             Output::Ask(_) => {}
             Output::Wait(until) => {

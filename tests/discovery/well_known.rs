@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use matrix_delegation::{Fetch, WellKnownAnswer, WellKnownLookup};
+use matrix_delegation::cache::WellKnownEntry;
+use matrix_delegation::{Fetch, WellKnownLookup};
 
 use super::*;
 
@@ -56,7 +57,7 @@ fn the_fetch_is_told_all_it_needs() {
         match machine.poll_output(Now::EPOCH) {
             Output::Ask(Question::Dns { token, question }) => {
                 let answer = world.dns_answer(&question.to_string());
-                machine.handle_dns(token, answer, Now::EPOCH);
+                machine.handle(token.answer(answer), Now::EPOCH);
             }
             Output::Ask(Question::Fetch { fetch, .. }) => {
                 assert_eq!(fetch.request.method(), http::Method::GET);
@@ -84,7 +85,7 @@ fn first_fetch(config: Config) -> Box<Fetch> {
     loop {
         match machine.poll_output(Now::EPOCH) {
             Output::Ask(Question::Dns { token, question }) => {
-                machine.handle_dns(token, a().dns_answer(&question.to_string()), Now::EPOCH);
+                machine.handle(token.answer(a().dns_answer(&question.to_string())), Now::EPOCH);
             }
             Output::Ask(Question::Fetch { fetch, .. }) => return fetch,
             other => panic!("{other:?}"),
@@ -245,10 +246,10 @@ fn its_lifetime_is_its_own() {
 /// fetch was asked for. `respond` has the number of the fetch, and answers after `after`.
 fn look_up(
     start: Now,
-    earlier: Option<&WellKnownAnswer>,
+    earlier: Option<&WellKnownEntry>,
     after: Duration,
     respond: impl Fn(usize) -> Result<Response<Body>, FetchFailure>,
-) -> (WellKnownAnswer, Vec<(u64, String)>) {
+) -> (WellKnownEntry, Vec<(u64, String)>) {
     let host = "a.example".parse().unwrap();
     let mut look_up = WellKnownLookup::new(host, Arc::new(lenient()), start, 0);
     if let Some(earlier) = earlier {
@@ -258,20 +259,20 @@ fn look_up(
     let answer = loop {
         match look_up.poll_output(now) {
             Output::Ask(Question::Dns { token, question }) => {
-                look_up.handle_dns(token, with_m().dns_answer(&question.to_string()), now);
+                look_up.handle(token.answer(with_m().dns_answer(&question.to_string())), now);
             }
             Output::Ask(Question::Fetch { token, fetch }) => {
                 let since = now.monotonic.since(start.monotonic);
                 let url = fetch.request.uri().to_string();
                 fetched.push((u64::try_from(since.as_millis()).unwrap(), url));
                 now = now + after;
-                look_up.handle_response(token, respond(fetched.len()), now);
+                look_up.handle(token.answer(respond(fetched.len())), now);
                 last = Some(token);
             }
             Output::Wait(Some(until)) => {
                 // A second answer to a fetch that is over does nothing.
                 if let Some(token) = last {
-                    look_up.handle_response(token, delegating(), now);
+                    look_up.handle(token.answer(delegating()), now);
                 }
                 now = now + until.since(now.monotonic);
             }
@@ -322,7 +323,10 @@ fn a_host_known_to_delegate_is_tried_again_once_nothing_may_stand_in() {
     let respond = |fetch| if fetch < 3 { status(503) } else { delegating() };
     let (answer, asked) = look_up(hours(49), Some(&good), millis(10), respond);
     assert_eq!(times(&asked), [0, 510, 1520]);
-    assert_eq!((answer.result(), answer.failures()), (good.result(), 0));
+    assert_eq!(
+        (answer.last_good(), answer.failure(), answer.failures()),
+        (good.last_good(), None, 0)
+    );
     // Nobody delegated there before.
     assert_eq!(times(&look_up(hours(49), None, Duration::ZERO, |_| refused()).1), [0]);
 }
@@ -339,11 +343,11 @@ fn only_what_failed_quickly_is_tried_again() {
     // The 15 s for all of it are a bound on the tries: 0, 5.5, 11.5 s, and no fourth at 18.5 s.
     let (answer, asked) = look_up(now, Some(&good), seconds(5), |_| refused());
     assert_eq!(times(&asked), [0, 5500, 11_500]);
-    assert!(matches!(answer.result(), Err(WellKnownFailure::Fetch(_))), "{answer:?}");
+    assert!(matches!(answer.failure(), Some(WellKnownFailure::Fetch(_))), "{answer:?}");
     // A try that would begin when the time is up is none.
     let (answer, asked) = look_up(now, Some(&good), millis(14_500), |_| refused());
     assert_eq!(times(&asked), [0]);
-    assert!(matches!(answer.result(), Err(WellKnownFailure::Fetch(_))), "{answer:?}");
+    assert!(matches!(answer.failure(), Some(WellKnownFailure::Fetch(_))), "{answer:?}");
 }
 
 #[test]
@@ -362,7 +366,7 @@ fn each_try_follows_its_own_redirects() {
         let urls: Vec<_> = each.iter().map(|(_, url)| url.as_str()).collect();
         assert_eq!((urls[0], urls[1]), (URL, "https://m.example/there1"));
     }
-    assert_eq!(answer.result(), good.result());
+    assert_eq!((answer.last_good(), answer.failure()), (good.last_good(), None));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use matrix_delegation::cache::WellKnownEntry;
 use matrix_delegation::{
     Config, DelegationTarget, Discovery, DnsFailurePolicy, DnsQuestion, DnsToken, Family, Fetch,
-    FetchToken, Monotonic, Now, Outcome, Output, Question, ServerName, Service, Source, Step,
-    WellKnownAnswer, WellKnownFailure, WellKnownLookup, WellKnownToken,
+    FetchToken, Machine, Monotonic, Now, Outcome, Output, Question, ServerName, Service, Source,
+    Step, WellKnownFailure, WellKnownLookup, WellKnownToken,
 };
 
 use super::document::Document;
@@ -53,7 +54,7 @@ pub(crate) struct Case<'a> {
     pub(crate) name: &'a ServerName,
     pub(crate) config: &'a Arc<Config>,
     /// If the well-known is asked whole: what comes of it.
-    pub(crate) shared: Option<&'a Arc<WellKnownAnswer>>,
+    pub(crate) shared: Option<&'a WellKnownEntry>,
 }
 
 /// How a run ended, and how many questions it took.
@@ -139,14 +140,14 @@ impl<'a> Session<'a> {
         let (machine, now) = (&mut self.machine, self.now);
         match open {
             Open::Dns(token, question) => {
-                machine.handle_dns(token, answers.dns(world, &question), now);
+                machine.handle(token.answer(answers.dns(world, &question)), now);
             }
             Open::Fetch(token, uri) => {
-                machine.handle_response(token, answers.response(world, &uri), now);
+                machine.handle(token.answer(answers.response(world, &uri)), now);
             }
             Open::WellKnown(token) => {
-                let answer = Arc::clone(self.case.shared.expect("an answer"));
-                machine.handle_well_known(token, answer, Source::Asked, None, now);
+                let answer = self.case.shared.expect("an answer").clone();
+                machine.handle(token.answer(answer, Source::Asked, None), now);
             }
         }
     }
@@ -218,8 +219,8 @@ impl<'a> Session<'a> {
                 self.fetches += 1;
                 assert_eq!(self.fetches, 1);
                 // Where the look-up fails before it fetches anything, nothing is late.
-                let result = self.case.shared.map(|shared| shared.result());
-                if !matches!(result, Some(Err(WellKnownFailure::TimedOut { .. }))) {
+                let failure = self.case.shared.and_then(WellKnownEntry::failure);
+                if !matches!(failure, Some(WellKnownFailure::TimedOut { .. })) {
                     self.open.push(Open::WellKnown(token));
                     return;
                 }
@@ -325,25 +326,21 @@ impl Case<'_> {
 }
 
 /// What comes of the well-known of `a.example` by itself.
-pub(crate) fn look_up(
-    answers: &Answers,
-    world: World,
-    config: &Arc<Config>,
-) -> Arc<WellKnownAnswer> {
+pub(crate) fn look_up(answers: &Answers, world: World, config: &Arc<Config>) -> WellKnownEntry {
     let mut now = Now::EPOCH;
     let host = "a.example".parse().expect("a host");
     let mut machine = WellKnownLookup::new(host, Arc::clone(config), now, 7);
     loop {
         match machine.poll_output(now) {
-            Output::Done(answer) => return Arc::new(answer),
+            Output::Done(answer) => return answer,
             Output::Wait(until) => now = now + until.expect("an end").since(now.monotonic),
             Output::Ask(Question::Dns { token, question }) => {
-                machine.handle_dns(token, answers.dns(world, &question), now);
+                machine.handle(token.answer(answers.dns(world, &question)), now);
             }
             Output::Ask(Question::Fetch { token, fetch }) => {
                 if !matches!(world.document, Document::Never | Document::Late) {
                     let response = answers.response(world, fetch.request.uri());
-                    machine.handle_response(token, response, now);
+                    machine.handle(token.answer(response), now);
                 }
             }
             Output::Ask(other) => panic!("unknown question {other:?}"),

@@ -119,7 +119,7 @@ fn many_forgotten_hosts_stay_forgotten() {
     }
     fleet.network.time().advance(seconds(1));
     let mut config = Config::default();
-    config.memory.well_known = 50;
+    config.memory.hosts = 50;
     let resolver = fleet.network.builder(config).store(Arc::new(fleet.store.clone())).build();
     let bench = Bench { network: fleet.network.clone(), resolver };
     for host in &hosts {

@@ -128,7 +128,7 @@ fn a_fleet_asks_once() {
     let found = other.resolve("a.example").unwrap();
     assert_eq!((found.step(), found.provenance()), (Step::DelegatedSrv, Provenance::Fresh));
     assert!(!other.asked().contains(&URL.to_owned()));
-    let known = found.report().well_known.clone().unwrap();
+    let known = found.report().unwrap().well_known.clone().unwrap();
     assert!(matches!(known.source, Source::Memory { age } if age >= seconds(60)), "{known:?}");
     // What came from the store is not put there again.
     other.pass(millis(1));

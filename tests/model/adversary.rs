@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::Response;
+use matrix_delegation::cache::{DnsEntry, WellKnownEntry};
 use matrix_delegation::{
-    AddressFamilies, Body, Config, Discovery, DnsAnswer, DnsFailure, DnsPart, DnsQuestion,
-    DnsToken, FetchFailure, FetchFailureKind, FetchToken, Monotonic, NoRecord, Now, Outcome,
-    Output, Question, Records, Source, Speculation, SrvRecord, WellKnownAnswer, WellKnownLookup,
-    WellKnownReport, WellKnownToken,
+    AddressFamilies, Body, Config, Discovery, DnsAnswer, DnsFailure, DnsQuestion, DnsToken,
+    FetchFailure, FetchFailureKind, FetchToken, Machine, Monotonic, NoRecord, Now, Outcome, Output,
+    Question, Records, Source, Speculation, SrvRecord, WellKnownLookup, WellKnownReport,
+    WellKnownToken,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -157,7 +158,7 @@ impl Tokens {
         while let Output::Ask(question) = machine.poll_output(Now::EPOCH) {
             tokens.note(&question);
             if let Question::Dns { token, question: DnsQuestion::Addresses { .. } } = question {
-                machine.handle_dns(token, found.clone(), Now::EPOCH);
+                machine.handle(token.answer(found.clone()), Now::EPOCH);
             }
         }
         tokens
@@ -165,16 +166,16 @@ impl Tokens {
 }
 
 /// A well-known answer, made in the only way there is.
-fn well_known_answer() -> (Arc<WellKnownAnswer>, Arc<WellKnownReport>) {
+fn well_known_answer() -> (WellKnownEntry, Arc<WellKnownReport>) {
     let config = support::lenient().with_addresses(AddressFamilies::Leave);
     let mut machine =
         WellKnownLookup::new("a.example".parse().unwrap(), Arc::new(config), Now::EPOCH, 0);
     let body = Body::from(r#"{"m.server":"m.example"}"#);
     loop {
         match machine.poll_output(Now::EPOCH) {
-            Output::Done(answer) => return (Arc::new(answer), Arc::new(machine.report())),
+            Output::Done(answer) => return (answer, Arc::new(machine.report())),
             Output::Ask(Question::Fetch { token, .. }) => {
-                machine.handle_response(token, Ok(Response::new(body.clone())), Now::EPOCH);
+                machine.handle(token.answer(Ok(Response::new(body.clone()))), Now::EPOCH);
             }
             other => panic!("{other:?}"),
         }
@@ -236,27 +237,27 @@ impl Adversary {
         let machine = &mut self.machine;
         match said {
             Said::Dns(answer) => {
-                machine.handle_dns(to.get(&self.tokens.dns).0, answer.clone(), now);
+                machine.handle(to.get(&self.tokens.dns).0.answer(answer.clone()), now);
             }
             Said::Part(answer, at) => {
                 let (token, question) = to.get(&self.tokens.dns);
                 let at = Monotonic::from_origin(*at);
-                let part = DnsPart::new(question, answer.clone(), at, None, &self.config.dns);
-                machine.handle_dns_part(*token, Arc::new(part), Source::Asked, now);
+                let entry = DnsEntry::learn(None, question, answer.clone(), at, &self.config);
+                machine.handle(token.entry(entry, Source::Asked), now);
             }
             Said::Response(status, location, body) => {
                 let response = Response::builder().status(*status).header("location", *location);
                 let response = response.body(Body::from(*body)).unwrap();
-                machine.handle_response(*to.get(&self.tokens.fetches), Ok(response), now);
+                machine.handle(to.get(&self.tokens.fetches).answer(Ok(response)), now);
             }
             Said::Failed(kind) => {
                 let failure = FetchFailure::new(*kind, "scripted");
-                machine.handle_response(*to.get(&self.tokens.fetches), Err(failure), now);
+                machine.handle(to.get(&self.tokens.fetches).answer(Err(failure)), now);
             }
             Said::WellKnown => {
                 let (answer, report) = well_known_answer();
                 let token = *to.get(&self.tokens.well_known);
-                machine.handle_well_known(token, answer, Source::Asked, Some(report), now);
+                machine.handle(token.answer(answer, Source::Asked, Some(report)), now);
             }
         }
     }

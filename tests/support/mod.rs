@@ -10,11 +10,12 @@
 use std::time::Duration;
 
 use http::Response;
+use matrix_delegation::cache::WellKnownEntry;
 use matrix_delegation::testing::{self, Internet, documentation_allowed};
 use matrix_delegation::{
     AddressPolicy, Body, Config, DelegationTarget, DnsAnswer, DnsFailure, DnsQuestion, Family,
     FetchFailure, NoRecord, Now, Outcome, Report, ResolveError, Service, Speculation, Step,
-    Warning, WellKnownAnswer,
+    Warning,
 };
 
 type Fetched = Result<Response<Body>, FetchFailure>;
@@ -23,7 +24,7 @@ type Fetched = Result<Response<Body>, FetchFailure>;
 #[derive(Clone, Debug, Default)]
 pub struct World {
     pub internet: Internet,
-    pub earlier: Option<WellKnownAnswer>,
+    pub earlier: Option<WellKnownEntry>,
     pub shared: bool,
     pub last_step: Option<Step>,
 }

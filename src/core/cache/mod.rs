@@ -1,5 +1,9 @@
 //! Remembered answers: what one may be used for, and when.
 
-pub(crate) mod dns_part;
+pub(crate) mod entry;
+pub(crate) mod policy;
 pub(crate) mod record;
-pub(crate) mod well_known_answer;
+#[cfg(any(feature = "resolver", test))]
+pub(crate) mod target;
+#[cfg(test)]
+mod tests;

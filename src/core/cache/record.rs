@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::cache::well_known_answer::{LastGood, WellKnownAnswer};
+use super::entry::{Failure, FailureTerms, Good};
+use super::policy::{WellKnownEntry, lost_until};
 use crate::core::config::Config;
 use crate::core::names::dns_name::{DnsName, NotAHostName};
 use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
-use crate::core::time::{Now, millis_since_epoch as millis, whole_millis};
+use crate::core::time::{Monotonic, Now, millis_since_epoch as millis};
 use crate::core::well_known::document::WellKnown;
 use crate::core::well_known::failure::{FailureClass, WellKnownFailure};
 
@@ -23,9 +24,9 @@ use crate::core::well_known::failure::{FailureClass, WellKnownFailure};
 ///                "fetched": 1000, "until": 3601000}"#;
 /// let record: WellKnownRecord = serde_json::from_str(kept)?;
 /// let now = Now::EPOCH + std::time::Duration::from_secs(60);
-/// let (host, answer) = record.restore(now, &Config::default())?;
+/// let (host, entry) = record.restore(now, &Config::default())?;
 /// assert_eq!(host.as_str(), "a.example");
-/// assert_eq!(answer.last_document().unwrap().server().as_str(), "m.example:443");
+/// assert_eq!(entry.last_good().unwrap().server().as_str(), "m.example:443");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +45,18 @@ pub struct WellKnownRecord {
     #[serde(default)]
     backed_off: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_good: Option<Good>,
+    last_good: Option<Document>,
 }
 
 /// The last good answer, after failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Good {
+struct Document {
     delegates: String,
     fetched: u64,
     until: u64,
+    /// Whether a later failure was believed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    withdrawn: bool,
 }
 
 /// Why a record is not believed.
@@ -92,40 +96,43 @@ impl WellKnownRecord {
     /// The version of the format.
     pub const VERSION: u32 = 1;
 
-    /// The record of what is known of this host.
-    pub fn new(host: &DnsName, answer: &WellKnownAnswer) -> Self {
-        let fetched = millis(answer.fetched().wall);
-        let result = answer.result();
+    /// Makes the record of what is known of this host at `now`.
+    pub fn new(host: &DnsName, entry: &WellKnownEntry, now: Now) -> Self {
+        let on_wall = |at: Monotonic| millis(now.on_wall(at));
+        let delegates = |good: &Good<WellKnown>| good.value.server().as_str().to_owned();
+        let (good, failure) = (entry.good_part(), entry.failure_part());
+        let withdrawn = entry.is_withdrawn(now.monotonic);
         Self {
             version: Self::VERSION,
             host: host.as_str().to_owned(),
-            delegates: result.as_ref().ok().map(|it| it.server().as_str().to_owned()),
-            failed: result.as_ref().err().map(WellKnownFailure::class),
-            fetched,
-            until: until(fetched, answer.lifetime()),
-            failures: answer.failures(),
-            backed_off: answer.backed_off(),
-            last_good: answer.last_good().map(|good| Good {
-                delegates: good.document.server().as_str().to_owned(),
-                fetched: millis(good.fetched.wall),
-                until: until(millis(good.fetched.wall), good.lifetime),
+            delegates: good.filter(|_| failure.is_none()).map(delegates),
+            failed: failure.map(|failure| failure.why.class()),
+            fetched: on_wall(entry.learnt()),
+            until: on_wall(entry.until()),
+            failures: entry.failures(),
+            backed_off: failure.map_or(0, |failure| failure.terms.backed_off),
+            last_good: good.filter(|_| failure.is_some()).map(|good| Document {
+                delegates: delegates(good),
+                fetched: on_wall(good.obtained),
+                until: on_wall(good.terms.expires),
+                withdrawn,
             }),
         }
     }
 
-    /// The host that it says it is of.
+    /// Returns the host that it says it is of.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// What may be believed of it at `now`, under the present configuration: names are parsed
+    /// Returns what may be believed of it at `now`, under the present configuration: names are parsed
     /// again, lifetimes clamped again, and what is from the future, of another version or past the
     /// 48 h that a good answer may be used is refused.
     pub fn restore(
         &self,
         now: Now,
         config: &Config,
-    ) -> Result<(DnsName, WellKnownAnswer), RecordError> {
+    ) -> Result<(DnsName, WellKnownEntry), RecordError> {
         let lifetimes = &config.well_known;
         if self.version != Self::VERSION {
             return Err(RecordError::Version { found: self.version });
@@ -133,49 +140,56 @@ impl WellKnownRecord {
         let host: DnsName = self.host.parse().map_err(RecordError::Host)?;
         let fetched = at(self.fetched, now)?;
         let lifetime = span(self.fetched, self.until)?;
-        let age = now.monotonic.since(fetched.monotonic);
-        if age > lifetimes.stale {
+        if now.monotonic.since(fetched) > lifetimes.stale {
             return Err(RecordError::TooOld);
         }
-        let (result, most) = match (&self.delegates, self.failed) {
-            (Some(name), None) => (Ok(document(name)?), lifetimes.most),
-            (None, Some(class)) => {
-                let most = match class {
-                    // What another policy refused is asked anew and judged by the present one.
-                    FailureClass::Blocked => Duration::ZERO,
-                    FailureClass::Unavailable => lifetimes.retry_after_most,
-                    class if class.is_temporary() => lifetimes.temporary_most,
-                    _ => lifetimes.permanent,
-                };
-                (Err(WellKnownFailure::Recorded { class }), most)
+        let class = match (&self.delegates, self.failed) {
+            (Some(name), None) => {
+                let expires = fetched + lifetime.min(lifetimes.most);
+                let terms = WellKnownEntry::document_terms(fetched, expires, config);
+                return Ok((host, WellKnownEntry::good(document(name)?, fetched, terms)));
             }
+            (None, Some(class)) => class,
             _ => return Err(RecordError::Outcome),
         };
-        let last_good = match &self.last_good {
-            Some(good) if result.is_err() => {
-                let document = document(&good.delegates)?;
-                let lifetime = span(good.fetched, good.until)?.min(lifetimes.most);
-                let fetched = at(good.fetched, now)?;
-                let age = now.monotonic.since(fetched.monotonic);
-                (age <= lifetimes.remembered).then_some(LastGood { document, fetched, lifetime })
-            }
-            _ => None,
+        let most = match class {
+            // What another policy refused is asked anew and judged by the present one.
+            FailureClass::Blocked => Duration::ZERO,
+            FailureClass::Unavailable => lifetimes.retry_after_most,
+            class if class.is_temporary() => lifetimes.temporary_most,
+            _ => lifetimes.permanent,
         };
-        let lifetime = lifetime.min(most);
-        let (failures, backed_off) = (self.failures, self.backed_off);
-        let answer =
-            WellKnownAnswer::restored(result, fetched, lifetime, failures, backed_off, last_good);
-        Ok((host, answer))
+        let good = self.last_good.as_ref().map(|good| good.restore(now, config)).transpose()?;
+        let good = good.filter(|it| now.monotonic.since(it.obtained) <= lifetimes.remembered);
+        let withdrawn = self.last_good.as_ref().is_some_and(|good| good.withdrawn);
+        let served = good.as_ref().filter(|_| class.is_temporary() && !withdrawn);
+        let retry_at = fetched + lifetime.min(most);
+        let terms = FailureTerms {
+            retry_at,
+            recheck_at: if class.is_temporary() { retry_at } else { Monotonic::MIN },
+            good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
+            lost_until: good.as_ref().map_or(Monotonic::MIN, |good| lost_until(good, lifetimes)),
+            backed_off: self.backed_off,
+        };
+        let why = WellKnownFailure::Recorded { class };
+        let failure = Failure { why, at: fetched, in_a_row: self.failures, terms };
+        Ok((host, WellKnownEntry::from_parts(good, failure)))
+    }
+}
+
+impl Document {
+    fn restore(&self, now: Now, config: &Config) -> Result<Good<WellKnown>, RecordError> {
+        let value = document(&self.delegates)?;
+        let lifetime = span(self.fetched, self.until)?.min(config.well_known.most);
+        let obtained = at(self.fetched, now)?;
+        let terms = WellKnownEntry::document_terms(obtained, obtained + lifetime, config);
+        Ok(Good { value, obtained, terms })
     }
 }
 
 fn document(name: &str) -> Result<WellKnown, RecordError> {
     let name: ServerName = name.parse().map_err(RecordError::Server)?;
     WellKnown::new(name).map_err(RecordError::Unresolvable)
-}
-
-fn until(fetched: u64, lifetime: Duration) -> u64 {
-    fetched.saturating_add(whole_millis(lifetime))
 }
 
 fn span(fetched: u64, until: u64) -> Result<Duration, RecordError> {
@@ -185,24 +199,23 @@ fn span(fetched: u64, until: u64) -> Result<Duration, RecordError> {
 /// How far the clock of another process may be ahead of ours: what it fetched since is of now.
 const SKEW: Duration = Duration::from_secs(5);
 
-/// A time on the wall clock, on both of ours.
-fn at(millis: u64, now: Now) -> Result<Now, RecordError> {
+/// A time on the wall clock, on our monotonic one.
+fn at(millis: u64, now: Now) -> Result<Monotonic, RecordError> {
     let wall = SystemTime::UNIX_EPOCH
         .checked_add(Duration::from_millis(millis))
         .ok_or(RecordError::FromTheFuture)?;
     let age = match now.wall.duration_since(wall) {
         Ok(age) => age,
-        Err(ahead) if ahead.duration() <= SKEW => return Ok(now),
+        Err(ahead) if ahead.duration() <= SKEW => return Ok(now.monotonic),
         Err(_) => return Err(RecordError::FromTheFuture),
     };
-    Ok(Now::new(now.monotonic.before(age), wall))
+    Ok(now.monotonic.before(age))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::{Purpose, Served};
     use super::*;
-    use crate::core::cache::well_known_answer::InUse;
-    use crate::core::dns::srv::SplitMix64;
     use crate::core::well_known::fetch::{FetchFailure, FetchFailureKind};
     use crate::core::well_known::freshness::Freshness;
 
@@ -211,7 +224,7 @@ mod tests {
     /// An hour after the start of a process, a thousand days after the epoch.
     fn now() -> Now {
         let wall = SystemTime::UNIX_EPOCH + 24_000 * HOUR;
-        Now::new(crate::Monotonic::ZERO + HOUR, wall)
+        Now::new(Monotonic::ZERO + HOUR, wall)
     }
 
     fn host() -> DnsName {
@@ -221,27 +234,34 @@ mod tests {
     fn answer(
         result: Result<u64, WellKnownFailure>,
         at: Now,
-        before: Option<&WellKnownAnswer>,
-    ) -> WellKnownAnswer {
+        before: Option<&WellKnownEntry>,
+    ) -> WellKnownEntry {
         let document = document("M.example:443").unwrap();
         let result = result.map(|life| (document, Freshness::For(Duration::from_secs(life))));
-        let lifetimes = Config::default().well_known;
-        WellKnownAnswer::new(result, at, before, &lifetimes, &mut SplitMix64(1))
+        WellKnownEntry::learn(before, result, at, &Config::default(), 1)
     }
 
     fn passing() -> WellKnownFailure {
         WellKnownFailure::Fetch(FetchFailure::new(FetchFailureKind::Refused, "no"))
     }
 
-    /// As it is after having been written and read.
-    fn written(answer: &WellKnownAnswer) -> serde_json::Value {
-        serde_json::to_value(WellKnownRecord::new(&host(), answer)).unwrap()
+    /// As it is written at a time.
+    fn written_at(entry: &WellKnownEntry, now: Now) -> serde_json::Value {
+        serde_json::to_value(WellKnownRecord::new(&host(), entry, now)).unwrap()
+    }
+
+    fn written(entry: &WellKnownEntry) -> serde_json::Value {
+        written_at(entry, now())
+    }
+
+    fn lifetime(entry: &WellKnownEntry) -> Duration {
+        entry.until().since(entry.learnt())
     }
 
     fn restored(
         record: &serde_json::Value,
         now: Now,
-    ) -> Result<(DnsName, WellKnownAnswer), RecordError> {
+    ) -> Result<(DnsName, WellKnownEntry), RecordError> {
         let record: WellKnownRecord = serde_json::from_value(record.clone()).unwrap();
         record.restore(now, &Config::default())
     }
@@ -249,7 +269,7 @@ mod tests {
     /// The same moment in a process that began a minute before it.
     fn restarted(ago: Duration) -> Now {
         let wall = now().wall + ago;
-        Now::new(crate::Monotonic::ZERO + Duration::from_secs(60), wall)
+        Now::new(Monotonic::ZERO + Duration::from_secs(60), wall)
     }
 
     #[test]
@@ -263,9 +283,12 @@ mod tests {
         );
         let then = restarted(HOUR);
         let (host, back) = restored(&record, then).unwrap();
-        assert_eq!((host, back.result()), (self::host(), good.result()));
-        assert_eq!(then.monotonic.since(back.fetched().monotonic), HOUR);
-        assert_eq!((back.lifetime(), back.fetched().wall), (2 * HOUR, now().wall));
+        assert_eq!(
+            (host, back.last_good(), back.failure()),
+            (self::host(), good.last_good(), None)
+        );
+        assert_eq!(then.monotonic.since(back.learnt()), HOUR);
+        assert_eq!((lifetime(&back), then.on_wall(back.learnt())), (2 * HOUR, now().wall));
         assert_eq!(back.until().since(then.monotonic), HOUR);
     }
 
@@ -276,21 +299,21 @@ mod tests {
         let failed = answer(Err(passing()), now() + 2 * HOUR, Some(&failed));
         let then = restarted(2 * HOUR);
         let (_, back) = restored(&written(&failed), then).unwrap();
-        assert_eq!((back.failures(), back.backed_off()), (2, 2));
+        assert_eq!(back.failures(), 2);
         let class = FailureClass::Refused;
-        assert_eq!(back.result(), &Err(WellKnownFailure::Recorded { class }));
-        let lifetimes = Config::default().well_known;
-        let InUse::Delegates { document, stale: Some((_, until)) } =
-            back.in_use(then.monotonic, &lifetimes)
-        else {
+        assert_eq!(back.failure(), Some(&WellKnownFailure::Recorded { class }));
+        let Some(Served::Stale { value, .. }) = back.serve(then.monotonic, Purpose::AtOnce) else {
             panic!("{back:?}")
         };
-        assert_eq!(document.server().as_str(), "M.example:443");
-        assert_eq!(until.since(then.monotonic), 46 * HOUR);
-        // Written again, it is the same.
-        assert_eq!(written(&back), written(&failed));
+        assert_eq!(value.server().as_str(), "M.example:443");
+        let last = then.monotonic + 46 * HOUR;
+        assert!(back.serve(last, Purpose::AtOnce).is_some());
+        assert!(back.serve(last + Duration::from_nanos(1), Purpose::AtOnce).is_none());
+        // Written again, it is the same, and goes on backing off.
+        assert_eq!(written_at(&back, then), written(&failed));
         let next = answer(Err(passing()), then, Some(&back));
         assert_eq!(next.failures(), 3);
+        assert!(lifetime(&next) > 7 * Duration::from_secs(60));
         // A good answer older than is remembered does not come back.
         let late = answer(Err(passing()), now() + 49 * HOUR, Some(&failed));
         assert!(restored(&written(&late), restarted(50 * HOUR)).unwrap().1.last_good().is_some());
@@ -299,13 +322,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_withdrawn_does_not_come_back() {
+        let good = answer(Ok(60), now(), None);
+        let gone = WellKnownFailure::Status { status: 404, retry_after: None };
+        let denied = answer(Err(gone), now() + HOUR, Some(&good));
+        let failed = answer(Err(passing()), now() + 2 * HOUR, Some(&denied));
+        let (at_denial, then) = (now() + HOUR, now() + 2 * HOUR);
+        for (entry, now, marked) in [(&denied, at_denial, true), (&failed, then, true)] {
+            let record = written_at(entry, now);
+            assert_eq!(record["last_good"]["withdrawn"] == true, marked);
+            let (_, back) = restored(&record, now).unwrap();
+            let served = back.serve(now.monotonic, Purpose::AtOnce);
+            assert!(matches!(served, Some(Served::Failed { lost: true, .. })), "{served:?}");
+            let next = answer(Err(passing()), now + 2 * HOUR, Some(&back));
+            let served = next.obtained(now.monotonic + 2 * HOUR);
+            assert!(matches!(served, Served::Failed { lost: true, .. }), "{served:?}");
+        }
+        // One that still holds was not replaced.
+        let passing = answer(Err(passing()), now(), Some(&good));
+        assert_eq!(written(&passing)["last_good"]["withdrawn"], serde_json::Value::Null);
+    }
+
+    #[test]
     fn what_was_blocked_is_judged_anew() {
         let good = answer(Ok(60), now(), None);
         let mut record = written(&answer(Err(passing()), now(), Some(&good)));
         record["failed"] = "blocked".into();
         let (_, back) = restored(&record, restarted(HOUR)).unwrap();
-        assert_eq!(back.lifetime(), Duration::ZERO);
-        assert!(back.last_document().is_some());
+        assert_eq!(lifetime(&back), Duration::ZERO);
+        assert!(back.last_good().is_some());
     }
 
     #[test]
@@ -318,7 +363,7 @@ mod tests {
             record["failed"] = class.into();
             let record: WellKnownRecord = serde_json::from_value(record.clone()).unwrap();
             let (_, back) = record.restore(restarted(HOUR), &config).unwrap();
-            assert_eq!(back.lifetime(), most * HOUR, "{class}");
+            assert_eq!(lifetime(&back), most * HOUR, "{class}");
         }
     }
 
@@ -331,14 +376,17 @@ mod tests {
         record["last_good"] = failed["last_good"].clone();
         assert_ne!(record["last_good"], serde_json::Value::Null);
         let (_, back) = restored(&record, restarted(2 * HOUR)).unwrap();
-        assert!(back.last_good().is_none());
+        assert_eq!(written_at(&back, restarted(2 * HOUR))["last_good"], serde_json::Value::Null);
     }
 
     #[test]
     fn lifetimes_are_clamped_again() {
         let mut record = written(&answer(Ok(60), now(), None));
         record["until"] = u64::MAX.into();
-        assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), 48 * HOUR);
+        assert_eq!(
+            restored(&record, restarted(HOUR)).map(|it| lifetime(&it.1)).unwrap(),
+            48 * HOUR
+        );
         let mut record = written(&answer(Err(passing()), now(), None));
         record["until"] = u64::MAX.into();
         for (class, most) in [
@@ -349,7 +397,11 @@ mod tests {
             ("timed_out", HOUR),
         ] {
             record["failed"] = class.into();
-            assert_eq!(restored(&record, restarted(HOUR)).unwrap().1.lifetime(), most, "{class}");
+            assert_eq!(
+                restored(&record, restarted(HOUR)).map(|it| lifetime(&it.1)).unwrap(),
+                most,
+                "{class}"
+            );
         }
     }
 
@@ -359,7 +411,7 @@ mod tests {
         let behind = |by: Duration| Now::new(now().monotonic, now().wall - by);
         let then = behind(SKEW);
         let (_, back) = restored(&record, then).unwrap();
-        assert_eq!((back.fetched(), back.lifetime()), (then, 2 * HOUR));
+        assert_eq!((back.learnt(), lifetime(&back)), (then.monotonic, 2 * HOUR));
         let then = behind(SKEW + Duration::from_millis(1));
         assert_eq!(restored(&record, then), Err(RecordError::FromTheFuture));
     }

@@ -19,19 +19,18 @@ pub struct Refresh {
     pub wait: Duration,
     /// How long after a renewal ahead was begun the next one is, at the least. Default 1 s.
     pub apart: Duration,
+    /// How long a target holds that rests on an answer which is not renewed yet. Default 5 s.
+    pub unrenewed: Duration,
 }
 
 impl Default for Refresh {
     fn default() -> Self {
-        Self { ahead_percent: 20, wait: Duration::from_millis(1800), apart: Duration::from_secs(1) }
-    }
-}
-
-impl Refresh {
-    /// Whether so little of a life is left that it is to be renewed ahead.
-    pub fn is_due(&self, left: Duration, life: Duration) -> bool {
-        left.as_nanos() * 100 <= life.as_nanos() * u128::from(self.ahead_percent.min(100))
-            && self.ahead_percent > 0
+        Self {
+            ahead_percent: 20,
+            wait: Duration::from_millis(1800),
+            apart: Duration::from_secs(1),
+            unrenewed: Duration::from_secs(5),
+        }
     }
 }
 
@@ -69,6 +68,20 @@ impl Default for Feedback {
     }
 }
 
+/// What a resolver keeps of the reports of its discoveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reports {
+    /// Nothing: whoever asks for the report of a remembered target gets one that is made again from
+    /// what memory holds, and says so. It takes no memory, and shows no look-up whose answer is gone.
+    /// The default.
+    #[default]
+    Rebuilt,
+    /// Each, with its target. It takes some kilobytes a name.
+    Kept,
+}
+
 /// How much a resolver remembers and does at once.
 ///
 /// What it remembers is bounded by entries and by bytes, whichever is reached first. Bytes are
@@ -79,18 +92,13 @@ impl Default for Feedback {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MemoryLimits {
-    /// Targets, by server name. Default 10,000.
-    pub targets: usize,
-    /// What targets and their reports take, in bytes. Default 64 MiB.
-    pub targets_bytes: usize,
-    /// Well-known answers, by host. Default 10,000.
-    pub well_known: usize,
-    /// What well-known answers and the stories of their look-ups take, in bytes. Default 32 MiB.
-    pub well_known_bytes: usize,
-    /// DNS answers, by question. Default 50,000.
-    pub dns: usize,
-    /// What DNS answers take, in bytes. Default 32 MiB.
-    pub dns_bytes: usize,
+    /// Hosts: of server names, of the names that they delegate to, and of SRV targets. A server name
+    /// that delegates takes two or more. Default 200,000.
+    pub hosts: usize,
+    /// What is remembered of them, in bytes. Default 128 MiB.
+    pub bytes: usize,
+    /// What becomes of reports. Default [`Reports::Rebuilt`].
+    pub reports: Reports,
     /// Discoveries under way. Default 1,000.
     pub discoveries: usize,
     /// Discoveries that wait for their turn, first come, first served; one more is refused as too
@@ -112,12 +120,9 @@ pub struct MemoryLimits {
 impl Default for MemoryLimits {
     fn default() -> Self {
         Self {
-            targets: 10_000,
-            targets_bytes: 64 << 20,
-            well_known: 10_000,
-            well_known_bytes: 32 << 20,
-            dns: 50_000,
-            dns_bytes: 32 << 20,
+            hosts: 200_000,
+            bytes: 128 << 20,
+            reports: Reports::Rebuilt,
             discoveries: 1_000,
             waiting: 10_000,
             per_destination: 16,

@@ -7,10 +7,11 @@ use std::time::Duration;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
+use super::Known;
 use super::gather::{Gathered, gather};
 use super::ledger::Ledger;
-use super::{FetchToken, Question};
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use super::machine::{FetchToken, Question};
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::{AddressFamilies, doubled};
 use crate::core::dns::NoRecord;
 use crate::core::error::FamilyOutcome;
@@ -46,8 +47,8 @@ pub(super) struct Chain {
     resumes: Option<Monotonic>,
     /// The response that has come for the last hop.
     arrived: Option<FetchResult>,
-    before: Option<WellKnownAnswer>,
-    answer: Option<WellKnownAnswer>,
+    before: Option<WellKnownEntry>,
+    answer: Option<WellKnownEntry>,
 }
 
 impl Chain {
@@ -66,11 +67,11 @@ impl Chain {
     }
 
     /// Tells what was known of the document before.
-    pub(super) fn set_before(&mut self, before: WellKnownAnswer) {
+    pub(super) fn set_before(&mut self, before: WellKnownEntry) {
         self.before = Some(before);
     }
 
-    pub(super) fn answer(&self) -> Option<&WellKnownAnswer> {
+    pub(super) fn answer(&self) -> Option<&WellKnownEntry> {
         self.answer.as_ref()
     }
 
@@ -92,7 +93,7 @@ impl Chain {
     }
 
     /// The answer, once it is there. A look-up that takes too long is a temporary failure.
-    pub(super) fn poll(&mut self, ledger: &mut Ledger, now: Now) -> Poll<&WellKnownAnswer> {
+    pub(super) fn poll(&mut self, ledger: &mut Ledger, now: Now) -> Poll<&WellKnownEntry> {
         if self.answer.is_none() {
             let limit = ledger.config.time.well_known;
             let due = *self.started.get_or_insert(now.monotonic) + limit;
@@ -104,10 +105,9 @@ impl Chain {
                     return Poll::Pending;
                 }
             };
-            let lifetimes = &ledger.config.well_known;
-            let before = self.before.as_ref();
-            self.answer =
-                Some(WellKnownAnswer::new(result, now, before, lifetimes, &mut ledger.random));
+            let (before, config) = (self.before.as_ref(), &ledger.config);
+            let entry = WellKnownEntry::judge(before, result, now, config, &mut ledger.random);
+            self.answer = Some(entry);
         }
         match &self.answer {
             Some(answer) => Poll::Ready(answer),
@@ -134,7 +134,7 @@ impl Chain {
             },
         };
         let config = &ledger.config;
-        let is_lost = |before: &WellKnownAnswer| before.is_lost(now, &config.well_known);
+        let is_lost = |before: &WellKnownEntry| before.is_lost(now.monotonic, &config.well_known);
         let again = now.monotonic + doubled(config.time.retry_pause, self.retries);
         if !failure.is_quick()
             || self.retries >= config.limits.retries
@@ -224,16 +224,16 @@ impl Chain {
 
     /// All but what was asked of DNS.
     pub(super) fn report(&self, started: Now) -> WellKnownReport {
-        let answer = self.answer.as_ref();
+        let known = self.answer.clone().map(Known::asked);
         WellKnownReport {
             host: self.host.clone(),
             source: Source::Asked,
             started,
             dns: Vec::new(),
             hops: self.hops.clone(),
-            result: answer.map(result_of),
-            lifetime: answer.map(WellKnownAnswer::lifetime),
-            failures: answer.map_or(0, WellKnownAnswer::failures),
+            result: known.as_ref().map(Known::result),
+            lifetime: known.as_ref().map(Known::lifetime),
+            failures: known.as_ref().map_or(0, |known| known.entry.failures()),
         }
     }
 
@@ -244,13 +244,6 @@ impl Chain {
             _ => None,
         }
     }
-}
-
-/// What a report says of an answer.
-pub(super) fn result_of(
-    answer: &WellKnownAnswer,
-) -> Result<crate::core::names::server_name::ServerName, WellKnownFailure> {
-    answer.result().as_ref().map(|document| document.server().clone()).map_err(Clone::clone)
 }
 
 fn fresh_hop(url: WellKnownUrl) -> Hop {

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::ledger::Ledger;
+use super::ledger::{Fact, Ledger};
 use crate::core::address_policy::BlockedRange;
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family};
+use crate::core::cache::entry::Served;
+use crate::core::dns::{DnsFailure, DnsQuestion, Family};
 use crate::core::error::{FamilyOutcome, HostEvidence};
 use crate::core::names::dns_name::DnsName;
 use crate::core::time::Monotonic;
@@ -30,8 +31,8 @@ pub(super) struct Gathered {
     pub(super) asked: Monotonic,
     /// Until when the answers hold that came.
     pub(super) until: Option<Monotonic>,
-    /// Families whose look-up failed, with earlier records standing in.
-    pub(super) stale: Vec<(Family, DnsFailure)>,
+    /// Families whose records have expired, with the failure to renew them.
+    pub(super) stale: Vec<(Family, Option<DnsFailure>)>,
 }
 
 /// Asks for the host's addresses, unless that was done, and says what is known of them.
@@ -47,41 +48,52 @@ pub(super) fn gather(ledger: &mut Ledger, host: &DnsName, now: Monotonic) -> Gat
         until: None,
         stale: Vec::new(),
     };
-    let stale_for = ledger.config.dns.stale;
     for family in ledger.config.addresses.families() {
         let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
         let fact = ledger.dns(&question, now);
         gathered.asked = gathered.asked.max(ledger.asked(&question).unwrap_or(now));
-        let in_use = fact.as_ref().map(|fact| fact.part.in_use(now, stale_for));
-        let outcome = match &in_use {
+        let outcome = match &fact {
             None => FamilyOutcome::Late,
-            Some(in_use) => match in_use.answer {
-                DnsAnswer::Found { .. } => gathered.take(ledger, in_use.addresses()),
-                DnsAnswer::None { kind, .. } => FamilyOutcome::None(*kind),
-                DnsAnswer::Failed { failure, .. } => FamilyOutcome::Failed(*failure),
-            },
+            Some(fact) => gathered.take(ledger, *family, fact, now),
         };
-        if let (Some(fact), Some(in_use)) = (&fact, in_use) {
-            gathered.alias |= in_use.alias;
-            gathered.stale.extend(in_use.stale.map(|failure| (*family, failure)));
-            let until = in_use.until;
-            match outcome {
-                // Whether a failure beside an answer shortens the answer's life is decided later.
-                FamilyOutcome::Failed(_) => {}
-                _ => gathered.until = Some(gathered.until.map_or(until, |it| it.min(until))),
-            }
-            if matches!(outcome, FamilyOutcome::Found(1..)) {
-                gathered.first = Some(gathered.first.map_or(fact.at, |first| first.min(fact.at)));
-            }
-        }
         gathered.families.push((*family, outcome));
     }
     gathered
 }
 
 impl Gathered {
+    /// Takes in the answer of one family.
+    fn take(
+        &mut self,
+        ledger: &Ledger,
+        family: Family,
+        fact: &Fact,
+        now: Monotonic,
+    ) -> FamilyOutcome {
+        let served = fact.served();
+        let (records, until) = match served {
+            // Whether a failure beside an answer shortens the answer's life is decided later.
+            Served::Failed { why, .. } => return FamilyOutcome::Failed(why.failure),
+            Served::Holds { value, until } => (value, until),
+            Served::Stale { value, because, until } => {
+                self.stale.push((family, because.map(|why| why.failure)));
+                (value, ledger.stale_until(until, now))
+            }
+        };
+        self.until = Some(self.until.map_or(until, |it| it.min(until)));
+        if let Some(kind) = records.none() {
+            return FamilyOutcome::None(kind);
+        }
+        self.alias |= records.is_alias();
+        let outcome = self.judge(ledger, records.addresses());
+        if matches!(outcome, FamilyOutcome::Found(1..)) {
+            self.first = Some(self.first.map_or(fact.at, |first| first.min(fact.at)));
+        }
+        outcome
+    }
+
     /// Judges the addresses of one family and keeps those that may be connected to.
-    fn take(&mut self, ledger: &Ledger, addresses: &[IpAddr]) -> FamilyOutcome {
+    fn judge(&mut self, ledger: &Ledger, addresses: &[IpAddr]) -> FamilyOutcome {
         let mut vetted = Vec::with_capacity(addresses.len());
         let limit = ledger.config.limits.addresses_per_family;
         for address in addresses {

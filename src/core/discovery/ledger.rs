@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DnsToken, Output, Question};
-use crate::core::cache::dns_part::DnsPart;
+use super::machine::{Answer, DnsToken, Output, Question};
+use crate::core::cache::entry::{CacheEntry, Purpose, Served};
+use crate::core::cache::policy::DnsEntry;
 use crate::core::config::Config;
+use crate::core::dns::records::{DnsError, DnsRecords};
 use crate::core::dns::srv::SplitMix64;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
 use crate::core::report::{DnsExchange, Source};
@@ -42,9 +44,49 @@ struct Entry {
 /// An answer, and when it arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Fact {
-    pub(super) part: Arc<DnsPart>,
+    pub(super) entry: DnsEntry,
     pub(super) at: Monotonic,
     source: Source,
+}
+
+/// What an answer may be used for that arrived at a time: whatever came of a question that was asked
+/// just now; of what was remembered, what may be used without asking. Later looks at the same answer
+/// come to the same.
+pub(super) fn served<'a, G: Clone, F>(
+    entry: &'a CacheEntry<G, F>,
+    source: Source,
+    at: Monotonic,
+) -> Served<'a, G, F> {
+    match source {
+        Source::Asked => entry.obtained(at),
+        Source::Memory { .. } => {
+            entry.serve(at, Purpose::AtOnce).unwrap_or_else(|| entry.obtained(at))
+        }
+    }
+}
+
+impl Fact {
+    /// What DNS said just now.
+    fn asked(question: &DnsQuestion, answer: DnsAnswer, now: Monotonic, config: &Config) -> Self {
+        let entry = DnsEntry::learn(None, question, answer, now, config);
+        Self { entry, at: now, source: Source::Asked }
+    }
+
+    /// What was answered, as DNS says it.
+    fn answer(&self) -> DnsAnswer {
+        match self.served() {
+            Served::Holds { value, .. } | Served::Stale { value, because: None, .. } => {
+                value.clone().into()
+            }
+            Served::Stale { because: Some(why), .. } | Served::Failed { why, .. } => {
+                why.clone().into()
+            }
+        }
+    }
+
+    pub(super) fn served(&self) -> Served<'_, DnsRecords, DnsError> {
+        served(&self.entry, self.source, self.at)
+    }
 }
 
 impl Ledger {
@@ -104,13 +146,6 @@ impl Ledger {
         self.missed
     }
 
-    /// Takes in that no answer will come.
-    pub(super) fn give_up(&mut self, token: DnsToken) {
-        if let Some(entry) = self.entries.get_mut(token.0) {
-            entry.given_up = true;
-        }
-    }
-
     pub(super) fn wake_at(&mut self, at: Monotonic) {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
@@ -123,17 +158,8 @@ impl Ledger {
         let entry = self.entries.get_mut(index)?;
         let due = entry.asked + limit;
         if entry.fact.is_none() && now >= due {
-            entry.fact = Some(Fact {
-                part: Arc::new(DnsPart::new(
-                    &entry.question,
-                    DnsAnswer::failed(DnsFailure::Timeout),
-                    now,
-                    None,
-                    &self.config.dns,
-                )),
-                at: now,
-                source: Source::Asked,
-            });
+            let answer = DnsAnswer::failed(DnsFailure::Timeout);
+            entry.fact = Some(Fact::asked(&entry.question, answer, now, &self.config));
         }
         let (fact, given_up) = (entry.fact.clone(), entry.given_up);
         if fact.is_none() {
@@ -141,6 +167,11 @@ impl Ledger {
             self.wake_at(due);
         }
         fact
+    }
+
+    /// Until when an answer that has expired is used: one that is to be renewed, for a moment.
+    pub(super) fn stale_until(&self, until: Monotonic, now: Monotonic) -> Monotonic {
+        if until > now { until } else { now + self.config.refresh.unrenewed }
     }
 
     /// How long an answer is waited for.
@@ -175,8 +206,7 @@ impl Ledger {
             Entry { question: question.clone(), asked: now, fact: None, given_up: false };
         if is_never_asked(question) {
             let answer = DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
-            let part = DnsPart::new(question, answer, now, None, &self.config.dns);
-            entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
+            entry.fact = Some(Fact::asked(question, answer, now, &self.config));
         } else {
             self.ask(Question::Dns { token: DnsToken(index), question: question.clone() });
         }
@@ -184,12 +214,27 @@ impl Ledger {
         index
     }
 
-    /// Takes in an answer; a second one, or one to a question never asked, does nothing.
-    pub(super) fn answer(&mut self, token: DnsToken, answer: DnsAnswer, now: Monotonic) {
-        let config = Arc::clone(&self.config);
-        if let Some(entry) = self.waiting(token, now) {
-            let part = DnsPart::new(&entry.question, answer, now, None, &config.dns);
-            entry.fact = Some(Fact { part: Arc::new(part), at: now, source: Source::Asked });
+    /// Takes in an answer of DNS; a second one, or one to a question never asked, does nothing.
+    pub(super) fn handle(&mut self, answer: Answer, now: Monotonic) {
+        match answer {
+            Answer::Dns { token, answer } => {
+                let config = Arc::clone(&self.config);
+                if let Some(entry) = self.waiting(token, now) {
+                    entry.fact = Some(Fact::asked(&entry.question, answer, now, &config));
+                }
+            }
+            Answer::DnsEntry { token, entry, source } => {
+                if let Some(waiting) = self.waiting(token, now) {
+                    waiting.fact = Some(Fact { entry, at: now, source });
+                }
+            }
+            Answer::NoDns { token } => {
+                if let Some(entry) = self.entries.get_mut(token.0) {
+                    entry.given_up = true;
+                }
+            }
+            // Not an answer of DNS.
+            Answer::Fetch { .. } | Answer::WellKnown { .. } => {}
         }
     }
 
@@ -200,19 +245,6 @@ impl Ledger {
         self.entries
             .get_mut(token.0)
             .filter(|entry| entry.fact.is_none() && now < entry.asked + limit)
-    }
-
-    /// The same with an answer that keeps the lifetime it has.
-    pub(super) fn answer_part(
-        &mut self,
-        token: DnsToken,
-        part: Arc<DnsPart>,
-        source: Source,
-        now: Monotonic,
-    ) {
-        if let Some(entry) = self.waiting(token, now) {
-            entry.fact = Some(Fact { part, at: now, source });
-        }
     }
 
     /// The questions that nobody has answered yet.
@@ -228,7 +260,7 @@ impl Ledger {
                 question: entry.question.clone(),
                 asked: self.since_start(entry.asked),
                 answered: entry.fact.as_ref().map(|fact| self.since_start(fact.at)),
-                answer: entry.fact.as_ref().map(|fact| Arc::clone(fact.part.answer())),
+                answer: entry.fact.as_ref().map(Fact::answer),
                 source: entry.fact.as_ref().map_or(Source::Asked, |fact| fact.source),
             })
             .collect()

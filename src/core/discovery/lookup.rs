@@ -3,22 +3,17 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::Response;
-
 use super::chain::Chain;
 use super::ledger::Ledger;
-use super::{DnsToken, FetchToken, Output};
-use crate::core::cache::dns_part::DnsPart;
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use super::machine::{Answer, Machine, Output};
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::Config;
-use crate::core::dns::DnsAnswer;
 use crate::core::names::dns_name::DnsName;
-use crate::core::report::{Source, WellKnownReport};
+use crate::core::report::WellKnownReport;
 use crate::core::time::Now;
-use crate::core::well_known::fetch::{Body, FetchFailure};
 
 /// Finds out about one host's well-known document, for drivers that share the answer between
-/// discoveries. It is driven like a [`Discovery`](crate::Discovery) and ends with a [`WellKnownAnswer`], never with
+/// discoveries. It is driven like a [`Discovery`](crate::Discovery) and ends with a [`WellKnownEntry`], never with
 /// an error.
 #[derive(Debug)]
 pub struct WellKnownLookup {
@@ -34,13 +29,23 @@ impl WellKnownLookup {
 
     /// Tells what was known before, so that failures back off and a good answer is kept.
     #[must_use]
-    pub fn with_earlier(mut self, before: WellKnownAnswer) -> Self {
+    pub fn with_earlier(mut self, before: WellKnownEntry) -> Self {
         self.chain.set_before(before);
         self
     }
 
-    /// What to do next.
-    pub fn poll_output(&mut self, now: Now) -> Output<WellKnownAnswer> {
+    /// Everything asked and got so far.
+    pub fn report(&self) -> WellKnownReport {
+        let started = self.ledger.started();
+        let report = self.chain.report(started);
+        WellKnownReport { dns: self.ledger.exchanges(), ..report }
+    }
+}
+
+impl Machine for WellKnownLookup {
+    type Done = WellKnownEntry;
+
+    fn poll_output(&mut self, now: Now) -> Output<WellKnownEntry> {
         let now = self.ledger.clock(now);
         self.ledger.begin();
         if let Poll::Ready(answer) = self.chain.poll(&mut self.ledger, now) {
@@ -49,39 +54,13 @@ impl WellKnownLookup {
         self.ledger.next_output()
     }
 
-    /// Takes in what DNS said.
-    pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
+    fn handle(&mut self, answer: Answer, now: Now) {
         let now = self.ledger.clock(now);
-        self.ledger.answer(token, answer, now.monotonic);
-    }
-
-    /// Takes in what DNS said with its lifetime settled: just now, or some time ago.
-    pub fn handle_dns_part(
-        &mut self,
-        token: DnsToken,
-        part: Arc<DnsPart>,
-        source: Source,
-        now: Now,
-    ) {
-        let now = self.ledger.clock(now);
-        self.ledger.answer_part(token, part, source, now.monotonic);
-    }
-
-    /// Takes in a response, or why there was none.
-    pub fn handle_response(
-        &mut self,
-        token: FetchToken,
-        result: Result<Response<Body>, FetchFailure>,
-        now: Now,
-    ) {
-        let now = self.ledger.clock(now);
-        self.chain.handle(token, result, self.ledger.since_start(now.monotonic));
-    }
-
-    /// Everything asked and got so far.
-    pub fn report(&self) -> WellKnownReport {
-        let started = self.ledger.started();
-        let report = self.chain.report(started);
-        WellKnownReport { dns: self.ledger.exchanges(), ..report }
+        match answer {
+            Answer::Fetch { token, result } => {
+                self.chain.handle(token, result, self.ledger.since_start(now.monotonic));
+            }
+            of_dns => self.ledger.handle(of_dns, now.monotonic),
+        }
     }
 }

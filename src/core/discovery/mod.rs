@@ -7,21 +7,20 @@ mod chain;
 mod gather;
 mod ledger;
 pub(crate) mod lookup;
+pub(crate) mod machine;
 mod rules;
 
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::Response;
-
 use self::chain::Chain;
 use self::ledger::Ledger;
+use self::machine::{Answer, Machine, Output, Question, WellKnownToken};
 use self::rules::{Draft, Rules};
-use crate::core::cache::dns_part::DnsPart;
-use crate::core::cache::well_known_answer::WellKnownAnswer;
+use crate::core::cache::entry::Served;
+use crate::core::cache::policy::WellKnownEntry;
 use crate::core::config::Config;
-use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::error::ResolveError;
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::server_name::ServerName;
@@ -30,27 +29,12 @@ use crate::core::step::Step;
 use crate::core::target::DelegationTarget;
 use crate::core::time::{Monotonic, Now};
 use crate::core::warning::Warning;
+use crate::core::well_known::document::WellKnown;
 use crate::core::well_known::failure::WellKnownFailure;
-use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
 
 /// Finds out where a server name leads, without doing anything itself.
 ///
-/// # Driving it
-///
-/// 1. Make one with [`new`](Self::new): name, configuration, the time, a seed for jitter.
-/// 2. Call [`poll_output`](Self::poll_output) with the time, again and again, until it says
-///    [`Output::Wait`] or [`Output::Done`].
-/// 3. For each [`Output::Ask`], set about answering the question. Several may be open at once.
-/// 4. On [`Output::Wait`], wait for the first answer or for the time given, if one is.
-/// 5. Hand each answer to [`handle_dns`](Self::handle_dns) or
-///    [`handle_response`](Self::handle_response) with the token of its question, then go to 2.
-/// 6. On [`Output::Done`], the rest of the open questions may be dropped.
-///
-/// Getters (`report`, `server_name`) may be called at any time and change nothing. Calling
-/// `poll_output` more often than needed is harmless, after the end too: it repeats the outcome. An
-/// answer that comes late or twice does nothing. A token belongs to the machine that gave it; the
-/// others do not know it from their own. Time must not run backwards; if it does, it is taken to
-/// stand still.
+/// [`Machine`] says how to drive it, and what a late, repeated or unknown answer does.
 ///
 /// # Guarantees
 ///
@@ -59,32 +43,6 @@ use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
 /// questions bounded by [`Limits`](crate::Limits); an IP literal or a port asks for no well-known
 /// and no SRV; there is one delegation at most; a well-known that fails leads to step 4, never to
 /// an error; no fetch and no endpoint has a blocked address.
-///
-/// ```
-/// use std::sync::Arc;
-/// use std::time::Duration;
-/// use matrix_delegation::{Config, Discovery, DnsAnswer, Now, Output, Question, Records};
-///
-/// let mut discovery =
-///     Discovery::new("a.example:443".parse()?, Arc::new(Config::default()), Now::EPOCH, 0);
-/// let target = loop {
-///     match discovery.poll_output(Now::EPOCH) {
-///         Output::Ask(Question::Dns { token, .. }) => {
-///             let answer = DnsAnswer::Found {
-///                 records: Records::Addresses(vec![[203, 0, 114, 7].into()]),
-///                 ttl: Duration::from_secs(300),
-///                 alias: false,
-///             };
-///             discovery.handle_dns(token, answer, Now::EPOCH);
-///         }
-///         Output::Done(outcome) => break outcome?,
-///         other => panic!("a name with a port needs no more than DNS: {other:?}"),
-///     }
-/// };
-/// assert_eq!(target.step().to_string(), "2");
-/// assert_eq!(target.host_header(), "a.example:443");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[derive(Debug)]
 pub struct Discovery {
     name: ServerName,
@@ -100,63 +58,11 @@ pub struct Discovery {
 /// How a discovery ends.
 pub type Outcome = Result<Arc<DelegationTarget>, ResolveError>;
 
-/// What a machine wants next.
-#[derive(Debug)]
-#[must_use]
-pub enum Output<T> {
-    /// Set about answering this.
-    Ask(Question),
-    /// Nothing to do until an answer comes, or until this time if one is given.
-    Wait(Option<Monotonic>),
-    /// It is over.
-    Done(T),
-}
-
-/// A question, with the token that its answer hands back.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Question {
-    /// Ask DNS.
-    Dns {
-        /// For [`Discovery::handle_dns`].
-        token: DnsToken,
-        /// What to ask.
-        question: DnsQuestion,
-    },
-    /// Fetch a URL.
-    Fetch {
-        /// For [`Discovery::handle_response`].
-        token: FetchToken,
-        /// What to fetch, where from, and under which limits.
-        fetch: Box<Fetch>,
-    },
-    /// Find out about a host's well-known document by a [`WellKnownLookup`](crate::WellKnownLookup); only asked after
-    /// [`Discovery::with_shared_well_known`].
-    WellKnown {
-        /// For [`Discovery::handle_well_known`].
-        token: WellKnownToken,
-        /// The host.
-        host: DnsName,
-    },
-}
-
-/// Ties a DNS answer to its question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DnsToken(usize);
-
-/// Ties a response to its fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FetchToken(usize);
-
-/// Ties a well-known answer to its question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WellKnownToken(());
-
 /// Where the machine has the well-known from.
 #[derive(Debug)]
 enum WellKnownSource {
     /// It goes from hop to hop itself.
-    Chain { chain: Option<Box<Chain>>, before: Option<Box<WellKnownAnswer>> },
+    Chain { chain: Option<Box<Chain>>, before: Option<Box<WellKnownEntry>> },
     /// It asks one question and is told the answer whole.
     Shared(Option<SharedWellKnown>),
 }
@@ -165,10 +71,48 @@ enum WellKnownSource {
 struct SharedWellKnown {
     host: DnsName,
     asked: Monotonic,
-    answer: Option<Arc<WellKnownAnswer>>,
-    source: Source,
+    answer: Option<Known>,
     /// How it was looked up just now.
     lookup: Option<Arc<WellKnownReport>>,
+}
+
+/// What is known of a well-known, and since when this machine has known it.
+#[derive(Clone, Debug)]
+struct Known {
+    entry: WellKnownEntry,
+    source: Source,
+    at: Monotonic,
+}
+
+impl Known {
+    /// What was found out just now.
+    fn asked(entry: WellKnownEntry) -> Self {
+        Self { at: entry.learnt(), source: Source::Asked, entry }
+    }
+
+    fn served(&self) -> Served<'_, WellKnown, WellKnownFailure> {
+        ledger::served(&self.entry, self.source, self.at)
+    }
+
+    /// What a report says of it.
+    fn result(&self) -> Result<ServerName, WellKnownFailure> {
+        match self.served() {
+            Served::Holds { value, .. } | Served::Stale { value, because: None, .. } => {
+                Ok(value.server().clone())
+            }
+            Served::Stale { because: Some(why), .. } | Served::Failed { why, .. } => {
+                Err(why.clone())
+            }
+        }
+    }
+
+    /// How long that counts, from when it was learnt.
+    fn lifetime(&self) -> Duration {
+        match self.entry.good_part().filter(|_| self.served().holds()) {
+            Some(good) => good.terms.expires.since(good.obtained),
+            None => self.entry.until().since(self.entry.learnt()),
+        }
+    }
 }
 
 impl SharedWellKnown {
@@ -179,12 +123,7 @@ impl SharedWellKnown {
 }
 
 impl WellKnownSource {
-    fn poll(
-        &mut self,
-        ledger: &mut Ledger,
-        host: &DnsName,
-        now: Now,
-    ) -> Poll<Arc<WellKnownAnswer>> {
+    fn poll(&mut self, ledger: &mut Ledger, host: &DnsName, now: Now) -> Poll<Known> {
         match self {
             Self::Chain { chain, before } => {
                 let chain = chain.get_or_insert_with(|| {
@@ -194,7 +133,7 @@ impl WellKnownSource {
                     }
                     Box::new(chain)
                 });
-                chain.poll(ledger, now).map(|answer| Arc::new(answer.clone()))
+                chain.poll(ledger, now).map(|entry| Known::asked(entry.clone()))
             }
             Self::Shared(shared) => {
                 let shared = shared.get_or_insert_with(|| {
@@ -204,12 +143,11 @@ impl WellKnownSource {
                         host: host.clone(),
                         asked: now.monotonic,
                         answer: None,
-                        source: Source::Asked,
                         lookup: None,
                     }
                 });
                 if let Some(answer) = &shared.answer {
-                    return Poll::Ready(Arc::clone(answer));
+                    return Poll::Ready(answer.clone());
                 }
                 let limit = ledger.config.time.well_known;
                 let due = shared.asked + limit + SharedWellKnown::BACKSTOP;
@@ -218,10 +156,9 @@ impl WellKnownSource {
                     return Poll::Pending;
                 }
                 let failure = WellKnownFailure::TimedOut { limit };
-                let lifetimes = &ledger.config.well_known;
-                let answer =
-                    WellKnownAnswer::new(Err(failure), now, None, lifetimes, &mut ledger.random);
-                Poll::Ready(Arc::clone(shared.answer.insert(Arc::new(answer))))
+                let (config, random) = (&ledger.config, &mut ledger.random);
+                let entry = WellKnownEntry::judge(None, Err(failure), now, config, random);
+                Poll::Ready(shared.answer.insert(Known::asked(entry)).clone())
             }
         }
     }
@@ -239,16 +176,16 @@ impl WellKnownSource {
         match self {
             Self::Chain { chain, .. } => Some(chain.as_ref()?.report(started)),
             Self::Shared(shared) => shared.as_ref().map(|shared| {
-                let lookup = shared.lookup.as_deref();
+                let (lookup, answer) = (shared.lookup.as_deref(), shared.answer.as_ref());
                 WellKnownReport {
                     host: shared.host.clone(),
-                    source: shared.source,
+                    source: answer.map_or(Source::Asked, |known| known.source),
                     started: lookup.map_or(started, |lookup| lookup.started),
                     dns: lookup.map(|lookup| lookup.dns.clone()).unwrap_or_default(),
                     hops: lookup.map(|lookup| lookup.hops.clone()).unwrap_or_default(),
-                    result: shared.answer.as_deref().map(chain::result_of),
-                    lifetime: shared.answer.as_deref().map(WellKnownAnswer::lifetime),
-                    failures: shared.answer.as_deref().map_or(0, WellKnownAnswer::failures),
+                    result: answer.map(Known::result),
+                    lifetime: answer.map(Known::lifetime),
+                    failures: answer.map_or(0, |known| known.entry.failures()),
                 }
             }),
         }
@@ -292,7 +229,7 @@ impl Discovery {
     /// Tells what was known of the well-known before, so that a good answer stands in for a
     /// passing failure and failures back off.
     #[must_use]
-    pub fn with_earlier_well_known(mut self, before: WellKnownAnswer) -> Self {
+    pub fn with_earlier_well_known(mut self, before: WellKnownEntry) -> Self {
         self.well_known = WellKnownSource::Chain { chain: None, before: Some(Box::new(before)) };
         self
     }
@@ -310,75 +247,6 @@ impl Discovery {
         &self.name
     }
 
-    /// What to do next.
-    pub fn poll_output(&mut self, now: Now) -> Output<Outcome> {
-        self.advance(now);
-        if let Some(outcome) = &self.outcome {
-            return Output::Done(outcome.clone());
-        }
-        self.ledger.next_output()
-    }
-
-    /// Takes in what DNS said.
-    pub fn handle_dns(&mut self, token: DnsToken, answer: DnsAnswer, now: Now) {
-        let Some(now) = self.running(now) else { return };
-        self.ledger.answer(token, answer, now.monotonic);
-    }
-
-    /// Takes in what DNS said with its lifetime settled: just now, or some time ago.
-    pub fn handle_dns_part(
-        &mut self,
-        token: DnsToken,
-        part: Arc<DnsPart>,
-        source: Source,
-        now: Now,
-    ) {
-        let Some(now) = self.running(now) else { return };
-        self.ledger.answer_part(token, part, source, now.monotonic);
-    }
-
-    /// Takes in that no answer to this question will come, because the driver itself cannot go on
-    /// with it. If the answer turns out to be needed, the discovery fails as
-    /// [`ResolveError::AdapterFailed`]; one that was asked early may not be.
-    pub fn give_up_dns(&mut self, token: DnsToken, now: Now) {
-        let Some(_) = self.running(now) else { return };
-        self.ledger.give_up(token);
-    }
-
-    /// Takes in a response, or why there was none.
-    pub fn handle_response(
-        &mut self,
-        token: FetchToken,
-        result: Result<Response<Body>, FetchFailure>,
-        now: Now,
-    ) {
-        let Some(now) = self.running(now) else { return };
-        let at = self.ledger.since_start(now.monotonic);
-        if let WellKnownSource::Chain { chain: Some(chain), .. } = &mut self.well_known {
-            chain.handle(token, result, at);
-        }
-    }
-
-    /// Takes in what is known of the well-known: from memory, or by a look-up just now, whose story
-    /// comes with it.
-    pub fn handle_well_known(
-        &mut self,
-        _token: WellKnownToken,
-        answer: Arc<WellKnownAnswer>,
-        source: Source,
-        lookup: Option<Arc<WellKnownReport>>,
-        now: Now,
-    ) {
-        let Some(_) = self.running(now) else { return };
-        if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
-            && shared.answer.is_none()
-        {
-            shared.answer = Some(answer);
-            shared.source = source;
-            shared.lookup = lookup;
-        }
-    }
-
     /// Everything asked, got, skipped and noticed so far.
     pub fn report(&self) -> Report {
         Report {
@@ -393,6 +261,7 @@ impl Discovery {
             well_known: self.well_known.report(self.ledger.started()),
             warnings: self.warnings.clone(),
             error: self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).cloned(),
+            rebuilt: false,
         }
     }
 
@@ -448,5 +317,38 @@ impl Discovery {
             Err(error) => error.step(),
         };
         self.outcome = Some(outcome);
+    }
+}
+
+impl Machine for Discovery {
+    type Done = Outcome;
+
+    fn poll_output(&mut self, now: Now) -> Output<Outcome> {
+        self.advance(now);
+        if let Some(outcome) = &self.outcome {
+            return Output::Done(outcome.clone());
+        }
+        self.ledger.next_output()
+    }
+
+    fn handle(&mut self, answer: Answer, now: Now) {
+        let Some(now) = self.running(now) else { return };
+        match answer {
+            Answer::Fetch { token, result } => {
+                let at = self.ledger.since_start(now.monotonic);
+                if let WellKnownSource::Chain { chain: Some(chain), .. } = &mut self.well_known {
+                    chain.handle(token, result, at);
+                }
+            }
+            Answer::WellKnown { token: _, entry, source, lookup } => {
+                if let WellKnownSource::Shared(Some(shared)) = &mut self.well_known
+                    && shared.answer.is_none()
+                {
+                    let answer = Known { entry, source, at: now.monotonic };
+                    (shared.answer, shared.lookup) = (Some(answer), lookup);
+                }
+            }
+            of_dns => self.ledger.handle(of_dns, now.monotonic),
+        }
     }
 }

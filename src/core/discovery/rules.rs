@@ -28,11 +28,11 @@ use std::time::Duration;
 
 use super::WellKnownSource;
 use super::gather::{Gathered, gather};
-use super::ledger::{Fact, Ledger};
-use crate::core::cache::well_known_answer::InUse;
+use super::ledger::Ledger;
+use crate::core::cache::entry::Served;
 use crate::core::config::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
 use crate::core::dns::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget};
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Service};
+use crate::core::dns::{DnsFailure, DnsQuestion, Service};
 use crate::core::error::{Evidence, ResolveError};
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::host::Host;
@@ -44,6 +44,7 @@ use crate::core::target::{
 };
 use crate::core::time::Now;
 use crate::core::warning::Warning;
+use crate::core::well_known::document::WellKnown;
 
 type Verdict = Result<DelegationTarget, ResolveError>;
 
@@ -147,33 +148,36 @@ impl Rules<'_> {
         let [by_fed, by_matrix, by_default] = steps;
         for (service, step) in [(Service::MatrixFed, by_fed), (Service::Matrix, by_matrix)] {
             let question = DnsQuestion::Srv { service, host: host.clone() };
-            let Some(Fact { part, .. }) = self.ledger.dns(&question, self.now.monotonic) else {
+            let Some(fact) = self.ledger.dns(&question, self.now.monotonic) else {
                 return Poll::Pending;
             };
-            let in_use = part.in_use(self.now.monotonic, self.ledger.config.dns.stale);
-            shorten(&mut self.draft.lifetimes.srv, in_use.until.since(self.now.monotonic));
-            if let Some(failure) = in_use.stale {
-                self.draft.stale = true;
-                self.warn(Warning::DnsStale { question: question.clone(), failure });
-            }
-            match in_use.answer {
-                DnsAnswer::Found { .. } => {
-                    return self.srv_found(step, service, host, in_use.srv_records());
+            let (records, until) = match fact.served() {
+                Served::Holds { value, until } => (Ok(value), until),
+                Served::Stale { value, because, until } => {
+                    self.draft.stale = true;
+                    let failure = because.map(|why| why.failure);
+                    self.warn(Warning::DnsStale { question: question.clone(), failure });
+                    (Ok(value), self.ledger.stale_until(until, self.now.monotonic))
                 }
-                DnsAnswer::None { .. } if host.is_onion() => {
-                    self.passed.push((step, StepOutcome::Skipped(SkipReason::Onion)));
-                }
-                DnsAnswer::None { kind, .. } => {
-                    self.passed.push((step, StepOutcome::NoSrvRecord(*kind)));
-                }
-                DnsAnswer::Failed { failure, .. } => {
-                    if self.ledger.config.dns_failure == DnsFailurePolicy::Fail {
-                        return Poll::Ready(Err(self.dns_failed(step, question, *failure)));
+                Served::Failed { why, until, .. } => (Err(why.failure), until),
+            };
+            shorten(&mut self.draft.lifetimes.srv, until.since(self.now.monotonic));
+            match records {
+                Ok(records) => match records.none() {
+                    None => return self.srv_found(step, service, host, records.srv()),
+                    Some(_) if host.is_onion() => {
+                        self.passed.push((step, StepOutcome::Skipped(SkipReason::Onion)));
                     }
-                    self.passed.push((step, StepOutcome::SrvLookupFailed(*failure)));
-                    self.draft.failed.push((question, *failure));
+                    Some(kind) => self.passed.push((step, StepOutcome::NoSrvRecord(kind))),
+                },
+                Err(failure) => {
+                    if self.ledger.config.dns_failure == DnsFailurePolicy::Fail {
+                        return Poll::Ready(Err(self.dns_failed(step, question, failure)));
+                    }
+                    self.passed.push((step, StepOutcome::SrvLookupFailed(failure)));
+                    self.draft.failed.push((question, failure));
                     self.draft.degraded.get_or_insert(Degraded::SrvLookupFailed(service));
-                    let (host, failure) = (host.clone(), *failure);
+                    let host = host.clone();
                     self.warn(Warning::SrvLookupFailed { service, host, failure });
                 }
             }
@@ -337,33 +341,30 @@ impl Rules<'_> {
     /// What the well-known says: the name delegated to, or nothing.
     fn well_known(&mut self, host: &DnsName) -> Poll<Option<(ServerName, Host)>> {
         let now = self.now;
-        let answer = ready!(self.well_known.poll(self.ledger, host, now));
-        let lifetimes = &self.ledger.config.well_known;
-        self.draft.lifetimes.well_known = Some(answer.until().since(now.monotonic));
-        match answer.in_use(now.monotonic, lifetimes) {
-            InUse::Delegates { document, stale } => {
-                let to = (document.server().clone(), document.host().clone());
-                if let Some((failure, until)) = stale {
-                    self.draft.stale = true;
-                    // What stands in does so for so long, even if the next try comes later.
-                    let left = until.since(now.monotonic);
-                    shorten(&mut self.draft.lifetimes.well_known, left);
-                    let (host, failure) = (host.clone(), failure.clone());
-                    self.draft.warnings.push(Warning::WellKnownStale { host, failure });
-                }
-                Poll::Ready(Some(to))
+        let known = ready!(self.well_known.poll(self.ledger, host, now));
+        let delegation =
+            |document: &WellKnown| (document.server().clone(), document.host().clone());
+        let (delegated, until) = match known.served() {
+            Served::Holds { value, until } => (Some(delegation(value)), until),
+            Served::Stale { value, because, until } => {
+                self.draft.stale = true;
+                let (host, failure) = (host.clone(), because.cloned());
+                self.draft.warnings.push(Warning::WellKnownStale { host, failure });
+                (Some(delegation(value)), self.ledger.stale_until(until, now.monotonic))
             }
-            InUse::Nothing { failure, degraded } => {
-                if degraded {
+            Served::Failed { why: failure, lost, until } => {
+                if lost {
                     self.draft.degraded = Some(Degraded::WellKnownLost);
                 }
-                if degraded || !failure.is_ordinary(host) {
+                if lost || !failure.is_ordinary(host) {
                     let (host, failure) = (host.clone(), failure.clone());
                     self.draft.warnings.push(Warning::WellKnownUnusable { host, failure });
                 }
-                Poll::Ready(None)
+                (None, until)
             }
-        }
+        };
+        self.draft.lifetimes.well_known = Some(until.since(now.monotonic));
+        Poll::Ready(delegated)
     }
 
     /// What may be needed should there be no valid well-known.
@@ -377,19 +378,20 @@ impl Rules<'_> {
             return;
         }
         // Of an SRV set that may yet turn out to be beside the point, only the first target.
-        let mut records = &[][..];
-        let questions = [Service::MatrixFed, Service::Matrix]
-            .map(|service| DnsQuestion::Srv { service, host: host.clone() });
-        let stale = self.ledger.config.dns.stale;
-        for question in &questions {
-            let Some(fact) = self.ledger.known(question) else { return };
-            records = fact.part.in_use(self.now.monotonic, stale).srv_records();
+        let mut first = None;
+        for service in Service::ALL {
+            let question = DnsQuestion::Srv { service, host: host.clone() };
+            let Some(fact) = self.ledger.known(&question) else { return };
+            let records = match fact.served() {
+                Served::Holds { value, .. } | Served::Stale { value, .. } => value.srv(),
+                Served::Failed { .. } => &[],
+            };
             if !records.is_empty() {
+                first = SrvSet::from_records(records, self.srv_limit()).targets().first().cloned();
                 break;
             }
         }
-        let set = SrvSet::from_records(records, self.srv_limit());
-        if let Some(target) = set.targets().first() {
+        if let Some(target) = first {
             self.ask_addresses_early(&target.host);
         }
     }

@@ -3,6 +3,7 @@
 //! Five things that are easily mixed up stay apart: no such name, no such record, a server that
 //! does not implement the question, a server that failed, and silence.
 
+pub(crate) mod records;
 pub(crate) mod srv;
 
 use std::fmt;
@@ -71,6 +72,9 @@ pub enum Service {
 }
 
 impl Service {
+    /// All of them, in the order in which they are asked.
+    pub const ALL: [Self; 2] = [Self::MatrixFed, Self::Matrix];
+
     /// The labels that stand before the host name.
     pub const fn prefix(self) -> &'static str {
         match self {

@@ -74,6 +74,12 @@ enum Charset {
 }
 
 impl DnsName {
+    /// The name in lower case, without a final dot, shared.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn into_text(self) -> Arc<str> {
+        self.0
+    }
+
     /// The name in lower case, without a final dot.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,287 @@
+//! How long each answer holds, what it serves, and when it is asked for again: the two policies.
+//!
+//! Each judges once, when something is learnt; [`CacheEntry`] then only compares times.
+//!
+//! # The well-known of a host
+//!
+//! Fields are of [`WellKnownLifetimes`] where no other struct is named.
+//!
+//! | learnt | holds | renewed | when it has expired |
+//! | --- | --- | --- | --- |
+//! | a document | as its headers say, within `least` .. `most`; else `unstated` less jitter | in the last `Refresh::ahead_percent` of that | serves a caller for whom renewing takes longer than `Refresh::wait`, and temporary failures, to `stale` after its fetch |
+//!
+//! | failure | kind | asked again after |
+//! | --- | --- | --- |
+//! | DNS failed, no connection, TLS, time, cut off, too large, 408, 5xx, a look-up that was abandoned | temporary | `temporary`, doubling to `temporary_most` |
+//! | 429 | temporary | `Retry-After` within `retry_after_least` .. `retry_after_most`, else as above |
+//! | no such host, no address | permanent | its negative TTL, at most `permanent` |
+//! | addresses blocked, other statuses, redirect refused, bad JSON, bad name | permanent | `permanent` |
+//! | any permanent one, while the host is known to delegate | permanent | `temporary`, doubling to `temporary_most` |
+//!
+//! - While a document holds, no failure replaces it. Then a temporary failure leaves it in service; a
+//!   permanent one is believed: the host does not delegate.
+//! - A host is known to delegate for `remembered` after the last fetch of a document. What is found
+//!   without it meanwhile is degraded.
+//! - A document that a believed failure has replaced is withdrawn: no later failure brings it back,
+//!   nor does a restart or another process.
+//! - A document resets the back-off. A permanent failure of a host that is not known to delegate
+//!   resets it, too. Jitter only shortens.
+//! - A report that a contact failed has the host asked again, unless that was done less than
+//!   `Feedback::apart` ago or a temporary failure backs off. A permanent failure is then believed when
+//!   it comes for the second time, although the document would hold.
+//!
+//! # An answer of DNS
+//!
+//! Fields are of [`DnsLifetimes`].
+//!
+//! | learnt | holds | when it has expired |
+//! | --- | --- | --- |
+//! | records | the least TTL on the way, within `least` .. `most` | serve failures and slow renewals to `stale` after that (RFC 8767) |
+//! | none, with a SOA record | its negative TTL, within `least` .. `negative_most` (RFC 2308) | serves slow renewals for as long; a failure replaces it |
+//! | none, without one, or not implemented | `negative_unstated` | likewise |
+//! | a failure | `failed`, doubling to `failed_most`; records that hold are not replaced | |
+//!
+//! - Any answer that is no failure resets the back-off.
+//! - An address family that failed beside the other's records is asked again after `incomplete`,
+//!   however far its back-off has come: [`family_is_due`].
+
+use std::time::Duration;
+
+use super::entry::{CacheEntry, FailureTerms, Good, GoodTerms};
+use crate::core::config::{Config, DnsLifetimes, WellKnownLifetimes, doubled};
+use crate::core::dns::records::{DnsError, DnsRecords};
+use crate::core::dns::srv::SplitMix64;
+use crate::core::dns::{DnsAnswer, DnsQuestion, NoRecord};
+use crate::core::time::{Monotonic, Now};
+use crate::core::well_known::document::WellKnown;
+use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::freshness::Freshness;
+
+/// What is known of a host's well-known document.
+pub type WellKnownEntry = CacheEntry<WellKnown, WellKnownFailure>;
+
+/// What is known of the answer to a question to DNS.
+pub type DnsEntry = CacheEntry<DnsRecords, DnsError>;
+
+impl WellKnownEntry {
+    /// Judges what came of a fetch at `now`, after what was known before. The seed draws jitter.
+    pub fn learn(
+        before: Option<&Self>,
+        outcome: Result<(WellKnown, Freshness), WellKnownFailure>,
+        now: Now,
+        config: &Config,
+        seed: u64,
+    ) -> Self {
+        Self::judge(before, outcome, now, config, &mut SplitMix64(seed))
+    }
+
+    pub(crate) fn judge(
+        before: Option<&Self>,
+        outcome: Result<(WellKnown, Freshness), WellKnownFailure>,
+        now: Now,
+        config: &Config,
+        random: &mut SplitMix64,
+    ) -> Self {
+        let (lifetimes, now) = (&config.well_known, now.monotonic);
+        match outcome {
+            Ok((document, freshness)) => {
+                let expires = now + lifetimes.good(freshness, random);
+                Self::good(document, now, Self::document_terms(now, expires, config))
+            }
+            Err(failure) => {
+                let terms = Self::failure_terms(before, &failure, now, lifetimes, random);
+                Self::failed(before, failure, now, terms)
+            }
+        }
+    }
+
+    pub(crate) fn document_terms(
+        fetched: Monotonic,
+        expires: Monotonic,
+        config: &Config,
+    ) -> GoodTerms {
+        // An age of `stale` is in time.
+        let stale_until = (fetched + config.well_known.stale).just_after();
+        GoodTerms { expires, ahead_percent: config.refresh.ahead_percent, stale_until }
+    }
+
+    fn failure_terms(
+        before: Option<&Self>,
+        failure: &WellKnownFailure,
+        now: Monotonic,
+        lifetimes: &WellKnownLifetimes,
+        random: &mut SplitMix64,
+    ) -> FailureTerms {
+        let known = before.and_then(Self::good_part);
+        let known = known.filter(|good| now.since(good.obtained) <= lifetimes.remembered);
+        let earlier = before.and_then(Self::failure_part).map_or(0, |it| it.terms.backed_off);
+        let temporary = failure.is_temporary();
+        let backs_off = temporary || known.is_some();
+        let lifetime = match failure {
+            WellKnownFailure::Status { status: 429, retry_after: Some(after) } => {
+                (*after).min(lifetimes.retry_after_most).max(lifetimes.retry_after_least)
+            }
+            _ if backs_off => lifetimes.backed_off(earlier, random),
+            WellKnownFailure::NoAddress { lifetime, .. } => (*lifetime).min(lifetimes.permanent),
+            _ => lifetimes.jittered(lifetimes.permanent, random),
+        };
+        let served = known.filter(|_| temporary && !before.is_some_and(|it| it.is_withdrawn(now)));
+        let retry_at = now + lifetime;
+        FailureTerms {
+            retry_at,
+            recheck_at: if temporary { retry_at } else { Monotonic::MIN },
+            good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
+            lost_until: known.map_or(Monotonic::MIN, |good| lost_until(good, lifetimes)),
+            backed_off: if backs_off { earlier.saturating_add(1) } else { 0 },
+        }
+    }
+
+    /// Whether a believed failure has taken the place of the last good document.
+    pub(crate) fn is_withdrawn(&self, now: Monotonic) -> bool {
+        match (self.good_part(), self.failure_part()) {
+            (Some(good), Some(failure)) => {
+                now >= good.terms.expires && failure.terms.good_until < good.terms.stale_until
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the host is known to have delegated, by a document too old to serve failures.
+    pub(crate) fn is_lost(&self, now: Monotonic, lifetimes: &WellKnownLifetimes) -> bool {
+        self.good_part().is_some_and(|good| {
+            let age = now.since(good.obtained);
+            lifetimes.stale < age && age <= lifetimes.remembered
+        })
+    }
+
+    /// Returns what is known after the host was asked because a caller had reported that its document leads
+    /// nowhere: what it says for the second time in a row, that there is none, is believed.
+    #[must_use]
+    pub fn after_report(self, before: Option<&Self>) -> Self {
+        let denied = |it: &Self| it.failure().is_some_and(|failure| !failure.is_temporary());
+        let at = self.learnt();
+        if denied(&self) && before.is_some_and(denied) { self.expired_at(at) } else { self }
+    }
+
+    /// Returns what is known by two accounts, one's own and that of an earlier or another process: what was
+    /// learnt last, with the later of both documents.
+    #[must_use]
+    pub fn merged(self, other: Self, lifetimes: &WellKnownLifetimes) -> Self {
+        let (earlier, later) =
+            if self.learnt() < other.learnt() { (self, other) } else { (other, self) };
+        let Some(failure) = later.failure_part() else { return later };
+        let obtained = |it: &Self| it.good_part().map(|good| good.obtained);
+        if obtained(&earlier) <= obtained(&later) {
+            return later;
+        }
+        let Some(good) = earlier.good_part().cloned() else { return later };
+        let mut failure = failure.clone();
+        let served = failure.why.is_temporary() && !earlier.is_withdrawn(failure.at);
+        failure.terms.good_until = if served { good.terms.stale_until } else { Monotonic::MIN };
+        failure.terms.lost_until = lost_until(&good, lifetimes);
+        Self::from_parts(Some(good), failure)
+    }
+}
+
+impl DnsEntry {
+    /// Judges the answer to `question` that came at `now`, after what was known before.
+    pub fn learn(
+        before: Option<&Self>,
+        question: &DnsQuestion,
+        answer: DnsAnswer,
+        now: Monotonic,
+        config: &Config,
+    ) -> Self {
+        let lifetimes = &config.dns;
+        let (lifetime, found) = (lifetimes.of(&answer), matches!(answer, DnsAnswer::Found { .. }));
+        match DnsRecords::new(question, answer) {
+            Ok(records) => {
+                // The TTL of unusable records says nothing about there being none.
+                let unusable = found && records.none().is_some();
+                let lifetime = if unusable { lifetimes.negative_unstated } else { lifetime };
+                let expires = now + lifetime;
+                let stale_until = expires + lifetimes.stale;
+                let ahead_percent = config.refresh.ahead_percent;
+                Self::good(records, now, GoodTerms { expires, ahead_percent, stale_until })
+            }
+            Err(error) => {
+                let in_a_row = before.map_or(0, Self::failures);
+                let retry_at = now + lifetimes.backed_off(in_a_row);
+                let good = before.and_then(Self::good_part);
+                let records = good.filter(|good| good.value.none().is_none());
+                let terms = FailureTerms {
+                    retry_at,
+                    recheck_at: retry_at,
+                    good_until: records.map_or(Monotonic::MIN, |good| good.terms.stale_until),
+                    lost_until: Monotonic::MIN,
+                    backed_off: in_a_row.saturating_add(1),
+                };
+                Self::failed(before, error, now, terms)
+            }
+        }
+    }
+}
+
+/// Until when the host of this document is known to delegate; an age of `remembered` is in time.
+pub(crate) fn lost_until(good: &Good<WellKnown>, lifetimes: &WellKnownLifetimes) -> Monotonic {
+    (good.obtained + lifetimes.remembered).just_after()
+}
+
+/// Returns whether an address family is to be asked again although its back-off has not ended: it failed a
+/// while ago, and nothing of it holds, beside records of the other family.
+pub fn family_is_due(
+    family: &DnsEntry,
+    other: Option<&DnsEntry>,
+    now: Monotonic,
+    lifetimes: &DnsLifetimes,
+) -> bool {
+    let holds = family.good_part().is_some_and(|good| now < good.terms.expires);
+    let failed = family.failure().is_some() && !holds;
+    let found = |it: &DnsEntry| {
+        it.failure().is_none() && it.last_good().is_some_and(|records| records.none().is_none())
+    };
+    failed && now.since(family.learnt()) >= lifetimes.incomplete && other.is_some_and(found)
+}
+
+impl WellKnownLifetimes {
+    /// How long a good answer with these headers holds.
+    fn good(&self, freshness: Freshness, random: &mut SplitMix64) -> Duration {
+        let stated = match freshness {
+            Freshness::For(lifetime) => lifetime,
+            Freshness::Unstated => self.jittered(self.unstated, random),
+        };
+        stated.min(self.most).max(self.least)
+    }
+
+    /// The pause after a failure, doubled for each in a row before it, up to the most.
+    fn backed_off(&self, earlier: u32, random: &mut SplitMix64) -> Duration {
+        self.jittered(doubled(self.temporary, earlier).min(self.temporary_most), random)
+    }
+
+    /// `lifetime` less a random part of up to `jitter_percent`.
+    fn jittered(&self, lifetime: Duration, random: &mut SplitMix64) -> Duration {
+        let most = lifetime.as_nanos() / 100 * u128::from(self.jitter_percent.min(100));
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        lifetime.saturating_sub(Duration::from_nanos(random.up_to(most)))
+    }
+}
+
+impl DnsLifetimes {
+    /// The pause after a failure, doubled for each in a row before it, up to the most.
+    fn backed_off(&self, earlier: u32) -> Duration {
+        doubled(self.failed, earlier).min(self.failed_most)
+    }
+
+    /// How long an answer holds that is no failure.
+    fn of(&self, answer: &DnsAnswer) -> Duration {
+        match answer {
+            DnsAnswer::Found { ttl, .. } => (*ttl).min(self.most).max(self.least),
+            DnsAnswer::None { kind: NoRecord::NotImplemented, .. }
+            | DnsAnswer::None { ttl: None, .. } => self.negative_unstated,
+            DnsAnswer::None { ttl: Some(ttl), .. } => {
+                (*ttl).min(self.negative_most).max(self.least)
+            }
+            DnsAnswer::Failed { .. } => Duration::ZERO,
+        }
+    }
+}

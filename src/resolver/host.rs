@@ -1,0 +1,130 @@
+//! All that is remembered of one host.
+
+use std::sync::Arc;
+
+use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
+use crate::core::cache::target::CachedTarget;
+use crate::core::dns::{DnsQuestion, Family, Service};
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::server_name::ServerName;
+
+/// All that is remembered of one host: what its well-known and DNS said, and the targets of the
+/// server names that it is the host of. It is shared, and replaced whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HostEntry {
+    well_known: Option<Arc<WellKnownOfHost>>,
+    dns: Box<[(HostQuestion, DnsEntry)]>,
+    /// The last used comes last.
+    targets: Box<[Arc<CachedTarget>]>,
+}
+
+/// What is known of a host's well-known.
+#[derive(Debug)]
+pub(super) struct WellKnownOfHost {
+    pub(super) entry: WellKnownEntry,
+    /// Other hosts that it was fetched from, by way of redirects.
+    pub(super) redirected_to: Box<[DnsName]>,
+}
+
+/// A question to DNS about a host that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HostQuestion {
+    Addresses(Family),
+    Srv(Service),
+}
+
+impl From<&DnsQuestion> for HostQuestion {
+    fn from(question: &DnsQuestion) -> Self {
+        match question {
+            DnsQuestion::Addresses { family, .. } => Self::Addresses(*family),
+            DnsQuestion::Srv { service, .. } => Self::Srv(*service),
+        }
+    }
+}
+
+impl HostQuestion {
+    fn of(self, host: &DnsName) -> DnsQuestion {
+        let host = host.clone();
+        match self {
+            Self::Addresses(family) => DnsQuestion::Addresses { host, family },
+            Self::Srv(service) => DnsQuestion::Srv { service, host },
+        }
+    }
+}
+
+impl HostEntry {
+    /// Server names of one host that are remembered at most, so that spellings and ports, of which a
+    /// stranger can invent as many as he likes, take the room of their own host alone.
+    const MOST_TARGETS: usize = 16;
+
+    pub(super) fn well_known(&self) -> Option<&Arc<WellKnownOfHost>> {
+        self.well_known.as_ref()
+    }
+
+    pub(super) fn dns(&self, question: &DnsQuestion) -> Option<&DnsEntry> {
+        let wanted = HostQuestion::from(question);
+        self.dns.iter().find(|(question, _)| *question == wanted).map(|(_, entry)| entry)
+    }
+
+    pub(super) fn dns_answers(&self) -> &[(HostQuestion, DnsEntry)] {
+        &self.dns
+    }
+
+    /// Every answer of DNS, with its question.
+    pub(super) fn dns_entries(
+        &self,
+        host: &DnsName,
+    ) -> impl Iterator<Item = (DnsQuestion, &DnsEntry)> {
+        self.dns.iter().map(|(question, entry)| (question.of(host), entry))
+    }
+
+    pub(super) fn target(&self, name: &ServerName) -> Option<&Arc<CachedTarget>> {
+        self.targets.iter().find(|it| it.target.server_name() == name)
+    }
+
+    pub(super) fn targets(&self) -> &[Arc<CachedTarget>] {
+        &self.targets
+    }
+
+    pub(super) fn set_well_known(&mut self, well_known: WellKnownOfHost) {
+        self.well_known = Some(Arc::new(well_known));
+    }
+
+    pub(super) fn set_dns(&mut self, question: &DnsQuestion, entry: DnsEntry) {
+        let question = HostQuestion::from(question);
+        let mut dns = std::mem::take(&mut self.dns).into_vec();
+        dns.retain(|(other, _)| *other != question);
+        dns.push((question, entry));
+        self.dns = dns.into();
+    }
+
+    /// Remembers a target; of too many, the one that has been there for longest makes room. Says
+    /// whether one had to.
+    pub(super) fn set_target(&mut self, target: Arc<CachedTarget>) -> bool {
+        let mut targets = std::mem::take(&mut self.targets).into_vec();
+        targets.retain(|it| it.target.server_name() != target.target.server_name());
+        let full = targets.len() >= Self::MOST_TARGETS;
+        if full {
+            targets.remove(0);
+        }
+        targets.push(target);
+        self.targets = targets.into();
+        full
+    }
+
+    pub(super) fn remove_target(&mut self, name: &ServerName) {
+        let mut targets = std::mem::take(&mut self.targets).into_vec();
+        targets.retain(|it| it.target.server_name() != name);
+        self.targets = targets.into();
+    }
+
+    /// Forgets all but the targets.
+    pub(super) fn forget_answers(&mut self) {
+        self.well_known = None;
+        self.dns = Box::default();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.well_known.is_none() && self.dns.is_empty() && self.targets.is_empty()
+    }
+}

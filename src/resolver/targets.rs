@@ -1,0 +1,392 @@
+//! Finds targets: in turn, one discovery a name at a time, ahead of need where a name is in use.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{Instrument, debug, debug_span};
+
+use super::answers::{Answers, Asker};
+use super::drive::{BrokenOff, Driven, drive};
+use super::memory::Epoch;
+use super::queue::Queue;
+use crate::core::cache::entry::Purpose;
+use crate::core::cache::policy::DnsEntry;
+use crate::core::cache::target::{CachedTarget, Renewal};
+use crate::core::config::memory::Reports;
+use crate::core::config::{Config, Speculation};
+use crate::core::discovery::Discovery;
+use crate::core::discovery::machine::{Machine, Output, Question};
+use crate::core::dns::{DnsQuestion, Service};
+use crate::core::error::{Busy, ResolveError};
+use crate::core::names::dns_name::DnsName;
+use crate::core::names::host::Host;
+use crate::core::names::server_name::ServerName;
+use crate::core::report::{Report, Source};
+use crate::core::warning::Warning;
+use crate::core::well_known::document::WellKnown;
+use crate::runtime::BoxFuture;
+use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
+
+/// An answer of DNS on its way, asked for before it is known to be needed.
+type EarlyAnswer = BoxFuture<'static, Result<(DnsEntry, Source), BrokenOff>>;
+
+/// What finds targets, from answers.
+#[derive(Debug)]
+pub(super) struct Targets {
+    pub(super) answers: Arc<Answers>,
+    /// The configuration for what nobody waits for: one question after the other.
+    pub(super) unhurried: Arc<Config>,
+    pub(super) queue: Queue,
+    pub(super) flights: Arc<SingleFlight<ServerName, Arc<Ending>>>,
+}
+
+/// How a discovery ended, for all who waited.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// With a target.
+    Target {
+        cached: Arc<CachedTarget>,
+        /// None of a target that was in memory when its turn came.
+        report: Option<Arc<Report>>,
+    },
+    /// Without one.
+    Failed { error: ResolveError, report: Option<Arc<Report>> },
+}
+
+impl Ending {
+    /// It ended before there was anything to report.
+    fn broken_off(error: ResolveError) -> Arc<Self> {
+        Arc::new(Self::Failed { error, report: None })
+    }
+}
+
+/// How a call was answered.
+pub(super) struct Outcome {
+    pub(super) ending: Arc<Ending>,
+    /// Whether it was remembered.
+    pub(super) remembered: bool,
+}
+
+/// A target made of what is remembered, and how.
+pub(super) struct Composed {
+    pub(super) cached: CachedTarget,
+    pub(super) report: Report,
+}
+
+impl From<Composed> for Arc<Ending> {
+    fn from(Composed { cached, report }: Composed) -> Self {
+        Self::new(Ending::Target { cached: Arc::new(cached), report: Some(Arc::new(report)) })
+    }
+}
+
+impl Targets {
+    /// Discovers a name for a caller who waits.
+    pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Outcome {
+        let answers = &self.answers;
+        if self.asks_nothing(name) {
+            let begun = answers.memory.epoch();
+            let ending = Arc::new(Box::pin(self.run(name.clone(), Purpose::Answer)).await);
+            self.keep(begun, &ending);
+            return Outcome { ending, remembered: false };
+        }
+        let mut waiter = match self.join(name, Purpose::Answer, None) {
+            Ok(Joined::Known(ending)) => return Outcome { ending, remembered: true },
+            Ok(Joined::Waiting(waiter)) => waiter,
+            Err(TooMany { limit }) => {
+                let (name, busy) = (name.clone(), Busy::Discoveries);
+                return self.instead_of(Ending::broken_off(ResolveError::TooBusy {
+                    name,
+                    busy,
+                    limit,
+                }));
+            }
+        };
+        if !waiter.is_first() {
+            answers.tally.joins();
+        }
+        let runtime = &answers.runtime;
+        let overdue = runtime.now().monotonic + answers.config.refresh.wait;
+        let ended = match select(&mut waiter, runtime.sleep_until(overdue)).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(_) => {
+                if let Some(composed) = self.compose(name) {
+                    // It is renewed for others, whoever else leaves.
+                    waiter.detach();
+                    return Outcome { ending: composed.into(), remembered: false };
+                }
+                waiter.await
+            }
+        };
+        let broken_off = |_| Ending::broken_off(ResolveError::AdapterFailed { name: name.clone() });
+        self.instead_of(ended.unwrap_or_else(broken_off))
+    }
+
+    /// Answers with how a discovery ended; where it failed for a reason of our own, with what is
+    /// remembered, as long as that may be served although it has expired.
+    fn instead_of(&self, ending: Arc<Ending>) -> Outcome {
+        let instead = match &*ending {
+            Ending::Failed {
+                error:
+                    ResolveError::TooBusy { name, .. }
+                    | ResolveError::AdapterFailed { name }
+                    | ResolveError::DeadlineExceeded { name, .. },
+                ..
+            } => self.compose(name),
+            _ => None,
+        };
+        let ending = instead.map_or(ending, Into::into);
+        Outcome { ending, remembered: false }
+    }
+
+    /// Renews a name in the background, if there is room for it.
+    pub(super) fn renew(self: &Arc<Self>, name: &ServerName, purpose: Purpose) {
+        let Some(turn) = self.queue.turn_at_once() else { return };
+        if let Ok(Joined::Waiting(waiter)) = self.join(name, purpose, Some(turn)) {
+            if waiter.is_first() {
+                self.answers.tally.renewals();
+            }
+            waiter.detach();
+        }
+    }
+
+    /// Joins the discovery of a name, or starts it.
+    fn join(
+        self: &Arc<Self>,
+        name: &ServerName,
+        purpose: Purpose,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<Joined<ServerName, Arc<Ending>>, TooMany> {
+        let answers = &self.answers;
+        self.flights.join(
+            name,
+            &*answers.runtime,
+            || {
+                let now = answers.runtime.now().monotonic;
+                let cached = answers.memory.target(name, now);
+                let cached = cached.filter(|_| purpose == Purpose::Answer)?;
+                let report = cached.report().cloned();
+                Some(Arc::new(Ending::Target { cached, report }))
+            },
+            || (),
+            |leader| {
+                let (targets, name) = (Arc::clone(self), name.clone());
+                let begun = answers.memory.epoch();
+                let span = debug_span!("discovery", server_name = %name);
+                async move {
+                    let turn = match turn {
+                        Some(turn) => Ok(turn),
+                        None => targets.queue.turn(&*targets.answers.runtime).await,
+                    };
+                    let ending = match turn {
+                        Ok(_turn) => Arc::new(targets.run(name, purpose).await),
+                        Err(TooMany { limit }) => {
+                            let busy = Busy::Turn;
+                            Ending::broken_off(ResolveError::TooBusy { name, busy, limit })
+                        }
+                    };
+                    targets.keep(begun, &ending);
+                    leader.finish(ending);
+                }
+                .instrument(span)
+            },
+        )
+    }
+
+    /// Whether a name needs no question, and so no turn: a rule or the name itself says it all.
+    fn asks_nothing(&self, name: &ServerName) -> bool {
+        matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_))
+            || self.answers.rules.target_of(name).is_some()
+    }
+
+    /// Remembers how a discovery ended, unless a rule says to forget a host that it rests on.
+    fn keep(&self, begun: Epoch, ending: &Ending) {
+        if let Ending::Target { cached, .. } = ending
+            && !cached.hosts().any(|host| self.answers.rules.forgets(&host))
+        {
+            self.answers.memory.keep_target(begun, Arc::clone(cached));
+        }
+    }
+
+    /// Composes a target of what is remembered of a name, although parts of it have expired; none if
+    /// a part is missing or has expired too long ago. Nothing is asked.
+    pub(super) fn compose(&self, name: &ServerName) -> Option<Composed> {
+        self.compose_with(name, &mut |_| ())
+    }
+
+    /// Tells `expired` of each question to DNS whose answer does not hold any more.
+    fn compose_with(
+        &self,
+        name: &ServerName,
+        expired: &mut dyn FnMut(&DnsQuestion),
+    ) -> Option<Composed> {
+        let answers = &self.answers;
+        let earlier = answers.memory.earlier_target(name)?;
+        let now = answers.runtime.now();
+        let config = Arc::clone(&self.unhurried);
+        let mut machine = Discovery::new(name.clone(), config, now, answers.next_seed())
+            .with_shared_well_known()
+            .with_last_step(earlier.target.step());
+        // Each turn answers one question, and the machine bounds those.
+        loop {
+            match machine.poll_output(now) {
+                Output::Done(outcome) => {
+                    let cached = CachedTarget::new(outcome.ok()?, Renewal::never());
+                    let report = machine.report().rebuilt();
+                    return Some(Composed { cached: cached.after(Some(&earlier)), report });
+                }
+                Output::Ask(Question::Dns { token, question }) => {
+                    let holds = answers.memory.dns(&question, now.monotonic, Purpose::Answer);
+                    if holds.is_none() {
+                        expired(&question);
+                    }
+                    let entry = holds.or_else(|| answers.memory.earlier_dns(&question))?;
+                    entry.serve(now.monotonic, Purpose::AtOnce)?;
+                    let age = now.monotonic.since(entry.learnt());
+                    machine.handle(token.entry(entry, Source::Memory { age }), now);
+                }
+                Output::Ask(Question::WellKnown { token, host }) => {
+                    let entry = answers.memory.earlier_well_known(&host)?.entry.clone();
+                    entry.serve(now.monotonic, Purpose::AtOnce)?;
+                    let age = now.monotonic.since(entry.learnt());
+                    machine.handle(token.answer(entry, Source::Memory { age }, None), now);
+                }
+                Output::Ask(Question::Fetch { .. }) | Output::Wait(_) => return None,
+            }
+        }
+    }
+
+    /// Asks DNS again for what the last target rests on, where whether it still does is not known
+    /// before the well-known is: both then take their time at once, and one who does not wait for
+    /// the well-known gets addresses of now. They are to be held until the discovery ends.
+    fn ask_early(&self, name: &ServerName) -> Vec<EarlyAnswer> {
+        let answers = &self.answers;
+        let Ok(Host::Dns(host)) = name.to_host() else { return Vec::new() };
+        let now = answers.runtime.now().monotonic;
+        let mut early = Vec::new();
+        let known = answers.memory.well_known(&host, now, Purpose::Answer).is_some();
+        if answers.config.speculation == Speculation::Off || known {
+            return early;
+        }
+        let mut ask = |question: &DnsQuestion| early.push(answers.dns(question, Purpose::Answer));
+        self.compose_with(name, &mut ask);
+        // Where the SRV records expired too long ago to be served, their targets were not reached.
+        let earlier = answers.memory.earlier_target(name);
+        let endpoints = earlier.iter().flat_map(|earlier| earlier.target.endpoints());
+        for host in endpoints.filter_map(|it| it.host().as_dns()) {
+            for family in answers.config.addresses.families() {
+                let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
+                if answers.memory.dns(&question, now, Purpose::Answer).is_none() {
+                    ask(&question);
+                }
+            }
+        }
+        early
+    }
+
+    /// Runs one discovery to its end.
+    async fn run(self: &Arc<Self>, name: ServerName, purpose: Purpose) -> Ending {
+        let answers = &self.answers;
+        let earlier = answers.memory.earlier_target(&name);
+        let target = |target, report: Report, renewal| {
+            let report = Arc::new(report);
+            let kept = (answers.config.memory.reports == Reports::Kept).then(|| report.clone());
+            let cached = CachedTarget::new(target, renewal).with_report(kept);
+            let cached = Arc::new(cached.after(earlier.as_deref()));
+            Ending::Target { cached, report: Some(report) }
+        };
+        let fixed = answers.rules.target_of(&name);
+        if let Some(fixed) = fixed.and_then(|it| it.target(&name, answers.runtime.now()).ok()) {
+            let report = Report::of_rule(&fixed);
+            return target(Arc::new(fixed), report, Renewal::never());
+        }
+        let waits = purpose == Purpose::Answer;
+        let config = Arc::clone(if waits { &answers.config } else { &self.unhurried });
+        let (now, seed) = (answers.runtime.now(), answers.next_seed());
+        let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
+        if let Some(earlier) = &earlier {
+            machine = machine.with_last_step(earlier.target.step());
+        }
+        let _early = if waits { self.ask_early(&name) } else { Vec::new() };
+        let asker = Arc::new(Asker::new(purpose));
+        let ask = |question| answers.ask(question, &asker);
+        let driven = drive(&mut machine, &*answers.runtime, ask).await;
+        let mut report = machine.report();
+        if report.warnings.iter().any(|it| matches!(it, Warning::AddressBlocked { .. })) {
+            answers.tally.blocked();
+        }
+        let error = match driven {
+            Ok(Driven { done: Ok(found), .. }) => {
+                debug!(target = %found, "resolved");
+                // What is asked still, for nobody, is not taken in any more.
+                return target(found, report, asker.renewal.so_far());
+            }
+            // What the machine cannot know: that it went without an answer for want of room.
+            Ok(Driven {
+                done: Err(ResolveError::AdapterFailed { .. }),
+                given_up: Some(BrokenOff::Busy { busy, limit }),
+            })
+            | Err(BrokenOff::Busy { busy, limit }) => ResolveError::TooBusy { name, busy, limit },
+            Ok(Driven { done: Err(error), .. }) => error,
+            Err(BrokenOff::Adapter) => ResolveError::AdapterFailed { name },
+        };
+        debug!(%error, "not resolved");
+        report.error = Some(error.clone());
+        Ending::Failed { error, report: Some(Arc::new(report)) }
+    }
+
+    /// Forgets a name and all hosts that its answer rests on, as far as they are known.
+    pub(super) fn forget(&self, name: &ServerName) {
+        let hosts = self.hosts_of(name);
+        let answers = &self.answers;
+        let now = answers.runtime.now().wall;
+        for host in &hosts {
+            answers.memory.forget_host(host, now);
+        }
+        answers.memory.forget_target(name);
+        self.flights.forget(|other| {
+            let host = other.to_host().ok();
+            other == name
+                || host.as_ref().and_then(Host::as_dns).is_some_and(|it| hosts.contains(it))
+        });
+        answers.well_known_flights.forget(|host| hosts.contains(host));
+        answers.dns_flights.forget(|question| hosts.contains(question.host()));
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget_all(&self) {
+        let answers = &self.answers;
+        answers.memory.clear(answers.runtime.now().wall);
+        self.flights.forget(|_| true);
+        answers.well_known_flights.forget(|_| true);
+        answers.dns_flights.forget(|_| true);
+    }
+
+    fn hosts_of(&self, name: &ServerName) -> HashSet<DnsName> {
+        let memory = &self.answers.memory;
+        let mut hosts: HashSet<DnsName> = HashSet::new();
+        if let Some(earlier) = memory.earlier_target(name) {
+            hosts.extend(earlier.hosts());
+        }
+        let Ok(Host::Dns(host)) = name.to_host() else { return hosts };
+        let mut with_srv = vec![host.clone()];
+        if let Some(known) = memory.earlier_well_known(&host) {
+            let document = known.entry.last_good();
+            with_srv.extend(document.map(WellKnown::host).and_then(Host::as_dns).cloned());
+            hosts.extend(known.redirected_to.iter().cloned());
+        }
+        for host in with_srv {
+            for service in Service::ALL {
+                let question = DnsQuestion::Srv { host: host.clone(), service };
+                let entry = memory.earlier_dns(&question);
+                let records = entry.as_ref().and_then(DnsEntry::last_good);
+                let targets = records.into_iter().flat_map(|records| records.srv());
+                let targets = targets.map(|it| it.target.trim_end_matches('.'));
+                hosts.extend(targets.filter_map(|it| it.parse().ok()));
+            }
+            hosts.insert(host);
+        }
+        hosts
+    }
+}
