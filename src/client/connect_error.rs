@@ -33,15 +33,15 @@ pub struct ConnectAttempt {
     pub port: u16,
     /// The address; `None` where the endpoint has none, or a proxy looks it up.
     pub address: Option<SocketAddr>,
-    /// In which phase it failed.
+    /// The phase in which it failed.
     pub phase: ConnectPhase,
-    /// Why, for programs.
+    /// Why it failed, for programs.
     pub kind: ConnectFailureKind,
-    /// Why, for people; may hold words of the other side's choice.
+    /// Why it failed, for people. It may hold words of the other side's choice.
     pub reason: String,
 }
 
-/// How far an attempt came.
+/// The phase in which an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -49,7 +49,7 @@ pub enum ConnectPhase {
     /// There was no address to connect to.
     Address,
     /// It could not be begun from here: no network of that family, no socket left, not allowed. It
-    /// says nothing of the server, so that no resolver hears of it.
+    /// says nothing about the server and is not reported to a resolver.
     Local,
     /// Connecting: refused, silent, unreachable.
     Connect,

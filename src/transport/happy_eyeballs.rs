@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
-/// Attempts at addresses, begun as far as that is needed.
+/// Attempts at addresses, each begun only when it is needed.
 pub(crate) struct StaggeredAttempts<I, B, F> {
     waiting: I,
     begin: B,
-    /// How long those under way are silent before the next is begun beside them.
+    /// How long the attempts in flight are silent before the next is begun beside them.
     delay: Duration,
     under_way: FuturesUnordered<F>,
 }
@@ -27,8 +27,8 @@ where
         Self { waiting, begin, delay, under_way: FuturesUnordered::new() }
     }
 
-    /// The next attempt that has succeeded or failed; `None` when there is no more. The next address
-    /// is begun at once where one has failed.
+    /// Returns the next attempt that succeeds or fails; `None` when there are no more. After a failure
+    /// the next address is begun at once.
     pub(crate) async fn next(&mut self) -> Option<(SocketAddr, Result<T, E>)> {
         if self.under_way.is_empty() {
             self.begin_another();

@@ -34,40 +34,40 @@ enum Platform {
 }
 
 impl TrustedRoots {
-    /// The platform's, read when the configuration is built. Their absence is an error, unless
-    /// others are added here.
+    /// Trusts the platform's roots, which are read when the TLS configuration is built. If there are
+    /// none, that is an error unless others are added.
     ///
-    /// On Unix the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` say where else to look.
+    /// On Unix the environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` say where else to look.
     pub fn platform() -> Self {
         Self { platform: Platform::Trusted, added: Vec::new() }
     }
 
-    /// None but those added here.
+    /// Trusts only the roots that are added.
     pub fn only_added() -> Self {
         Self { platform: Platform::Ignored, added: Vec::new() }
     }
 
-    /// With this certificate, in DER.
+    /// Adds this certificate, in DER.
     pub fn with_certificate(mut self, certificate: CertificateDer<'static>) -> Self {
         self.added.push(certificate);
         self
     }
 
-    /// With every certificate in this PEM text; what is no certificate is passed over.
+    /// Adds every certificate in this PEM text; other PEM sections are ignored.
     ///
     /// # Errors
     ///
-    /// If it is broken or holds no certificate.
+    /// If the PEM is broken or holds no certificate.
     pub fn with_pem(mut self, pem: &[u8]) -> Result<Self, TlsSetupError> {
         self.add_pem(pem).map_err(|error| TlsSetupError::Pem { source: Arc::new(error) })?;
         Ok(self)
     }
 
-    /// With every certificate in this PEM file; what is no certificate is passed over. Blocks.
+    /// Adds every certificate in this PEM file; other PEM sections are ignored. Blocks.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, is broken or holds no certificate.
+    /// If the file cannot be read, or its PEM is broken or holds no certificate.
     pub fn with_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, TlsSetupError> {
         let path = path.as_ref();
         let pem = std::fs::read(path).map_err(|error| {
@@ -89,8 +89,8 @@ impl TrustedRoots {
         if self.added.len() == before { Err(pem::Error::NoItemsFound) } else { Ok(()) }
     }
 
-    /// A configuration that trusts these, for TLS 1.2 and 1.3, without client certificate. Blocks
-    /// while it reads the platform's roots.
+    /// Builds a configuration that trusts these roots, for TLS 1.2 and 1.3, without a client
+    /// certificate. Blocks while it reads the platform's roots.
     pub(crate) fn client_config(self) -> Result<ClientConfig, TlsSetupError> {
         let roots = self.root_store()?;
         Ok(ClientConfig::builder_with_provider(Arc::new(provider()))
@@ -100,7 +100,7 @@ impl TrustedRoots {
             .with_no_client_auth())
     }
 
-    /// The roots alone. Blocks while it reads the platform's.
+    /// Reads the roots. Blocks while it reads the platform's.
     pub(crate) fn root_store(self) -> Result<RootCertStore, TlsSetupError> {
         match self.platform {
             Platform::Trusted => self.store(rustls_native_certs::load_native_certs()),
@@ -123,8 +123,8 @@ impl TrustedRoots {
     }
 }
 
-/// Handed over by hand wherever it is needed: the process's default provider is not ours to set,
-/// nor to rely on.
+/// Returns the crypto provider of the feature that is on. It is passed explicitly, because the
+/// process's default provider belongs to the application.
 pub(crate) fn provider() -> CryptoProvider {
     #[cfg(feature = "ring")]
     return rustls::crypto::ring::default_provider();
@@ -132,11 +132,11 @@ pub(crate) fn provider() -> CryptoProvider {
     return rustls::crypto::aws_lc_rs::default_provider();
 }
 
-/// Why no TLS configuration came about.
+/// Why no TLS configuration could be built.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum TlsSetupError {
-    /// Nobody to trust: the platform has no roots that could be read, and none were added.
+    /// There are no roots: none of the platform's could be read, and none were added.
     #[error("no trusted root certificates{}", list(.problems))]
     NoRoots {
         /// What went wrong where the platform's roots were looked for.
