@@ -133,24 +133,24 @@ fn limits_that_stand_in_two_places_agree() {
     assert_eq!(fetch.body_bytes, config.limits.body_bytes);
     assert_eq!(fetch.head_bytes, config.limits.head_bytes);
     assert_eq!(fetch.total, config.time.well_known);
-    assert_eq!(fetch.connect, config.time.connect);
-    assert_eq!(fetch.attempt_delay, config.time.attempt_delay);
-    assert_eq!(fetch.tls, config.time.tls);
+    assert_eq!(fetch.phases.connect, config.time.connect);
+    assert_eq!(fetch.phases.attempt_delay, config.time.attempt_delay);
+    assert_eq!(fetch.phases.tls, config.time.tls);
     assert_eq!(fetch.exchange, config.time.exchange);
 }
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "client")]
 #[test]
 fn the_defaults_of_connecting_are_as_documented() {
     use matrix_delegation::{ClientLimits, ConnectLimits};
 
     let seconds = |seconds: u64| json!({"secs": seconds, "nanos": 0});
-    let connect = json!({
+    let phases = json!({
         "connect": seconds(5),
-        "attempt_delay": {"secs": 0, "nanos": 250_000_000},
         "tls": seconds(5),
-        "total": seconds(30),
+        "attempt_delay": {"secs": 0, "nanos": 250_000_000},
     });
+    let connect = json!({"phases": phases, "total": seconds(30)});
     assert_eq!(serde_json::to_value(ConnectLimits::default()).unwrap(), connect);
     let client = json!({
         "idle": seconds(90),
@@ -164,11 +164,15 @@ fn the_defaults_of_connecting_are_as_documented() {
         "head_bytes": 65_536,
         "keep_alive": seconds(20),
         "keep_alive_timeout": seconds(10),
+        "farewell": seconds(1),
+        "kept_tries": 2,
+        "new_tries": 3,
+        "moves": 4,
     });
     assert_eq!(serde_json::to_value(ClientLimits::default()).unwrap(), client);
     assert_eq!(serde_json::from_value::<ClientLimits>(json!({})).unwrap(), ClientLimits::default());
     assert!(serde_json::from_value::<ClientLimits>(json!({"idel": 1})).is_err());
-    assert!(serde_json::from_value::<ConnectLimits>(json!({"tsl": 1})).is_err());
+    assert!(serde_json::from_value::<ConnectLimits>(json!({"phases": {"tsl": 1}})).is_err());
 }
 
 #[cfg(all(feature = "certificate", feature = "hyper"))]
@@ -177,9 +181,12 @@ fn the_defaults_of_checking_certificates_are_as_documented() {
     use matrix_delegation::ProbeLimits;
 
     let seconds = |seconds: u64| json!({"secs": seconds, "nanos": 0});
-    let limits = json!({"connect": seconds(5), "tls": seconds(5), "total": seconds(60)});
-    assert_eq!(serde_json::to_value(ProbeLimits::default()).unwrap(), limits);
-    assert!(serde_json::from_value::<ProbeLimits>(json!({"tsl": 1})).is_err());
+    let limits = serde_json::to_value(ProbeLimits::default()).unwrap();
+    assert_eq!(limits["phases"]["connect"], seconds(5));
+    assert_eq!(limits["phases"]["tls"], seconds(5));
+    assert_eq!(limits["total"], seconds(60));
+    assert_eq!((&limits["at_a_time"], &limits["handshake_bytes"]), (&json!(8), &json!(262_144)));
+    assert!(serde_json::from_value::<ProbeLimits>(json!({"totla": 1})).is_err());
 }
 
 #[test]

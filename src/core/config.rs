@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use self::memory::{Abandoned, Feedback, MemoryLimits, Refresh};
 use crate::core::address_policy::AddressPolicy;
 use crate::core::dns::Family;
+use crate::core::phase_limits::PhaseLimits;
 use crate::core::well_known::fetch::FetchLimits;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -337,9 +338,9 @@ impl Default for TimeLimits {
         let fetch = FetchLimits::default();
         Self {
             dns: Duration::from_secs(5),
-            connect: fetch.connect,
-            attempt_delay: fetch.attempt_delay,
-            tls: fetch.tls,
+            connect: fetch.phases.connect,
+            attempt_delay: fetch.phases.attempt_delay,
+            tls: fetch.phases.tls,
             exchange: fetch.exchange,
             well_known: fetch.total,
             retry_pause: Duration::from_millis(500),
@@ -465,9 +466,11 @@ impl Config {
     /// The limits of one exchange that may take `total` in all.
     pub(crate) fn fetch_limits(&self, total: Duration) -> FetchLimits {
         FetchLimits {
-            connect: self.time.connect,
-            attempt_delay: self.time.attempt_delay,
-            tls: self.time.tls,
+            phases: PhaseLimits {
+                connect: self.time.connect,
+                tls: self.time.tls,
+                attempt_delay: self.time.attempt_delay,
+            },
             exchange: self.time.exchange,
             total,
             head_bytes: self.limits.head_bytes,

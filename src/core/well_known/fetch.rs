@@ -8,6 +8,8 @@ use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::core::phase_limits::PhaseLimits;
+
 /// One HTTPS exchange, ready to be made: no look-up and no decision is left to whoever makes it.
 ///
 /// The exchange connects to `addresses`, in order, and to nothing else, presents and verifies
@@ -29,7 +31,7 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// A GET or other bodiless request to these addresses, under the default limits.
+    /// Creates a fetch of a bodiless request from these addresses, under the default limits.
     pub fn new(
         request: http::Request<()>,
         addresses: Vec<SocketAddr>,
@@ -39,12 +41,12 @@ impl Fetch {
         Self { request, addresses, left_to_proxy: false, tls_name, limits }
     }
 
-    /// The same where a proxy looks up the host of the request's URI.
+    /// Creates a fetch for which a proxy looks up the host of the request's URI.
     pub fn by_name(request: http::Request<()>, tls_name: TlsName<'static>) -> Self {
         Self { left_to_proxy: true, ..Self::new(request, Vec::new(), tls_name) }
     }
 
-    /// The same under other limits.
+    /// Sets the limits.
     #[must_use]
     pub fn with_limits(mut self, limits: FetchLimits) -> Self {
         self.limits = limits;
@@ -57,13 +59,8 @@ impl Fetch {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FetchLimits {
-    /// Connecting to one address. Default 5 s.
-    pub connect: Duration,
-    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
-    /// Default 250 ms.
-    pub attempt_delay: Duration,
-    /// The TLS handshake with one address. Default 5 s.
-    pub tls: Duration,
+    /// Connecting and the TLS handshake.
+    pub phases: PhaseLimits,
     /// From the first byte of the request to the last of the response. Default 10 s.
     pub exchange: Duration,
     /// All of it, every address included. Default 15 s.
@@ -77,9 +74,7 @@ pub struct FetchLimits {
 impl Default for FetchLimits {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(5),
-            attempt_delay: Duration::from_millis(250),
-            tls: Duration::from_secs(5),
+            phases: PhaseLimits::default(),
             exchange: Duration::from_secs(10),
             total: Duration::from_secs(15),
             head_bytes: 16 * 1024,
@@ -127,12 +122,12 @@ pub struct FetchFailure {
 }
 
 impl FetchFailure {
-    /// A failure of this kind, with no attempts.
+    /// Creates a failure of this kind, with no attempts.
     pub fn new(kind: FetchFailureKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), attempts: Vec::new() }
     }
 
-    /// The same with the attempts that led to it.
+    /// Adds the attempts that led to it.
     #[must_use]
     pub fn with_attempts(mut self, attempts: Vec<FetchAttempt>) -> Self {
         self.attempts = attempts;

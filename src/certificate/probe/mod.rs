@@ -1,0 +1,320 @@
+//! A handshake with every address of a target.
+#![allow(clippy::disallowed_methods, reason = "it is over the network, and has time limits")]
+
+mod address_check;
+mod handshake;
+mod verifier;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls_pki_types::ServerName as TlsName;
+use serde::{Deserialize, Serialize};
+
+pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
+use self::handshake::handshake;
+use self::verifier::RecordingVerifier;
+use super::check::CertificateCheck;
+use super::text::shown;
+use crate::core::phase_limits::PhaseLimits;
+use crate::core::target::{DelegationTarget, Endpoint};
+use crate::runtime::BoxFuture;
+use crate::transport::{
+    Deadline, Dial, DialStream, OpenError, Opening, TcpDial, TimedOut, chain,
+    with_federation_protocols,
+};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use crate::transport::{TlsSetupError, TrustedRoots};
+
+/// How long a check of certificates may take.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::ProbeLimits;
+///
+/// let mut limits = ProbeLimits::default();
+/// assert_eq!(limits.total, Duration::from_secs(60));
+/// limits.total = Duration::from_secs(10);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ProbeLimits {
+    /// Connecting to one address and the TLS handshake with it. Every address is tried, so that
+    /// [`PhaseLimits::attempt_delay`] plays no part.
+    pub phases: PhaseLimits,
+    /// All of it, over every address. What was not tried by then is said to be unreachable for want
+    /// of time. Default 60 s, enough for 48 addresses where each takes its whole time.
+    pub total: Duration,
+    /// Addresses that are tried at a time, at least 1. Default 8.
+    pub at_a_time: usize,
+    /// Bytes that are read for one handshake. Default 256 KiB: one message of it has 64 KiB at most in
+    /// rustls, and only the one with the certificates is large.
+    pub handshake_bytes: usize,
+}
+
+impl Default for ProbeLimits {
+    fn default() -> Self {
+        Self {
+            phases: PhaseLimits::default(),
+            total: Duration::from_secs(60),
+            at_a_time: 8,
+            handshake_bytes: 256 * 1024,
+        }
+    }
+}
+
+/// Shakes hands with every address of a target, to see which certificates are there.
+///
+/// It looks nothing up: it connects to the target's addresses, which the address policy has judged,
+/// and to no others. It sends [`tls_name`](DelegationTarget::tls_name) as SNI (for an IP address
+/// none, RFC 6066 section 3), offers TLS 1.3 and 1.2 with `h2` and `http/1.1`, resumes no session,
+/// and has no certificate of its own to show.
+///
+/// A certificate that is not valid is reported and **refused**: the handshake ends with an alert.
+/// After a good one the connection is closed. No application data is sent or read, ever. Of a refused
+/// certificate it is not known whether the server holds its key; anyone may show another's.
+///
+/// # How long, and how much
+///
+/// Each address has the times of [`ProbeLimits::phases`], all of them together
+/// [`ProbeLimits::total`]; [`ProbeLimits::at_a_time`] and [`ProbeLimits::handshake_bytes`] say how many
+/// at once and how much of each. All runs in the future that is returned, on a tokio runtime with I/O and time enabled;
+/// to drop it is to close every connection.
+#[derive(Clone)]
+pub struct CertificateProbe {
+    check: Arc<CertificateCheck>,
+    tls: ClientConfig,
+    dial: Arc<dyn Dial>,
+    limits: ProbeLimits,
+}
+
+impl CertificateProbe {
+    /// Trusting these roots, with this crypto provider, over [`TcpDial`], within the default
+    /// [`ProbeLimits`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use matrix_delegation::CertificateProbe;
+    ///
+    /// let roots = rustls::RootCertStore::empty();
+    /// let provider = Arc::new(rustls::crypto::ring::default_provider());
+    /// let probe = CertificateProbe::new(roots, provider)?;
+    /// # Ok::<(), rustls::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the provider can do neither TLS 1.2 nor 1.3.
+    pub fn new(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Self, rustls::Error> {
+        let algorithms = provider.signature_verification_algorithms.all;
+        let check = CertificateCheck::new(roots.roots.iter().cloned(), algorithms);
+        // The verifier that this sets up is replaced for each handshake.
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls = with_federation_protocols(tls);
+        // In a resumed session no certificate is shown.
+        tls.resumption = Resumption::disabled();
+        Ok(Self {
+            check: Arc::new(check),
+            tls,
+            dial: Arc::new(TcpDial),
+            limits: ProbeLimits::default(),
+        })
+    }
+
+    /// Trusting these roots, with the provider of the feature `ring` or `aws-lc-rs`. Blocks while
+    /// it reads the platform's, if they are among them.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use matrix_delegation::{CertificateProbe, Config, Resolver, TrustedRoots};
+    ///
+    /// let found = Resolver::from_system(Config::default())?.resolve(&"matrix.org".parse()?).await?;
+    /// let probe = CertificateProbe::with_roots(TrustedRoots::platform())?;
+    /// for check in probe.check_certificates(&found).await {
+    ///     println!("{check}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there are none, or one that was added cannot be read.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn with_roots(roots: TrustedRoots) -> Result<Self, TlsSetupError> {
+        let store = roots.root_store()?;
+        let provider = Arc::new(crate::transport::provider());
+        Self::new(store, provider).map_err(|source| TlsSetupError::Provider { source })
+    }
+
+    /// Opens streams with this.
+    #[must_use]
+    pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
+        self.dial = dial;
+        self
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub const fn with_limits(mut self, limits: ProbeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Uses this clock in place of the system's: to see what will have expired by next month, say.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
+        self.tls.time_provider = clock;
+        self
+    }
+
+    /// Shakes hands with every address of every endpoint. The reports stand in the order of the
+    /// endpoints and of their addresses; an address that several endpoints have is tried once.
+    ///
+    /// Where look-ups are left to a proxy, it is one handshake an endpoint, by
+    /// [`Dial::dial_name`].
+    ///
+    /// It ends after [`ProbeLimits::total`]; what was not tried by then is
+    /// [`CheckStatus::Unreachable`], with that as its detail.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use matrix_delegation::{CertificateProbe, FixedTarget, Now, TrustedRoots};
+    ///
+    /// let target = FixedTarget::new(["192.0.2.7:8448".parse()?])?
+    ///     .target(&"m.example".parse()?, Now::EPOCH)?;
+    /// let probe = CertificateProbe::with_roots(TrustedRoots::platform())?;
+    /// let checks = probe.check_certificates(&target).await;
+    /// println!("{} ({:?}, {:?})", checks[0], checks[0].tls_version, checks[0].alpn);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn check_certificates(&self, target: &DelegationTarget) -> Vec<AddressCheck> {
+        let end = Deadline::of_all(self.limits.total);
+        let opening = Opening::new(self.limits.phases, end);
+        let mut seen = HashSet::new();
+        let mut places: Vec<(&Endpoint, Option<SocketAddr>)> = Vec::new();
+        for endpoint in target.endpoints() {
+            if target.is_left_to_proxy() {
+                places.push((endpoint, None));
+            }
+            let addresses = endpoint.addresses().filter(|address| seen.insert(*address));
+            places.extend(addresses.map(|address| (endpoint, Some(address))));
+        }
+        let name = target.tls_name().to_owned();
+        let checks = places.into_iter().map(|(endpoint, address)| {
+            let check = self.check(endpoint, address, name.clone(), opening);
+            Box::pin(check) as BoxFuture<'_, _>
+        });
+        stream::iter(checks).buffered(self.limits.at_a_time.max(1)).collect().await
+    }
+
+    async fn check(
+        &self,
+        endpoint: &Endpoint,
+        address: Option<SocketAddr>,
+        name: TlsName<'static>,
+        opening: Opening,
+    ) -> AddressCheck {
+        let mut check = AddressCheck {
+            endpoint: endpoint.to_string(),
+            address,
+            status: CheckStatus::Unreachable,
+            tls_version: None,
+            alpn: None,
+            report: None,
+            detail: None,
+        };
+        if opening.end().is_over() {
+            let total = self.limits.total;
+            check.detail = Some(format!("not tried: the {total:?} for all addresses were over"));
+            return check;
+        }
+        match opening.connect(self.dial(endpoint, address)).await {
+            Ok(mut stream) => self.handshake(&mut *stream, name, &mut check, &opening).await,
+            Err(error) => check.detail = Some(detail("connection", &error)),
+        }
+        check
+    }
+
+    async fn dial(
+        &self,
+        endpoint: &Endpoint,
+        address: Option<SocketAddr>,
+    ) -> io::Result<Box<dyn DialStream>> {
+        match address {
+            Some(address) => self.dial.dial(address).await,
+            None => self.dial.dial_name(&endpoint.host().to_string(), endpoint.port()).await,
+        }
+    }
+
+    async fn handshake(
+        &self,
+        stream: &mut dyn DialStream,
+        name: TlsName<'static>,
+        check: &mut AddressCheck,
+        opening: &Opening,
+    ) {
+        check.status = CheckStatus::HandshakeFailed;
+        let algorithms = self.tls.crypto_provider().signature_verification_algorithms;
+        let verifier = Arc::new(RecordingVerifier::new(Arc::clone(&self.check), algorithms));
+        let mut tls = self.tls.clone();
+        tls.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
+        let most = self.limits.handshake_bytes;
+        let shaken = match ClientConnection::new(Arc::new(tls), name) {
+            Ok(mut connection) => {
+                let shaken = opening.secure(handshake(&mut connection, stream, most)).await;
+                check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
+                check.alpn =
+                    connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
+                shaken.map_err(|error| detail("handshake", &error))
+            }
+            Err(error) => Err(shown(&error.to_string())),
+        };
+        check.report = verifier.seen().cloned();
+        let refused = check.report.as_ref().filter(|report| !report.is_valid());
+        if let Some(report) = refused {
+            // The handshake failed because of it.
+            check.status = CheckStatus::of(&report.verdict);
+            return;
+        }
+        match shaken {
+            Ok(()) if check.report.is_some() => check.status = CheckStatus::Valid,
+            Ok(()) => check.detail = Some("the server showed no certificate".to_owned()),
+            Err(detail) => check.detail = Some(detail),
+        }
+    }
+}
+
+/// Why there is no connection or handshake, for people.
+fn detail(what: &str, failure: &OpenError) -> String {
+    match failure.error.downcast_ref() {
+        Some(TimedOut(deadline)) => format!("no {what} {deadline}"),
+        None => shown(&chain(&*failure.error)),
+    }
+}
+
+impl fmt::Debug for CertificateProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateProbe")
+            .field("check", &self.check)
+            .field("dial", &self.dial)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

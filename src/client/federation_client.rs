@@ -1,0 +1,281 @@
+//! Requests to servers by name: resolved, connected to, and sent over a connection that is shared.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use hyper::body::{Body, Bytes};
+
+use super::connect_error::{ConnectAttempt, ConnectError};
+use super::connector::Connector;
+use super::keys::Server;
+use super::limits::ClientLimits;
+use super::pool::Sent;
+use super::request;
+use super::request_body::{BoxError, RequestBody};
+use super::request_error::RequestError;
+use super::response_body::FederationBody;
+use super::shared_connect::{NewConnection, SharedConnect};
+use crate::core::names::server_name::ServerName;
+use crate::resolver::Resolver;
+use crate::resolver::resolution::Resolution;
+use crate::runtime::BoxFuture;
+use crate::runtime::permits::{KeyedPermits, Permit};
+use crate::transport::{cause, in_words};
+
+/// Sends requests to Matrix servers by their names.
+///
+/// A request's URI is `matrix-federation://server.name/path`, or a path alone where the server name
+/// is given beside it. `Host` (HTTP/1.1) or `:authority` (HTTP/2) is the target's, whatever the
+/// caller set; `User-Agent` is the configuration's unless there is one. The body is not touched:
+/// sign a request before it is handed over, by the server's name and the path.
+///
+/// A redirect is a response like any other. A request is sent once. It is sent again on another
+/// connection only where it is known not to have left this machine: on
+/// [`ClientLimits::kept_tries`] kept connections and [`ClientLimits::new_tries`] new ones at most. A new
+/// connection that ends before that counts as a failed endpoint, and the next endpoint is tried.
+/// No time limit is set on a response, nor a limit on its body; drop the future to give it up, and
+/// read the body through `http_body_util::Limited`. Headers about the connection and its framing
+/// (`Connection` and what it names, `Transfer-Encoding`, `Upgrade` and the like) are removed, and
+/// `Content-Length` is that of the body.
+///
+/// Connections are shared by certificate name and socket address: names that delegate to one server
+/// share them, and none serves another certificate name. A connection takes new requests only while
+/// its address is one of the target's, and for [`ClientLimits::age`] at most; one that is open already
+/// is preferred to connecting to an endpoint of better priority. At most
+/// [`ClientLimits::concurrent`] requests are in flight to one server, each until its response was read
+/// or dropped, so that a caller must not keep more of them unread.
+/// Cloning is cheap and shares everything. It runs on tokio.
+///
+/// # Beside reqwest
+///
+/// There is no fetch of well-knowns over a `reqwest::Client`, because it could not be as safe: a
+/// client that is built does not show its proxies, redirects, decoding and resolver, and URLs with an
+/// IP literal pass that resolver by, so that neither the address policy nor the limits on bytes could
+/// be kept to. Nor can it speak federation: it takes the certificate's name from the URL that it
+/// connects to, so that SRV targets, and a delegate's name and port, get mixed up. A homeserver that
+/// uses reqwest for all else uses this beside it; `examples/homeserver.rs` does.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use http::Request;
+/// use http_body_util::Empty;
+/// use hyper::body::Bytes;
+/// use matrix_delegation::{Config, Connector, FederationClient, Resolver, TrustedRoots};
+///
+/// let resolver = Resolver::from_system(Config::default())?;
+/// let client = FederationClient::new(resolver, Connector::with_roots(TrustedRoots::platform())?);
+/// let request = Request::get("/_matrix/federation/v1/version").body(Empty::<Bytes>::new())?;
+/// let response = client.request(&"matrix.org".parse()?, request).await?;
+/// println!("{}", response.status());
+///
+/// // As a `tower` service, which takes the server name from the URI.
+/// use tower_service::Service;
+///
+/// let uri = "matrix-federation://matrix.org/_matrix/federation/v1/version";
+/// let request = Request::get(uri).body(Empty::<Bytes>::new())?;
+/// let response = client.clone().call(request).await?;
+/// println!("{}", response.status());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct FederationClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    resolver: Resolver,
+    connections: Arc<SharedConnect>,
+    limits: ClientLimits,
+    turns: Arc<KeyedPermits<Arc<Server>>>,
+}
+
+impl FederationClient {
+    /// Creates a client with the default limits. Endpoints that fail are reported to the resolver.
+    pub fn new(resolver: Resolver, connector: Connector) -> Self {
+        Self::with_limits(resolver, connector, ClientLimits::default())
+    }
+
+    /// Creates a client with these limits. Endpoints that fail are reported to the resolver.
+    pub fn with_limits(resolver: Resolver, connector: Connector, limits: ClientLimits) -> Self {
+        let connector = connector.reporting_to(resolver.clone());
+        let connections = Arc::new(SharedConnect::new(connector, limits));
+        let turns = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
+        let inner = Inner { resolver, connections, limits, turns };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Returns the resolver that it uses.
+    pub fn resolver(&self) -> &Resolver {
+        &self.inner.resolver
+    }
+
+    /// Returns how many connections are kept for another request. An HTTP/1.1 connection that serves a
+    /// request is not counted.
+    pub fn connections(&self) -> usize {
+        self.inner.connections.pool().len()
+    }
+
+    /// Sends a request to this server.
+    pub async fn request<B>(
+        &self,
+        server_name: &ServerName,
+        request: Request<B>,
+    ) -> Result<Response<FederationBody>, RequestError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let request = request.map(RequestBody::new);
+        // It is large, and whoever calls this would carry it along.
+        Box::pin(self.inner.request(server_name, request)).await
+    }
+}
+
+impl Inner {
+    async fn request(
+        &self,
+        name: &ServerName,
+        request: Request<RequestBody>,
+    ) -> Result<Response<FederationBody>, RequestError> {
+        let user_agent = &self.resolver.config().user_agent;
+        let mut request = request::prepared(request, name, user_agent)?;
+        let (mut kept, mut new) = (0, 0);
+        let mut failed: Vec<ConnectAttempt> = Vec::new();
+        let mut held = None;
+        // Ends: the limits say how many connections are tried.
+        loop {
+            let turn = self.turn(name, held.take()).await;
+            let (found, turn) = turn.map_err(|error| or_attempts(error, name, &mut failed))?;
+            let connections = &self.connections;
+            let pooled = if kept < self.limits.kept_tries {
+                connections.kept(&found, &failed)
+            } else {
+                None
+            };
+            let (key, connection, made_at) = if let Some((key, connection)) = pooled {
+                (key, connection, None)
+            } else {
+                let made = connections.connect(&found, &mut failed).await;
+                let NewConnection { key, connection, endpoint } =
+                    made.map_err(|error| or_attempts(error, name, &mut failed))?;
+                (key, connection, Some(endpoint))
+            };
+            if connection.is_http2() {
+                request::for_http_2(&mut request, &found)?;
+            } else {
+                request::for_http_1(&mut request, &found);
+            }
+            match connections.pool().send(&key, connection, request).await {
+                Sent::Response(response, reading) => {
+                    return Ok(response.map(|body| FederationBody::new(body, reading, turn)));
+                }
+                Sent::Failed(error) => {
+                    // One that was kept may have been about to end, which says nothing.
+                    if let Some(endpoint) = made_at.filter(|_| broke(&error)) {
+                        connections.no_http(&found, &endpoint, key.address(), in_words(&error));
+                    }
+                    let (server_name, address) = (name.clone(), key.address());
+                    let source = Arc::new(error);
+                    return Err(RequestError::Exchange { server_name, address, source });
+                }
+                Sent::Unsent(unsent) => request = *unsent,
+            }
+            held = Some(turn);
+            let Some(endpoint) = made_at else {
+                kept += 1;
+                continue;
+            };
+            new += 1;
+            let reason = "it ended before a request could be sent".to_owned();
+            failed.push(connections.no_http(&found, &endpoint, key.address(), reason));
+            if new >= self.limits.new_tries {
+                return Err(ConnectError::after(name, &mut failed).into());
+            }
+        }
+    }
+
+    /// The server's target, and a turn with it: the one that is held, if it is for that.
+    async fn turn(
+        &self,
+        name: &ServerName,
+        mut held: Option<Permit<Arc<Server>>>,
+    ) -> Result<(Resolution, Permit<Arc<Server>>), RequestError> {
+        let busy = || {
+            let (server_name, limit) = (name.clone(), self.limits.waiting);
+            RequestError::ServerBusy { server_name, limit }
+        };
+        // While one waits, the server may move; one that moves every time is not worth the wait.
+        for _ in 0..self.limits.moves.max(1) {
+            let found = self.resolver.resolve(name).await?;
+            let server = Server::of(&found);
+            if let Some(turn) = held.take_if(|turn| **turn.at() == server) {
+                return Ok((found, turn));
+            }
+            // Nobody holds a turn while waiting for another.
+            drop(held.take());
+            let place = self.turns.reserve(Arc::new(server)).ok_or_else(busy)?;
+            match place.try_permit() {
+                Ok(turn) => return Ok((found, turn)),
+                Err(place) => held = place.permit().await,
+            }
+        }
+        Err(busy())
+    }
+}
+
+/// The error, or the attempts that failed before it.
+fn or_attempts(
+    error: RequestError,
+    name: &ServerName,
+    failed: &mut Vec<ConnectAttempt>,
+) -> RequestError {
+    if failed.is_empty() {
+        return error;
+    }
+    ConnectError::after(name, failed).into()
+}
+
+/// Whether the connection broke, or what came over it was no HTTP; a stream that was reset is an
+/// answer, of a kind.
+fn broke(error: &hyper::Error) -> bool {
+    error.is_incomplete_message()
+        || error.is_parse()
+        || error.is_timeout()
+        || (!error.is_user() && cause::<std::io::Error>(error).is_some())
+}
+
+impl fmt::Debug for FederationClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FederationClient")
+            .field("resolver", &self.inner.resolver)
+            .field("connector", self.inner.connections.connector())
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for FederationClient
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<FederationBody>;
+    type Error = RequestError;
+    type Future = BoxFuture<'static, Result<Self::Response, RequestError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RequestError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The request's URI says which server it is for.
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let client = self.clone();
+        Box::pin(async move {
+            let name = request::server_of(request.uri())?;
+            client.request(&name, request).await
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! The request as it is for its target.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use hyper::body::Body;
+use hyper::ext::Protocol;
+
+use super::request_error::InvalidRequest;
+use crate::core::config::UserAgent;
+use crate::core::names::server_name::ServerName;
+use crate::core::target::DelegationTarget;
+use crate::transport::in_words;
+
+/// What is said of a connection and of the framing on it, which are not the caller's.
+const OF_THE_CONNECTION: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// The scheme of URIs that name a Matrix server.
+const SCHEME: &str = "matrix-federation";
+
+/// The server that a URI names.
+pub(super) fn server_of(uri: &Uri) -> Result<ServerName, InvalidRequest> {
+    let named = || InvalidRequest::NoServer { uri: uri.to_string() };
+    let authority = uri.authority().ok_or_else(named)?;
+    authority.as_str().parse().map_err(InvalidRequest::ServerName)
+}
+
+/// The request with a path alone as its URI, without `Host` and what is said of connections, with a
+/// `User-Agent`.
+pub(super) fn prepared<B: Body>(
+    mut request: Request<B>,
+    name: &ServerName,
+    user_agent: &UserAgent,
+) -> Result<Request<B>, InvalidRequest> {
+    let uri = request.uri();
+    if request.method() == Method::CONNECT {
+        return Err(InvalidRequest::Connect);
+    }
+    let unfit = || InvalidRequest::Uri { uri: uri.to_string() };
+    match (uri.scheme(), uri.authority()) {
+        (None, None) => {}
+        (Some(scheme), Some(authority)) if scheme.as_str() == SCHEME => {
+            if authority.as_str() != name.as_str() {
+                let (server_name, in_uri) = (name.clone(), authority.to_string());
+                return Err(InvalidRequest::OtherServer { server_name, in_uri });
+            }
+        }
+        _ => return Err(unfit()),
+    }
+    let path = match uri.path_and_query().map_or("", PathAndQuery::as_str) {
+        path if path.starts_with('/') => path.parse(),
+        // RFC 9110 section 4.2.3: an empty path is the same as `/`.
+        query if uri.authority().is_some() && (query.is_empty() || query.starts_with('?')) => {
+            format!("/{query}").parse()
+        }
+        _ => return Err(unfit()),
+    };
+    let path: PathAndQuery = path.map_err(|_| unfit())?;
+    *request.uri_mut() = path.into();
+    // It asks for a tunnel, too.
+    request.extensions_mut().remove::<Protocol>();
+    let length = request.body().size_hint().exact();
+    let headers = request.headers_mut();
+    for header in named_by_connection(headers).into_iter().chain(OF_THE_CONNECTION) {
+        headers.remove(header);
+    }
+    if length.is_some() || !has_one_length(headers) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    headers.remove(HOST);
+    headers.entry(USER_AGENT).or_insert_with(|| user_agent.as_header().clone());
+    Ok(request)
+}
+
+/// What `Connection` says belongs to the connection, too (RFC 9110 section 7.6.1).
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(','));
+    names.filter_map(|name| name.trim().parse().ok()).collect()
+}
+
+/// Whether the caller says how long the body is, which it may where the body itself does not know.
+fn has_one_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (first, more) = (lengths.next(), lengths.next());
+    let is_one = |value: &HeaderValue| {
+        let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
+        digits && value.to_str().is_ok_and(|value| value.parse::<u64>().is_ok())
+    };
+    more.is_none() && first.is_some_and(is_one)
+}
+
+/// As it goes out over HTTP/1.1: a path and `Host`.
+pub(super) fn for_http_1<B>(request: &mut Request<B>, target: &DelegationTarget) {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.unwrap_or(PathAndQuery::from_static("/")).into();
+    *request.version_mut() = Version::HTTP_11;
+    request.headers_mut().insert(HOST, target.host_header());
+}
+
+/// As it goes out over HTTP/2: `:authority` alone.
+pub(super) fn for_http_2<B>(
+    request: &mut Request<B>,
+    target: &DelegationTarget,
+) -> Result<(), InvalidRequest> {
+    let unfit = |error: &(dyn std::error::Error + 'static)| InvalidRequest::Target {
+        reason: in_words(error),
+    };
+    let authority: Authority = target.authority().parse().map_err(|error| unfit(&error))?;
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    (parts.scheme, parts.authority) = (Some(Scheme::HTTPS), Some(authority));
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|error| unfit(&error))?;
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(HOST);
+    Ok(())
+}

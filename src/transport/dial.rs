@@ -1,0 +1,88 @@
+//! Opening a byte stream to an address: the seam for proxies, network namespaces and tests.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::runtime::BoxFuture;
+
+/// Opens the byte streams that TLS then runs over.
+///
+/// It is handed addresses that the address policy has let through, and nothing else. What it
+/// connects to for them is the operator's choice and is not judged again: the address itself, a
+/// SOCKS proxy that is asked for it, a socket in another network namespace. The certificate is
+/// checked whatever the stream leads to.
+///
+/// It sets no time limit of its own, since each call stands under [`PhaseLimits::connect`]; it may
+/// be dropped at any await. An error of kind [`io::ErrorKind::ConnectionRefused`] is reported as
+/// [`FetchFailureKind::Refused`], [`io::ErrorKind::TimedOut`] as
+/// [`FetchFailureKind::ConnectTimeout`], any other as [`FetchFailureKind::Connect`]. To a
+/// [`Connector`](crate::Connector), kinds that speak of this machine ([`io::ErrorKind::NetworkDown`],
+/// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable),
+/// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable),
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied), [`Unsupported`](io::ErrorKind::Unsupported))
+/// are [`ConnectPhase::Local`](crate::ConnectPhase::Local) and not held against the server: a proxy
+/// that says that *it* cannot get there is better reported as
+/// [`HostUnreachable`](io::ErrorKind::HostUnreachable).
+///
+/// ```
+/// use std::io;
+/// use std::net::SocketAddr;
+/// use matrix_delegation::{BoxFuture, Dial, DialStream};
+///
+/// /// Lets nothing out.
+/// #[derive(Debug)]
+/// struct Offline;
+///
+/// impl Dial for Offline {
+///     fn dial(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+///         Box::pin(async { Err(io::ErrorKind::NetworkUnreachable.into()) })
+///     }
+/// }
+/// ```
+///
+/// [`PhaseLimits::connect`]: crate::PhaseLimits::connect
+/// [`FetchFailureKind::Refused`]: crate::FetchFailureKind::Refused
+/// [`FetchFailureKind::ConnectTimeout`]: crate::FetchFailureKind::ConnectTimeout
+/// [`FetchFailureKind::Connect`]: crate::FetchFailureKind::Connect
+pub trait Dial: Send + Sync + fmt::Debug {
+    /// Opens a stream to this address.
+    fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>>;
+
+    /// Opens a stream to a host that a proxy looks up, where look-ups are left to one
+    /// ([`AddressFamilies::ByProxy`](crate::AddressFamilies::ByProxy)); never called otherwise. The
+    /// address policy has not judged what the name leads to.
+    ///
+    /// By default an error of kind [`io::ErrorKind::Unsupported`], which is reported as
+    /// [`FetchFailureKind::Adapter`](crate::FetchFailureKind::Adapter).
+    fn dial_name<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Box<dyn DialStream>>> {
+        let why = format!("no proxy to look up {host}:{port} is set up");
+        Box::pin(async { Err(io::Error::new(io::ErrorKind::Unsupported, why)) })
+    }
+}
+
+/// A byte stream as [`Dial`] opens it; whatever can be read and written is one.
+pub trait DialStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> DialStream for S {}
+
+/// [`Dial`] by TCP, straight to the address, without Nagle's algorithm.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TcpDial;
+
+impl Dial for TcpDial {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn DialStream>)
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! Attempts at several addresses, the next one while those before it are silent (RFC 8305
+//! section 5).
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, timeout_at};
+
+/// Attempts at addresses, each begun only when it is needed.
+pub(crate) struct StaggeredAttempts<I, B, F> {
+    waiting: I,
+    begin: B,
+    /// How long the attempts in flight are silent before the next is begun beside them.
+    delay: Duration,
+    under_way: FuturesUnordered<F>,
+}
+
+impl<I, B, F, T, E> StaggeredAttempts<I, B, F>
+where
+    I: ExactSizeIterator<Item = SocketAddr>,
+    B: FnMut(SocketAddr) -> F,
+    F: Future<Output = (SocketAddr, Result<T, E>)>,
+{
+    pub(crate) fn new(waiting: I, delay: Duration, begin: B) -> Self {
+        Self { waiting, begin, delay, under_way: FuturesUnordered::new() }
+    }
+
+    /// Returns the next attempt that succeeds or fails; `None` when there are no more. After a failure
+    /// the next address is begun at once.
+    pub(crate) async fn next(&mut self) -> Option<(SocketAddr, Result<T, E>)> {
+        if self.under_way.is_empty() {
+            self.begin_another();
+        }
+        // Ends: each turn begins another attempt, or there is none left to begin.
+        loop {
+            if self.waiting.len() == 0 {
+                return self.under_way.next().await;
+            }
+            let next = Instant::now().checked_add(self.delay);
+            let ended = match next {
+                Some(next) => timeout_at(next, self.under_way.next()).await,
+                None => Ok(self.under_way.next().await),
+            };
+            match ended {
+                Ok(Some((address, outcome))) => {
+                    if outcome.is_err() {
+                        self.begin_another();
+                    }
+                    return Some((address, outcome));
+                }
+                Ok(None) | Err(_) => self.begin_another(),
+            }
+        }
+    }
+
+    fn begin_another(&mut self) {
+        self.under_way.extend(self.waiting.next().map(&mut self.begin));
+    }
+}
