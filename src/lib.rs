@@ -42,9 +42,8 @@ mod core;
 // What goes in: a name, and the choices that the specification leaves.
 pub use crate::core::address_policy::{AddressPolicy, BlockedRange};
 pub use crate::core::config::{
-    AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Limits, Speculation, SrvAliasPolicy,
-    TimeLimits, UserAgent, WellKnownLifetimes,
-    memory::{Abandoned, Feedback, MemoryLimits, Refresh},
+    AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Feedback, Limits, Refresh,
+    Speculation, SrvAliasPolicy, TimeLimits, UserAgent, WellKnownLifetimes,
 };
 pub use crate::core::names::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
@@ -99,6 +98,7 @@ mod resolver;
 pub use crate::resolver::{
     Resolver,
     builder::ResolverBuilder,
+    config::{Abandoned, MemoryLimits, QueueLimits, ResolverConfig, StoreLimits},
     counters::{Counters, Outcomes, Queries},
     entry::{Remembered, Subject},
     feedback::{ContactFailure, ContactFailureKind},

@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::core::names::dns_name::DnsName;
-use crate::resolver::store::{MOST_BYTES, Store, StoreError};
+use crate::resolver::config::MOST_VALUE_BYTES;
+use crate::resolver::store::{Store, StoreError};
 use crate::runtime::BoxFuture;
 
 /// How long a new connection may take, its handshake included.
@@ -115,7 +116,7 @@ impl Store for RedisStore {
         Box::pin(async move {
             let mut command = redis::cmd("GETRANGE");
             // The last byte is one too many, so that what is too large is seen to be.
-            command.arg(format!("{}{host}", self.prefix)).arg(0).arg(MOST_BYTES);
+            command.arg(format!("{}{host}", self.prefix)).arg(0).arg(MOST_VALUE_BYTES);
             match self.give(command).await?.and_then(|it| Ok(redis::from_redis_value(it)?)) {
                 Ok(value) => Ok(Some(value).filter(|value: &Vec<u8>| !value.is_empty())),
                 Err(error) if error.code() == Some(WRONG_TYPE) => Ok(Some(Vec::new())),

@@ -7,8 +7,9 @@ use thiserror::Error;
 use super::hickory::{HickoryDns, HickoryDnsError};
 use super::hyper::{HyperFetch, TlsSetupError};
 use super::tokio::TokioRuntime;
-use crate::core::config::{AddressFamilies, Config};
+use crate::core::config::AddressFamilies;
 use crate::resolver::Resolver;
+use crate::resolver::config::ResolverConfig;
 
 /// Why the system's own set-up is of no use.
 #[derive(Debug, Error)]
@@ -48,11 +49,12 @@ impl Resolver {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn from_system(config: Config) -> Result<Self, SystemError> {
-        if config.addresses == AddressFamilies::Leave {
+    pub fn from_system(config: impl Into<ResolverConfig>) -> Result<Self, SystemError> {
+        let config = config.into();
+        if config.discovery.addresses == AddressFamilies::Leave {
             return Err(SystemError::NoProxy);
         }
-        let dns = HickoryDns::from_system()?.question_limit(config.time.dns);
+        let dns = HickoryDns::from_system()?.question_limit(config.discovery.time.dns);
         let fetch = HyperFetch::with_platform_roots()?;
         let runtime = TokioRuntime::current();
         Ok(Self::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config))

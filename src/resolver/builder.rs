@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::destinations::Destinations;
 use super::memory::Memory;
@@ -12,7 +13,7 @@ use super::rules::Rules;
 use super::store::{Shelf, Store};
 use super::traits::{Dns, WellKnownFetch};
 use super::{Inner, Resolver};
-use crate::core::config::{Config, Speculation};
+use crate::core::config::Speculation;
 use crate::runtime::Runtime;
 use crate::runtime::single_flight::SingleFlight;
 
@@ -23,7 +24,7 @@ pub struct ResolverBuilder {
     dns: Arc<dyn Dns>,
     fetch: Arc<dyn WellKnownFetch>,
     runtime: Arc<dyn Runtime>,
-    config: Config,
+    config: ResolverConfig,
     seed: Option<u64>,
     rules: Rules,
     store: Option<Arc<dyn Store>>,
@@ -35,13 +36,14 @@ impl ResolverBuilder {
         fetch: Arc<dyn WellKnownFetch>,
         runtime: Arc<dyn Runtime>,
     ) -> Self {
-        let (config, rules) = (Config::default(), Rules::new());
+        let (config, rules) = (ResolverConfig::default(), Rules::new());
         Self { dns, fetch, runtime, config, seed: None, rules, store: None }
     }
 
-    /// With this configuration. Default: [`Config::default`].
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+    /// Sets the configuration: a [`ResolverConfig`], or a [`Config`](crate::Config) for what the
+    /// discoveries read. Default: [`ResolverConfig::default`].
+    pub fn config(mut self, config: impl Into<ResolverConfig>) -> Self {
+        self.config = config.into();
         self
     }
 
@@ -69,7 +71,7 @@ impl ResolverBuilder {
         // The standard library's only source of randomness; it need not be strong here.
         #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
-        let (limits, abandoned) = (&config.memory, config.abandoned);
+        let (limits, abandoned) = (&config.queue, config.abandoned);
         let waiting = limits.discoveries.saturating_add(limits.waiting);
         let tally = Arc::new(Tally::new());
         let inner = Inner {
@@ -77,17 +79,18 @@ impl ResolverBuilder {
             fetch,
             runtime,
             rules,
-            shelf: store.map(Shelf::new),
+            shelf: store.map(|store| Shelf::new(store, config.store.clone())),
             seed: AtomicU64::new(seed),
             memory: Memory::new(&config, Arc::clone(&tally)),
             tally,
-            queue: Queue::new(&config),
-            destinations: Destinations::new(&config),
+            queue: Queue::new(&config.queue),
+            destinations: Destinations::new(&config.queue),
             discoveries: Arc::new(SingleFlight::new(waiting, abandoned)),
             well_known: Arc::new(SingleFlight::new(limits.discoveries, abandoned)),
             questions: Arc::new(SingleFlight::new(limits.questions, abandoned)),
-            unhurried: Arc::new(config.clone().with_speculation(Speculation::Off)),
-            config: Arc::new(config),
+            unhurried: Arc::new(config.discovery.clone().with_speculation(Speculation::Off)),
+            config: Arc::new(config.discovery.clone()),
+            limits: config,
         };
         Resolver { inner: Arc::new(inner) }
     }

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::bounded::Bounded;
+use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::entry::Remembered;
 use super::settled::Settled;
@@ -29,8 +30,7 @@ use super::size::Size;
 use crate::core::cache::dns_part::DnsPart;
 use crate::core::cache::record::WellKnownRecord;
 use crate::core::cache::well_known_answer::WellKnownAnswer;
-use crate::core::config::Config;
-use crate::core::config::memory::Refresh;
+use crate::core::config::Refresh;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Family, Service};
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::server_name::ServerName;
@@ -223,7 +223,7 @@ impl Forgotten {
 }
 
 impl Memory {
-    pub(super) fn new(config: &Config, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(config: &ResolverConfig, tally: Arc<Tally>) -> Self {
         let limits = &config.memory;
         Self {
             epoch: AtomicU64::new(0),
@@ -233,7 +233,7 @@ impl Memory {
                 all: Since { epoch: Epoch(0), wall: SystemTime::UNIX_EPOCH },
                 most: limits.well_known.clamp(1000, 1_000_000),
             }),
-            refresh: config.refresh.clone(),
+            refresh: config.discovery.refresh.clone(),
             targets: Bounded::new(limits.targets, limits.targets_bytes),
             well_known: Bounded::new(limits.well_known, limits.well_known_bytes),
             dns: Bounded::new(limits.dns, limits.dns_bytes),
@@ -450,16 +450,16 @@ mod tests {
 
     use super::super::size::tests::{hostile, looked_up, part, settled, srv};
     use super::*;
-    use crate::core::config::memory::MemoryLimits;
     use crate::core::dns::{DnsFailure, Family, NoRecord};
     use crate::core::time::Now;
+    use crate::resolver::config::MemoryLimits;
     use crate::resolver::settled::Due;
     use crate::testing::Internet;
 
     const MIB: usize = 1 << 20;
 
     fn memory(limits: &MemoryLimits) -> Memory {
-        let config = Config { memory: limits.clone(), ..Config::default() };
+        let config = ResolverConfig { memory: limits.clone(), ..ResolverConfig::default() };
         Memory::new(&config, Arc::new(Tally::new()))
     }
 

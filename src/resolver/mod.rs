@@ -11,6 +11,7 @@
 
 mod bounded;
 pub(crate) mod builder;
+pub(crate) mod config;
 pub(crate) mod counters;
 mod destinations;
 mod discoveries;
@@ -36,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::debug;
 
 use self::builder::ResolverBuilder;
+use self::config::ResolverConfig;
 use self::counters::{Counters, Tally};
 use self::destinations::Destinations;
 use self::discoveries::{Answered, Explained};
@@ -88,6 +90,8 @@ struct Inner {
     runtime: Arc<dyn Runtime>,
     rules: Rules,
     shelf: Option<Shelf>,
+    limits: ResolverConfig,
+    /// What of it each machine reads.
     config: Arc<Config>,
     /// The same for what nobody waits for: one question after the other.
     unhurried: Arc<Config>,
@@ -125,7 +129,7 @@ impl Resolver {
         dns: Arc<dyn Dns>,
         fetch: Arc<dyn WellKnownFetch>,
         runtime: Arc<dyn Runtime>,
-        config: Config,
+        config: impl Into<ResolverConfig>,
     ) -> Self {
         Self::builder(dns, fetch, runtime).config(config).build()
     }
@@ -156,8 +160,8 @@ impl Resolver {
     }
 
     /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.inner.config
+    pub fn config(&self) -> &ResolverConfig {
+        &self.inner.limits
     }
 
     /// The remembered answer, while it holds: one look-up, no waiting, no allocation.
@@ -172,7 +176,7 @@ impl Resolver {
     /// Where this server is reached.
     ///
     /// The future may be dropped at any time; by default the discovery goes on and is remembered
-    /// ([`Config::abandoned`]).
+    /// ([`ResolverConfig::abandoned`]).
     pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
         match self.remembered(name) {
             Some(resolution) => Ok(resolution),
@@ -227,7 +231,7 @@ impl Resolver {
         debug!(server_name = %name, %why, "a contact failed");
         // What is not remembered is asked for by the next call in any case.
         let Some(settled) = inner.memory.earlier_target(name) else { return };
-        let feedback = &inner.config.feedback;
+        let feedback = &inner.limits.feedback;
         if let Some((host, port)) = why.endpoint() {
             settled.demote(host, port, now + feedback.demoted);
         }

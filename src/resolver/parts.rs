@@ -311,7 +311,7 @@ impl Inner {
     fn given_up(&self, host: &DnsName, errand: &Errand, begun: Epoch) {
         let now = self.runtime.now();
         let after = errand.ran(now.monotonic);
-        if after < self.config.time.abandoned || self.rules.forgets(host) {
+        if after < self.limits.abandoned_after || self.rules.forgets(host) {
             return;
         }
         debug!(%host, ?after, "given up");

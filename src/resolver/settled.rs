@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::memory::Part;
-use crate::core::config::memory::{Feedback, Refresh};
+use crate::core::config::{Feedback, Refresh};
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::host::Host;
 use crate::core::report::Report;

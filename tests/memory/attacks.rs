@@ -5,7 +5,8 @@ use std::sync::Arc;
 use matrix_delegation::testing::{Internet, Network};
 use matrix_delegation::{
     Abandoned, BoxFuture, Config, ContactFailure, ContactFailureKind, DnsFailure, DnsName,
-    FixedTarget, Names, NoRecord, Provenance, Rules, Runtime, Step, Store, StoreError, Subject,
+    FixedTarget, Names, NoRecord, Provenance, ResolverConfig, Rules, Runtime, Step, Store,
+    StoreError, Subject,
 };
 
 use super::store::Fleet;
@@ -118,7 +119,7 @@ fn many_forgotten_hosts_stay_forgotten() {
         worker.resolve(host).unwrap();
     }
     fleet.network.time().advance(seconds(1));
-    let mut config = Config::default();
+    let mut config = ResolverConfig::default();
     config.memory.well_known = 50;
     let resolver = fleet.network.builder(config).store(Arc::new(fleet.store.clone())).build();
     let bench = Bench { network: fleet.network.clone(), resolver };
@@ -193,8 +194,8 @@ fn names_with_many_silent_targets_do_not_take_all_questions() {
 
 #[test]
 fn waiting_for_our_own_turn_is_not_held_against_a_server() {
-    let mut config = Config::default();
-    config.memory.per_destination = 1;
+    let mut config = ResolverConfig::default();
+    config.queue.per_destination = 1;
     config.abandoned = Abandoned::Cancel;
     let other = "GET https://b.example/.well-known/matrix/server";
     let internet = delegated().host("b.example", &["192.0.2.1"]).after(other, seconds(4));
@@ -209,9 +210,9 @@ fn waiting_for_our_own_turn_is_not_held_against_a_server() {
 
 #[test]
 fn renewals_do_not_crowd_out_callers() {
-    let mut config = Config::default();
-    config.memory.discoveries = 2;
-    config.memory.waiting = 4;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 2;
+    config.queue.waiting = 4;
     let names: Vec<String> = (0..6).map(|number| format!("w{number}.example")).collect();
     let internet = Internet::new().host("cold.example", &["192.0.2.1"]);
     let internet = names.iter().fold(internet, |internet, name| {
@@ -235,9 +236,9 @@ fn renewals_do_not_crowd_out_callers() {
 
 #[test]
 fn what_needs_no_question_needs_no_turn() {
-    let mut config = Config::default();
-    config.memory.discoveries = 1;
-    config.memory.waiting = 0;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 1;
+    config.queue.waiting = 0;
     let network = Network::new(Internet::new().never("A b.example").never("AAAA b.example"));
     let fixed = FixedTarget::new(["127.0.0.1:8448".parse().unwrap()]).unwrap();
     let rules = Rules::new().target(Names::One("dev.example".parse().unwrap()), fixed);
@@ -324,9 +325,9 @@ fn that_there_was_no_record_stands_in_marked() {
 
 #[test]
 fn a_deadline_is_gone_by_with_what_is_remembered() {
-    let mut config = Config::default();
-    config.time.discovery = seconds(1);
-    config.refresh.wait = seconds(60);
+    let mut config = ResolverConfig::default();
+    config.discovery.time.discovery = seconds(1);
+    config.discovery.refresh.wait = seconds(60);
     let bench = Bench::with(delegated(), config);
     bench.resolve("a.example").unwrap();
     bench.pass(seconds(400));
@@ -424,8 +425,8 @@ fn a_store_that_panics_is_done_without() {
 
 #[test]
 fn a_report_while_there_is_no_room_is_not_spent() {
-    let mut config = Config::default();
-    config.memory.discoveries = 1;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 1;
     let bench = Bench::with(delegated().never("A b.example").never("AAAA b.example"), config);
     let found = bench.resolve("a.example").unwrap();
     bench.pass(seconds(60));

@@ -2,7 +2,8 @@
 //! then, nothing panics and nobody waits for ever.
 
 use matrix_delegation::testing::documentation_allowed;
-use matrix_delegation::{Config, ContactFailure, ContactFailureKind, DnsFailure};
+use matrix_delegation::{Config, ContactFailure, ContactFailureKind, DnsFailure, ResolverConfig};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Bench, URL, delegated, seconds};
@@ -22,7 +23,7 @@ fn places(value: &Value, at: &str, found: &mut Vec<(String, bool)>) {
 }
 
 /// Days of good and bad luck, with all that can be asked of a resolver.
-fn live(config: Config) {
+fn live(config: ResolverConfig) {
     let bench = Bench::with(delegated(), config);
     let first = bench.resolve("a.example");
     let why = ContactFailure::new(ContactFailureKind::NotFound);
@@ -53,7 +54,9 @@ fn live(config: Config) {
 
 #[test]
 fn nothing_panics_or_hangs() {
-    let usual = serde_json::to_value(documentation_allowed(Config::default())).unwrap();
+    let discovery = serde_json::to_value(documentation_allowed(Config::default())).unwrap();
+    let resolver = serde_json::to_value(ResolverConfig::default()).unwrap();
+    let usual = json!({"discovery": discovery, "resolver": resolver});
     let mut found = Vec::new();
     places(&usual, "", &mut found);
     let times = [(0, 0), (0, 1), (u64::MAX, 999_999_999)]
@@ -66,7 +69,9 @@ fn nothing_panics_or_hangs() {
             let mut config = usual.clone();
             *config.pointer_mut(&place).unwrap() = value.clone();
             // Numbers that do not fit the field are refused there.
-            let Ok(config) = serde_json::from_value::<Config>(config) else { continue };
+            let Ok(discovery) = Config::deserialize(&config["discovery"]) else { continue };
+            let Ok(mut config) = ResolverConfig::deserialize(&config["resolver"]) else { continue };
+            config.discovery = discovery;
             let ended = std::panic::catch_unwind(|| live(config));
             assert!(ended.is_ok(), "{place} = {value}");
             lived += 1;

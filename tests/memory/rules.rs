@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use matrix_delegation::testing::{Internet, Network, VirtualTime};
 use matrix_delegation::{
-    Config, FixedTarget, FixedTargetError, Names, Origin, Provenance, Resolver, Rules, Step,
+    Config, FixedTarget, FixedTargetError, Names, Origin, Provenance, Resolver, ResolverConfig,
+    Rules, Step,
 };
 
 use super::{Bench, delegated, seconds};
@@ -157,7 +158,7 @@ fn some_names_are_not_remembered() {
 
 #[test]
 fn nor_is_what_was_given_up() {
-    let mut config = Config::default();
+    let mut config = ResolverConfig::default();
     config.abandoned = matrix_delegation::Abandoned::Cancel;
     let network = Network::new(delegated().after(super::URL, seconds(10)));
     let rules = Rules::new().forget(one("a.example"));

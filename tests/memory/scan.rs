@@ -1,13 +1,13 @@
 //! What is in use survives what passes through: names that are asked for once, and spellings.
 
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{Config, ServerName};
+use matrix_delegation::{ResolverConfig, ServerName};
 
 use super::{Bench, URL};
 
 /// So many targets and no more.
-fn small(targets: usize) -> Config {
-    let mut config = Config::default();
+fn small(targets: usize) -> ResolverConfig {
+    let mut config = ResolverConfig::default();
     config.memory.targets = targets;
     config.memory.well_known = targets;
     config.memory.dns = 5 * targets;
@@ -79,11 +79,13 @@ fn spellings_of_a_name_push_out_no_other_and_share_what_is_known_of_the_host() {
 #[test]
 fn a_memory_of_nothing_answers_all_the_same() {
     for forget in [
-        |config: &mut Config| config.memory.targets = 0,
-        |config: &mut Config| config.memory.targets_bytes = 0,
-        |config: &mut Config| (config.memory.well_known_bytes, config.memory.dns_bytes) = (0, 0),
+        |config: &mut ResolverConfig| config.memory.targets = 0,
+        |config: &mut ResolverConfig| config.memory.targets_bytes = 0,
+        |config: &mut ResolverConfig| {
+            (config.memory.well_known_bytes, config.memory.dns_bytes) = (0, 0)
+        },
     ] {
-        let mut config = Config::default();
+        let mut config = ResolverConfig::default();
         forget(&mut config);
         let remembers = config.memory.targets > 0 && config.memory.targets_bytes > 0;
         let bench = Bench::with(super::delegated(), config);

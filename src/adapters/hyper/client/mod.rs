@@ -31,12 +31,12 @@ use self::wire::{BoxError, Outgoing};
 use super::attempt::{cause, in_words};
 use super::connect::Connector;
 use super::connect::failure::{ConnectAttempt, ConnectError, has_failed};
-use crate::core::config::memory::Abandoned;
 use crate::core::names::server_name::ServerName;
 use crate::resolver::Resolver;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::BoxFuture;
 use crate::runtime::permits::{KeyedPermits, Permit};
+use crate::runtime::single_flight::Abandoned;
 use crate::runtime::single_flight::SingleFlight;
 
 /// How many connections that were kept one request tries: they may all have ended meanwhile.
@@ -170,7 +170,7 @@ impl Inner {
         name: &ServerName,
         request: Request<Outgoing>,
     ) -> Result<Response<FederationBody>, RequestError> {
-        let user_agent = &self.resolver.config().user_agent;
+        let user_agent = &self.resolver.config().discovery.user_agent;
         let mut request = wire::prepared(request, name, user_agent)?;
         let (mut kept, mut new) = (0, 0);
         let mut failed: Vec<ConnectAttempt> = Vec::new();

@@ -1,0 +1,200 @@
+//! How long answers are kept, and when they are renewed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DAY, HOUR, MINUTE};
+use crate::core::dns::srv::SplitMix64;
+use crate::core::dns::{DnsAnswer, NoRecord};
+use crate::core::well_known::freshness::Freshness;
+
+/// How long well-known answers are kept, good or bad.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct WellKnownLifetimes {
+    /// The least a good answer is kept, whatever its headers say: a floor against floods. Default
+    /// 1 min; `strict` 0; Synapse 5 min.
+    pub least: Duration,
+    /// The most a good answer is kept. Default 48 h, as the specification recommends.
+    pub most: Duration,
+    /// How long a good answer is kept whose headers say nothing. Default 24 h, as the
+    /// specification recommends, shortened by up to `jitter_percent`.
+    pub unstated: Duration,
+    /// By how much, in percent, lifetimes that the peer did not state are shortened at random, so
+    /// that what was fetched together is not fetched together again. Default 10.
+    pub jitter_percent: u8,
+    /// How long the first temporary failure is kept; each further one in a row doubles it. Default
+    /// 2 min.
+    pub temporary: Duration,
+    /// The most a temporary failure is kept. Default 1 h, as the specification recommends.
+    pub temporary_most: Duration,
+    /// How long a permanent failure is kept. Default 1 h, as the specification recommends.
+    pub permanent: Duration,
+    /// The least that `Retry-After` of a 429 is heeded. Default 1 min.
+    pub retry_after_least: Duration,
+    /// The most that `Retry-After` of a 429 is heeded. Default 24 h.
+    pub retry_after_most: Duration,
+    /// How long after its fetch a good answer stands in for temporary failures. Default 48 h.
+    pub stale: Duration,
+    /// How long after its fetch a good answer is remembered at all, so that failures are retried
+    /// soon and what is found meanwhile is marked degraded. Default 50 h.
+    pub remembered: Duration,
+}
+
+impl Default for WellKnownLifetimes {
+    fn default() -> Self {
+        Self {
+            least: MINUTE,
+            most: 2 * DAY,
+            unstated: DAY,
+            jitter_percent: 10,
+            temporary: 2 * MINUTE,
+            temporary_most: HOUR,
+            permanent: HOUR,
+            retry_after_least: MINUTE,
+            retry_after_most: DAY,
+            stale: 2 * DAY,
+            remembered: 50 * HOUR,
+        }
+    }
+}
+
+impl WellKnownLifetimes {
+    /// How long a good answer with these headers is kept.
+    pub(crate) fn good(&self, freshness: Freshness, random: &mut SplitMix64) -> Duration {
+        let stated = match freshness {
+            Freshness::For(lifetime) => lifetime,
+            Freshness::Unstated => self.jittered(self.unstated, random),
+        };
+        stated.min(self.most).max(self.least)
+    }
+
+    /// `lifetime` doubled for each failure in a row before this one, up to the most.
+    pub(crate) fn backed_off(&self, earlier: u32, random: &mut SplitMix64) -> Duration {
+        self.jittered(doubled(self.temporary, earlier).min(self.temporary_most), random)
+    }
+
+    /// `lifetime` less a random part of up to `jitter_percent`.
+    pub(crate) fn jittered(&self, lifetime: Duration, random: &mut SplitMix64) -> Duration {
+        let most = lifetime.as_nanos() / 100 * u128::from(self.jitter_percent.min(100));
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        lifetime.saturating_sub(Duration::from_nanos(random.up_to(most)))
+    }
+}
+
+/// The time doubled so often.
+pub(crate) fn doubled(time: Duration, times: u32) -> Duration {
+    2_u32.checked_pow(times).and_then(|factor| time.checked_mul(factor)).unwrap_or(Duration::MAX)
+}
+
+/// How long DNS answers are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DnsLifetimes {
+    /// The least that records are kept, whatever their TTL. Default 5 s.
+    pub least: Duration,
+    /// The most that records are kept. Default 1 day.
+    pub most: Duration,
+    /// The most that "there is none" is kept (RFC 2308 section 5). Default 1 h.
+    pub negative_most: Duration,
+    /// How long "there is none" is kept where the answer carried no SOA record, or the server does
+    /// not implement the question. Default 1 min.
+    pub negative_unstated: Duration,
+    /// How long a first failure is kept; each further one in a row doubles it. Default 30 s.
+    pub failed: Duration,
+    /// The most a failure is kept. Default 10 min.
+    pub failed_most: Duration,
+    /// After how long an address family, or an SRV target, is asked again that failed or came late
+    /// beside another that answered. Default 2 min.
+    pub incomplete: Duration,
+    /// How long past their TTL the last good records stand in for a look-up that fails (RFC 8767).
+    /// Default 1 day.
+    pub stale: Duration,
+}
+
+impl Default for DnsLifetimes {
+    fn default() -> Self {
+        Self {
+            least: Duration::from_secs(5),
+            most: DAY,
+            negative_most: HOUR,
+            negative_unstated: MINUTE,
+            failed: Duration::from_secs(30),
+            failed_most: 10 * MINUTE,
+            incomplete: 2 * MINUTE,
+            stale: DAY,
+        }
+    }
+}
+
+impl DnsLifetimes {
+    /// How long a failure is kept that comes after so many others in a row.
+    pub(crate) fn backed_off(&self, earlier: u32) -> Duration {
+        doubled(self.failed, earlier).min(self.failed_most)
+    }
+
+    /// How long this answer is kept.
+    pub(crate) fn of(&self, answer: &DnsAnswer) -> Duration {
+        match answer {
+            DnsAnswer::Found { ttl, .. } => (*ttl).min(self.most).max(self.least),
+            DnsAnswer::None { kind: NoRecord::NotImplemented, .. }
+            | DnsAnswer::None { ttl: None, .. } => self.negative_unstated,
+            DnsAnswer::None { ttl: Some(ttl), .. } => {
+                (*ttl).min(self.negative_most).max(self.least)
+            }
+            DnsAnswer::Failed { .. } => self.backed_off(0),
+        }
+    }
+}
+
+/// When a resolver renews what it remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Refresh {
+    /// In the last so many percent of an answer's life whoever asks for it gets it, and it is
+    /// renewed in the background. Default 20; 0 renews nothing ahead.
+    pub ahead_percent: u8,
+    /// How long a caller waits for an answer that ran out to be renewed, where the old one may
+    /// still be gone by. Default 1.8 s (RFC 8767 section 5).
+    pub wait: Duration,
+    /// How long after a renewal ahead was begun the next one is, at the least. Default 1 s.
+    pub apart: Duration,
+}
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self { ahead_percent: 20, wait: Duration::from_millis(1800), apart: Duration::from_secs(1) }
+    }
+}
+
+impl Refresh {
+    /// Whether so little of a life is left that it is to be renewed ahead.
+    pub fn is_due(&self, left: Duration, life: Duration) -> bool {
+        left.as_nanos() * 100 <= life.as_nanos() * u128::from(self.ahead_percent.min(100))
+            && self.ahead_percent > 0
+    }
+}
+
+/// What a failure that a caller reports brings about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Feedback {
+    /// How long after its answers were asked for a name is asked for again, at the least; each time
+    /// in a row that this changes nothing, it is twice as long. Default 10 s.
+    pub apart: Duration,
+    /// How long that becomes at most. Default 10 min.
+    pub apart_most: Duration,
+    /// How long an endpoint that failed is tried last. Default 10 min.
+    pub demoted: Duration,
+}
+
+impl Default for Feedback {
+    fn default() -> Self {
+        Self { apart: Duration::from_secs(10), apart_most: 10 * MINUTE, demoted: 10 * MINUTE }
+    }
+}

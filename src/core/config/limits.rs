@@ -1,0 +1,99 @@
+//! How much is asked and read, and how long each thing may take.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::MINUTE;
+use crate::core::well_known::fetch::FetchLimits;
+
+/// How much is asked and read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Limits {
+    /// SRV records used of a set; those that would be tried first are kept. Default 20, at most 64.
+    pub srv_records: usize,
+    /// Addresses used of each family of a host. Default 8.
+    pub addresses_per_family: usize,
+    /// Redirects followed. Default 10; Synapse 20.
+    pub redirects: usize,
+    /// How often a fetch that failed is tried again within the time for all of the well-known,
+    /// where the host is known to have delegated and nothing may stand in any more. Default 3.
+    pub retries: u32,
+    /// Status line and headers of a response, in bytes. Default 16 KiB.
+    pub head_bytes: usize,
+    /// Body of a well-known, in bytes. Default 51,200, as in Synapse and gomatrixserverlib; more
+    /// than that is never parsed.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let fetch = FetchLimits::default();
+        Self {
+            srv_records: 20,
+            addresses_per_family: 8,
+            redirects: 10,
+            retries: 3,
+            head_bytes: fetch.head_bytes,
+            body_bytes: fetch.body_bytes,
+        }
+    }
+}
+
+/// How long each thing may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TimeLimits {
+    /// One DNS question, retries included. Default 5 s; an adapter that has not answered a quarter
+    /// of a second later counts as timed out.
+    pub dns: Duration,
+    /// Connecting to one address. Default 5 s.
+    pub connect: Duration,
+    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
+    /// Default 250 ms.
+    pub attempt_delay: Duration,
+    /// The TLS handshake with one address. Default 5 s.
+    pub tls: Duration,
+    /// One HTTP exchange. Default 10 s.
+    pub exchange: Duration,
+    /// All of the well-known: its DNS, every hop, every retry. Default 15 s; then it counts as a
+    /// temporary failure and step 4 begins.
+    pub well_known: Duration,
+    /// Before a fetch is tried again the first time; each further time it is twice as long. Default
+    /// 500 ms.
+    pub retry_pause: Duration,
+    /// The whole discovery. Default 30 s.
+    pub discovery: Duration,
+    /// How long the fetch waits for the other address family once one is there (RFC 8305
+    /// section 3). Default 50 ms.
+    pub fetch_grace: Duration,
+    /// How long the answer waits for the other address family. Default 250 ms.
+    pub family_grace: Duration,
+    /// How long the answer waits for other SRV targets once one has an address. Default 1 s.
+    pub target_grace: Duration,
+    /// How long a degraded answer is held at most, if none of its parts ends sooner. Default 2 min.
+    pub degraded: Duration,
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        let fetch = FetchLimits::default();
+        Self {
+            dns: Duration::from_secs(5),
+            connect: fetch.connect,
+            attempt_delay: fetch.attempt_delay,
+            tls: fetch.tls,
+            exchange: fetch.exchange,
+            well_known: fetch.total,
+            retry_pause: Duration::from_millis(500),
+            discovery: Duration::from_secs(30),
+            fetch_grace: Duration::from_millis(50),
+            family_grace: Duration::from_millis(250),
+            target_grace: Duration::from_secs(1),
+            degraded: 2 * MINUTE,
+        }
+    }
+}

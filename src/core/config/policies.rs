@@ -1,0 +1,88 @@
+//! Choices between ways of doing something.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::dns::Family;
+
+/// Whether questions are asked before it is known that they are needed.
+///
+/// Questions asked for a name without a port, with both address families, by the deciding step
+/// (the well-known fetch counts as one; *n* is the number of SRV targets):
+///
+/// | step | `Full` | `Off` |
+/// | --- | --- | --- |
+/// | 1 | 0 | 0 |
+/// | 2 | 2 | 2 |
+/// | 3.1 | 5 | 3 |
+/// | 3.2 | 7 | 5 |
+/// | 3.3 | 9 + 2*n* | 4 + 2*n* |
+/// | 3.4 | 9 + 2*n* | 5 + 2*n* |
+/// | 3.5 | 9 | 7 |
+/// | 4 | 5 + 2*n* | 4 + 2*n* |
+/// | 5 | 5 + 2*n* | 5 + 2*n* |
+/// | 6 | 5 | 5 |
+///
+/// Where the server name's own SRV records exist although a well-known delegates elsewhere, `Full`
+/// asks two more: the addresses of the first target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speculation {
+    /// Whatever can be asked early is asked early, so that the answer is ready after the longest
+    /// chain of questions that truly depend on each other.
+    #[default]
+    Full,
+    /// One thing after the other: fewer questions, more round trips.
+    Off,
+}
+
+/// Which addresses are looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressFamilies {
+    /// IPv4 and IPv6.
+    #[default]
+    Both,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+    /// None: hosts and ports only, and a proxy (SOCKS, Tor) looks names up. The address policy
+    /// then judges IP literals alone. The fetch must be able to connect by name
+    /// ([`crate::Fetch::left_to_proxy`]); if it is not, every delegation goes unseen.
+    Leave,
+}
+
+impl AddressFamilies {
+    /// The families that are asked for.
+    pub const fn families(self) -> &'static [Family] {
+        match self {
+            Self::Both => &[Family::V4, Family::V6],
+            Self::V4 => &[Family::V4],
+            Self::V6 => &[Family::V6],
+            Self::Leave => &[],
+        }
+    }
+}
+
+/// What a failed DNS look-up (SERVFAIL, REFUSED, silence, ...) does. "There is none" is no failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DnsFailurePolicy {
+    /// A failed SRV look-up is passed over, with a warning, and the answer is marked degraded. TLS
+    /// still guards the name.
+    #[default]
+    GoOn,
+    /// A failed SRV look-up, or a failed look-up of the only addresses, is an error.
+    Fail,
+}
+
+/// What an SRV target that is an alias does; RFC 2782 forbids it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SrvAliasPolicy {
+    /// The alias is followed, with a warning.
+    #[default]
+    Follow,
+    /// The record is dropped.
+    Drop,
+}
