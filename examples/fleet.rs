@@ -164,7 +164,7 @@ impl Fleet {
         Ok(Resolver::builder(Arc::new(dns), Arc::new(fetch), runtime)
             .config(config)
             .store(Arc::new(self.store()?))
-            .build())
+            .build()?)
     }
 
     /// Resolves all names and prints where they lead; how many requests were made for it.

@@ -217,7 +217,7 @@ fn resolver(options: &Options) -> Result<Resolver, Box<dyn Error>> {
     let (dns, roots) = (network.dns()?, network.roots()?);
     let fetch = HyperFetch::with_roots(roots)?;
     let runtime = TokioRuntime::current();
-    Ok(Resolver::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config))
+    Ok(Resolver::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config)?)
 }
 
 type Outcome = Result<Resolution, ResolveError>;

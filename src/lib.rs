@@ -42,8 +42,9 @@ mod core;
 // What goes in: a name, and the choices that the specification leaves.
 pub use crate::core::address_policy::{AddressPolicy, BlockedRange};
 pub use crate::core::config::{
-    AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Feedback, Limits, Refresh,
-    Speculation, SrvAliasPolicy, TimeLimits, UserAgent, WellKnownLifetimes,
+    AddressFamilies, BlockedAddressPolicy, Config, ConfigError, ConfigProblem, DnsFailurePolicy,
+    DnsLifetimes, FamilyOrder, Feedback, Limits, Refresh, Speculation, SrvAliasPolicy, TimeLimits,
+    UserAgent, WellKnownLifetimes,
 };
 pub use crate::core::names::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
@@ -124,7 +125,7 @@ pub use crate::adapters::certificate::{
     probe::{CertificateProbe, ProbeLimits},
 };
 #[cfg(feature = "hickory")]
-pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
+pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError, config::DnsConfig};
 #[cfg(feature = "hyper")]
 pub use crate::adapters::hyper::{
     Dial, DialStream, HyperFetch, TcpDial,
@@ -137,7 +138,7 @@ pub use crate::adapters::hyper::{
 #[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
 pub use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
 #[cfg(feature = "redis")]
-pub use crate::adapters::redis::{RedisStore, RedisStoreError};
+pub use crate::adapters::redis::{RedisConfig, RedisStore, RedisStoreError};
 #[cfg(all(
     feature = "hickory",
     feature = "hyper",

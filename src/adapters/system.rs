@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::hickory::{HickoryDns, HickoryDnsError};
 use super::hyper::{HyperFetch, TlsSetupError};
 use super::tokio::TokioRuntime;
-use crate::core::config::AddressFamilies;
+use crate::core::config::{AddressFamilies, ConfigError};
 use crate::resolver::Resolver;
 use crate::resolver::config::ResolverConfig;
 
@@ -21,6 +21,9 @@ pub enum SystemError {
     /// The platform's trusted roots cannot be read.
     #[error("the platform's trusted certificates cannot be used")]
     Tls(#[from] TlsSetupError),
+    /// The configuration cannot work.
+    #[error("the configuration cannot work")]
+    Config(#[from] ConfigError),
     /// The configuration leaves look-ups to a proxy, but none is set up here: make the parts
     /// yourself, the fetch with a [`Dial`](crate::Dial) that knows the proxy.
     #[error("look-ups are left to a proxy, but there is none: give the fetch a Dial that knows it")]
@@ -57,6 +60,6 @@ impl Resolver {
         let dns = HickoryDns::from_system()?.question_limit(config.discovery.time.dns);
         let fetch = HyperFetch::with_platform_roots()?;
         let runtime = TokioRuntime::current();
-        Ok(Self::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config))
+        Ok(Self::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config)?)
     }
 }

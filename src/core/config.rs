@@ -1,5 +1,7 @@
 //! Every choice and every limit of a discovery, each with its default and where it comes from.
 
+pub(crate) mod check;
+pub(crate) mod duration;
 mod lifetimes;
 mod limits;
 mod policies;
@@ -9,10 +11,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::check::{ConfigError, ConfigProblem};
 pub(crate) use self::lifetimes::doubled;
 pub use self::lifetimes::{DnsLifetimes, Feedback, Refresh, WellKnownLifetimes};
 pub use self::limits::{Limits, TimeLimits};
-pub use self::policies::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
+pub use self::policies::{
+    AddressFamilies, BlockedAddressPolicy, DnsFailurePolicy, FamilyOrder, Speculation,
+    SrvAliasPolicy,
+};
 pub use self::user_agent::UserAgent;
 use crate::core::address_policy::AddressPolicy;
 use crate::core::well_known::fetch::FetchLimits;
@@ -45,8 +51,12 @@ pub struct Config {
     pub speculation: Speculation,
     /// Which addresses are looked up. Default [`AddressFamilies::Both`].
     pub addresses: AddressFamilies,
+    /// Which family is connected to first. Default [`FamilyOrder::V4First`].
+    pub family_order: FamilyOrder,
     /// Which addresses may be connected to. Default: the public internet only.
     pub address_policy: AddressPolicy,
+    /// What a blocked address does to its host. Default [`BlockedAddressPolicy::Drop`].
+    pub blocked_address: BlockedAddressPolicy,
     /// What a failed look-up does. Default [`DnsFailurePolicy::GoOn`]; `strict` and Synapse fail.
     pub dns_failure: DnsFailurePolicy,
     /// What an alias as SRV target does. Default [`SrvAliasPolicy::Follow`]; `strict` drops.

@@ -13,7 +13,7 @@ use super::rules::Rules;
 use super::store::{Shelf, Store};
 use super::traits::{Dns, WellKnownFetch};
 use super::{Inner, Resolver};
-use crate::core::config::Speculation;
+use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
 use crate::runtime::single_flight::SingleFlight;
 
@@ -65,9 +65,14 @@ impl ResolverBuilder {
         self
     }
 
-    /// The resolver, with an empty memory.
-    pub fn build(self) -> Resolver {
+    /// Builds the resolver, with an empty memory.
+    ///
+    /// # Errors
+    ///
+    /// If [`ResolverConfig::check`] finds a problem.
+    pub fn build(self) -> Result<Resolver, ConfigError> {
         let Self { dns, fetch, runtime, config, seed, rules, store } = self;
+        config.check()?;
         // The standard library's only source of randomness; it need not be strong here.
         #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
@@ -92,6 +97,6 @@ impl ResolverBuilder {
             config: Arc::new(config.discovery.clone()),
             limits: config,
         };
-        Resolver { inner: Arc::new(inner) }
+        Ok(Resolver { inner: Arc::new(inner) })
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::config::check::{Problems, checked};
 use crate::core::config::{Config, Feedback};
 pub use crate::runtime::single_flight::Abandoned;
 
@@ -42,6 +43,7 @@ pub struct ResolverConfig {
     pub abandoned: Abandoned,
     /// How long a well-known look-up has to have run for it to count as a failure when it is
     /// stopped because nobody waits for it any more ([`Abandoned::Cancel`]). Default 2 s.
+    #[serde(with = "crate::core::config::duration")]
     pub abandoned_after: Duration,
     /// How a [`Store`](crate::Store) is treated.
     pub store: StoreLimits,
@@ -68,6 +70,14 @@ impl From<Config> for ResolverConfig {
 }
 
 impl ResolverConfig {
+    /// Returns this with another configuration of the discoveries, such as the section
+    /// `[discovery]` of the file that this is the section `[resolver]` of.
+    #[must_use]
+    pub fn with_discovery(mut self, discovery: Config) -> Self {
+        self.discovery = discovery;
+        self
+    }
+
     /// Returns the letter of the specification: [`Config::strict`] and the defaults for the rest.
     pub fn strict() -> Self {
         Config::strict().into()
@@ -76,6 +86,36 @@ impl ResolverConfig {
     /// Returns what Synapse does: [`Config::synapse`] and the defaults for the rest.
     pub fn synapse() -> Self {
         Config::synapse().into()
+    }
+}
+
+checked!(ResolverConfig, QueueLimits, StoreLimits);
+
+impl ResolverConfig {
+    fn find(&self, problems: &mut Problems) {
+        problems.section("discovery", |problems| self.discovery.find(problems));
+        problems.section("queue", |problems| self.queue.find(problems));
+        problems.section("feedback", |problems| self.feedback.find(problems));
+        problems.section("store", |problems| self.store.find(problems));
+    }
+}
+
+impl QueueLimits {
+    fn find(&self, problems: &mut Problems) {
+        let any = 1..=usize::MAX;
+        let nothing = "no name could be discovered";
+        problems.number("discoveries", self.discoveries, any.clone(), nothing);
+        let no_fetch = "no well-known could be fetched";
+        problems.number("per_destination", self.per_destination, any.clone(), no_fetch);
+        problems.number("questions", self.questions, any, "no DNS question could be asked");
+    }
+}
+
+impl StoreLimits {
+    fn find(&self, problems: &mut Problems) {
+        problems.not_zero("timeout", self.timeout, "every operation would time out");
+        let unread = "every value would be too large";
+        problems.number("value_bytes", self.value_bytes, 1..=usize::MAX, unread);
     }
 }
 
@@ -127,6 +167,7 @@ pub struct QueueLimits {
     /// busy. Default 10,000.
     pub waiting: usize,
     /// How long a discovery waits for its turn; then it is refused as too busy. Default 30 s.
+    #[serde(with = "crate::core::config::duration")]
     pub wait: Duration,
     /// Fetches under way to one destination: an IPv4 address, or an IPv6 network of 64 bits, which
     /// is what one host commonly has. A fetch that may go to several goes to those that have room;
@@ -138,6 +179,7 @@ pub struct QueueLimits {
     pub per_destination_waiting: usize,
     /// How long a fetch waits for its turn at a destination; then its discovery is refused as too
     /// busy. Default 5 s.
+    #[serde(with = "crate::core::config::duration")]
     pub per_destination_wait: Duration,
     /// DNS questions under way; a discovery that needs one more is refused as too busy. Default
     /// 50,000: what 1,000 discoveries need at the limit of SRV records.
@@ -164,8 +206,10 @@ impl Default for QueueLimits {
 #[non_exhaustive]
 pub struct StoreLimits {
     /// How long an operation may take; then it has failed. Default 250 ms.
+    #[serde(with = "crate::core::config::duration")]
     pub timeout: Duration,
     /// How long a store is not used after it failed. Default 1 s.
+    #[serde(with = "crate::core::config::duration")]
     pub rest: Duration,
     /// The largest value that is read, in bytes; a larger one is not this crate's. Default 4,096.
     pub value_bytes: usize,

@@ -99,9 +99,11 @@ mod tests {
     use crate::testing::VirtualTime;
 
     fn destinations(running: usize, waiting: usize) -> Destinations {
-        let mut limits = QueueLimits::default();
-        limits.per_destination = running;
-        limits.per_destination_waiting = waiting;
+        let limits = QueueLimits {
+            per_destination: running,
+            per_destination_waiting: waiting,
+            ..QueueLimits::default()
+        };
         Destinations::new(&limits)
     }
 

@@ -52,7 +52,7 @@ use self::snapshot::{RestoreError, Restored, Snapshot};
 use self::store::Shelf;
 use self::traits::{Dns, WellKnownFetch};
 use crate::core::cache::dns_part::DnsPart;
-use crate::core::config::Config;
+use crate::core::config::{Config, ConfigError};
 use crate::core::dns::DnsQuestion;
 use crate::core::error::ResolveError;
 use crate::core::names::dns_name::DnsName;
@@ -124,13 +124,18 @@ impl Inner {
 }
 
 impl Resolver {
-    /// A resolver that asks these and remembers within the bounds of `config`.
+    /// Makes a resolver that asks these and remembers within the bounds of `config`: a
+    /// [`ResolverConfig`], or a [`Config`] for what the discoveries read.
+    ///
+    /// # Errors
+    ///
+    /// If [`ResolverConfig::check`] finds a problem.
     pub fn new(
         dns: Arc<dyn Dns>,
         fetch: Arc<dyn WellKnownFetch>,
         runtime: Arc<dyn Runtime>,
         config: impl Into<ResolverConfig>,
-    ) -> Self {
+    ) -> Result<Self, ConfigError> {
         Self::builder(dns, fetch, runtime).config(config).build()
     }
 
@@ -145,7 +150,7 @@ impl Resolver {
     /// let name = Names::One("dev.example".parse()?);
     /// let resolver = Resolver::builder(network.clone(), network.clone(), network.clone())
     ///     .rules(Rules::new().target(name, FixedTarget::new(["127.0.0.1:8448".parse()?])?))
-    ///     .build();
+    ///     .build()?;
     /// let found = network.time().block_on(resolver.resolve(&"dev.example".parse()?))?;
     /// assert_eq!(found.endpoints()[0].to_string(), "127.0.0.1:8448");
     /// assert_eq!(found.authority(), "dev.example");

@@ -79,8 +79,15 @@ impl Network {
 
     /// A resolver that asks this network and lives by its time. The ranges for documentation are
     /// let through.
+    ///
+    /// # Panics
+    ///
+    /// If the configuration has a problem ([`ResolverConfig::check`]).
     pub fn resolver(&self, config: impl Into<ResolverConfig>) -> Resolver {
-        self.builder(config).build()
+        match self.builder(config).build() {
+            Ok(resolver) => resolver,
+            Err(error) => panic!("the configuration cannot work:\n{error}"),
+        }
     }
 
     /// The same with more to say: a store, rules.

@@ -121,7 +121,8 @@ fn many_forgotten_hosts_stay_forgotten() {
     fleet.network.time().advance(seconds(1));
     let mut config = ResolverConfig::default();
     config.memory.well_known = 50;
-    let resolver = fleet.network.builder(config).store(Arc::new(fleet.store.clone())).build();
+    let resolver =
+        fleet.network.builder(config).store(Arc::new(fleet.store.clone())).build().unwrap();
     let bench = Bench { network: fleet.network.clone(), resolver };
     for host in &hosts {
         bench.resolver.invalidate(&host.parse().unwrap());
@@ -242,7 +243,7 @@ fn what_needs_no_question_needs_no_turn() {
     let network = Network::new(Internet::new().never("A b.example").never("AAAA b.example"));
     let fixed = FixedTarget::new(["127.0.0.1:8448".parse().unwrap()]).unwrap();
     let rules = Rules::new().target(Names::One("dev.example".parse().unwrap()), fixed);
-    let resolver = network.builder(config).rules(rules).build();
+    let resolver = network.builder(config).rules(rules).build().unwrap();
     let bench = Bench { network, resolver };
     let _slow = bench.call("b.example", None);
     bench.pass(millis(1));
@@ -359,7 +360,7 @@ fn a_target_that_rests_on_a_host_to_be_forgotten_is_not_remembered() {
     let network = Network::new(delegated());
     for host in ["m.example", "t.example"] {
         let rules = Rules::new().forget(Names::Under(host.parse().unwrap()));
-        let resolver = network.builder(Config::default()).rules(rules).build();
+        let resolver = network.builder(Config::default()).rules(rules).build().unwrap();
         let bench = Bench { network: network.clone(), resolver };
         bench.resolve("a.example").unwrap();
         let targets = bench.resolver.entries();
@@ -417,7 +418,7 @@ impl Store for Panics {
 #[test]
 fn a_store_that_panics_is_done_without() {
     let network = Network::new(delegated());
-    let resolver = network.builder(Config::default()).store(Arc::new(Panics)).build();
+    let resolver = network.builder(Config::default()).store(Arc::new(Panics)).build().unwrap();
     let bench = Bench { network, resolver };
     assert_eq!(bench.resolve("a.example").unwrap().step(), Step::DelegatedSrv);
     assert_eq!(bench.resolver.counters().store_failures, 1);

@@ -185,7 +185,7 @@ fn a_family_that_this_machine_has_not_is_no_failure_of_a_busy_host() {
     let fetch = Arc::new(OneFamily(network.time().clone()));
     let time = Arc::new(network.time().clone());
     let config = documentation_allowed(Config::default());
-    let resolver = Resolver::new(Arc::new(network.clone()), fetch, time, config);
+    let resolver = Resolver::new(Arc::new(network.clone()), fetch, time, config).unwrap();
     let bench = Bench { network, resolver };
     let calls: Vec<_> = (0..NAMES).map(|index| bench.call(&name(index), None)).collect();
     bench.pass(seconds(30));

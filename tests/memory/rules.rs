@@ -16,7 +16,7 @@ fn bench(internet: Internet, rules: Rules) -> Bench {
 
 fn bench_at(time: VirtualTime, internet: Internet, rules: Rules) -> Bench {
     let network = Network::with_time(internet, time);
-    let resolver = network.builder(Config::default()).rules(rules).build();
+    let resolver = network.builder(Config::default()).rules(rules).build().unwrap();
     Bench { network, resolver }
 }
 
@@ -162,7 +162,7 @@ fn nor_is_what_was_given_up() {
     config.abandoned = matrix_delegation::Abandoned::Cancel;
     let network = Network::new(delegated().after(super::URL, seconds(10)));
     let rules = Rules::new().forget(one("a.example"));
-    let resolver: Resolver = network.builder(config).rules(rules).build();
+    let resolver: Resolver = network.builder(config).rules(rules).build().unwrap();
     let bench = Bench { network, resolver };
     assert!(bench.resolve_for("a.example", seconds(5)).is_none());
     assert_eq!(bench.resolver.snapshot().len(), 0);

@@ -82,7 +82,7 @@ fn a_memory_of_nothing_answers_all_the_same() {
         |config: &mut ResolverConfig| config.memory.targets = 0,
         |config: &mut ResolverConfig| config.memory.targets_bytes = 0,
         |config: &mut ResolverConfig| {
-            (config.memory.well_known_bytes, config.memory.dns_bytes) = (0, 0)
+            (config.memory.well_known_bytes, config.memory.dns_bytes) = (0, 0);
         },
     ] {
         let mut config = ResolverConfig::default();

@@ -98,7 +98,8 @@ impl Month {
         let resolver = Resolver::builder(net_of(), net_of(), Arc::new(time.clone()))
             .config(config)
             .seed(plan.seed)
-            .build();
+            .build()
+            .unwrap();
         Self {
             plan,
             time,

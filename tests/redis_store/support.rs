@@ -59,7 +59,7 @@ impl Worker {
         let network = Network::on_runtime(internet(), Arc::new(TokioRuntime::current()));
         let mut config = ResolverConfig::default();
         config.store.timeout = limit;
-        let resolver = network.builder(config).store(Arc::new(store)).build();
+        let resolver = network.builder(config).store(Arc::new(store)).build().unwrap();
         Self { network, resolver }
     }
 

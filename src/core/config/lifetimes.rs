@@ -16,30 +16,41 @@ use crate::core::well_known::freshness::Freshness;
 pub struct WellKnownLifetimes {
     /// The least a good answer is kept, whatever its headers say: a floor against floods. Default
     /// 1 min; `strict` 0; Synapse 5 min.
+    #[serde(with = "super::duration")]
     pub least: Duration,
     /// The most a good answer is kept. Default 48 h, as the specification recommends.
+    #[serde(with = "super::duration")]
     pub most: Duration,
     /// How long a good answer is kept whose headers say nothing. Default 24 h, as the
     /// specification recommends, shortened by up to `jitter_percent`.
+    #[serde(with = "super::duration")]
     pub unstated: Duration,
     /// By how much, in percent, lifetimes that the peer did not state are shortened at random, so
     /// that what was fetched together is not fetched together again. Default 10.
     pub jitter_percent: u8,
     /// How long the first temporary failure is kept; each further one in a row doubles it. Default
     /// 2 min.
+    #[serde(with = "super::duration")]
     pub temporary: Duration,
     /// The most a temporary failure is kept. Default 1 h, as the specification recommends.
+    #[serde(with = "super::duration")]
     pub temporary_most: Duration,
     /// How long a permanent failure is kept. Default 1 h, as the specification recommends.
+    #[serde(with = "super::duration")]
     pub permanent: Duration,
     /// The least that `Retry-After` of a 429 is heeded. Default 1 min.
+    #[serde(with = "super::duration")]
     pub retry_after_least: Duration,
     /// The most that `Retry-After` of a 429 is heeded. Default 24 h.
+    #[serde(with = "super::duration")]
     pub retry_after_most: Duration,
-    /// How long after its fetch a good answer stands in for temporary failures. Default 48 h.
+    /// How long after its fetch a good answer is served while look-ups fail temporarily. Default
+    /// 48 h.
+    #[serde(with = "super::duration")]
     pub stale: Duration,
     /// How long after its fetch a good answer is remembered at all, so that failures are retried
     /// soon and what is found meanwhile is marked degraded. Default 50 h.
+    #[serde(with = "super::duration")]
     pub remembered: Duration,
 }
 
@@ -84,7 +95,7 @@ impl WellKnownLifetimes {
     }
 }
 
-/// The time doubled so often.
+/// The time, doubled this number of times.
 pub(crate) fn doubled(time: Duration, times: u32) -> Duration {
     2_u32.checked_pow(times).and_then(|factor| time.checked_mul(factor)).unwrap_or(Duration::MAX)
 }
@@ -95,23 +106,34 @@ pub(crate) fn doubled(time: Duration, times: u32) -> Duration {
 #[non_exhaustive]
 pub struct DnsLifetimes {
     /// The least that records are kept, whatever their TTL. Default 5 s.
+    #[serde(with = "super::duration")]
     pub least: Duration,
     /// The most that records are kept. Default 1 day.
+    #[serde(with = "super::duration")]
     pub most: Duration,
+    /// The least that "there is none" is kept, whatever the SOA record says. Default 5 s.
+    #[serde(with = "super::duration")]
+    pub negative_least: Duration,
     /// The most that "there is none" is kept (RFC 2308 section 5). Default 1 h.
+    #[serde(with = "super::duration")]
     pub negative_most: Duration,
     /// How long "there is none" is kept where the answer carried no SOA record, or the server does
     /// not implement the question. Default 1 min.
+    #[serde(with = "super::duration")]
     pub negative_unstated: Duration,
     /// How long a first failure is kept; each further one in a row doubles it. Default 30 s.
+    #[serde(with = "super::duration")]
     pub failed: Duration,
     /// The most a failure is kept. Default 10 min.
+    #[serde(with = "super::duration")]
     pub failed_most: Duration,
     /// After how long an address family, or an SRV target, is asked again that failed or came late
     /// beside another that answered. Default 2 min.
+    #[serde(with = "super::duration")]
     pub incomplete: Duration,
-    /// How long past their TTL the last good records stand in for a look-up that fails (RFC 8767).
+    /// How long past their TTL the last good records are served while look-ups fail (RFC 8767).
     /// Default 1 day.
+    #[serde(with = "super::duration")]
     pub stale: Duration,
 }
 
@@ -120,6 +142,7 @@ impl Default for DnsLifetimes {
         Self {
             least: Duration::from_secs(5),
             most: DAY,
+            negative_least: Duration::from_secs(5),
             negative_most: HOUR,
             negative_unstated: MINUTE,
             failed: Duration::from_secs(30),
@@ -143,25 +166,27 @@ impl DnsLifetimes {
             DnsAnswer::None { kind: NoRecord::NotImplemented, .. }
             | DnsAnswer::None { ttl: None, .. } => self.negative_unstated,
             DnsAnswer::None { ttl: Some(ttl), .. } => {
-                (*ttl).min(self.negative_most).max(self.least)
+                (*ttl).min(self.negative_most).max(self.negative_least)
             }
             DnsAnswer::Failed { .. } => self.backed_off(0),
         }
     }
 }
 
-/// When a resolver renews what it remembers.
+/// When a remembered answer is renewed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Refresh {
-    /// In the last so many percent of an answer's life whoever asks for it gets it, and it is
-    /// renewed in the background. Default 20; 0 renews nothing ahead.
+    /// The last part of an answer's life, in percent, in which it is renewed in the background while
+    /// callers still get it. Default 20; 0 renews nothing ahead.
     pub ahead_percent: u8,
-    /// How long a caller waits for an answer that ran out to be renewed, where the old one may
-    /// still be gone by. Default 1.8 s (RFC 8767 section 5).
+    /// How long a caller waits for an expired answer to be renewed before it gets the stale one.
+    /// Default 1.8 s (RFC 8767 section 5).
+    #[serde(with = "super::duration")]
     pub wait: Duration,
-    /// How long after a renewal ahead was begun the next one is, at the least. Default 1 s.
+    /// The least time from the start of one renewal ahead to that of the next. Default 1 s.
+    #[serde(with = "super::duration")]
     pub apart: Duration,
 }
 
@@ -172,7 +197,7 @@ impl Default for Refresh {
 }
 
 impl Refresh {
-    /// Whether so little of a life is left that it is to be renewed ahead.
+    /// Returns whether what is left of a life is within [`ahead_percent`](Self::ahead_percent).
     pub fn is_due(&self, left: Duration, life: Duration) -> bool {
         left.as_nanos() * 100 <= life.as_nanos() * u128::from(self.ahead_percent.min(100))
             && self.ahead_percent > 0
@@ -186,15 +211,43 @@ impl Refresh {
 pub struct Feedback {
     /// How long after its answers were asked for a name is asked for again, at the least; each time
     /// in a row that this changes nothing, it is twice as long. Default 10 s.
+    #[serde(with = "super::duration")]
     pub apart: Duration,
     /// How long that becomes at most. Default 10 min.
+    #[serde(with = "super::duration")]
     pub apart_most: Duration,
     /// How long an endpoint that failed is tried last. Default 10 min.
+    #[serde(with = "super::duration")]
     pub demoted: Duration,
 }
 
 impl Default for Feedback {
     fn default() -> Self {
         Self { apart: Duration::from_secs(10), apart_most: 10 * MINUTE, demoted: 10 * MINUTE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::dns::Records;
+
+    #[test]
+    fn records_and_their_absence_have_bounds_of_their_own() {
+        let lifetimes = DnsLifetimes {
+            least: Duration::from_secs(10),
+            most: Duration::from_secs(100),
+            negative_least: Duration::from_secs(20),
+            negative_most: Duration::from_secs(50),
+            ..DnsLifetimes::default()
+        };
+        let seconds = Duration::from_secs;
+        for (ttl, found, none) in [(0, 10, 20), (15, 15, 20), (30, 30, 30), (200, 100, 50)] {
+            let records = Records::Addresses(Vec::new());
+            let answer = DnsAnswer::Found { records, ttl: seconds(ttl), alias: false };
+            assert_eq!(lifetimes.of(&answer), seconds(found));
+            let answer = DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(seconds(ttl)) };
+            assert_eq!(lifetimes.of(&answer), seconds(none));
+        }
     }
 }

@@ -18,8 +18,8 @@ pub struct Limits {
     pub addresses_per_family: usize,
     /// Redirects followed. Default 10; Synapse 20.
     pub redirects: usize,
-    /// How often a fetch that failed is tried again within the time for all of the well-known,
-    /// where the host is known to have delegated and nothing may stand in any more. Default 3.
+    /// Further tries of a fetch that failed, within the time for all of the well-known, where the
+    /// host is known to delegate and its last answer is too old to be served. Default 3.
     pub retries: u32,
     /// Status line and headers of a response, in bytes. Default 16 KiB.
     pub head_bytes: usize,
@@ -49,32 +49,44 @@ impl Default for Limits {
 pub struct TimeLimits {
     /// One DNS question, retries included. Default 5 s; an adapter that has not answered a quarter
     /// of a second later counts as timed out.
+    #[serde(with = "super::duration")]
     pub dns: Duration,
     /// Connecting to one address. Default 5 s.
+    #[serde(with = "super::duration")]
     pub connect: Duration,
     /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
     /// Default 250 ms.
+    #[serde(with = "super::duration")]
     pub attempt_delay: Duration,
     /// The TLS handshake with one address. Default 5 s.
+    #[serde(with = "super::duration")]
     pub tls: Duration,
     /// One HTTP exchange. Default 10 s.
+    #[serde(with = "super::duration")]
     pub exchange: Duration,
     /// All of the well-known: its DNS, every hop, every retry. Default 15 s; then it counts as a
     /// temporary failure and step 4 begins.
+    #[serde(with = "super::duration")]
     pub well_known: Duration,
-    /// Before a fetch is tried again the first time; each further time it is twice as long. Default
-    /// 500 ms.
+    /// The pause before a fetch is tried again for the first time; each further pause is twice as
+    /// long. Default 500 ms.
+    #[serde(with = "super::duration")]
     pub retry_pause: Duration,
     /// The whole discovery. Default 30 s.
+    #[serde(with = "super::duration")]
     pub discovery: Duration,
     /// How long the fetch waits for the other address family once one is there (RFC 8305
     /// section 3). Default 50 ms.
+    #[serde(with = "super::duration")]
     pub fetch_grace: Duration,
     /// How long the answer waits for the other address family. Default 250 ms.
+    #[serde(with = "super::duration")]
     pub family_grace: Duration,
     /// How long the answer waits for other SRV targets once one has an address. Default 1 s.
+    #[serde(with = "super::duration")]
     pub target_grace: Duration,
     /// How long a degraded answer is held at most, if none of its parts ends sooner. Default 2 min.
+    #[serde(with = "super::duration")]
     pub degraded: Duration,
 }
 

@@ -64,6 +64,30 @@ impl AddressFamilies {
     }
 }
 
+/// Which address family of a host is connected to first; the families then take turns (RFC 8305
+/// section 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FamilyOrder {
+    /// An IPv4 address first. The default.
+    #[default]
+    V4First,
+    /// An IPv6 address first.
+    V6First,
+}
+
+/// What an address that [`AddressPolicy`](crate::AddressPolicy) blocks does to the host that has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockedAddressPolicy {
+    /// The address is dropped, with a warning, and the host's other addresses are used. The default.
+    #[default]
+    Drop,
+    /// None of the host's addresses is used, as if all were blocked. No address is used before
+    /// every family has been answered, because a later answer may hold a blocked one.
+    RefuseHost,
+}
+
 /// What a failed DNS look-up (SERVFAIL, REFUSED, silence, ...) does. "There is none" is no failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

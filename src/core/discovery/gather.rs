@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ledger::Ledger;
 use crate::core::address_policy::BlockedRange;
+use crate::core::config::{BlockedAddressPolicy, FamilyOrder};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family};
 use crate::core::error::{FamilyOutcome, HostEvidence};
 use crate::core::names::dns_name::DnsName;
@@ -18,7 +19,7 @@ const NAMED_BLOCKED: usize = 4;
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) host: DnsName,
-    /// Vetted; IPv4 before IPv6, ascending, each once, as many of each as the limit allows.
+    /// Vetted; one family before the other, ascending, each once, as many of each as the limit allows.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) families: Vec<(Family, FamilyOutcome)>,
     pub(super) blocked: Vec<(IpAddr, BlockedRange)>,
@@ -76,6 +77,15 @@ pub(super) fn gather(ledger: &mut Ledger, host: &DnsName, now: Monotonic) -> Gat
         }
         gathered.families.push((*family, outcome));
     }
+    let config = &ledger.config;
+    if config.family_order == FamilyOrder::V6First {
+        gathered.addresses.sort_by_key(IpAddr::is_ipv4);
+    }
+    if config.blocked_address == BlockedAddressPolicy::RefuseHost
+        && !(gathered.is_complete() && gathered.blocked.is_empty())
+    {
+        gathered.withhold();
+    }
     gathered
 }
 
@@ -98,6 +108,17 @@ impl Gathered {
         let found = vetted.len();
         self.addresses.append(&mut vetted);
         FamilyOutcome::Found(found)
+    }
+
+    /// Keeps no address: one is blocked, or may be in an answer that is still to come.
+    fn withhold(&mut self) {
+        self.addresses.clear();
+        self.first = None;
+        for (_, outcome) in &mut self.families {
+            if let FamilyOutcome::Found(count) = outcome {
+                *count = 0;
+            }
+        }
     }
 
     /// Whether every family has answered, one way or another.

@@ -23,8 +23,10 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub struct ClientLimits {
     /// How long a connection is kept without a request under way. Default 90 s.
+    #[serde(with = "crate::core::config::duration")]
     pub idle: Duration,
     /// How long after it was made a connection takes new requests. Default 1 h.
+    #[serde(with = "crate::core::config::duration")]
     pub age: Duration,
     /// Connections kept in all; the one longest without a request is closed for another. Default
     /// 512.
@@ -51,8 +53,10 @@ pub struct ClientLimits {
     pub head_bytes: usize,
     /// After so long without a word from the other side an HTTP/2 connection is asked whether it is
     /// still there (PING); 0: never. Default 20 s.
+    #[serde(with = "crate::core::config::duration")]
     pub keep_alive: Duration,
     /// How long the answer to that may take, or the connection and its requests fail. Default 10 s.
+    #[serde(with = "crate::core::config::duration")]
     pub keep_alive_timeout: Duration,
 }
 

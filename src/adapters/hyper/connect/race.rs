@@ -86,6 +86,9 @@ fn rotated(endpoint: &Endpoint, seed: u64) -> Vec<SocketAddr> {
         }
         all.append(&mut family);
     }
+    if endpoint.addresses().next().is_some_and(|first| first.is_ipv6()) {
+        all.sort_by_key(IpAddr::is_ipv4);
+    }
     interleaved(&all).map(|address| SocketAddr::new(address, endpoint.port())).collect()
 }
 
