@@ -174,7 +174,7 @@ async fn ask_for(
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let name = name.parse().map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}")))?;
     let said = homeserver.ask(&name).await;
-    said.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
+    said.map(Json).map_err(|error| (StatusCode::BAD_GATEWAY, chain(&*error)))
 }
 
 /// Serves a router over TLS, HTTP/1.1 and HTTP/2.
@@ -198,6 +198,12 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, router: Router) {
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
+}
+
+/// The words of an error and of what caused it.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&it| it.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[tokio::main]

@@ -225,7 +225,7 @@ type Outcome = Result<Resolution, ResolveError>;
 async fn resolve(resolver: &Resolver, name: String) -> (String, Outcome) {
     let outcome = match name.parse::<ServerName>() {
         Ok(parsed) => resolver.resolve(&parsed).await,
-        Err(error) => Err(ResolveError::invalid_server_name(&name, error)),
+        Err(error) => Err(error.into()),
     };
     (name, outcome)
 }

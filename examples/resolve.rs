@@ -250,7 +250,7 @@ impl Program {
         let parsed = match ServerName::parse(name) {
             Ok(parsed) => parsed,
             Err(error) => {
-                let error = ResolveError::invalid_server_name(name, error);
+                let error = ResolveError::from(error);
                 let seen = Seen::default();
                 return self.print(&String::from_utf8_lossy(name), &Err(error), None, seen);
             }

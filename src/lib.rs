@@ -12,10 +12,11 @@
 //! - Feature **`resolver`**: `Resolver` drives the machine over the traits `Dns`,
 //!   `WellKnownFetch` and `Runtime`, shares questions between callers and remembers answers.
 //! - Features **`hickory`**, **`hyper`** and **`tokio`**: those three traits on well-kept
-//!   libraries; with `hyper`, `Connector` and `FederationClient` reach what was resolved. Feature
-//!   **`redis`**: `RedisStore`, for processes that share what they learn; feature
+//!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
 //!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
 //!   ring as the crypto provider.
+//! - Feature **`client`**: `Connector` and `FederationClient` reach what was resolved, over HTTP/2 and
+//!   HTTP/1.1.
 //! - Feature **`certificate`**: `CertificateCheck` judges the certificates that a server presents for
 //!   a target, without I/O; with `hyper`, `CertificateProbe` shakes hands with every address of a
 //!   target and reports what is there.
@@ -49,6 +50,7 @@ pub use crate::core::config::{
 pub use crate::core::names::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
 };
+pub use crate::core::phase_limits::PhaseLimits;
 pub use crate::core::time::{Monotonic, Now};
 
 // The machine, and what passes between it and its driver.
@@ -70,6 +72,7 @@ pub use crate::core::well_known::fetch::{
 };
 
 // What comes out: a target, or an error, and the story of either.
+pub use crate::core::blame::Blame;
 pub use crate::core::error::{Evidence, FamilyOutcome, HostEvidence, ResolveError};
 pub use crate::core::report::{
     DnsExchange, Hop, HopOutcome, Report, SkipReason, Source, StepOutcome, StepReport,
@@ -110,33 +113,19 @@ pub use crate::resolver::{
     traits::{Dns, WellKnownFetch},
 };
 
-#[cfg(any(feature = "resolver", feature = "certificate"))]
+#[cfg(feature = "hyper")]
+mod transport;
+#[cfg(feature = "hyper")]
+pub use crate::transport::{ConnectFailureKind, Dial, DialStream, TcpDial};
+#[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+pub use crate::transport::{TlsSetupError, TrustedRoots};
+
+#[cfg(feature = "tokio")]
 mod adapters;
-#[cfg(feature = "certificate")]
-pub use crate::adapters::certificate::{
-    CertificateCheck, NotARoot,
-    details::{CertificateDetails, CertificateKey, CertificateName, Fingerprint, NotAFingerprint},
-    time::{CertificateTime, NotADate},
-    verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose},
-};
-#[cfg(all(feature = "certificate", feature = "hyper"))]
-pub use crate::adapters::certificate::{
-    address::{AddressCheck, CheckStatus, TlsVersion},
-    probe::{CertificateProbe, ProbeLimits},
-};
 #[cfg(feature = "hickory")]
 pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError, config::DnsConfig};
 #[cfg(feature = "hyper")]
-pub use crate::adapters::hyper::{
-    Dial, DialStream, HyperFetch, TcpDial,
-    client::{ClientLimits, FederationBody, FederationClient, InvalidRequest, RequestError},
-    connect::{
-        ConnectLimits, Connection, Connector,
-        failure::{ConnectAttempt, ConnectError, ConnectPhase},
-    },
-};
-#[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
-pub use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
+pub use crate::adapters::hyper::HyperFetch;
 #[cfg(feature = "redis")]
 pub use crate::adapters::redis::{RedisConfig, RedisStore, RedisStoreError};
 #[cfg(all(
@@ -147,6 +136,27 @@ pub use crate::adapters::redis::{RedisConfig, RedisStore, RedisStoreError};
 pub use crate::adapters::system::SystemError;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
+
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
+pub use crate::client::{
+    ClientLimits, ConnectAttempt, ConnectError, ConnectLimits, ConnectPhase, Connection, Connector,
+    FederationBody, FederationClient, InvalidRequest, RequestError,
+};
+
+#[cfg(feature = "certificate")]
+mod certificate;
+#[cfg(all(feature = "certificate", feature = "hyper"))]
+pub use crate::certificate::{
+    AddressCheck, CertificateProbe, CheckStatus, ProbeLimits, TlsVersion,
+};
+#[cfg(feature = "certificate")]
+pub use crate::certificate::{
+    CertificateCheck, CertificateDetails, CertificateKey, CertificateName, CertificateReport,
+    CertificateTime, CertificateVerdict, ChainFault, Fingerprint, NotADate, NotAFingerprint,
+    NotARoot, TrustGap, Whose,
+};
 
 #[cfg(feature = "plan")]
 pub mod plan;

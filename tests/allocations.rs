@@ -35,11 +35,11 @@ fn a_name_from_a_string_is_one_allocation_more() {
 }
 
 #[test]
-fn a_refusal_is_none() {
+fn a_refusal_is_one_at_most() {
     let long = "a".repeat(1_000_000);
     for name in OTHERS.into_iter().chain([long.as_str()]) {
         let counts = measure(|| assert!(ServerName::parse(name).is_err()));
-        assert_eq!(counts.count_total, 0, "{name:.20}");
+        assert!(counts.count_total <= 1 && counts.bytes_total <= 255, "{name:.20}");
     }
 }
 

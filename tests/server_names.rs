@@ -520,7 +520,7 @@ fn errors_say_what_and_where() {
     let error = ServerName::parse("a.example:65536").unwrap_err();
     assert_eq!(error.to_string(), "the port is larger than 65535 (byte 10)");
     let json = serde_json::to_string(&error).unwrap();
-    assert_eq!(json, r#"{"kind":"port_too_large","at":10}"#);
+    assert_eq!(json, r#"{"name":"a.example:65536","kind":"port_too_large","at":10}"#);
     assert_eq!(serde_json::from_str::<ServerNameError>(&json).unwrap(), error);
 
     let error = ServerName::parse("a..b").unwrap().to_host().unwrap_err();

@@ -44,7 +44,7 @@ fn read(bytes: &[u8]) -> Option<ServerName> {
     }
     match (oracle::server_name(bytes), parsed) {
         (None, Err(error)) => {
-            check_error(bytes, error);
+            check_error(bytes, &error);
             None
         }
         (Some(expected), Ok(name)) => {
@@ -55,7 +55,7 @@ fn read(bytes: &[u8]) -> Option<ServerName> {
     }
 }
 
-fn check_error(bytes: &[u8], error: ServerNameError) {
+fn check_error(bytes: &[u8], error: &ServerNameError) {
     let at = error.at();
     assert!(at <= bytes.len());
     let byte = bytes.get(at).copied();
@@ -80,7 +80,7 @@ fn check_error(bytes: &[u8], error: ServerNameError) {
     };
     assert!(deserved, "{error:?}");
     let json = serde_json::to_string(&error).unwrap();
-    assert_eq!(serde_json::from_str::<ServerNameError>(&json).unwrap(), error);
+    assert_eq!(serde_json::from_str::<ServerNameError>(&json).unwrap(), *error);
 }
 
 fn check_name(bytes: &[u8], expected: &oracle::Name, name: &ServerName) {

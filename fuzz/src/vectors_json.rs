@@ -130,7 +130,7 @@ enum End {
 impl End {
     fn of(run: &Result<Run, ServerNameError>) -> Self {
         match run.as_ref().map(|run| &run.outcome) {
-            Err(error) => Self::Name(*error),
+            Err(error) => Self::Name(error.clone()),
             // What was waited for depends on what was asked.
             Ok(Err(ResolveError::DeadlineExceeded { .. })) => Self::Error("deadline".to_owned()),
             Ok(Err(error)) => Self::Error(error.to_string()),

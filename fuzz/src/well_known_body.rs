@@ -35,8 +35,9 @@ pub fn run(data: &[u8]) {
         (Expected::NotUtf8(at), Err(WellKnownError::NotUtf8 { at: found })) => {
             assert_eq!(at, found);
         }
-        (Expected::NotAName(text), Err(WellKnownError::InvalidServerName { name, .. })) => {
-            assert!(name.len() <= 255 && text.starts_with(name.as_str()));
+        (Expected::NotAName(text), Err(WellKnownError::InvalidServerName { source })) => {
+            let name = source.name();
+            assert!(name.len() <= 255 && text.starts_with(name));
         }
         (Expected::NoHost(text), Err(WellKnownError::Unresolvable(error))) => {
             assert_eq!(error.name.as_str(), text);

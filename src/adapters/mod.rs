@@ -1,8 +1,5 @@
-//! The layer that rests on well-kept libraries: the resolver's traits, and the judging of
-//! certificates. It does the talking.
+//! What implements the resolver's traits, on other libraries.
 
-#[cfg(feature = "certificate")]
-pub(crate) mod certificate;
 #[cfg(feature = "hickory")]
 pub(crate) mod hickory;
 #[cfg(feature = "hyper")]
@@ -11,5 +8,4 @@ pub(crate) mod hyper;
 pub(crate) mod redis;
 #[cfg(all(feature = "hickory", feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
 pub(crate) mod system;
-#[cfg(feature = "tokio")]
 pub(crate) mod tokio;

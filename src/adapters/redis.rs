@@ -86,12 +86,12 @@ impl RedisConfig {
 }
 
 /// Why a [`RedisStore`] could not be made.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum RedisStoreError {
     /// It leads to no server, or asks for TLS where the `redis` crate is built without it.
     #[error("this is no URL of a Redis server")]
-    Url(#[source] RedisError),
+    Url(#[source] Arc<RedisError>),
 }
 
 /// [`Store`] on one Redis or Valkey server, for several processes to share what they learn.
@@ -135,7 +135,7 @@ impl RedisStore {
     /// `redis+unix://` for a socket, with user, password and database as the `redis` crate reads
     /// them. `rediss://` needs one of that crate's TLS features, which the application turns on.
     pub fn new(url: &str) -> Result<Self, RedisStoreError> {
-        let client = Client::open(url).map_err(RedisStoreError::Url)?;
+        let client = Client::open(url).map_err(|error| RedisStoreError::Url(Arc::new(error)))?;
         Ok(Self::over(Link::Own { client, manager: Mutex::new(None) }))
     }
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::hickory::{HickoryDns, HickoryDnsError};
-use super::hyper::{HyperFetch, TlsSetupError};
+use super::hyper::HyperFetch;
 use super::tokio::TokioRuntime;
 use crate::core::config::{AddressFamilies, ConfigError};
 use crate::resolver::Resolver;
 use crate::resolver::config::ResolverConfig;
+use crate::transport::TlsSetupError;
 
 /// Why the system's own set-up is of no use.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum SystemError {
     /// The DNS configuration or the hosts file cannot be read.

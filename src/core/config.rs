@@ -21,6 +21,7 @@ pub use self::policies::{
 };
 pub use self::user_agent::UserAgent;
 use crate::core::address_policy::AddressPolicy;
+use crate::core::phase_limits::PhaseLimits;
 use crate::core::well_known::fetch::FetchLimits;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -137,9 +138,11 @@ impl Config {
     /// The limits of one exchange that may take `total` in all.
     pub(crate) fn fetch_limits(&self, total: Duration) -> FetchLimits {
         FetchLimits {
-            connect: self.time.connect,
-            attempt_delay: self.time.attempt_delay,
-            tls: self.time.tls,
+            phases: PhaseLimits {
+                connect: self.time.connect,
+                tls: self.time.tls,
+                attempt_delay: self.time.attempt_delay,
+            },
             exchange: self.time.exchange,
             total,
             head_bytes: self.limits.head_bytes,

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::core::address_policy::BlockedRange;
+use crate::core::blame::Blame;
 use crate::core::dns::srv::DroppedSrv;
 use crate::core::dns::{DnsFailure, DnsQuestion, Family, NoRecord, Service};
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::host::Host;
 use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
 use crate::core::step::Step;
-use crate::core::text::excerpt_of_bytes;
 
 /// Why a server name does not resolve.
 ///
@@ -25,17 +25,17 @@ use crate::core::text::excerpt_of_bytes;
 #[non_exhaustive]
 pub enum ResolveError {
     /// The server name is not in the grammar.
-    #[error("{name:?} is not a Matrix server name")]
+    #[error("{:?} is not a Matrix server name", source.name())]
     InvalidServerName {
-        /// What was given, cut at 255 bytes.
-        name: String,
-        /// What is wrong, and at which byte.
+        /// What was given, what is wrong with it, and at which byte.
+        #[from]
         source: ServerNameError,
     },
     /// The server name is in the grammar, but no host can be made of it.
     #[error(transparent)]
     UnresolvableName {
         /// The name, and why.
+        #[from]
         source: UnresolvableName,
     },
     /// SRV says that the service is not offered: the only target is `.` (RFC 2782).
@@ -229,11 +229,6 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
 }
 
 impl ResolveError {
-    /// The error of a name that is not in the grammar.
-    pub fn invalid_server_name(name: impl AsRef<[u8]>, source: ServerNameError) -> Self {
-        Self::InvalidServerName { name: excerpt_of_bytes(name.as_ref()), source }
-    }
-
     /// The server name that does not resolve; `None` if it is none.
     pub const fn server_name(&self) -> Option<&ServerName> {
         match self {
@@ -279,6 +274,29 @@ impl ResolveError {
             | Self::DeadlineExceeded { .. }
             | Self::TooBusy { .. }
             | Self::AdapterFailed { .. } => None,
+        }
+    }
+
+    /// Whose fault it is.
+    ///
+    /// | kind | blame |
+    /// | --- | --- |
+    /// | `invalid_server_name`, `unresolvable_name` | [`Blame::Name`] |
+    /// | `service_not_available`, `no_usable_endpoint`, `blocked_address` | [`Blame::Server`], whose records say so |
+    /// | `no_addresses` | [`Blame::Server`] where DNS said that there is none, [`Blame::Dns`] where some look-up failed |
+    /// | `dns_failed` | [`Blame::Dns`] |
+    /// | `deadline_exceeded` | [`Blame::Dns`]: a slow well-known has a limit of its own and is no error |
+    /// | `too_busy`, `adapter_failed` | [`Blame::Local`] |
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::InvalidServerName { .. } | Self::UnresolvableName { .. } => Blame::Name,
+            Self::NoAddresses { evidence, .. } if evidence.is_partial() => Blame::Dns,
+            Self::ServiceNotAvailable { .. }
+            | Self::NoUsableEndpoint { .. }
+            | Self::BlockedAddress { .. }
+            | Self::NoAddresses { .. } => Blame::Server,
+            Self::DnsFailed { .. } | Self::DeadlineExceeded { .. } => Blame::Dns,
+            Self::TooBusy { .. } | Self::AdapterFailed { .. } => Blame::Local,
         }
     }
 

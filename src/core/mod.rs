@@ -2,12 +2,14 @@
 #![deny(clippy::disallowed_methods)]
 
 pub(crate) mod address_policy;
+pub(crate) mod blame;
 pub(crate) mod cache;
 pub(crate) mod config;
 pub(crate) mod discovery;
 pub(crate) mod dns;
 pub(crate) mod error;
 pub(crate) mod names;
+pub(crate) mod phase_limits;
 pub(crate) mod report;
 pub(crate) mod step;
 pub(crate) mod target;

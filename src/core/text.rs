@@ -13,10 +13,10 @@ pub(crate) fn excerpt(text: &str) -> String {
     text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }
 
-/// The same of bytes that need not be UTF-8.
+/// The start of a text in bytes that need not be UTF-8, at most [`MAX_EXCERPT`] bytes.
 pub(crate) fn excerpt_of_bytes(bytes: &[u8]) -> String {
     let start = bytes.get(..MAX_EXCERPT.min(bytes.len())).unwrap_or_default();
-    String::from_utf8_lossy(start).into_owned()
+    excerpt(&String::from_utf8_lossy(start))
 }
 
 /// An error with its causes, on one line.

@@ -190,7 +190,7 @@ impl Size for WellKnownError {
     fn heap(&self) -> usize {
         match self {
             Self::Json { line: _, column: _, message } => message.heap(),
-            Self::InvalidServerName { name, source: _ } => name.heap(),
+            Self::InvalidServerName { source } => source.name().len(),
             Self::Unresolvable(unresolvable) => unresolvable.name.heap(),
             Self::TooLarge { .. }
             | Self::NotUtf8 { .. }

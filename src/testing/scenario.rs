@@ -14,7 +14,6 @@ use super::{documentation_allowed, start};
 use crate::core::cache::well_known_answer::WellKnownAnswer;
 use crate::core::config::{AddressFamilies, Config, Speculation};
 use crate::core::discovery::Outcome;
-use crate::core::error::ResolveError;
 use crate::core::names::host::Host;
 use crate::core::names::server_name::{ServerName, ServerNameError};
 use crate::core::step::Step;
@@ -340,8 +339,7 @@ impl Scenario {
         let run = match run {
             Ok(run) => run,
             Err(error) => {
-                let error = ResolveError::invalid_server_name(&self.server_name, *error);
-                return self.outcome_differences(&Err(error));
+                return self.outcome_differences(&Err(error.clone().into()));
             }
         };
         let mut wrong = self.outcome_differences(&run.outcome);

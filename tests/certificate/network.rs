@@ -42,7 +42,7 @@ impl TimeProvider for Clock {
 
 fn limits() -> ProbeLimits {
     let mut limits = ProbeLimits::default();
-    (limits.connect, limits.tls, limits.total) = (WATCHDOG, WATCHDOG, WATCHDOG);
+    (limits.phases.connect, limits.phases.tls, limits.total) = (WATCHDOG, WATCHDOG, WATCHDOG);
     limits
 }
 
@@ -393,7 +393,7 @@ async fn what_cannot_be_connected_to_is_unreachable() {
     assert!(check.report.is_none() && check.detail.is_some());
 
     let mut limits = limits();
-    limits.connect = SHORT;
+    limits.phases.connect = SHORT;
     let probe = probe(&authority).with_dial(Arc::new(Never)).with_limits(limits);
     let check = check_one(&probe, "192.0.2.1:1".parse().unwrap()).await;
     assert_eq!(check.status, CheckStatus::Unreachable);
@@ -550,7 +550,7 @@ async fn silence_has_its_limit() {
     })
     .await;
     let mut limits = limits();
-    limits.tls = SHORT;
+    limits.phases.tls = SHORT;
     let check = check_one(&probe(&authority).with_limits(limits), silent).await;
     assert_eq!(check.status, CheckStatus::HandshakeFailed);
     assert_eq!(check.detail.as_deref(), Some("no handshake within 300ms"));
@@ -660,7 +660,7 @@ async fn all_addresses_together_have_their_limit() {
     let dial = Arc::new(Silent::default());
     let mut limits = ProbeLimits::default();
     // Rounds of 8 at 0 s, 7 s, ..., 56 s; the last is cut short.
-    limits.connect = Duration::from_secs(7);
+    limits.phases.connect = Duration::from_secs(7);
     let probe = probe(&Authority::new("root")).with_limits(limits).with_dial(dial.clone());
     let target = largest();
     let began = tokio::time::Instant::now();

@@ -1,7 +1,9 @@
 //! What errors, warnings and evidence say.
 
+use std::time::Duration;
+
 use matrix_delegation::{
-    BlockedRange, DnsQuestion, DroppedSrv, Evidence, Family, FamilyOutcome, HostEvidence,
+    Blame, BlockedRange, DnsQuestion, DroppedSrv, Evidence, Family, FamilyOutcome, HostEvidence,
     ServerName, Service,
 };
 
@@ -54,7 +56,7 @@ fn are_told_apart_by_kind_step_and_words() {
     let unresolvable = "a..b".parse::<ServerName>().unwrap().to_host().unwrap_err();
     for (error, kind, has_step, words) in [
         (
-            ResolveError::invalid_server_name("a b", invalid),
+            ResolveError::from(invalid),
             "invalid_server_name",
             false,
             r#""a b" is not a Matrix server name"#,
@@ -143,6 +145,107 @@ fn are_told_apart_by_kind_step_and_words() {
             _ => Some("A.example"),
         };
         assert_eq!(error.server_name().map(ServerName::as_str), named, "{kind}");
+    }
+}
+
+/// Whose fault each kind is, and whether it may pass by itself.
+#[test]
+fn blame_somebody() {
+    let (step, service) = (Step::Srv, Service::MatrixFed);
+    let host: matrix_delegation::DnsName = "b.example".parse().unwrap();
+    let question = DnsQuestion::Srv { service, host: host.clone() };
+    // With a look-up that has no answer, and with none.
+    for (evidence, is_partial) in [(Box::new(evidence()), true), (Box::default(), false)] {
+        let range = Box::new(blocked());
+        let unknown = if is_partial { Blame::Dns } else { Blame::Server };
+        for (error, blame, is_temporary) in [
+            (ServerName::parse("a b").unwrap_err().into(), Blame::Name, false),
+            (ServerName::parse("a..b").unwrap().to_host().unwrap_err().into(), Blame::Name, false),
+            (
+                ResolveError::ServiceNotAvailable {
+                    name: name(),
+                    step,
+                    service,
+                    host: host.clone(),
+                    evidence: evidence.clone(),
+                },
+                Blame::Server,
+                is_partial,
+            ),
+            (
+                ResolveError::NoUsableEndpoint {
+                    name: name(),
+                    step,
+                    service,
+                    host: host.clone(),
+                    evidence: evidence.clone(),
+                },
+                Blame::Server,
+                is_partial,
+            ),
+            (
+                ResolveError::DnsFailed {
+                    name: name(),
+                    step,
+                    question: question.clone(),
+                    failure: DnsFailure::ServFail,
+                    evidence: evidence.clone(),
+                },
+                Blame::Dns,
+                true,
+            ),
+            (
+                ResolveError::BlockedAddress {
+                    name: name(),
+                    step,
+                    host: matrix_delegation::Host::Dns(host.clone()),
+                    address: "10.0.0.1".parse().unwrap(),
+                    range,
+                    evidence: evidence.clone(),
+                },
+                Blame::Server,
+                is_partial,
+            ),
+            (
+                ResolveError::NoAddresses { name: name(), step, evidence: evidence.clone() },
+                unknown,
+                is_partial,
+            ),
+            (
+                ResolveError::DeadlineExceeded {
+                    name: name(),
+                    limit: Duration::from_secs(30),
+                    waiting_for: Vec::new(),
+                },
+                Blame::Dns,
+                true,
+            ),
+            (ResolveError::AdapterFailed { name: name() }, Blame::Local, true),
+        ] {
+            assert_eq!((error.blame(), error.is_temporary()), (blame, is_temporary), "{error}");
+        }
+    }
+    assert_eq!(serde_json::to_value(Blame::Dns).unwrap(), "dns");
+    assert_eq!(format!("{:>7}", Blame::Server), " server");
+}
+
+/// From text to answer with `?`, whose error says what was given.
+#[test]
+fn server_names_that_are_none_become_errors() {
+    let parse = |text: &[u8]| -> Result<ServerName, ResolveError> { Ok(ServerName::parse(text)?) };
+    let long = "\u{fc}".repeat(200);
+    for (text, shown) in [
+        (&b"a b"[..], "a b"),
+        (b"\xff", "\u{fffd}"),
+        // Cut at 255 bytes, between characters.
+        (long.as_bytes(), &long[..254]),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.kind(), "invalid_server_name");
+        assert_eq!(error.to_string(), format!("{shown:?} is not a Matrix server name"));
+        let source = std::error::Error::source(&error).unwrap();
+        let source: &matrix_delegation::ServerNameError = source.downcast_ref().unwrap();
+        assert_eq!(source.name(), shown);
     }
 }
 

@@ -284,7 +284,7 @@ async fn attempts_that_lose_are_closed() {
     let resolver = resolver(Internet::new().host("m.example", &["127.0.0.1", "::1"]));
     let target = found(&resolver, &format!("m.example:{port}")).await;
     let mut limits = generous();
-    limits.attempt_delay = Duration::from_millis(20);
+    limits.phases.attempt_delay = Duration::from_millis(20);
     let connector = connector(&authority).with_limits(limits);
     for seed in 0..4 {
         let connecting = connector.connect_with_seed(&target, seed);
@@ -860,7 +860,7 @@ async fn a_machine_without_a_family_holds_that_against_nobody() {
     let target = found(&resolver, &format!("m.example:{}", peer.address.port())).await;
     let mut limits = generous();
     // Nobody waits for what fails at once.
-    limits.attempt_delay = super::WATCHDOG;
+    limits.phases.attempt_delay = super::WATCHDOG;
     let connector = odd(&authority, Way::OnlyV6).0.with_limits(limits);
     let connector = connector.reporting_to(resolver.clone());
     let connection = watched(connector.connect(&target)).await.unwrap();

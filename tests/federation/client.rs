@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use matrix_delegation::{
-    ClientLimits, FederationBody, FederationClient, InvalidRequest, RequestError,
+    Blame, ClientLimits, FederationBody, FederationClient, InvalidRequest, RequestError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_service::Service;
@@ -200,6 +200,8 @@ async fn what_may_have_been_sent_is_not_sent_again() {
     let client = client(&authority, &[address]);
     let error = ask(&client, "a.example", get("/once")).await.unwrap_err();
     let RequestError::Exchange { address: at, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((error.blame(), error.is_temporary()), (Blame::Server, true));
+    assert!(error.was_sent());
     assert_eq!(*at, Some(address));
     assert!(error.to_string().contains("a.example"), "{error}");
     assert!(seen.recv().await.unwrap().head.starts_with("GET /once HTTP/1.1\r\n"));
@@ -278,8 +280,10 @@ async fn requests_that_cannot_be_are_refused() {
     let tunnel = Request::connect("/").body(Empty::new()).unwrap();
     let error = ask(&client, "a.example", tunnel).await.unwrap_err();
     assert!(matches!(error, RequestError::Invalid(InvalidRequest::Connect)), "{error}");
+    assert_eq!((error.blame(), error.is_temporary()), (Blame::Caller, false));
     let error = ask(&client, "nowhere.example", get("/")).await.unwrap_err();
     assert!(matches!(error, RequestError::Resolve(_)), "{error}");
+    assert_eq!((error.blame(), error.was_sent()), (Blame::Server, false));
 }
 
 #[tokio::test]
@@ -295,6 +299,7 @@ async fn where_nothing_can_be_connected_to_every_caller_hears_why() {
         .collect();
     for call in calls {
         let error = call.await.unwrap();
+        assert!(!error.was_sent());
         let RequestError::Connect(error) = &error else { panic!("{error:?}") };
         assert_eq!(error.attempts.len(), 1);
     }
@@ -398,7 +403,7 @@ async fn a_head_has_a_limit() {
             if let Err(error) = answer {
                 assert!(matches!(error, RequestError::Exchange { .. }), "{error}");
                 // It says all of it by itself.
-                assert!(std::error::Error::source(&error).is_none());
+                assert!(std::error::Error::source(&error).is_some());
             }
             assert!(ask(&client, "a.example", get("/")).await.is_ok());
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use matrix_delegation::testing::{Internet, Network};
 use matrix_delegation::{
-    BoxFuture, Config, ConnectLimits, ConnectPhase, Connector, Dial, DialStream, FederationClient,
-    TokioRuntime, TrustedRoots,
+    BoxFuture, Config, ConnectFailureKind, ConnectLimits, ConnectPhase, Connector, Dial,
+    DialStream, FederationClient, TokioRuntime, TrustedRoots,
 };
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
@@ -173,19 +173,20 @@ async fn where_an_address_fails_the_next_is_tried_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_is_wrong_with_an_endpoint_the_next_is_tried() {
+    use ConnectFailureKind as Kind;
     use ConnectPhase::{Certificate, Connect, Tls};
     let authority = Authority::new();
     let [first, second] = ["192.0.2.1:7001", "192.0.2.1:7002"].map(address);
     let cases = [
-        (Behind::Refuses, Connect, "refused", 0),
-        (Behind::Nothing, Connect, "not over within 5s", 5000),
-        (Behind::Mute, Tls, "not over within 5s", 5000),
-        (Behind::Garbage, Tls, "", 0),
-        (serves(authority.named("t0.example")), Certificate, "t0.example", 0),
-        (serves(authority.expired()), Certificate, "expired", 0),
-        (serves(Authority::new().server()), Certificate, "UnknownIssuer", 0),
+        (Behind::Refuses, Connect, Kind::Refused, "refused", 0),
+        (Behind::Nothing, Connect, Kind::TimedOut, "not over within 5s", 5000),
+        (Behind::Mute, Tls, Kind::TimedOut, "not over within 5s", 5000),
+        (Behind::Garbage, Tls, Kind::Closed, "", 0),
+        (serves(authority.named("t0.example")), Certificate, Kind::WrongName, "t0.example", 0),
+        (serves(authority.expired()), Certificate, Kind::Expired, "expired", 0),
+        (serves(Authority::new().server()), Certificate, Kind::Untrusted, "UnknownIssuer", 0),
     ];
-    for (behind, phase, words, after) in cases {
+    for (behind, phase, kind, words, after) in cases {
         let wires = Wires::new([(first, behind), (second, serves(authority.server()))]);
         let resolver = resolver(delegated(&[first, second]));
         let target = found(&resolver, "a.example").await;
@@ -194,7 +195,7 @@ async fn whatever_is_wrong_with_an_endpoint_the_next_is_tried() {
         let connection = connector.connect(&target).await.unwrap();
         assert_eq!(connection.address(), Some(second));
         let [attempt] = connection.failed_attempts() else { panic!("{connection:?}") };
-        assert_eq!((attempt.address, attempt.phase), (Some(first), phase));
+        assert_eq!((attempt.address, attempt.phase, attempt.kind), (Some(first), phase, kind));
         assert!(attempt.reason.contains(words), "{}", attempt.reason);
         let expected = [(begun, first.to_string()), (begun + after, second.to_string())];
         assert_eq!(wires.dialled(), expected);
@@ -312,7 +313,9 @@ async fn a_server_that_vanishes_is_noticed_after_half_a_minute() {
     hangs.await.unwrap();
     let begun = Instant::now();
     let error = call.await.unwrap().unwrap_err();
-    assert!(error.to_string().contains("keep-alive timed out"), "{error}");
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |&it| it.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    assert!(causes.iter().any(|it| it.contains("keep-alive timed out")), "{causes:?}");
     assert_eq!(begun.elapsed().as_secs(), 30);
     assert_eq!(resolver.counters().reports, 1);
 }

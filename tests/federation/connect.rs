@@ -85,7 +85,7 @@ async fn a_silent_address_is_not_waited_for() {
     let target = FixedTarget::new(addresses).unwrap();
     let target = target.target(&"m.example".parse().unwrap(), Now::EPOCH).unwrap();
     let mut limits = generous();
-    limits.tls = Duration::from_millis(300);
+    limits.phases.tls = Duration::from_millis(300);
     let connection = connector(&authority).with_limits(limits);
     let connection = watched(connection.connect_to(&target)).await.unwrap();
     assert_eq!(connection.address(), Some(right.address));

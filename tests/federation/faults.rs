@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use matrix_delegation::testing::Network;
 use matrix_delegation::{
-    BoxFuture, ClientLimits, Config, ConnectPhase, Dial, DialStream, Endpoint, FederationClient,
-    FixedTarget, Now, RequestError, ResolverConfig, TcpDial, TokioRuntime,
+    Blame, BoxFuture, ClientLimits, Config, ConnectPhase, Dial, DialStream, Endpoint,
+    FederationClient, FixedTarget, Now, RequestError, ResolverConfig, TcpDial, TokioRuntime,
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -91,8 +91,9 @@ async fn extreme_limits_are_taken_as_they_are() {
     (most.concurrent, most.waiting) = (usize::MAX, usize::MAX);
     most.connecting_waiting = usize::MAX;
     let mut connect = generous();
-    (connect.connect, connect.tls, connect.total) = (Duration::MAX, Duration::MAX, Duration::MAX);
-    connect.attempt_delay = Duration::MAX;
+    (connect.phases.connect, connect.phases.tls) = (Duration::MAX, Duration::MAX);
+    connect.total = Duration::MAX;
+    connect.phases.attempt_delay = Duration::MAX;
     let resolver = resolver(delegated(&[peer.address]));
     let connector = connector(&authority).with_limits(connect);
     let client = FederationClient::with_limits(resolver, connector, most);
@@ -245,7 +246,10 @@ async fn a_body_that_breaks_off_is_no_fault_of_the_server() {
     let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
     let request = http::Request::put("/").body(body).unwrap();
     let answer = watched(client.request(&"a.example".parse().unwrap(), request)).await;
-    assert!(matches!(answer, Err(RequestError::Exchange { .. })), "{answer:?}");
+    let Err(error) = answer else { panic!("{answer:?}") };
+    assert!(matches!(error, RequestError::Exchange { .. }), "{error:?}");
+    assert_eq!((error.blame(), error.is_temporary()), (Blame::Caller, false));
+    assert!(error.was_sent());
     assert_eq!(resolver.counters().reports, 0);
 }
 
@@ -297,6 +301,9 @@ async fn what_hinders_this_machine_is_not_held_against_the_server() {
         let is_local = local.contains(&why);
         let phase = if is_local { ConnectPhase::Local } else { ConnectPhase::Connect };
         assert_eq!(error.attempts[0].phase, phase, "{why:?}");
+        let blame = if is_local { Blame::Local } else { Blame::Server };
+        assert_eq!((error.blame(), error.was_sent()), (blame, false), "{why:?}");
+        assert_eq!(error.is_temporary(), why != Hindered::Kind(Unsupported), "{why:?}");
         assert_eq!(resolver.counters().reports, u64::from(!is_local), "{why:?}");
     }
 }
@@ -320,7 +327,7 @@ async fn when_the_time_has_run_out_nothing_more_is_begun() {
     let target = target.target(&"m.example".parse().unwrap(), Now::EPOCH).unwrap();
     let dial = Arc::new(Never::default());
     let mut limits = generous();
-    (limits.total, limits.attempt_delay) = (Duration::from_millis(50), WATCHDOG);
+    (limits.total, limits.phases.attempt_delay) = (Duration::from_millis(50), WATCHDOG);
     let connector =
         connector(&authority).with_limits(limits).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
     let error = watched(connector.connect_to(&target)).await.unwrap_err();

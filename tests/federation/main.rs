@@ -1,6 +1,6 @@
 //! `Connector` and `FederationClient` against servers on loopback that are right, wrong, silent or
 //! gone.
-#![cfg(all(feature = "hyper", feature = "ring"))]
+#![cfg(all(feature = "client", feature = "ring"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod attacks;
@@ -38,7 +38,7 @@ async fn watched<T>(future: impl Future<Output = T>) -> T {
 /// The limits no test runs into.
 fn generous() -> ConnectLimits {
     let mut limits = ConnectLimits::default();
-    (limits.connect, limits.tls, limits.total) = (WATCHDOG, WATCHDOG, WATCHDOG);
+    (limits.phases.connect, limits.phases.tls, limits.total) = (WATCHDOG, WATCHDOG, WATCHDOG);
     limits
 }
 

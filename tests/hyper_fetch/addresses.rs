@@ -71,7 +71,7 @@ async fn beside_a_silent_address_the_next_is_tried() {
     let client = authority.client().with_dial(Arc::new(BlackHoles(holes.clone())));
     // The limit on connecting is the watchdog's, so only trying side by side gets there.
     let mut fetch = question(holes.into_iter().chain([good]));
-    fetch.limits.attempt_delay = Duration::from_millis(20);
+    fetch.limits.phases.attempt_delay = Duration::from_millis(20);
     ask(&client, fetch).await.unwrap();
 }
 
@@ -83,7 +83,7 @@ async fn after_a_bad_certificate_a_slower_address_is_still_tried() {
     let good = answering(authority.server(), OK).await;
     let client = authority.client().with_dial(Arc::new(BlackHoles(vec![hole])));
     let mut fetch = question([hole, bad, good]);
-    fetch.limits.attempt_delay = Duration::from_millis(20);
+    fetch.limits.phases.attempt_delay = Duration::from_millis(20);
     ask(&client, fetch).await.unwrap();
 }
 
@@ -92,8 +92,8 @@ async fn all_silent_addresses_are_named() {
     let holes: Vec<SocketAddr> = (1..4).map(|port| ([127, 0, 0, 1], port).into()).collect();
     let client = Authority::new().client().with_dial(Arc::new(BlackHoles(holes.clone())));
     let mut fetch = question(holes.clone());
-    fetch.limits.connect = SHORT;
-    fetch.limits.attempt_delay = Duration::from_millis(20);
+    fetch.limits.phases.connect = SHORT;
+    fetch.limits.phases.attempt_delay = Duration::from_millis(20);
     let failure = ask(&client, fetch).await.unwrap_err();
     assert_eq!(kinds(&failure), [Kind::ConnectTimeout; 3]);
     // On a loaded machine their limits may run out together, in any order.
@@ -107,7 +107,7 @@ async fn after_silence_in_tls_the_next_address_is_tried() {
     let authority = Authority::new();
     let good = answering(authority.server(), OK).await;
     let mut question = question([silent().await, good]);
-    question.limits.tls = SHORT;
+    question.limits.phases.tls = SHORT;
     // The good one has the short limit too, so it may miss it on a loaded machine.
     match ask(&authority.client(), question).await {
         Ok(response) => assert_eq!(response.status(), 200),
@@ -190,7 +190,7 @@ async fn connecting_has_its_limit() {
     let client = Authority::new().client().with_dial(Arc::new(dial));
     let mut question =
         question(["192.0.2.1:443".parse().unwrap(), "192.0.2.2:443".parse().unwrap()]);
-    question.limits.connect = SHORT;
+    question.limits.phases.connect = SHORT;
     let failure = ask(&client, question).await.unwrap_err();
     assert_eq!(failure.kind, Kind::ConnectTimeout);
     assert_eq!(kinds(&failure), [Kind::ConnectTimeout, Kind::ConnectTimeout]);

@@ -41,8 +41,8 @@ const SHORT: Duration = Duration::from_millis(300);
 /// The limits it does not run into.
 fn generous() -> FetchLimits {
     let mut limits = FetchLimits::default();
-    limits.connect = WATCHDOG;
-    limits.tls = WATCHDOG;
+    limits.phases.connect = WATCHDOG;
+    limits.phases.tls = WATCHDOG;
     limits.exchange = WATCHDOG;
     limits.total = WATCHDOG;
     limits

@@ -143,7 +143,7 @@ async fn limits_without_limit_do_no_harm() {
     let mut limits = generous();
     limits.head_bytes = usize::MAX;
     limits.body_bytes = usize::MAX;
-    (limits.connect, limits.tls) = (Duration::MAX, Duration::MAX);
+    (limits.phases.connect, limits.phases.tls) = (Duration::MAX, Duration::MAX);
     (limits.exchange, limits.total) = (Duration::MAX, Duration::MAX);
     let response = answer(OK, limits).await.unwrap();
     assert_eq!(*response.body(), Body::Complete(b"{}".to_vec()));

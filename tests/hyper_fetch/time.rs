@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn silence_before_tls_has_its_limit() {
     let mut question = question([silent().await]);
-    question.limits.tls = SHORT;
+    question.limits.phases.tls = SHORT;
     let failure = ask(&Authority::new().client(), question).await.unwrap_err();
     assert_eq!(failure.kind, Kind::TlsTimeout);
 }

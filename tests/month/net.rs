@@ -136,7 +136,7 @@ impl WellKnownFetch for Net {
             state.world.http(number)
         };
         let takes = match said {
-            HttpSaid::Unreachable => fetch.limits.connect,
+            HttpSaid::Unreachable => fetch.limits.phases.connect,
             HttpSaid::Silent => fetch.limits.exchange,
             _ => EXCHANGE,
         };

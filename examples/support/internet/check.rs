@@ -48,9 +48,7 @@ impl Client {
 
     /// Resolves a name as it stands in a row.
     pub async fn resolve(&self, server_name: &str) -> Result<Resolution, ResolveError> {
-        let name = ServerName::parse(server_name)
-            .map_err(|error| ResolveError::invalid_server_name(server_name, error))?;
-        self.resolver.resolve(&name).await
+        self.resolver.resolve(&ServerName::parse(server_name)?).await
     }
 
     /// Asks every endpoint for its version; what is wrong with the answers.

@@ -81,15 +81,15 @@ pub struct HickoryDns {
 }
 
 /// Why a [`HickoryDns`] could not be made.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum HickoryDnsError {
     /// The system does not say which servers to ask, or not in a way that can be read.
     #[error("the system's DNS configuration could not be read")]
-    SystemConfiguration(#[source] Box<dyn Error + Send + Sync>),
+    SystemConfiguration(#[source] Arc<dyn Error + Send + Sync>),
     /// The hosts file is there, but could not be read.
     #[error("the hosts file could not be read")]
-    HostsFile(#[source] io::Error),
+    HostsFile(#[source] Arc<io::Error>),
     /// There is no server to ask.
     #[error("there is no DNS server to ask")]
     NoServers,
@@ -112,7 +112,7 @@ impl HickoryDns {
     /// ```
     pub fn from_system() -> Result<Self, HickoryDnsError> {
         let (configuration, _) = read_system_conf()
-            .map_err(|error| HickoryDnsError::SystemConfiguration(Box::new(error)))?;
+            .map_err(|error| HickoryDnsError::SystemConfiguration(Arc::new(error)))?;
         let servers = configuration.name_servers().iter().filter_map(|server| {
             let over = |protocol| {
                 server.connections.iter().find(|to| to.protocol.to_protocol() == protocol)
@@ -124,7 +124,7 @@ impl HickoryDns {
         let hosts = match Hosts::from_system() {
             Ok(hosts) => hosts,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Hosts::default(),
-            Err(error) => return Err(HickoryDnsError::HostsFile(error)),
+            Err(error) => return Err(HickoryDnsError::HostsFile(Arc::new(error))),
         };
         Ok(Self { hosts: Some(Arc::new(hosts)), ..Self::with_servers(servers)? })
     }

@@ -14,9 +14,10 @@ use hyper::client::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::attempt::{Failed, cause};
+use super::failure::AttemptFailure;
 use super::meter::{Meter, Metered};
 use crate::core::well_known::fetch::{Body, FetchFailureKind, FetchLimits};
+use crate::transport::cause;
 
 /// hyper refuses to be given less.
 const LEAST_BUFFER: usize = 8 * 1024;
@@ -41,7 +42,7 @@ pub(super) async fn exchange<S>(
     stream: S,
     request: Request<Empty<Bytes>>,
     limits: &FetchLimits,
-) -> Result<Response<Body>, Failed>
+) -> Result<Response<Body>, AttemptFailure>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
@@ -64,7 +65,7 @@ where
             Poll::Ready(Err(error)) => Poll::Ready(Err(driven.failed(&error))),
             Poll::Pending if meter.is_overdrawn() => {
                 let detail = format!("no end of it in {} bytes", limits.head_bytes);
-                Poll::Ready(Err(Failed::new(FetchFailureKind::HeadTooLarge, detail)))
+                Poll::Ready(Err(AttemptFailure::new(FetchFailureKind::HeadTooLarge, detail)))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -74,7 +75,7 @@ where
     let (parts, incoming) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let detail = "the server switched to a protocol that nobody asked for";
-        return Err(Failed::new(FetchFailureKind::Protocol, detail));
+        return Err(AttemptFailure::new(FetchFailureKind::Protocol, detail));
     }
     let wire = limits.body_bytes.saturating_mul(FRAMING_FACTOR).saturating_add(FRAMING_EXTRA);
     meter.grant(wire);
@@ -92,7 +93,7 @@ async fn read_body<S>(
     mut incoming: Incoming,
     meter: &Meter,
     limit: usize,
-) -> Result<Body, Failed>
+) -> Result<Body, AttemptFailure>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
@@ -143,12 +144,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driven<S> {
     }
 
     /// The connection's own error, where it has one, says more than what its parts were told.
-    fn failed(&self, error: &hyper::Error) -> Failed {
+    fn failed(&self, error: &hyper::Error) -> AttemptFailure {
         failed(self.error.as_ref().unwrap_or(error))
     }
 }
 
-fn failed(error: &hyper::Error) -> Failed {
+fn failed(error: &hyper::Error) -> AttemptFailure {
     use io::ErrorKind::{InvalidData, InvalidInput};
 
     let kind = if let Some(tls) = cause::<rustls::Error>(error) {
@@ -171,7 +172,7 @@ fn failed(error: &hyper::Error) -> Failed {
             Some(_) => FetchFailureKind::CutOff,
         }
     };
-    Failed::because(kind, error)
+    AttemptFailure::because(kind, error)
 }
 
 #[cfg(test)]

@@ -4,18 +4,10 @@
 //! connection is used as it is, driven inside the future that [`HyperFetch`] returns. Nothing here
 //! reads the environment but the look-up of the platform's root certificates.
 
-mod attempt;
-pub(crate) mod client;
-pub(crate) mod connect;
-mod dial;
-mod dials;
 mod exchange;
+mod failure;
 mod meter;
 mod request;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-mod roots;
-mod staggered;
-mod tls;
 
 use std::sync::Arc;
 
@@ -24,18 +16,15 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use rustls::ClientConfig;
 
-use self::attempt::{Deadline, Failed};
-pub use self::dial::{Dial, DialStream, TcpDial};
-#[cfg(all(feature = "certificate", any(feature = "ring", feature = "aws-lc-rs")))]
-pub(crate) use self::roots::provider;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-pub use self::roots::{TlsSetupError, TrustedRoots};
-use self::staggered::Staggered;
-#[cfg(feature = "certificate")]
-pub(crate) use self::tls::FEDERATION;
+use self::failure::AttemptFailure;
 use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
 use crate::resolver::traits::WellKnownFetch;
 use crate::runtime::BoxFuture;
+use crate::transport::{
+    Deadline, Dial, DialStream, Opening, StaggeredAttempts, TcpDial, handshake, with_http_1_1,
+};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use crate::transport::{TlsSetupError, TrustedRoots};
 
 /// [`WellKnownFetch`] on hyper and tokio-rustls, over HTTP/1.1.
 ///
@@ -43,7 +32,7 @@ use crate::runtime::BoxFuture;
 ///
 /// Those it is handed, in order; a [`Dial`] can put a proxy or another network between. While one is
 /// silent the next is dialled beside it after
-/// [`FetchLimits::attempt_delay`](crate::FetchLimits::attempt_delay) (RFC 8305 section 5), and the
+/// [`PhaseLimits::attempt_delay`](crate::PhaseLimits::attempt_delay) (RFC 8305 section 5), and the
 /// first that connects is used. The next one is tried
 /// - after any failure to connect or to agree on TLS, when nothing was asked yet;
 /// - after a silence or a cut-off ([`FetchFailureKind::ExchangeTimeout`],
@@ -86,7 +75,7 @@ impl HyperFetch {
     ///
     /// ALPN is set to `http/1.1`; all else is left as it is.
     pub fn new(tls: ClientConfig) -> Self {
-        Self { tls: tls::for_http_1_1(tls), dial: Arc::new(TcpDial) }
+        Self { tls: Arc::new(with_http_1_1(tls)), dial: Arc::new(TcpDial) }
     }
 
     /// Trusting the platform's root certificates. Blocks while it reads them.
@@ -126,24 +115,28 @@ impl HyperFetch {
     }
 
     async fn over_addresses(&self, fetch: Fetch) -> Result<Response<Body>, FetchFailure> {
-        let end = Deadline::of_fetch(fetch.limits.total);
+        let end = Deadline::of_all(fetch.limits.total);
+        let opening = Opening::new(fetch.limits.phases, end);
         let request = request::on_the_wire(fetch.request.clone())?;
         if fetch.left_to_proxy {
             let uri = fetch.request.uri();
             let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));
-            let stream = dials::within(self.dial.dial_name(host, port), &fetch, end).await?;
-            return self.over(stream, &fetch, &request, end).await.map_err(FetchFailure::from);
+            let stream = opening.connect(self.dial.dial_name(host, port)).await;
+            let stream = stream.map_err(AttemptFailure::from)?;
+            return self.over(stream, &fetch, &request, &opening).await.map_err(Into::into);
         }
         let mut attempts = Vec::new();
         let addresses = fetch.addresses.iter().copied();
-        let mut dials = Staggered::new(addresses, fetch.limits.attempt_delay, |address| {
-            let dialled = dials::within(self.dial.dial(address), &fetch, end);
+        let opening = &opening;
+        let delay = opening.limits().attempt_delay;
+        let mut dials = StaggeredAttempts::new(addresses, delay, |address| {
+            let dialled = opening.connect(self.dial.dial(address));
             async move { (address, dialled.await) }
         });
         while let Some((address, dialled)) = dials.next().await {
             let outcome = match dialled {
-                Ok(stream) => self.over(stream, &fetch, &request, end).await,
-                Err(failed) => Err(failed),
+                Ok(stream) => self.over(stream, &fetch, &request, opening).await,
+                Err(error) => Err(error.into()),
             };
             match outcome {
                 Ok(response) => return Ok(response),
@@ -171,17 +164,19 @@ impl HyperFetch {
         stream: Box<dyn DialStream>,
         fetch: &Fetch,
         request: &Request<Empty<Bytes>>,
-        end: Deadline,
-    ) -> Result<Response<Body>, Failed> {
+        opening: &Opening,
+    ) -> Result<Response<Body>, AttemptFailure> {
         let limits = &fetch.limits;
-        let secured = tls::handshake(Arc::clone(&self.tls), fetch.tls_name.clone(), stream);
-        let stream = end.of_phase(limits.tls).bound(FetchFailureKind::TlsTimeout, secured).await?;
+        let secured = handshake(Arc::clone(&self.tls), fetch.tls_name.clone(), stream);
+        let stream = opening.secure(secured).await?;
 
         let answered = exchange::exchange(stream, request.clone(), limits);
-        end.of_phase(limits.exchange)
-            .bound(FetchFailureKind::ExchangeTimeout, answered)
-            .await
-            .map_err(Failed::after_asking)
+        let answered = opening.end().of_phase(limits.exchange).bound(answered).await;
+        answered
+            .unwrap_or_else(|late| {
+                Err(AttemptFailure::new(FetchFailureKind::ExchangeTimeout, late))
+            })
+            .map_err(AttemptFailure::after_asking)
     }
 }
 

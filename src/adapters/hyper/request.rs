@@ -6,12 +6,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 
-use super::attempt::Failed;
+use super::failure::AttemptFailure;
 use crate::core::well_known::fetch::FetchFailureKind;
 
 /// In origin form (RFC 9112 section 3.2.1), `Host` first (RFC 9110 section 7.2), the headers as
 /// handed but for `Connection`: one exchange is all that the connection is for.
-pub(super) fn on_the_wire(request: Request<()>) -> Result<Request<Empty<Bytes>>, Failed> {
+pub(super) fn on_the_wire(request: Request<()>) -> Result<Request<Empty<Bytes>>, AttemptFailure> {
     let (parts, ()) = request.into_parts();
     if parts.uri.scheme() != Some(&Scheme::HTTPS) {
         return Err(unfit("the URI is not an absolute https URI"));
@@ -45,7 +45,7 @@ pub(super) fn on_the_wire(request: Request<()>) -> Result<Request<Empty<Bytes>>,
 }
 
 /// The request's own `Host`, else its URI's authority without the default port.
-fn host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Failed> {
+fn host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, AttemptFailure> {
     let mut own = headers.get_all(HOST).iter();
     match (own.next(), own.next()) {
         (Some(host), None) => return Ok(host.clone()),
@@ -61,8 +61,8 @@ fn host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Failed> {
     HeaderValue::try_from(authority).map_err(|_| unfit("the URI's host cannot be a header"))
 }
 
-fn unfit(why: &str) -> Failed {
-    Failed::new(FetchFailureKind::Adapter, why)
+fn unfit(why: &str) -> AttemptFailure {
+    AttemptFailure::new(FetchFailureKind::Adapter, why)
 }
 
 #[cfg(test)]

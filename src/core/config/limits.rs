@@ -95,9 +95,9 @@ impl Default for TimeLimits {
         let fetch = FetchLimits::default();
         Self {
             dns: Duration::from_secs(5),
-            connect: fetch.connect,
-            attempt_delay: fetch.attempt_delay,
-            tls: fetch.tls,
+            connect: fetch.phases.connect,
+            attempt_delay: fetch.phases.attempt_delay,
+            tls: fetch.phases.tls,
             exchange: fetch.exchange,
             well_known: fetch.total,
             retry_pause: Duration::from_millis(500),

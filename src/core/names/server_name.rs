@@ -65,8 +65,8 @@ impl ServerName {
     /// Reads a server name by the grammar of the appendix, and nothing more lenient.
     ///
     /// Nothing is trimmed, decoded or mapped. Ports are 1 to 65535 in one to five digits. At most
-    /// the first 262 bytes are looked at; nothing is allocated for a name that is refused, and one
-    /// block of memory for one that is not.
+    /// the first 262 bytes are looked at, and one block of memory is allocated: for the name, or, in
+    /// the error, for at most 255 bytes of what was given.
     ///
     /// # Errors
     ///
@@ -81,7 +81,8 @@ impl ServerName {
     /// assert!(ServerName::parse(b"\xff").is_err());
     /// ```
     pub fn parse(name: impl AsRef<[u8]>) -> Result<Self, ServerNameError> {
-        let parsed = parse::parse(name.as_ref())?;
+        let name = name.as_ref();
+        let parsed = parse::parse(name).map_err(|fault| ServerNameError::new(name, fault))?;
         Ok(Self {
             text: Arc::from(parsed.text),
             kind: parsed.kind,

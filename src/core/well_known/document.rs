@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::core::names::host::Host;
 use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
-use crate::core::text::{Causes, excerpt};
+use crate::core::text::Causes;
 
 /// Longest document that is read, in bytes. The specification sets no bound; Synapse and
 /// gomatrixserverlib read 50 KiB.
@@ -80,10 +80,8 @@ pub enum WellKnownError {
     #[error("m.server is not a string")]
     ServerNotAString,
     /// The last `m.server` is not in the grammar of server names.
-    #[error("m.server is not a server name: {name:?}")]
+    #[error("m.server is not a server name: {:?}", source.name())]
     InvalidServerName {
-        /// It, or its first 255 bytes, less what would cut a character.
-        name: String,
         /// What is wrong with it, and at which byte of the decoded string.
         source: ServerNameError,
     },
@@ -298,9 +296,10 @@ impl<'de> Deserialize<'de> for Member {
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Member, E> {
-                Ok(Member(ServerName::parse(name).map_err(|source| {
-                    WellKnownError::InvalidServerName { name: excerpt(name), source }
-                })))
+                Ok(Member(
+                    ServerName::parse(name)
+                        .map_err(|source| WellKnownError::InvalidServerName { source }),
+                ))
             }
 
             fn visit_bool<E>(self, _: bool) -> Result<Member, E> {

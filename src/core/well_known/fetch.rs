@@ -8,6 +8,8 @@ use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::core::phase_limits::PhaseLimits;
+
 /// One HTTPS exchange, ready to be made: no look-up and no decision is left to whoever makes it.
 ///
 /// The exchange connects to `addresses`, in order, and to nothing else, presents and verifies
@@ -57,16 +59,13 @@ impl Fetch {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FetchLimits {
-    /// Connecting to one address. Default 5 s.
-    pub connect: Duration,
-    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
-    /// Default 250 ms.
-    pub attempt_delay: Duration,
-    /// The TLS handshake with one address. Default 5 s.
-    pub tls: Duration,
+    /// Connecting and the TLS handshake.
+    pub phases: PhaseLimits,
     /// From the first byte of the request to the last of the response. Default 10 s.
+    #[serde(with = "crate::core::config::duration")]
     pub exchange: Duration,
     /// All of it, every address included. Default 15 s.
+    #[serde(with = "crate::core::config::duration")]
     pub total: Duration,
     /// Status line and headers, in bytes. Default 16 KiB.
     pub head_bytes: usize,
@@ -77,9 +76,7 @@ pub struct FetchLimits {
 impl Default for FetchLimits {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(5),
-            attempt_delay: Duration::from_millis(250),
-            tls: Duration::from_secs(5),
+            phases: PhaseLimits::default(),
             exchange: Duration::from_secs(10),
             total: Duration::from_secs(15),
             head_bytes: 16 * 1024,

@@ -5,8 +5,11 @@ use thiserror::Error;
 
 use super::ServerName;
 use crate::core::names::dns_name::NotAHostName;
+use crate::core::text::excerpt_of_bytes;
 
-/// What is not a server name by the grammar, with the place.
+/// A text that is not a server name by the grammar, with what is wrong and where.
+///
+/// It becomes a [`ResolveError`](crate::ResolveError) with `?`.
 ///
 /// ```
 /// use matrix_delegation::ServerName;
@@ -17,16 +20,35 @@ use crate::core::names::dns_name::NotAHostName;
 ///     "a hostname has only letters, digits, hyphens and dots (byte 1)",
 /// );
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[error("{kind} (byte {at})")]
 pub struct ServerNameError {
+    name: Box<str>,
     kind: ServerNameErrorKind,
     at: usize,
 }
 
-impl ServerNameError {
+/// What is wrong with a name, without the name.
+#[derive(Clone, Copy)]
+pub(super) struct Fault {
+    kind: ServerNameErrorKind,
+    at: usize,
+}
+
+impl Fault {
     pub(super) const fn new(kind: ServerNameErrorKind, at: usize) -> Self {
         Self { kind, at }
+    }
+}
+
+impl ServerNameError {
+    pub(super) fn new(name: &[u8], Fault { kind, at }: Fault) -> Self {
+        Self { name: excerpt_of_bytes(name).into(), kind, at }
+    }
+
+    /// What was given, at most 255 bytes of it; bytes that are not UTF-8 are replaced.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What is wrong.

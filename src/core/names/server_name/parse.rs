@@ -7,7 +7,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::HostKind;
-use super::error::{ServerNameError, ServerNameErrorKind as Kind};
+use super::error::{Fault, ServerNameErrorKind as Kind};
 
 /// Longest `dns-name` in bytes (appendix "Server Name").
 const MAX_DNS_NAME: u8 = 255;
@@ -24,27 +24,27 @@ pub(super) struct Parsed<'a> {
     pub(super) port: Option<u16>,
 }
 
-pub(super) fn parse(name: &[u8]) -> Result<Parsed<'_>, ServerNameError> {
+pub(super) fn parse(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     let parsed = match name.first() {
-        None => return Err(ServerNameError::new(Kind::Empty, 0)),
+        None => return Err(Fault::new(Kind::Empty, 0)),
         Some(b'[') => bracketed(name),
         Some(_) => plain(name),
     };
     // A bare IPv6 address is no server name, since it has two colons; it deserves its own words.
     parsed.map_err(|error| match ipv6(name) {
-        Some(_) => ServerNameError::new(Kind::Ipv6WithoutBrackets, 0),
+        Some(_) => Fault::new(Kind::Ipv6WithoutBrackets, 0),
         None => error,
     })
 }
 
 /// An IPv4 address or a DNS name, and perhaps a port.
-fn plain(name: &[u8]) -> Result<Parsed<'_>, ServerNameError> {
+fn plain(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     let (host_len, rest) = span(name, MAX_DNS_NAME, is_dns_char)
-        .ok_or(ServerNameError::new(Kind::HostTooLong, usize::from(MAX_DNS_NAME)))?;
+        .ok_or(Fault::new(Kind::HostTooLong, usize::from(MAX_DNS_NAME)))?;
     let at = usize::from(host_len);
     let port = match rest {
         [] => None,
-        [b':', ..] if host_len == 0 => return Err(ServerNameError::new(Kind::MissingHost, at)),
+        [b':', ..] if host_len == 0 => return Err(Fault::new(Kind::MissingHost, at)),
         [b':', digits @ ..] => Some(port(digits, at + 1)?),
         [byte, ..] => return Err(unexpected(*byte, Kind::HostCharacter, at)),
     };
@@ -59,20 +59,18 @@ fn plain(name: &[u8]) -> Result<Parsed<'_>, ServerNameError> {
 }
 
 /// An IPv6 address in brackets, and perhaps a port.
-fn bracketed(name: &[u8]) -> Result<Parsed<'_>, ServerNameError> {
+fn bracketed(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     let inside = name.get(1..).unwrap_or_default();
     let (length, rest) = span(inside, MAX_IPV6, is_ipv6_char)
-        .ok_or(ServerNameError::new(Kind::Ipv6TooLong, 1 + usize::from(MAX_IPV6)))?;
+        .ok_or(Fault::new(Kind::Ipv6TooLong, 1 + usize::from(MAX_IPV6)))?;
     let at = 1 + usize::from(length);
     let after = match rest {
-        [] => return Err(ServerNameError::new(Kind::UnclosedBracket, at)),
+        [] => return Err(Fault::new(Kind::UnclosedBracket, at)),
         [b']', after @ ..] => after,
         [byte, ..] => return Err(unexpected(*byte, Kind::Ipv6Character, at)),
     };
-    let address = inside
-        .get(..usize::from(length))
-        .and_then(ipv6)
-        .ok_or(ServerNameError::new(Kind::NotIpv6, 1))?;
+    let address =
+        inside.get(..usize::from(length)).and_then(ipv6).ok_or(Fault::new(Kind::NotIpv6, 1))?;
     let port = match after {
         [] => None,
         [b':', digits @ ..] => Some(port(digits, at + 2)?),
@@ -83,9 +81,9 @@ fn bracketed(name: &[u8]) -> Result<Parsed<'_>, ServerNameError> {
 
 /// The port whose first digit stands at byte `start` of the name. `u16::from_str` will not do: it
 /// takes a sign and any number of zeros.
-fn port(digits: &[u8], start: usize) -> Result<u16, ServerNameError> {
+fn port(digits: &[u8], start: usize) -> Result<u16, Fault> {
     if digits.is_empty() {
-        return Err(ServerNameError::new(Kind::MissingPort, start));
+        return Err(Fault::new(Kind::MissingPort, start));
     }
     let mut port = 0;
     for (index, byte) in digits.iter().enumerate() {
@@ -93,14 +91,14 @@ fn port(digits: &[u8], start: usize) -> Result<u16, ServerNameError> {
             return Err(unexpected(*byte, Kind::PortCharacter, start + index));
         }
         if index == MAX_PORT_DIGITS {
-            return Err(ServerNameError::new(Kind::PortTooLong, start + index));
+            return Err(Fault::new(Kind::PortTooLong, start + index));
         }
         port = port * 10 + u32::from(byte - b'0');
     }
     match u16::try_from(port) {
-        Ok(0) => Err(ServerNameError::new(Kind::PortZero, start)),
+        Ok(0) => Err(Fault::new(Kind::PortZero, start)),
         Ok(port) => Ok(port),
-        Err(_) => Err(ServerNameError::new(Kind::PortTooLarge, start)),
+        Err(_) => Err(Fault::new(Kind::PortTooLarge, start)),
     }
 }
 
@@ -137,12 +135,11 @@ fn ipv6(bytes: &[u8]) -> Option<Ipv6Addr> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
-fn unexpected(byte: u8, kind: Kind, at: usize) -> ServerNameError {
-    ServerNameError::new(if byte.is_ascii() { kind } else { Kind::NotAscii }, at)
+fn unexpected(byte: u8, kind: Kind, at: usize) -> Fault {
+    Fault::new(if byte.is_ascii() { kind } else { Kind::NotAscii }, at)
 }
 
 /// The text of a name whose every byte has been looked at, so that the error cannot occur.
-fn ascii(name: &[u8]) -> Result<&str, ServerNameError> {
-    std::str::from_utf8(name)
-        .map_err(|error| ServerNameError::new(Kind::NotAscii, error.valid_up_to()))
+fn ascii(name: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(name).map_err(|error| Fault::new(Kind::NotAscii, error.valid_up_to()))
 }

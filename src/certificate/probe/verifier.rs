@@ -7,19 +7,19 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName as TlsName, UnixTime};
 
-use super::CertificateCheck;
-use super::verdict::{CertificateReport, CertificateVerdict, ChainFault};
+use crate::certificate::check::CertificateCheck;
+use crate::certificate::verdict::{CertificateReport, CertificateVerdict, ChainFault};
 
 /// Judges the chain of one handshake, and refuses it unless it is valid. That the server holds the
 /// key of its certificate is verified as rustls does it, once the certificate passed.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(super) struct RecordingVerifier {
     check: Arc<CertificateCheck>,
     algorithms: WebPkiSupportedAlgorithms,
     seen: OnceLock<CertificateReport>,
 }
 
-impl Recorder {
+impl RecordingVerifier {
     pub(super) fn new(check: Arc<CertificateCheck>, algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self { check, algorithms, seen: OnceLock::new() }
     }
@@ -30,7 +30,7 @@ impl Recorder {
     }
 }
 
-impl ServerCertVerifier for Recorder {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         own: &CertificateDer<'_>,

@@ -1,6 +1,10 @@
 //! A handshake with every address of a target.
 #![allow(clippy::disallowed_methods, reason = "it is over the network, and has time limits")]
 
+mod address_check;
+mod handshake;
+mod verifier;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
@@ -15,19 +19,21 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout};
 
-use super::CertificateCheck;
-use super::address::{AddressCheck, CheckStatus, TlsVersion};
-use super::recorder::Recorder;
-use super::shake::{ShakeError, shake};
+pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
+use self::handshake::handshake;
+use self::verifier::RecordingVerifier;
+use super::check::CertificateCheck;
 use super::text::shown;
-use crate::adapters::hyper::{Dial, DialStream, FEDERATION, TcpDial};
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-use crate::adapters::hyper::{TlsSetupError, TrustedRoots};
+use crate::core::phase_limits::PhaseLimits;
 use crate::core::target::{DelegationTarget, Endpoint};
-use crate::core::text::Causes;
 use crate::runtime::BoxFuture;
+use crate::transport::{
+    Deadline, Dial, DialStream, OpenError, Opening, TcpDial, TimedOut, chain,
+    with_federation_protocols,
+};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use crate::transport::{TlsSetupError, TrustedRoots};
 
 /// How many addresses are tried at a time.
 const AT_A_TIME: usize = 8;
@@ -46,22 +52,18 @@ const AT_A_TIME: usize = 8;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ProbeLimits {
-    /// Connecting to one address. Default 5 s.
-    pub connect: Duration,
-    /// The TLS handshake with one address. Default 5 s.
-    pub tls: Duration,
+    /// Connecting to one address and the TLS handshake with it. Every address is tried, so that
+    /// [`PhaseLimits::attempt_delay`] plays no part.
+    pub phases: PhaseLimits,
     /// All of it, over every address. What was not tried by then is said to be unreachable for want
     /// of time. Default 60 s, enough for 48 addresses where each takes its whole time.
+    #[serde(with = "crate::core::config::duration")]
     pub total: Duration,
 }
 
 impl Default for ProbeLimits {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            tls: Duration::from_secs(5),
-            total: Duration::from_secs(60),
-        }
+        Self { phases: PhaseLimits::default(), total: Duration::from_secs(60) }
     }
 }
 
@@ -78,7 +80,7 @@ impl Default for ProbeLimits {
 ///
 /// # How long, and how much
 ///
-/// Each address has [`ProbeLimits::connect`] and [`ProbeLimits::tls`], all of them together
+/// Each address has the times of [`ProbeLimits::phases`], all of them together
 /// [`ProbeLimits::total`]. 8 addresses are tried at a time, and at most 256 KiB are read for one
 /// handshake. All runs in the future that is returned, on a tokio runtime with I/O and time enabled;
 /// to drop it is to close every connection.
@@ -115,7 +117,7 @@ impl CertificateProbe {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls.alpn_protocols = FEDERATION.map(<[u8]>::to_vec).to_vec();
+        tls = with_federation_protocols(tls);
         // In a resumed session no certificate is shown.
         tls.resumption = Resumption::disabled();
         Ok(Self {
@@ -149,7 +151,7 @@ impl CertificateProbe {
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn with_roots(roots: TrustedRoots) -> Result<Self, TlsSetupError> {
         let store = roots.root_store()?;
-        let provider = Arc::new(crate::adapters::hyper::provider());
+        let provider = Arc::new(crate::transport::provider());
         Self::new(store, provider).map_err(|source| TlsSetupError::Provider { source })
     }
 
@@ -197,7 +199,8 @@ impl CertificateProbe {
     /// # }
     /// ```
     pub async fn check_certificates(&self, target: &DelegationTarget) -> Vec<AddressCheck> {
-        let began = Instant::now();
+        let end = Deadline::of_all(self.limits.total);
+        let opening = Opening::new(self.limits.phases, end);
         let mut seen = HashSet::new();
         let mut places: Vec<(&Endpoint, Option<SocketAddr>)> = Vec::new();
         for endpoint in target.endpoints() {
@@ -209,7 +212,7 @@ impl CertificateProbe {
         }
         let name = target.tls_name().to_owned();
         let checks = places.into_iter().map(|(endpoint, address)| {
-            let check = self.check(endpoint, address, name.clone(), began);
+            let check = self.check(endpoint, address, name.clone(), opening);
             Box::pin(check) as BoxFuture<'_, _>
         });
         stream::iter(checks).buffered(AT_A_TIME).collect().await
@@ -220,7 +223,7 @@ impl CertificateProbe {
         endpoint: &Endpoint,
         address: Option<SocketAddr>,
         name: TlsName<'static>,
-        began: Instant,
+        opening: Opening,
     ) -> AddressCheck {
         let mut check = AddressCheck {
             endpoint: endpoint.to_string(),
@@ -231,28 +234,19 @@ impl CertificateProbe {
             report: None,
             detail: None,
         };
-        let time = self.time(self.limits.connect, began);
-        if time.lasts.is_zero() && time.is_all {
+        if opening.end().is_over() {
             let total = self.limits.total;
             check.detail = Some(format!("not tried: the {total:?} for all addresses were over"));
             return check;
         }
-        match timeout(time.lasts, self.connect(endpoint, address)).await {
-            Ok(Ok(mut stream)) => self.shake(&mut *stream, name, &mut check, began).await,
-            Ok(Err(error)) => check.detail = Some(shown(&Causes(&error).to_string())),
-            Err(_) => check.detail = Some(format!("no connection {time}")),
+        match opening.connect(self.dial(endpoint, address)).await {
+            Ok(mut stream) => self.handshake(&mut *stream, name, &mut check, &opening).await,
+            Err(error) => check.detail = Some(detail("connection", &error)),
         }
         check
     }
 
-    /// How long something may take that has this limit of its own.
-    fn time(&self, own: Duration, began: Instant) -> Time {
-        let total = self.limits.total;
-        let left = total.saturating_sub(began.elapsed());
-        Time { lasts: own.min(left), is_all: left < own, total }
-    }
-
-    async fn connect(
+    async fn dial(
         &self,
         endpoint: &Endpoint,
         address: Option<SocketAddr>,
@@ -263,30 +257,29 @@ impl CertificateProbe {
         }
     }
 
-    async fn shake(
+    async fn handshake(
         &self,
         stream: &mut dyn DialStream,
         name: TlsName<'static>,
         check: &mut AddressCheck,
-        began: Instant,
+        opening: &Opening,
     ) {
         check.status = CheckStatus::HandshakeFailed;
         let algorithms = self.tls.crypto_provider().signature_verification_algorithms;
-        let recorder = Arc::new(Recorder::new(Arc::clone(&self.check), algorithms));
+        let verifier = Arc::new(RecordingVerifier::new(Arc::clone(&self.check), algorithms));
         let mut tls = self.tls.clone();
-        tls.dangerous().set_certificate_verifier(Arc::clone(&recorder) as _);
-        let time = self.time(self.limits.tls, began);
+        tls.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
         let shaken = match ClientConnection::new(Arc::new(tls), name) {
             Ok(mut connection) => {
-                let shaken = timeout(time.lasts, shake(&mut connection, stream)).await;
+                let shaken = opening.secure(handshake(&mut connection, stream)).await;
                 check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
-                shaken
+                shaken.map_err(|error| detail("handshake", &error))
             }
-            Err(error) => Ok(Err(ShakeError::from(error))),
+            Err(error) => Err(shown(&error.to_string())),
         };
-        check.report = recorder.seen().cloned();
+        check.report = verifier.seen().cloned();
         let refused = check.report.as_ref().filter(|report| !report.is_valid());
         if let Some(report) = refused {
             // The handshake failed because of it.
@@ -294,29 +287,18 @@ impl CertificateProbe {
             return;
         }
         match shaken {
-            Ok(Ok(())) if check.report.is_some() => check.status = CheckStatus::Valid,
-            Ok(Ok(())) => check.detail = Some("the server showed no certificate".to_owned()),
-            Ok(Err(error)) => check.detail = Some(shown(&error.to_string())),
-            Err(_) => check.detail = Some(format!("no handshake {time}")),
+            Ok(()) if check.report.is_some() => check.status = CheckStatus::Valid,
+            Ok(()) => check.detail = Some("the server showed no certificate".to_owned()),
+            Err(detail) => check.detail = Some(detail),
         }
     }
 }
 
-/// How long something may take. It displays as what there was none within.
-struct Time {
-    lasts: Duration,
-    /// Whether that is all that is left for all addresses.
-    is_all: bool,
-    total: Duration,
-}
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_all {
-            write!(f, "before the {:?} for all addresses were over", self.total)
-        } else {
-            write!(f, "within {:?}", self.lasts)
-        }
+/// Why there is no connection or handshake, for people.
+fn detail(what: &str, failure: &OpenError) -> String {
+    match failure.error.downcast_ref() {
+        Some(TimedOut(deadline)) => format!("no {what} {deadline}"),
+        None => shown(&chain(&*failure.error)),
     }
 }
 

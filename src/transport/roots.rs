@@ -59,7 +59,7 @@ impl TrustedRoots {
     ///
     /// If it is broken or holds no certificate.
     pub fn with_pem(mut self, pem: &[u8]) -> Result<Self, TlsSetupError> {
-        self.add_pem(pem).map_err(|source| TlsSetupError::Pem { source })?;
+        self.add_pem(pem).map_err(|error| TlsSetupError::Pem { source: Arc::new(error) })?;
         Ok(self)
     }
 
@@ -70,10 +70,14 @@ impl TrustedRoots {
     /// If it cannot be read, is broken or holds no certificate.
     pub fn with_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, TlsSetupError> {
         let path = path.as_ref();
-        let pem = std::fs::read(path)
-            .map_err(|source| TlsSetupError::UnreadableFile { path: path.to_owned(), source })?;
-        self.add_pem(&pem)
-            .map_err(|source| TlsSetupError::PemFile { path: path.to_owned(), source })?;
+        let pem = std::fs::read(path).map_err(|error| {
+            let source = Arc::new(error);
+            TlsSetupError::UnreadableFile { path: path.to_owned(), source }
+        })?;
+        self.add_pem(&pem).map_err(|error| {
+            let source = Arc::new(error);
+            TlsSetupError::PemFile { path: path.to_owned(), source }
+        })?;
         Ok(self)
     }
 
@@ -129,7 +133,7 @@ pub(crate) fn provider() -> CryptoProvider {
 }
 
 /// Why no TLS configuration came about.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum TlsSetupError {
     /// Nobody to trust: the platform has no roots that could be read, and none were added.
@@ -144,7 +148,7 @@ pub enum TlsSetupError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// A file holds no certificates in PEM.
     #[error("{} holds no certificates in PEM", .path.display())]
@@ -152,13 +156,13 @@ pub enum TlsSetupError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: pem::Error,
+        source: Arc<pem::Error>,
     },
     /// A text holds no certificates in PEM.
     #[error("no certificates in PEM")]
     Pem {
         /// Why.
-        source: pem::Error,
+        source: Arc<pem::Error>,
     },
     /// An added certificate cannot be a trusted root.
     #[error("a certificate cannot be trusted as a root")]

@@ -1,70 +1,18 @@
 //! The request as it is for its target.
 
-use std::error::Error as StdError;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::body::Body;
 use hyper::ext::Protocol;
-use thiserror::Error;
 
-use super::super::attempt::in_words;
-use super::link::Carried;
+use super::request_error::InvalidRequest;
 use crate::core::config::UserAgent;
-use crate::core::names::server_name::{ServerName, ServerNameError};
+use crate::core::names::server_name::ServerName;
 use crate::core::target::DelegationTarget;
-
-/// The error of a body that is sent.
-pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// The body of a request, of whatever type it was.
-pub(super) struct Outgoing {
-    body: UnsyncBoxBody<Bytes, BoxError>,
-    /// Dropped with it.
-    carried: Option<Carried>,
-}
-
-impl Outgoing {
-    pub(super) fn new<B>(body: B) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        Self { body: body.map_err(Into::into).boxed_unsync(), carried: None }
-    }
-
-    /// Has it counted by the connection that it is handed to.
-    pub(super) fn is_carried(&mut self, carried: Carried) {
-        self.carried = Some(carried);
-    }
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
+use crate::transport::in_words;
 
 /// What is said of a connection and of the framing on it, which are not the caller's.
 const OF_THE_CONNECTION: [HeaderName; 6] = [
@@ -78,44 +26,6 @@ const OF_THE_CONNECTION: [HeaderName; 6] = [
 
 /// The scheme of URIs that name a Matrix server.
 const SCHEME: &str = "matrix-federation";
-
-/// Why a request cannot be sent.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum InvalidRequest {
-    /// Its URI is neither a path nor `matrix-federation://server.name/path`.
-    #[error("the URI {uri} is neither a path nor matrix-federation://server.name/path")]
-    Uri {
-        /// The URI.
-        uri: String,
-    },
-    /// The URI names no server, and none is given beside it.
-    #[error("the URI {uri} names no server: write matrix-federation://server.name/path")]
-    NoServer {
-        /// The URI.
-        uri: String,
-    },
-    /// The name in the URI is no server name.
-    #[error("the URI names no Matrix server")]
-    ServerName(#[source] ServerNameError),
-    /// The URI names another server than the one given.
-    #[error("the URI is for {in_uri}, not for {server_name}")]
-    OtherServer {
-        /// The server that was given.
-        server_name: ServerName,
-        /// The server in the URI.
-        in_uri: String,
-    },
-    /// The method asks for a tunnel, not for a response.
-    #[error("CONNECT asks for a tunnel, not for a response")]
-    Connect,
-    /// A URI cannot be made for the target.
-    #[error("no URI can be made of the target's name: {reason}")]
-    Target {
-        /// Why.
-        reason: String,
-    },
-}
 
 /// The server that a URI names.
 pub(super) fn server_of(uri: &Uri) -> Result<ServerName, InvalidRequest> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::verdict::{CertificateReport, CertificateVerdict};
+use crate::certificate::verdict::{CertificateReport, CertificateVerdict};
 
 /// What came of a handshake with one address of a target.
 ///

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
-use super::link::Reading;
-use super::together::Server;
+use super::http_connection::ResponseGuard;
+use super::keys::Server;
 use crate::runtime::permits::Permit;
 
 /// The body of a response.
@@ -18,11 +18,15 @@ use crate::runtime::permits::Permit;
 pub struct FederationBody {
     incoming: Incoming,
     /// Dropped as soon as there is no more to read.
-    held: Option<(Reading, Permit<Arc<Server>>)>,
+    held: Option<(ResponseGuard, Permit<Arc<Server>>)>,
 }
 
 impl FederationBody {
-    pub(super) fn new(incoming: Incoming, reading: Reading, turn: Permit<Arc<Server>>) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        reading: ResponseGuard,
+        turn: Permit<Arc<Server>>,
+    ) -> Self {
         let held = (!incoming.is_end_stream()).then_some((reading, turn));
         Self { incoming, held }
     }

@@ -16,7 +16,7 @@ use crate::runtime::BoxFuture;
 /// SOCKS proxy that is asked for it, a socket in another network namespace. The certificate is
 /// checked whatever the stream leads to.
 ///
-/// It sets no time limit of its own, since each call stands under [`FetchLimits::connect`]; it may
+/// It sets no time limit of its own, since each call stands under [`PhaseLimits::connect`]; it may
 /// be dropped at any await. An error of kind [`io::ErrorKind::ConnectionRefused`] is reported as
 /// [`FetchFailureKind::Refused`], [`io::ErrorKind::TimedOut`] as
 /// [`FetchFailureKind::ConnectTimeout`], any other as [`FetchFailureKind::Connect`]. To a
@@ -44,7 +44,7 @@ use crate::runtime::BoxFuture;
 /// }
 /// ```
 ///
-/// [`FetchLimits::connect`]: crate::FetchLimits::connect
+/// [`PhaseLimits::connect`]: crate::PhaseLimits::connect
 /// [`FetchFailureKind::Refused`]: crate::FetchFailureKind::Refused
 /// [`FetchFailureKind::ConnectTimeout`]: crate::FetchFailureKind::ConnectTimeout
 /// [`FetchFailureKind::Connect`]: crate::FetchFailureKind::Connect

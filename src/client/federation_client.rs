@@ -1,16 +1,4 @@
 //! Requests to servers by name: resolved, connected to, and sent over a connection that is shared.
-//!
-//! `wire` makes the request what it must be for its target, `together` makes a connection for all who
-//! need it, `link` is one that speaks HTTP, `pool` keeps those, and `body` is what is read of a
-//! response. `limits` says how much of it there is, `error` what can go wrong.
-
-mod body;
-mod error;
-mod limits;
-mod link;
-mod pool;
-mod together;
-mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,26 +6,23 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use hyper::body::{Body, Bytes};
-use tokio::sync::Semaphore;
 
-pub use self::body::FederationBody;
-pub use self::error::RequestError;
-pub use self::limits::ClientLimits;
-use self::link::Link;
-use self::pool::{Key, Pool, Sent};
-use self::together::{Made, New, Route, Server};
-pub use self::wire::InvalidRequest;
-use self::wire::{BoxError, Outgoing};
-use super::attempt::{cause, in_words};
-use super::connect::Connector;
-use super::connect::failure::{ConnectAttempt, ConnectError, has_failed};
+use super::connect_error::{ConnectAttempt, ConnectError};
+use super::connector::Connector;
+use super::keys::Server;
+use super::limits::ClientLimits;
+use super::pool::Sent;
+use super::request;
+use super::request_body::{BoxError, RequestBody};
+use super::request_error::RequestError;
+use super::response_body::FederationBody;
+use super::shared_connect::{NewConnection, SharedConnect};
 use crate::core::names::server_name::ServerName;
 use crate::resolver::Resolver;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::BoxFuture;
 use crate::runtime::permits::{KeyedPermits, Permit};
-use crate::runtime::single_flight::Abandoned;
-use crate::runtime::single_flight::SingleFlight;
+use crate::transport::{cause, in_words};
 
 /// How many connections that were kept one request tries: they may all have ended meanwhile.
 const KEPT: usize = 2;
@@ -107,11 +92,8 @@ pub struct FederationClient {
 
 struct Inner {
     resolver: Resolver,
-    connector: Connector,
-    pool: Arc<Pool>,
-    connecting: Arc<SingleFlight<Arc<Route>, Result<Made, ConnectError>>>,
-    /// Turns to connect.
-    dials: Semaphore,
+    connections: Arc<SharedConnect>,
+    limits: ClientLimits,
     turns: Arc<KeyedPermits<Arc<Server>>>,
 }
 
@@ -125,15 +107,9 @@ impl FederationClient {
     /// The same within these limits.
     pub fn with_limits(resolver: Resolver, connector: Connector, limits: ClientLimits) -> Self {
         let connector = connector.reporting_to(resolver.clone());
-        let at_a_time = limits.connecting.min(Semaphore::MAX_PERMITS);
-        // With no turn to be had, there is nothing to wait for.
-        let waiting = if at_a_time == 0 { 0 } else { limits.connecting_waiting };
-        let most = at_a_time.saturating_add(waiting);
-        let connecting = Arc::new(SingleFlight::new(most, Abandoned::Finish));
-        let dials = Semaphore::new(at_a_time);
-        let pool = Arc::new(Pool::new(limits));
+        let connections = Arc::new(SharedConnect::new(connector, limits));
         let turns = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
-        let inner = Inner { resolver, connector, pool, connecting, dials, turns };
+        let inner = Inner { resolver, connections, limits, turns };
         Self { inner: Arc::new(inner) }
     }
 
@@ -145,7 +121,7 @@ impl FederationClient {
     /// How many connections are kept for another request: those that serve one over HTTP/1.1 are not
     /// among them.
     pub fn connections(&self) -> usize {
-        self.inner.pool.len()
+        self.inner.connections.pool().len()
     }
 
     /// Sends a request to this server.
@@ -158,7 +134,7 @@ impl FederationClient {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let request = request.map(Outgoing::new);
+        let request = request.map(RequestBody::new);
         // It is large, and whoever calls this would carry it along.
         Box::pin(self.inner.request(server_name, request)).await
     }
@@ -166,12 +142,12 @@ impl FederationClient {
 
 impl Inner {
     async fn request(
-        self: &Arc<Self>,
+        &self,
         name: &ServerName,
-        request: Request<Outgoing>,
+        request: Request<RequestBody>,
     ) -> Result<Response<FederationBody>, RequestError> {
         let user_agent = &self.resolver.config().discovery.user_agent;
-        let mut request = wire::prepared(request, name, user_agent)?;
+        let mut request = request::prepared(request, name, user_agent)?;
         let (mut kept, mut new) = (0, 0);
         let mut failed: Vec<ConnectAttempt> = Vec::new();
         let mut held = None;
@@ -179,32 +155,33 @@ impl Inner {
         loop {
             let turn = self.turn(name, held.take()).await;
             let (found, turn) = turn.map_err(|error| or_attempts(error, name, &mut failed))?;
-            let pooled = if kept < KEPT { self.pooled(&found, &failed) } else { None };
-            let (key, link, made_at) = if let Some((key, link)) = pooled {
-                (key, link, None)
+            let connections = &self.connections;
+            let pooled = if kept < KEPT { connections.kept(&found, &failed) } else { None };
+            let (key, connection, made_at) = if let Some((key, connection)) = pooled {
+                (key, connection, None)
             } else {
-                let made = self.connected(&found, &mut failed).await;
-                let New { key, link, endpoint } =
+                let made = connections.connect(&found, &mut failed).await;
+                let NewConnection { key, connection, endpoint } =
                     made.map_err(|error| or_attempts(error, name, &mut failed))?;
-                (key, link, Some(endpoint))
+                (key, connection, Some(endpoint))
             };
-            if link.is_http2() {
-                wire::for_http_2(&mut request, &found)?;
+            if connection.is_http2() {
+                request::for_http_2(&mut request, &found)?;
             } else {
-                wire::for_http_1(&mut request, &found);
+                request::for_http_1(&mut request, &found);
             }
-            match self.pool.send(&key, link, request).await {
+            match connections.pool().send(&key, connection, request).await {
                 Sent::Response(response, reading) => {
                     return Ok(response.map(|body| FederationBody::new(body, reading, turn)));
                 }
                 Sent::Failed(error) => {
                     // One that was kept may have been about to end, which says nothing.
                     if let Some(endpoint) = made_at.filter(|_| broke(&error)) {
-                        self.no_http(&found, &endpoint, key.address(), in_words(&error));
+                        connections.no_http(&found, &endpoint, key.address(), in_words(&error));
                     }
                     let (server_name, address) = (name.clone(), key.address());
-                    let reason = in_words(&error);
-                    return Err(RequestError::Exchange { server_name, address, reason, error });
+                    let source = Arc::new(error);
+                    return Err(RequestError::Exchange { server_name, address, source });
                 }
                 Sent::Unsent(unsent) => request = *unsent,
             }
@@ -215,7 +192,7 @@ impl Inner {
             };
             new += 1;
             let reason = "it ended before a request could be sent".to_owned();
-            failed.push(self.no_http(&found, &endpoint, key.address(), reason));
+            failed.push(connections.no_http(&found, &endpoint, key.address(), reason));
             if new == NEW {
                 return Err(ConnectError::after(name, &mut failed).into());
             }
@@ -229,7 +206,7 @@ impl Inner {
         mut held: Option<Permit<Arc<Server>>>,
     ) -> Result<(Resolution, Permit<Arc<Server>>), RequestError> {
         let busy = || {
-            let (server_name, limit) = (name.clone(), self.pool.limits().waiting);
+            let (server_name, limit) = (name.clone(), self.limits.waiting);
             RequestError::ServerBusy { server_name, limit }
         };
         // While one waits, the server may move; one that moves every time is not worth the wait.
@@ -248,15 +225,6 @@ impl Inner {
             }
         }
         Err(busy())
-    }
-
-    /// A connection to one of the target's addresses that is open already, but to none of the
-    /// endpoints at which these attempts failed.
-    fn pooled(&self, found: &Resolution, failed: &[ConnectAttempt]) -> Option<(Key, Link)> {
-        let endpoints = found.attempts(self.connector.next_seed());
-        let endpoints = endpoints.filter(|it| !has_failed(failed, it));
-        let mut keys = endpoints.flat_map(|endpoint| Key::all(found, endpoint));
-        keys.find_map(|key| self.pool.take(&key).map(|link| (key, link)))
     }
 }
 
@@ -285,7 +253,7 @@ impl fmt::Debug for FederationClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FederationClient")
             .field("resolver", &self.inner.resolver)
-            .field("connector", &self.inner.connector)
+            .field("connector", self.inner.connections.connector())
             .field("connections", &self.connections())
             .finish_non_exhaustive()
     }
@@ -308,7 +276,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let client = self.clone();
         Box::pin(async move {
-            let name = wire::server_of(request.uri())?;
+            let name = request::server_of(request.uri())?;
             client.request(&name, request).await
         })
     }

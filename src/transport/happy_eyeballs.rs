@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 /// Attempts at addresses, begun as far as that is needed.
-pub(super) struct Staggered<I, B, F> {
+pub(crate) struct StaggeredAttempts<I, B, F> {
     waiting: I,
     begin: B,
     /// How long those under way are silent before the next is begun beside them.
@@ -17,19 +17,19 @@ pub(super) struct Staggered<I, B, F> {
     under_way: FuturesUnordered<F>,
 }
 
-impl<I, B, F, T, E> Staggered<I, B, F>
+impl<I, B, F, T, E> StaggeredAttempts<I, B, F>
 where
     I: ExactSizeIterator<Item = SocketAddr>,
     B: FnMut(SocketAddr) -> F,
     F: Future<Output = (SocketAddr, Result<T, E>)>,
 {
-    pub(super) fn new(waiting: I, delay: Duration, begin: B) -> Self {
+    pub(crate) fn new(waiting: I, delay: Duration, begin: B) -> Self {
         Self { waiting, begin, delay, under_way: FuturesUnordered::new() }
     }
 
     /// The next attempt that has succeeded or failed; `None` when there is no more. The next address
     /// is begun at once where one has failed.
-    pub(super) async fn next(&mut self) -> Option<(SocketAddr, Result<T, E>)> {
+    pub(crate) async fn next(&mut self) -> Option<(SocketAddr, Result<T, E>)> {
         if self.under_way.is_empty() {
             self.begin_another();
         }

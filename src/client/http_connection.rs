@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout};
 
-use super::super::attempt::in_words;
-use super::super::connect::Connection;
+use super::connection::Connection;
 use super::limits::ClientLimits;
-use super::wire::Outgoing;
+use super::request_body::{RequestBody, UnsentCount};
+use crate::transport::in_words;
 
 /// hyper reads at least so much of a head, in bytes.
 const HEAD_LEAST: usize = 8192;
@@ -28,47 +27,43 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const PING_MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// A connection with the way to send over it.
-pub(super) struct Link {
+pub(super) struct HttpConnection {
     sender: Sender,
-    open: Open,
+    open: ConnectionHandle,
     made: Instant,
-    carried: Arc<AtomicUsize>,
+    unsent: UnsentCount,
 }
 
 pub(super) enum Sender {
-    Http1(http1::SendRequest<Outgoing>),
-    Http2(http2::SendRequest<Outgoing>),
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>),
 }
-
-/// A request that a connection has not got rid of: it waits to be sent, or its body does. Counts one
-/// less when it is dropped.
-pub(super) struct Carried(Arc<AtomicUsize>);
 
 /// Held while a response is read.
 #[derive(Debug)]
-pub(super) struct Reading {
-    _open: Open,
+pub(super) struct ResponseGuard {
+    _open: ConnectionHandle,
     _until: oneshot::Sender<Infallible>,
 }
 
 /// What HTTP/2 does beside a connection's own task, until the connection is closed.
 #[derive(Clone)]
-struct Tasks {
+struct Http2Tasks {
     closed: Shared<oneshot::Receiver<Infallible>>,
 }
 
 /// Keeps a connection open; with the last one it is closed, whatever the other side holds back.
 #[derive(Clone, Debug)]
-pub(super) struct Open(Arc<Opened>);
+pub(super) struct ConnectionHandle(Arc<HandleState>);
 
 #[derive(Debug)]
-struct Opened {
+struct HandleState {
     _until: oneshot::Sender<Infallible>,
     /// When one who used it left.
     used: Mutex<Instant>,
 }
 
-impl Link {
+impl HttpConnection {
     /// Begins to speak HTTP over a connection. An error says why that failed.
     pub(super) async fn over(
         connection: Connection,
@@ -82,7 +77,7 @@ impl Link {
             let stream = TokioIo::new(connection);
             if is_http2 {
                 let pings = limits.keep_alive.min(PING_MOST);
-                let (tasks, closing) = Tasks::new();
+                let (tasks, closing) = Http2Tasks::new();
                 let (sender, connection) = http2::Builder::new(tasks)
                     .timer(TokioTimer::new())
                     .keep_alive_interval((!pings.is_zero()).then_some(pings))
@@ -92,16 +87,24 @@ impl Link {
                     .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
                     .handshake(stream)
                     .await?;
-                return Ok((Sender::Http2(sender), Open::until_dropped(connection, closing)));
+                return Ok((
+                    Sender::Http2(sender),
+                    ConnectionHandle::until_dropped(connection, closing),
+                ));
             }
             let (sender, connection) =
                 http1::Builder::new().max_buf_size(head).handshake(stream).await?;
             // It has no tasks beside its own.
             let closing = oneshot::channel().0;
-            Ok::<_, hyper::Error>((Sender::Http1(sender), Open::until_dropped(connection, closing)))
+            Ok::<_, hyper::Error>((
+                Sender::Http1(sender),
+                ConnectionHandle::until_dropped(connection, closing),
+            ))
         };
         match timeout(limit, shaking_hands).await {
-            Ok(Ok((sender, open))) => Ok(Self { sender, open, made, carried: Arc::default() }),
+            Ok(Ok((sender, open))) => {
+                Ok(Self { sender, open, made, unsent: UnsentCount::default() })
+            }
             Ok(Err(error)) => Err(in_words(&error)),
             Err(_) => Err(format!("not over within {limit:?}")),
         }
@@ -117,27 +120,21 @@ impl Link {
 
     /// Since when nobody has used it; `None` while somebody does.
     pub(super) fn unused_since(&self) -> Option<Instant> {
-        let Open(opened) = &self.open;
+        let ConnectionHandle(state) = &self.open;
         // One of them is its own.
-        let is_used = Arc::strong_count(opened) > 1;
-        (!is_used).then(|| *opened.used.lock().unwrap_or_else(PoisonError::into_inner))
+        let is_used = Arc::strong_count(state) > 1;
+        (!is_used).then(|| *state.used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What is held while a response is read, and what ends with it.
-    pub(super) fn reading(&self) -> (Reading, oneshot::Receiver<Infallible>) {
+    pub(super) fn reading(&self) -> (ResponseGuard, oneshot::Receiver<Infallible>) {
         let (until, read) = oneshot::channel();
-        (Reading { _open: self.open.clone(), _until: until }, read)
+        (ResponseGuard { _open: self.open.clone(), _until: until }, read)
     }
 
-    /// Counts a request until it is got rid of.
-    pub(super) fn carry(&self) -> Carried {
-        self.carried.fetch_add(1, Ordering::Relaxed);
-        Carried(Arc::clone(&self.carried))
-    }
-
-    /// How many requests it has not got rid of.
-    pub(super) fn carried(&self) -> usize {
-        self.carried.load(Ordering::Relaxed)
+    /// The requests that are not sent completely.
+    pub(super) const fn unsent(&self) -> &UnsentCount {
+        &self.unsent
     }
 
     pub(super) const fn sender(&mut self) -> &mut Sender {
@@ -147,8 +144,8 @@ impl Link {
     /// The same for another request beside its own: over HTTP/2 alone.
     pub(super) fn share(&self) -> Option<Self> {
         let Sender::Http2(sender) = &self.sender else { return None };
-        let (open, carried) = (self.open.clone(), Arc::clone(&self.carried));
-        Some(Self { sender: Sender::Http2(sender.clone()), open, made: self.made, carried })
+        let (open, unsent) = (self.open.clone(), self.unsent.clone());
+        Some(Self { sender: Sender::Http2(sender.clone()), open, made: self.made, unsent })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -174,19 +171,13 @@ impl Link {
     }
 }
 
-impl Drop for Open {
+impl Drop for ConnectionHandle {
     fn drop(&mut self) {
         *self.0.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }
 
-impl Drop for Carried {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Tasks {
+impl Http2Tasks {
     /// With what ends them when it is dropped.
     fn new() -> (Self, oneshot::Sender<Infallible>) {
         let (closing, closed) = oneshot::channel();
@@ -194,7 +185,7 @@ impl Tasks {
     }
 }
 
-impl<F> Executor<F> for Tasks
+impl<F> Executor<F> for Http2Tasks
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -204,7 +195,7 @@ where
     }
 }
 
-impl Open {
+impl ConnectionHandle {
     /// Until then the connection's task runs, and those beside it until `closing` is dropped.
     fn until_dropped<T: Send>(
         connection: impl Future<Output = T> + Send + 'static,
@@ -220,6 +211,6 @@ impl Open {
             // Whether they were in time or not: it is closed.
             let _ = timeout(FAREWELL, closing.cancellation()).await;
         });
-        Self(Arc::new(Opened { _until: until, used: Mutex::new(Instant::now()) }))
+        Self(Arc::new(HandleState { _until: until, used: Mutex::new(Instant::now()) }))
     }
 }

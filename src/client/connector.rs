@@ -1,73 +1,22 @@
-//! The way to a server: its endpoints in the order of a contact, the addresses of each side by side,
-//! TLS for the target's name.
-//!
-//! `race` connects to one endpoint, `failure` says how each attempt ended.
+//! The way to a server: its endpoints in the order of a contact, TLS for the target's name.
 
-pub(crate) mod failure;
-mod race;
-
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use rustls::ClientConfig;
-use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
-use tokio_rustls::client::TlsStream;
 
-use self::failure::{ConnectAttempt, ConnectError, ConnectPhase};
-use super::dial::{Dial, DialStream, TcpDial};
-use super::tls;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-use super::{TlsSetupError, TrustedRoots};
+use super::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
+use super::connection::Connection;
+use super::limits::ConnectLimits;
+use super::race;
 use crate::core::dns::srv::SplitMix64;
-use crate::core::names::host::Host;
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::resolver::Resolver;
 use crate::resolver::feedback::{ContactFailure, ContactFailureKind};
 use crate::resolver::resolution::Resolution;
-
-/// How long each phase of connecting may take.
-///
-/// ```
-/// use std::time::Duration;
-/// use matrix_delegation::ConnectLimits;
-///
-/// let mut limits = ConnectLimits::default();
-/// limits.total = Duration::from_secs(10);
-/// assert_eq!(limits.attempt_delay, Duration::from_millis(250));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ConnectLimits {
-    /// Connecting to one address. Default 5 s.
-    pub connect: Duration,
-    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
-    /// Default 250 ms.
-    pub attempt_delay: Duration,
-    /// The TLS handshake with one address. Default 5 s.
-    pub tls: Duration,
-    /// All of it, over every endpoint. Default 30 s.
-    pub total: Duration,
-}
-
-impl Default for ConnectLimits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            attempt_delay: Duration::from_millis(250),
-            tls: Duration::from_secs(5),
-            total: Duration::from_secs(30),
-        }
-    }
-}
+use crate::transport::{Deadline, Dial, Opening, TcpDial, with_federation_protocols};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use crate::transport::{TlsSetupError, TrustedRoots};
 
 /// Connects to servers that have been resolved.
 ///
@@ -96,8 +45,8 @@ impl Default for ConnectLimits {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Connector {
-    tls: Arc<ClientConfig>,
-    dial: Arc<dyn Dial>,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) dial: Arc<dyn Dial>,
     limits: ConnectLimits,
     resolver: Option<Resolver>,
     contacts: Arc<AtomicU64>,
@@ -109,7 +58,7 @@ impl Connector {
     /// ALPN is set to `h2` and `http/1.1`; all else is left as it is.
     pub fn new(tls: ClientConfig) -> Self {
         Self {
-            tls: tls::for_http(tls),
+            tls: Arc::new(with_federation_protocols(tls)),
             dial: Arc::new(TcpDial),
             limits: ConnectLimits::default(),
             resolver: None,
@@ -163,7 +112,7 @@ impl Connector {
         found: &Resolution,
         seed: u64,
     ) -> Result<Connection, ConnectError> {
-        self.connect_in(found.attempts(seed), found, seed, self.end()).await
+        self.connect_in(found.attempts(seed), found, seed, &self.opening()).await
     }
 
     /// The same for a target that comes from elsewhere than a resolver.
@@ -181,11 +130,7 @@ impl Connector {
     /// ```
     pub async fn connect_to(&self, target: &DelegationTarget) -> Result<Connection, ConnectError> {
         let seed = self.next_seed();
-        self.connect_in(target.attempts(seed), target, seed, self.end()).await
-    }
-
-    pub(super) const fn limits(&self) -> &ConnectLimits {
-        &self.limits
+        self.connect_in(target.attempts(seed), target, seed, &self.opening()).await
     }
 
     pub(super) fn next_seed(&self) -> u64 {
@@ -193,10 +138,9 @@ impl Connector {
         SplitMix64(self.contacts.fetch_add(1, Ordering::Relaxed)).next()
     }
 
-    /// When all of it has to be over that begins now; `None` lies further ahead than the clock can
-    /// say.
-    pub(super) fn end(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.limits.total)
+    /// The phases of a connection that begins now.
+    pub(super) fn opening(&self) -> Opening {
+        Opening::new(self.limits.phases, Deadline::of_all(self.limits.total))
     }
 
     /// Connects to one of these endpoints of the target, in this order.
@@ -205,16 +149,16 @@ impl Connector {
         endpoints: impl Iterator<Item = &'a Endpoint>,
         target: &DelegationTarget,
         seed: u64,
-        end: Option<Instant>,
+        opening: &Opening,
     ) -> Result<Connection, ConnectError> {
         let mut attempts = Vec::new();
         for endpoint in endpoints {
             let before = attempts.len();
-            let race = race::race(self, target, endpoint, seed, end, &mut attempts);
+            let race = race::race(self, target, endpoint, seed, opening, &mut attempts);
             if let Some((address, stream)) = race.await {
-                return Ok(Connection { address, endpoint: endpoint.clone(), stream, attempts });
+                return Ok(Connection::new(address, endpoint.clone(), stream, attempts));
             }
-            if race::is_over(end) {
+            if opening.end().is_over() {
                 break;
             }
             self.report(target, attempts.get(before..).unwrap_or_default());
@@ -237,97 +181,5 @@ impl Connector {
             };
             resolver.report_failure(target, &ContactFailure::new(kind).at(endpoint));
         }
-    }
-}
-
-/// A connection to a server, whose certificate is the target's: a stream of bytes.
-pub struct Connection {
-    address: Option<SocketAddr>,
-    endpoint: Endpoint,
-    stream: TlsStream<Box<dyn DialStream>>,
-    attempts: Vec<ConnectAttempt>,
-}
-
-impl Connection {
-    /// The address it leads to; `None` where a proxy looked the host up.
-    pub const fn address(&self) -> Option<SocketAddr> {
-        self.address
-    }
-
-    /// The endpoint it leads to.
-    pub const fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    /// Whether HTTP/2 was agreed on; otherwise it is HTTP/1.1.
-    pub fn is_http2(&self) -> bool {
-        self.stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2)
-    }
-
-    /// The attempts that failed before it.
-    pub fn failed_attempts(&self) -> &[ConnectAttempt] {
-        &self.attempts
-    }
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("address", &self.address)
-            .field("endpoint", &self.endpoint)
-            .field("http2", &self.is_http2())
-            .field("attempts", &self.attempts)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = if self.is_http2() { "HTTP/2" } else { "HTTP/1.1" };
-        write!(f, "{protocol} to {}", self.endpoint)?;
-        match (self.address, self.endpoint.host()) {
-            (Some(address), Host::Dns(_)) => write!(f, " at {address}"),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::core::blame::Blame;
 use crate::core::names::host::Host;
 use crate::core::names::server_name::ServerName;
 use crate::core::target::Endpoint;
+use crate::transport::ConnectFailureKind;
 
 /// No endpoint of a server could be connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub struct ConnectAttempt {
     pub address: Option<SocketAddr>,
     /// In which phase it failed.
     pub phase: ConnectPhase,
+    /// Why, for programs.
+    pub kind: ConnectFailureKind,
     /// Why, for people; may hold words of the other side's choice.
     pub reason: String,
 }
@@ -58,35 +62,61 @@ pub enum ConnectPhase {
 }
 
 impl ConnectError {
+    /// Whose fault it is: the server's, if one attempt was; else DNS's, if an endpoint has no address;
+    /// else this machine's, too where there was no time for any attempt.
+    pub fn blame(&self) -> Blame {
+        let blamed = |blame| self.attempts.iter().any(|attempt| attempt.blame() == blame);
+        let order = [Blame::Server, Blame::Dns];
+        order.into_iter().find(|blame| blamed(*blame)).unwrap_or(Blame::Local)
+    }
+
+    /// Whether the next try may well succeed, with nothing changed by an administrator: one of the
+    /// attempts might, or there was no time for any.
+    pub fn is_temporary(&self) -> bool {
+        self.attempts.is_empty() || self.attempts.iter().any(ConnectAttempt::is_temporary)
+    }
+
+    /// Whether bytes of a request may have reached a server: never, since there was no connection
+    /// to send them over.
+    pub const fn was_sent(&self) -> bool {
+        false
+    }
+
     /// After these attempts, all that there were.
-    pub(in crate::adapters::hyper) fn after(
-        server_name: &ServerName,
-        attempts: &mut Vec<ConnectAttempt>,
-    ) -> Self {
+    pub(super) fn after(server_name: &ServerName, attempts: &mut Vec<ConnectAttempt>) -> Self {
         Self { server_name: server_name.clone(), attempts: std::mem::take(attempts) }
     }
 }
 
 /// Whether one of these attempts was at this endpoint.
-pub(in crate::adapters::hyper) fn has_failed(
-    attempts: &[ConnectAttempt],
-    endpoint: &Endpoint,
-) -> bool {
+pub(super) fn has_failed(attempts: &[ConnectAttempt], endpoint: &Endpoint) -> bool {
     attempts.iter().any(|attempt| attempt.is_at(endpoint))
 }
 
 impl ConnectAttempt {
-    pub(in crate::adapters::hyper) fn new(
+    pub(super) fn new(
         endpoint: &Endpoint,
         address: Option<SocketAddr>,
         phase: ConnectPhase,
+        kind: ConnectFailureKind,
         reason: String,
     ) -> Self {
-        Self { host: endpoint.host().clone(), port: endpoint.port(), address, phase, reason }
+        let (host, port) = (endpoint.host().clone(), endpoint.port());
+        Self { host, port, address, phase, kind, reason }
+    }
+
+    /// Whose fault it is.
+    pub const fn blame(&self) -> Blame {
+        self.kind.blame()
+    }
+
+    /// Whether the next attempt may well succeed, with nothing changed by an administrator.
+    pub const fn is_temporary(&self) -> bool {
+        self.kind.is_temporary()
     }
 
     /// Whether it was an attempt at this endpoint.
-    pub(in crate::adapters::hyper) fn is_at(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn is_at(&self, endpoint: &Endpoint) -> bool {
         self.host == *endpoint.host() && self.port == endpoint.port()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,59 +10,16 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::http_connection::{HttpConnection, ResponseGuard, Sender};
+use super::keys::PoolKey;
 use super::limits::ClientLimits;
-use super::link::{Link, Reading, Sender};
-use super::wire::Outgoing;
-use crate::core::names::host::Host;
-use crate::core::target::{DelegationTarget, Endpoint};
-
-/// What connections are shared by: none serves another certificate name, or leads elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    name: Host,
-    /// The address; where a proxy looks hosts up, host and port.
-    place: Place,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    Address(SocketAddr),
-    Named(Host, u16),
-}
-
-impl Key {
-    pub(super) fn new(
-        target: &DelegationTarget,
-        endpoint: &Endpoint,
-        address: Option<SocketAddr>,
-    ) -> Self {
-        let named = || Place::Named(endpoint.host().clone(), endpoint.port());
-        let place = address.map_or_else(named, Place::Address);
-        Self { name: target.tls_host().clone(), place }
-    }
-
-    /// One for each address of an endpoint.
-    pub(super) fn all<'a>(
-        target: &'a DelegationTarget,
-        endpoint: &'a Endpoint,
-    ) -> impl Iterator<Item = Self> + 'a {
-        let named = target.is_left_to_proxy().then(|| Self::new(target, endpoint, None));
-        endpoint.addresses().map(|it| Self::new(target, endpoint, Some(it))).chain(named)
-    }
-
-    pub(super) const fn address(&self) -> Option<SocketAddr> {
-        match self.place {
-            Place::Address(address) => Some(address),
-            Place::Named(..) => None,
-        }
-    }
-}
+use super::request_body::RequestBody;
 
 /// How sending a request ended.
 pub(super) enum Sent {
-    Response(Response<Incoming>, Reading),
+    Response(Response<Incoming>, ResponseGuard),
     /// It is as good as before.
-    Unsent(Box<Request<Outgoing>>),
+    Unsent(Box<Request<RequestBody>>),
     Failed(hyper::Error),
 }
 
@@ -75,7 +31,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct State {
     /// Connections without a request of their own, over HTTP/1.1, or for any number, over HTTP/2.
-    kept: HashMap<Key, Vec<Link>>,
+    kept: HashMap<PoolKey, Vec<HttpConnection>>,
     /// How many they are in all.
     count: usize,
     /// Whether a task closes what is idle.
@@ -84,7 +40,7 @@ struct State {
 
 impl State {
     /// Keeps those for which `keeps` holds.
-    fn retain(&mut self, keeps: impl Fn(&Link) -> bool) {
+    fn retain(&mut self, keeps: impl Fn(&HttpConnection) -> bool) {
         self.kept.retain(|_, list| {
             list.retain(&keeps);
             !list.is_empty()
@@ -95,7 +51,9 @@ impl State {
     /// Gives up the one longest without a request; one in use only where all are.
     fn evict(&mut self) {
         let all = self.kept.iter().flat_map(|(key, list)| {
-            list.iter().enumerate().map(move |(at, link)| (link.unused_since(), key, at))
+            list.iter()
+                .enumerate()
+                .map(move |(at, connection)| (connection.unused_since(), key, at))
         });
         let longest = all.min_by_key(|(unused, ..)| (unused.is_none(), *unused));
         let Some((_, key, at)) = longest else { return };
@@ -123,7 +81,7 @@ impl Pool {
     pub(super) fn len(&self) -> usize {
         let now = Instant::now();
         let state = self.lock();
-        state.kept.values().flatten().filter(|link| self.is_of_use(link, now)).count()
+        state.kept.values().flatten().filter(|connection| self.is_of_use(connection, now)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -132,24 +90,25 @@ impl Pool {
     }
 
     /// Whether a connection may take another request.
-    fn is_of_use(&self, link: &Link, now: Instant) -> bool {
-        let idle = link.unused_since().map_or(Duration::ZERO, |since| now.duration_since(since));
-        !link.is_closed()
+    fn is_of_use(&self, connection: &HttpConnection, now: Instant) -> bool {
+        let idle =
+            connection.unused_since().map_or(Duration::ZERO, |since| now.duration_since(since));
+        !connection.is_closed()
             // As many as can be under way, and as many that were left over.
-            && link.carried() < self.limits.concurrent.saturating_mul(2)
+            && connection.unsent().get() < self.limits.concurrent.saturating_mul(2)
             && idle < self.limits.idle
-            && now.duration_since(link.made()) < self.limits.age
+            && now.duration_since(connection.made()) < self.limits.age
     }
 
     /// A connection that is there already.
-    pub(super) fn take(&self, key: &Key) -> Option<Link> {
+    pub(super) fn take(&self, key: &PoolKey) -> Option<HttpConnection> {
         let now = Instant::now();
         let mut state = self.lock();
         let list = state.kept.get_mut(key)?;
         let before = list.len();
-        list.retain(|link| self.is_of_use(link, now));
+        list.retain(|connection| self.is_of_use(connection, now));
         // The one used last is the least likely to be closed meanwhile.
-        let taken = list.last().and_then(Link::share).or_else(|| list.pop());
+        let taken = list.last().and_then(HttpConnection::share).or_else(|| list.pop());
         let gone = before - list.len();
         if list.is_empty() {
             state.kept.remove(key);
@@ -159,26 +118,26 @@ impl Pool {
     }
 
     /// Keeps a connection.
-    pub(super) fn add(self: &Arc<Self>, key: &Key, link: Link) {
+    pub(super) fn add(self: &Arc<Self>, key: &PoolKey, connection: HttpConnection) {
         let now = Instant::now();
         let mut state = self.lock();
-        if self.limits.connections == 0 || !self.is_of_use(&link, now) {
+        if self.limits.connections == 0 || !self.is_of_use(&connection, now) {
             return;
         }
         if state.count >= self.limits.connections {
-            state.retain(|link| self.is_of_use(link, now));
+            state.retain(|connection| self.is_of_use(connection, now));
         }
         if state.count >= self.limits.connections {
             state.evict();
         }
-        let most = if link.is_http2() { 1 } else { self.limits.per_server.max(1) };
+        let most = if connection.is_http2() { 1 } else { self.limits.per_server.max(1) };
         let list = state.kept.entry(key.clone()).or_default();
         let before = list.len();
         if before >= most {
             // The one longest without a request stands first.
             list.drain(..=before - most);
         }
-        list.push(link);
+        list.push(connection);
         let after = list.len();
         state.count = state.count + after - before;
         let runtime = if state.swept { None } else { Handle::try_current().ok() };
@@ -193,21 +152,21 @@ impl Pool {
     /// Sends a request, and keeps the connection for the next.
     pub(super) async fn send(
         self: &Arc<Self>,
-        key: &Key,
-        mut link: Link,
-        mut request: Request<Outgoing>,
+        key: &PoolKey,
+        mut connection: HttpConnection,
+        mut request: Request<RequestBody>,
     ) -> Sent {
-        request.body_mut().is_carried(link.carry());
-        let failed = match link.sender() {
+        request.body_mut().count_with(connection.unsent().add());
+        let failed = match connection.sender() {
             Sender::Http1(sender) => match sender.try_send_request(request).await {
                 Ok(response) => {
-                    let (reading, read) = link.reading();
+                    let (reading, read) = connection.reading();
                     let (pool, key) = (Arc::downgrade(self), key.clone());
                     tokio::spawn(async move {
-                        if link.is_ready_after(read).await
+                        if connection.is_ready_after(read).await
                             && let Some(pool) = pool.upgrade()
                         {
-                            pool.add(&key, link);
+                            pool.add(&key, connection);
                         }
                     });
                     return Sent::Response(response, reading);
@@ -219,7 +178,7 @@ impl Pool {
                     return Sent::Unsent(Box::new(request));
                 }
                 match sender.try_send_request(request).await {
-                    Ok(response) => return Sent::Response(response, link.reading().0),
+                    Ok(response) => return Sent::Response(response, connection.reading().0),
                     Err(failed) => failed,
                 }
             }
@@ -252,7 +211,7 @@ async fn sweep(mut sweeper: Sweeper, idle: Duration) {
         let Some(pool) = sweeper.0.upgrade() else { return };
         let now = Instant::now();
         let mut state = pool.lock();
-        state.retain(|link| pool.is_of_use(link, now));
+        state.retain(|connection| pool.is_of_use(connection, now));
         if state.count == 0 {
             state.swept = false;
             // From here on another may have begun.

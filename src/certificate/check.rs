@@ -1,22 +1,4 @@
-//! The certificate-name check: a presented chain to a verdict. No socket, no clock; with `hyper`, a
-//! handshake with every address of a target besides.
-//!
-//! What is valid is what rustls-webpki says is valid, as it says it to rustls. x509-parser reads the
-//! details for people and decides nothing.
-#![deny(clippy::disallowed_methods)]
-
-#[cfg(feature = "hyper")]
-pub(crate) mod address;
-pub(crate) mod details;
-#[cfg(feature = "hyper")]
-pub(crate) mod probe;
-#[cfg(feature = "hyper")]
-mod recorder;
-#[cfg(feature = "hyper")]
-mod shake;
-mod text;
-pub(crate) mod time;
-pub(crate) mod verdict;
+//! The certificate-name check: a presented chain to a verdict.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -26,10 +8,9 @@ use rustls_pki_types::{
 };
 use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage};
 
-use self::details::{CertificateDetails, CertificateKey, CertificateName, MOST_NAMES};
-use self::text::{shown, shown_name};
-use self::time::CertificateTime;
-use self::verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose};
+use super::details::{CertificateDetails, CertificateKey};
+use super::verdict::{CertificateReport, CertificateVerdict, ChainFault, TrustGap};
+use super::webpki_error::{fault, names_of, problem, words, wrong_name};
 use crate::core::target::DelegationTarget;
 
 /// As many certificates of a chain as are looked at, the server's own among them. webpki tries every
@@ -426,85 +407,4 @@ fn is_of_the_chain(verdict: &CertificateVerdict) -> bool {
 
 fn is_untrusted(verdict: &CertificateVerdict) -> bool {
     matches!(verdict, CertificateVerdict::Untrusted { .. })
-}
-
-/// The DNS names that webpki reads, and how many more there are.
-fn names_of(leaf: &EndEntityCert<'_>) -> (Vec<CertificateName>, usize) {
-    let mut all = leaf.valid_dns_names();
-    let dns = |it: &str| CertificateName::Dns(shown_name(it.as_bytes()));
-    let names = all.by_ref().take(MOST_NAMES).map(dns).collect();
-    (names, all.count())
-}
-
-fn wrong_name(
-    error: &Error,
-    name: &TlsName<'_>,
-    leaf: &EndEntityCert<'_>,
-    details: Option<&CertificateDetails>,
-) -> CertificateVerdict {
-    if !matches!(error, Error::CertNotValidForName(_)) {
-        return CertificateVerdict::BadChain { fault: fault(error) };
-    }
-    let (valid_for, more) =
-        details.map_or_else(|| names_of(leaf), |it| (it.names.clone(), it.more_names));
-    CertificateVerdict::WrongName { expected: shown(&name.to_str()), valid_for, more }
-}
-
-/// In the words of this crate. webpki does not say whose date it means: the date does.
-fn problem(error: &Error, details: Option<&CertificateDetails>) -> CertificateVerdict {
-    let whose = |own: bool| if own { Whose::Server } else { Whose::Issuer };
-    match error {
-        Error::CertExpired { not_after, .. } => {
-            let not_after = CertificateTime::from(*not_after);
-            let own = details.is_none_or(|it| it.not_after == not_after);
-            CertificateVerdict::Expired { not_after, whose: whose(own) }
-        }
-        Error::CertNotValidYet { not_before, .. } => {
-            let not_before = CertificateTime::from(*not_before);
-            let own = details.is_none_or(|it| it.not_before == not_before);
-            CertificateVerdict::NotYetValid { not_before, whose: whose(own) }
-        }
-        // Where it ends is found out later.
-        Error::UnknownIssuer => {
-            CertificateVerdict::Untrusted { issuer: String::new(), gap: TrustGap::IssuerMissing }
-        }
-        error => CertificateVerdict::BadChain { fault: fault(error) },
-    }
-}
-
-fn fault(error: &Error) -> ChainFault {
-    match error {
-        Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => ChainFault::WrongPurpose,
-        Error::NameConstraintViolation => ChainFault::NameConstraint,
-        Error::InvalidSignatureForPublicKey => ChainFault::BadSignature,
-        Error::UnsupportedSignatureAlgorithmContext(_)
-        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-            ChainFault::UnsupportedSignature
-        }
-        Error::CaUsedAsEndEntity => ChainFault::AuthorityAsServer,
-        Error::EndEntityUsedAsCa | Error::PathLenConstraintViolated => ChainFault::NotAnAuthority,
-        Error::CertDistrusted => ChainFault::Distrusted,
-        Error::MaximumPathBuildCallsExceeded
-        | Error::MaximumPathDepthExceeded
-        | Error::MaximumSignatureChecksExceeded
-        | Error::MaximumNameConstraintComparisonsExceeded => ChainFault::TooComplex,
-        Error::BadDer
-        | Error::BadDerTime
-        | Error::ExtensionValueInvalid
-        | Error::InvalidCertValidity
-        | Error::InvalidSerialNumber
-        | Error::InvalidNetworkMaskConstraint
-        | Error::MalformedDnsIdentifier
-        | Error::MalformedExtensions
-        | Error::MalformedNameConstraint
-        | Error::SignatureAlgorithmMismatch
-        | Error::TrailingData(_)
-        | Error::UnsupportedCertVersion
-        | Error::UnsupportedCriticalExtension => ChainFault::Unreadable { detail: words(error) },
-        error => ChainFault::Other { detail: words(error) },
-    }
-}
-
-fn words(error: &Error) -> String {
-    shown(&error.to_string())
 }

@@ -1,8 +1,37 @@
-//! What a client keeps open and lets run at a time.
+//! How long connecting may take, and what a client keeps open and lets run at a time.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::core::phase_limits::PhaseLimits;
+
+/// How long each phase of connecting may take.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::ConnectLimits;
+///
+/// let mut limits = ConnectLimits::default();
+/// limits.total = Duration::from_secs(10);
+/// assert_eq!(limits.phases.attempt_delay, Duration::from_millis(250));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ConnectLimits {
+    /// Connecting to one address and the TLS handshake with it.
+    pub phases: PhaseLimits,
+    /// All of it, over every endpoint. Default 30 s.
+    #[serde(with = "crate::core::config::duration")]
+    pub total: Duration,
+}
+
+impl Default for ConnectLimits {
+    fn default() -> Self {
+        Self { phases: PhaseLimits::default(), total: Duration::from_secs(30) }
+    }
+}
 
 /// What a [`FederationClient`](crate::FederationClient) keeps open and lets run at a time.
 ///

@@ -9,7 +9,7 @@ use std::io;
 use rustls::ClientConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::adapters::hyper::DialStream;
+use crate::transport::DialStream;
 
 /// As many bytes as a server may send for a handshake: one message of it has 64 KiB at most in
 /// rustls, and only the one with the certificates is large.
@@ -20,7 +20,7 @@ const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
 
 /// Why there was no handshake.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ShakeError {
+pub(super) enum HandshakeError {
     #[error("the connection broke off: {0}")]
     Io(#[from] io::Error),
     #[error("the server hung up in the middle of the handshake")]
@@ -33,11 +33,11 @@ pub(super) enum ShakeError {
     Tls(#[from] rustls::Error),
 }
 
-/// Shakes hands and says good-bye.
-pub(super) async fn shake(
+/// Performs the handshake, then closes the connection properly.
+pub(super) async fn handshake(
     connection: &mut ClientConnection,
     stream: &mut dyn DialStream,
-) -> Result<(), ShakeError> {
+) -> Result<(), HandshakeError> {
     let mut buffer = vec![0; 8 * 1024];
     let mut read_so_far = 0;
     // Ends: the handshake is over, or another turn reads, which it does only so often.
@@ -48,20 +48,20 @@ pub(super) async fn shake(
         }
         let length = stream.read(&mut buffer).await?;
         if length == 0 {
-            return Err(ShakeError::HungUp);
+            return Err(HandshakeError::HungUp);
         }
         let mut received = buffer.get(..length).unwrap_or_default();
         if read_so_far == 0 && !received.first().is_some_and(|it| CONTENT_TYPES.contains(it)) {
-            return Err(ShakeError::NoTls { is_http: received.starts_with(b"HTTP/") });
+            return Err(HandshakeError::NoTls { is_http: received.starts_with(b"HTTP/") });
         }
         read_so_far += length;
         if read_so_far > MOST_READ {
-            return Err(ShakeError::TooMuch);
+            return Err(HandshakeError::TooMuch);
         }
         // What comes after the handshake, such as session tickets, is of no interest.
         while !received.is_empty() && connection.is_handshaking() {
             if connection.read_tls(&mut received)? == 0 {
-                return Err(ShakeError::HungUp);
+                return Err(HandshakeError::HungUp);
             }
             if let Err(error) = connection.process_new_packets() {
                 // The alert that says why. That the server does not take it changes nothing.

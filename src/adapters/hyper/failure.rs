@@ -1,0 +1,65 @@
+//! Why an attempt at one address brought no response.
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+
+use http::Method;
+
+use crate::core::well_known::fetch::{FetchAttempt, FetchFailure, FetchFailureKind};
+use crate::transport::{ConnectFailureKind, OpenError, Phase, in_words, printable};
+
+/// Why one address brought no response.
+#[derive(Debug)]
+pub(super) struct AttemptFailure {
+    pub(super) kind: FetchFailureKind,
+    detail: String,
+    asked: bool,
+}
+
+impl AttemptFailure {
+    pub(super) fn new(kind: FetchFailureKind, detail: impl fmt::Display) -> Self {
+        Self { kind, detail: printable(&detail.to_string()), asked: false }
+    }
+
+    /// In the words of this error and of what caused it.
+    pub(super) fn because(kind: FetchFailureKind, error: &(dyn Error + 'static)) -> Self {
+        Self { kind, detail: in_words(error), asked: false }
+    }
+
+    /// It may be that the server has seen the request.
+    pub(super) fn after_asking(self) -> Self {
+        Self { asked: true, ..self }
+    }
+
+    /// Whether the next address may be asked; the documentation of [`super::HyperFetch`] says why.
+    pub(super) fn may_go_on(&self, method: &Method) -> bool {
+        use FetchFailureKind::{HeadTooLarge, Protocol};
+
+        !self.asked || (method.is_safe() && !matches!(self.kind, Protocol | HeadTooLarge))
+    }
+
+    pub(super) fn at(self, address: SocketAddr) -> FetchAttempt {
+        FetchAttempt { address, kind: self.kind, detail: self.detail }
+    }
+}
+
+impl From<AttemptFailure> for FetchFailure {
+    fn from(failed: AttemptFailure) -> Self {
+        Self::new(failed.kind, failed.detail)
+    }
+}
+
+impl From<OpenError> for AttemptFailure {
+    fn from(OpenError { phase, kind, error }: OpenError) -> Self {
+        let kind = match (phase, kind) {
+            (Phase::Connect, ConnectFailureKind::Refused) => FetchFailureKind::Refused,
+            (Phase::Connect, ConnectFailureKind::TimedOut) => FetchFailureKind::ConnectTimeout,
+            (Phase::Connect, ConnectFailureKind::Unsupported) => FetchFailureKind::Adapter,
+            (Phase::Connect, _) => FetchFailureKind::Connect,
+            (Phase::Tls, ConnectFailureKind::TimedOut) => FetchFailureKind::TlsTimeout,
+            (Phase::Tls, _) => FetchFailureKind::Tls,
+        };
+        Self::because(kind, &*error)
+    }
+}

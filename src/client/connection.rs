@@ -1,0 +1,115 @@
+//! A connection to a server as a stream of bytes.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connect_error::ConnectAttempt;
+use crate::core::names::host::Host;
+use crate::core::target::Endpoint;
+use crate::transport::{HTTP_2, VerifiedStream};
+
+/// A connection to a server, whose certificate is the target's: a stream of bytes.
+pub struct Connection {
+    address: Option<SocketAddr>,
+    endpoint: Endpoint,
+    stream: VerifiedStream,
+    attempts: Vec<ConnectAttempt>,
+}
+
+impl Connection {
+    pub(super) const fn new(
+        address: Option<SocketAddr>,
+        endpoint: Endpoint,
+        stream: VerifiedStream,
+        attempts: Vec<ConnectAttempt>,
+    ) -> Self {
+        Self { address, endpoint, stream, attempts }
+    }
+
+    /// The address it leads to; `None` where a proxy looked the host up.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The endpoint it leads to.
+    pub const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether HTTP/2 was agreed on; otherwise it is HTTP/1.1.
+    pub fn is_http2(&self) -> bool {
+        self.stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
+    }
+
+    /// The attempts that failed before it.
+    pub fn failed_attempts(&self) -> &[ConnectAttempt] {
+        &self.attempts
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("address", &self.address)
+            .field("endpoint", &self.endpoint)
+            .field("http2", &self.is_http2())
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = if self.is_http2() { "HTTP/2" } else { "HTTP/1.1" };
+        write!(f, "{protocol} to {}", self.endpoint)?;
+        match (self.address, self.endpoint.host()) {
+            (Some(address), Host::Dns(_)) => write!(f, " at {address}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,85 @@
+//! What is shared by whom: a kept connection, an attempt to connect, and a turn.
+
+use std::net::SocketAddr;
+
+use super::connect_error::{ConnectAttempt, has_failed};
+use crate::core::names::host::Host;
+use crate::core::target::{DelegationTarget, Endpoint};
+use crate::resolver::resolution::Resolution;
+
+/// What connections are shared by: none serves another certificate name, or leads elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PoolKey {
+    name: Host,
+    /// The address; where a proxy looks hosts up, host and port.
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Address(SocketAddr),
+    Named(Host, u16),
+}
+
+impl PoolKey {
+    pub(super) fn new(
+        target: &DelegationTarget,
+        endpoint: &Endpoint,
+        address: Option<SocketAddr>,
+    ) -> Self {
+        let named = || Place::Named(endpoint.host().clone(), endpoint.port());
+        let place = address.map_or_else(named, Place::Address);
+        Self { name: target.tls_host().clone(), place }
+    }
+
+    /// One for each address of an endpoint.
+    pub(super) fn all<'a>(
+        target: &'a DelegationTarget,
+        endpoint: &'a Endpoint,
+    ) -> impl Iterator<Item = Self> + 'a {
+        let named = target.is_left_to_proxy().then(|| Self::new(target, endpoint, None));
+        endpoint.addresses().map(|it| Self::new(target, endpoint, Some(it))).chain(named)
+    }
+
+    pub(super) const fn address(&self) -> Option<SocketAddr> {
+        match self.place {
+            Place::Address(address) => Some(address),
+            Place::Named(..) => None,
+        }
+    }
+}
+
+/// Where a connection is to lead. Whatever it is asked for by, those who want the same make one
+/// together, and nobody gets what became of another's older target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Route {
+    name: Host,
+    pub(super) endpoints: Vec<Endpoint>,
+    left_to_proxy: bool,
+}
+
+impl Route {
+    /// To the target, but for the endpoints at which these attempts failed; `None` without any.
+    pub(super) fn to(found: &Resolution, failed: &[ConnectAttempt]) -> Option<Self> {
+        let left = |it: &&Endpoint| !has_failed(failed, it);
+        let endpoints: Vec<Endpoint> = found.endpoints().iter().filter(left).cloned().collect();
+        let name = found.tls_host().clone();
+        let left_to_proxy = found.is_left_to_proxy();
+        (!endpoints.is_empty()).then_some(Self { name, endpoints, left_to_proxy })
+    }
+}
+
+/// What takes turns: a server by whatever names it is asked for. Not all that has one certificate
+/// name, or whoever delegates to another port of it, where nothing answers, would take its turns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Server {
+    name: Host,
+    places: Vec<(Host, u16)>,
+}
+
+impl Server {
+    pub(super) fn of(target: &DelegationTarget) -> Self {
+        let places = target.endpoints().iter().map(|it| (it.host().clone(), it.port())).collect();
+        Self { name: target.tls_host().clone(), places }
+    }
+}

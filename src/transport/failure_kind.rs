@@ -1,0 +1,190 @@
+//! What can go wrong on the way to a server, told apart by what can be done about it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use rustls::{CertificateError, Error as TlsError};
+use serde::{Deserialize, Serialize};
+
+use super::error_chain::cause;
+use super::opening::Phase;
+use crate::core::blame::Blame;
+
+/// What went wrong on the way to a server.
+///
+/// The certificate is the target's business: which name is wrong and what it is valid for stands in
+/// the text beside this, or in full in what `CertificateProbe` (feature `certificate`) reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConnectFailureKind {
+    /// The endpoint has no address to connect to.
+    NoAddress,
+    /// This machine could not begin: no network of that family, no socket left, not allowed.
+    Local,
+    /// The [`Dial`](crate::Dial) opens no such stream.
+    Unsupported,
+    /// Nothing listens on the port.
+    Refused,
+    /// The network says that there is no way to the host.
+    Unreachable,
+    /// The phase, or all that was to be done, was not over in time.
+    TimedOut,
+    /// The other side ended the connection.
+    Closed,
+    /// The server refused the handshake with an alert (RFC 8446 section 6.2).
+    TlsAlert,
+    /// There was no handshake otherwise: no TLS is spoken there, or none that both sides know.
+    Tls,
+    /// The certificate is for other names.
+    WrongName,
+    /// The certificate, or one above it, has expired.
+    Expired,
+    /// The certificate, or one above it, is not valid yet.
+    NotYetValid,
+    /// No trusted authority issued the certificate.
+    Untrusted,
+    /// The certificate is of no use otherwise: it cannot be read, is revoked or not for servers, ...
+    BadCertificate,
+    /// HTTP could not be begun over the connection.
+    Http,
+    /// Another error of the stream.
+    Other,
+}
+
+impl ConnectFailureKind {
+    /// Of an error in this phase.
+    pub(crate) fn of(error: &(dyn Error + 'static), phase: Phase) -> Self {
+        match cause::<TlsError>(error) {
+            Some(TlsError::InvalidCertificate(error)) => return Self::of_certificate(error),
+            Some(TlsError::AlertReceived(_)) => return Self::TlsAlert,
+            Some(_) => return Self::Tls,
+            None => {}
+        }
+        let io = cause::<io::Error>(error);
+        match (io.map_or(Self::Other, Self::of_io), phase) {
+            // The connection was there, so that it is no trouble of this machine's.
+            (Self::Other | Self::Local | Self::Unsupported, Phase::Tls) => Self::Tls,
+            (kind, _) => kind,
+        }
+    }
+
+    const fn of_certificate(error: &CertificateError) -> Self {
+        use CertificateError::{
+            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+            NotValidYetContext, UnknownIssuer,
+        };
+
+        match error {
+            NotValidForName | NotValidForNameContext { .. } => Self::WrongName,
+            Expired | ExpiredContext { .. } => Self::Expired,
+            NotValidYet | NotValidYetContext { .. } => Self::NotYetValid,
+            UnknownIssuer => Self::Untrusted,
+            _ => Self::BadCertificate,
+        }
+    }
+
+    fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind::{
+            AddrInUse, AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused,
+            ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected,
+            OutOfMemory, PermissionDenied, TimedOut, UnexpectedEof, Unsupported, WriteZero,
+        };
+
+        match error.kind() {
+            ConnectionRefused => Self::Refused,
+            TimedOut => Self::TimedOut,
+            Unsupported => Self::Unsupported,
+            HostUnreachable => Self::Unreachable,
+            AddrInUse | AddrNotAvailable | NetworkDown | NetworkUnreachable | OutOfMemory
+            | PermissionDenied => Self::Local,
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+            | WriteZero => Self::Closed,
+            // No file descriptor left, which has no kind: ENFILE, EMFILE; WSAEMFILE.
+            _ => match error.raw_os_error() {
+                Some(23 | 24) if cfg!(unix) => Self::Local,
+                Some(10024) if cfg!(windows) => Self::Local,
+                _ => Self::Other,
+            },
+        }
+    }
+
+    /// Whose fault it is.
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::NoAddress => Blame::Dns,
+            Self::Local | Self::Unsupported => Blame::Local,
+            Self::Refused
+            | Self::Unreachable
+            | Self::TimedOut
+            | Self::Closed
+            | Self::TlsAlert
+            | Self::Tls
+            | Self::WrongName
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Untrusted
+            | Self::BadCertificate
+            | Self::Http
+            | Self::Other => Blame::Server,
+        }
+    }
+
+    /// Whether the next attempt may well succeed, with nothing changed by an administrator.
+    pub const fn is_temporary(self) -> bool {
+        match self {
+            Self::NoAddress
+            | Self::Local
+            | Self::Refused
+            | Self::Unreachable
+            | Self::TimedOut
+            | Self::Closed
+            | Self::Http
+            | Self::Other => true,
+            Self::Unsupported
+            | Self::TlsAlert
+            | Self::Tls
+            | Self::WrongName
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Untrusted
+            | Self::BadCertificate => false,
+        }
+    }
+
+    /// Whether it is about the certificate.
+    pub const fn is_certificate(self) -> bool {
+        matches!(
+            self,
+            Self::WrongName
+                | Self::Expired
+                | Self::NotYetValid
+                | Self::Untrusted
+                | Self::BadCertificate
+        )
+    }
+}
+
+impl fmt::Display for ConnectFailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NoAddress => "no address",
+            Self::Local => "not possible from here",
+            Self::Unsupported => "not supported",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed out",
+            Self::Closed => "closed by the other side",
+            Self::TlsAlert => "TLS alert",
+            Self::Tls => "no TLS handshake",
+            Self::WrongName => "wrong name",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not yet valid",
+            Self::Untrusted => "untrusted",
+            Self::BadCertificate => "bad certificate",
+            Self::Http => "no HTTP",
+            Self::Other => "failed",
+        })
+    }
+}
