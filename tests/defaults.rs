@@ -223,6 +223,10 @@ fn the_defaults_of_connecting_are_as_documented() {
         "head_bytes": 65_536,
         "keep_alive": "20s",
         "keep_alive_timeout": "10s",
+        "farewell": "1s",
+        "kept_tries": 2,
+        "new_tries": 3,
+        "moves": 4,
     });
     assert_eq!(serde_json::to_value(ClientLimits::default()).unwrap(), client);
     assert_eq!(serde_json::from_value::<ClientLimits>(json!({})).unwrap(), ClientLimits::default());
@@ -239,6 +243,7 @@ fn the_defaults_of_checking_certificates_are_as_documented() {
     assert_eq!(limits["phases"]["connect"], "5s");
     assert_eq!(limits["phases"]["tls"], "5s");
     assert_eq!(limits["total"], "1m");
+    assert_eq!((&limits["at_a_time"], &limits["handshake_bytes"]), (&json!(8), &json!(262_144)));
     assert!(serde_json::from_value::<ProbeLimits>(json!({"totla": 1})).is_err());
 }
 

@@ -90,7 +90,7 @@ impl CertificateCheck {
         Self { anchors: anchors.into_iter().collect(), algorithms }
     }
 
-    /// The same with root certificates.
+    /// Creates a check that trusts these root certificates and verifies signatures by these algorithms.
     ///
     /// # Errors
     ///
@@ -140,7 +140,8 @@ impl CertificateCheck {
         self.judge_for(presented, &target.tls_name(), now)
     }
 
-    /// The same for any name, such as that of a web server with a well-known.
+    /// Judges what a server presented for any name, such as that of a web server with a well-known, at
+    /// this time.
     pub fn judge_for(
         &self,
         presented: &[CertificateDer<'_>],
@@ -240,7 +241,7 @@ impl CertificateCheck {
     }
 
     /// Whether the signature of a handshake can be verified with the key of the certificate. No path
-    /// depends on it, but no connection comes about without.
+    /// depends on it, but there is no connection without.
     fn can_verify_with_key_of(
         &self,
         leaf: &EndEntityCert<'_>,

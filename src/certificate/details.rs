@@ -19,9 +19,9 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::text::{shown, shown_name};
 use super::time::CertificateTime;
 
-/// As many names of a certificate as are kept: Let's Encrypt puts in at most so many.
+/// The most names of a certificate that are kept, which is the most that Let's Encrypt puts in.
 pub(super) const MOST_NAMES: usize = 100;
-/// As many parts of a distinguished name as are kept; real ones have about 5.
+/// The most parts of a distinguished name that are kept; real ones have about 5.
 const MOST_PARTS: usize = 16;
 /// Longer object identifiers than this, in bytes, are not spelled out; real ones have about 10.
 const LONGEST_OID: usize = 64;
@@ -204,7 +204,7 @@ impl fmt::Display for Names<'_> {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CertificateKey {
-    /// RSA, with so many bits in its modulus.
+    /// RSA, with the number of bits in its modulus.
     Rsa {
         /// How many.
         bits: usize,

@@ -9,7 +9,8 @@ pub(super) fn shown(text: &str) -> String {
     escaped(text.chars(), |it| !acts(it))
 }
 
-/// The same of a domain name, which is ASCII in a certificate (RFC 5280 section 4.2.1.6).
+/// A domain name for people. In a certificate it is ASCII (RFC 5280 section 4.2.1.6); other bytes are
+/// escaped, and what is too long is cut.
 pub(super) fn shown_name(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(4 * MOST)).unwrap_or_default());
     escaped(text.chars(), |it| it.is_ascii_graphic())

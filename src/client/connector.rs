@@ -21,14 +21,14 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 /// Connects to servers that have been resolved.
 ///
 /// Endpoints are tried in the order that SRV asks for, drawn anew for each contact; those that a
-/// [`Resolution`] says had failed come last. The addresses of one are tried side by side, the
-/// families taking turns, a quarter of a second apart (RFC 8305), each until TLS is agreed; the first
-/// that is there is taken and the others are dropped. Unlike there, IPv4 comes first, as it stands in
-/// [`Endpoint::addresses`]: servers of Matrix are more often out of reach over IPv6. A server that
-/// takes more than a quarter of a second to agree on TLS gets a second attempt beside the first. Where every address of an endpoint refuses, is
-/// silent, fails TLS or shows a certificate that is not for the target, the next endpoint's turn has
-/// come. Only addresses of the target are connected to, which its policy has judged; SNI and the
-/// certificate check go by [`DelegationTarget::tls_name`] whatever the endpoint is called. HTTP/2 and
+/// [`Resolution`] says had failed come last. The addresses of one endpoint are tried side by side,
+/// alternating between the families and [`PhaseLimits::attempt_delay`](crate::PhaseLimits::attempt_delay)
+/// apart, each until the TLS handshake is done. The first to finish is used and the others are dropped
+/// (RFC 8305). Unlike in that RFC, IPv4 comes first, as in [`Endpoint::addresses`]: Matrix servers are
+/// more often unreachable over IPv6. A server whose handshake takes longer than that delay gets a
+/// second attempt beside the first. Where every address of an endpoint fails, the next endpoint is
+/// tried. Only addresses of the target are connected to, which its policy has judged; SNI and the
+/// certificate check use [`DelegationTarget::tls_name`] whatever the endpoint is called. HTTP/2 and
 /// HTTP/1.1 are offered (ALPN).
 ///
 /// ```no_run
@@ -53,7 +53,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// With this TLS configuration, whatever its crypto provider, and [`TcpDial`].
+    /// Creates a connector with this TLS configuration, whatever its crypto provider, and [`TcpDial`].
     ///
     /// ALPN is set to `h2` and `http/1.1`; all else is left as it is.
     pub fn new(tls: ClientConfig) -> Self {
@@ -66,7 +66,7 @@ impl Connector {
         }
     }
 
-    /// Trusting these root certificates. Blocks while it reads the platform's, if they are among
+    /// Creates a connector that trusts these root certificates. Blocks while it reads the platform's, if they are among
     /// them.
     ///
     /// # Errors
@@ -77,24 +77,23 @@ impl Connector {
         roots.client_config().map(Self::new)
     }
 
-    /// The same over streams that this opens.
+    /// Opens streams with this.
     #[must_use]
     pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
         self.dial = dial;
         self
     }
 
-    /// The same within these limits.
+    /// Sets the limits.
     #[must_use]
     pub fn with_limits(mut self, limits: ConnectLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The same, and this resolver hears of each endpoint that failed
-    /// ([`Resolver::report_failure`]), so that it is tried last for a while. What hinders this
-    /// machine alone ([`ConnectPhase::Local`]), and what the time did not suffice for, is not held
-    /// against a server.
+    /// Reports each endpoint that failed to this resolver ([`Resolver::report_failure`]), so that it is
+    /// tried last for a while. Trouble of this machine alone ([`ConnectPhase::Local`]) is not reported,
+    /// nor an endpoint for which the time for everything was too short.
     #[must_use]
     pub fn reporting_to(mut self, resolver: Resolver) -> Self {
         self.resolver = Some(resolver);
@@ -106,7 +105,8 @@ impl Connector {
         self.connect_with_seed(found, self.next_seed()).await
     }
 
-    /// The same in the order that this seed draws: [`Resolution::attempts`] says which.
+    /// Connects to a server, trying its endpoints in the order that [`Resolution::attempts`] draws from
+    /// this seed.
     pub async fn connect_with_seed(
         &self,
         found: &Resolution,
@@ -115,7 +115,7 @@ impl Connector {
         self.connect_in(found.attempts(seed), found, seed, &self.opening()).await
     }
 
-    /// The same for a target that comes from elsewhere than a resolver.
+    /// Connects to a target that does not come from a resolver.
     ///
     /// ```no_run
     /// # async fn example(connector: matrix_delegation::Connector) -> Result<(), Box<dyn std::error::Error>> {

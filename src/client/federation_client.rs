@@ -24,13 +24,6 @@ use crate::runtime::BoxFuture;
 use crate::runtime::permits::{KeyedPermits, Permit};
 use crate::transport::{cause, in_words};
 
-/// How many connections that were kept one request tries: they may all have ended meanwhile.
-const KEPT: usize = 2;
-/// How many new ones, where each ends before the request could be sent.
-const NEW: usize = 3;
-/// How many times a server may move while one waits for a turn.
-const MOVES: usize = 4;
-
 /// Sends requests to Matrix servers by their names.
 ///
 /// A request's URI is `matrix-federation://server.name/path`, or a path alone where the server name
@@ -38,20 +31,22 @@ const MOVES: usize = 4;
 /// caller set; `User-Agent` is the configuration's unless there is one. The body is not touched:
 /// sign a request before it is handed over, by the server's name and the path.
 ///
-/// A redirect is a response like any other. A request is sent once: again on another connection only
-/// where it is known not to have left this machine, two that were kept and three new ones at most. A
-/// new connection that ends before counts as an endpoint that failed, and the next endpoint is tried.
+/// A redirect is a response like any other. A request is sent once. It is sent again on another
+/// connection only where it is known not to have left this machine: on
+/// [`ClientLimits::kept_tries`] kept connections and [`ClientLimits::new_tries`] new ones at most. A new
+/// connection that ends before that counts as a failed endpoint, and the next endpoint is tried.
 /// No time limit is set on a response, nor a limit on its body; drop the future to give it up, and
-/// read the body through `http_body_util::Limited`. What is said of connections and framing
-/// (`Connection` and what it names, `Transfer-Encoding`, `Upgrade` and the like) is left out, and
+/// read the body through `http_body_util::Limited`. Headers about the connection and its framing
+/// (`Connection` and what it names, `Transfer-Encoding`, `Upgrade` and the like) are removed, and
 /// `Content-Length` is that of the body.
 ///
 /// Connections are shared by certificate name and socket address: names that delegate to one server
-/// share them, and none serves another certificate name. One takes new requests only while its
-/// address is one of the target's, and for an hour at most; one that is open already is taken before
-/// an endpoint of better priority is tried anew. So many requests go to one server at a time, and
-/// each counts until its response was read or dropped: keep no more of them unread than that.
-/// [`ClientLimits`] says how many. Cloning is cheap and shares everything. It runs on tokio.
+/// share them, and none serves another certificate name. A connection takes new requests only while
+/// its address is one of the target's, and for [`ClientLimits::age`] at most; one that is open already
+/// is preferred to connecting to an endpoint of better priority. At most
+/// [`ClientLimits::concurrent`] requests are in flight to one server, each until its response was read
+/// or dropped, so that a caller must not keep more of them unread.
+/// Cloning is cheap and shares everything. It runs on tokio.
 ///
 /// # Beside reqwest
 ///
@@ -75,7 +70,7 @@ const MOVES: usize = 4;
 /// let response = client.request(&"matrix.org".parse()?, request).await?;
 /// println!("{}", response.status());
 ///
-/// // The same as a `tower` service, which goes by the URI.
+/// // As a `tower` service, which takes the server name from the URI.
 /// use tower_service::Service;
 ///
 /// let uri = "matrix-federation://matrix.org/_matrix/federation/v1/version";
@@ -98,13 +93,12 @@ struct Inner {
 }
 
 impl FederationClient {
-    /// By this resolver and connector, within the default limits. The resolver hears of endpoints
-    /// that fail.
+    /// Creates a client with the default limits. Endpoints that fail are reported to the resolver.
     pub fn new(resolver: Resolver, connector: Connector) -> Self {
         Self::with_limits(resolver, connector, ClientLimits::default())
     }
 
-    /// The same within these limits.
+    /// Creates a client with these limits. Endpoints that fail are reported to the resolver.
     pub fn with_limits(resolver: Resolver, connector: Connector, limits: ClientLimits) -> Self {
         let connector = connector.reporting_to(resolver.clone());
         let connections = Arc::new(SharedConnect::new(connector, limits));
@@ -113,13 +107,13 @@ impl FederationClient {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The resolver that it goes by.
+    /// Returns the resolver that it uses.
     pub fn resolver(&self) -> &Resolver {
         &self.inner.resolver
     }
 
-    /// How many connections are kept for another request: those that serve one over HTTP/1.1 are not
-    /// among them.
+    /// Returns how many connections are kept for another request. An HTTP/1.1 connection that serves a
+    /// request is not counted.
     pub fn connections(&self) -> usize {
         self.inner.connections.pool().len()
     }
@@ -151,12 +145,16 @@ impl Inner {
         let (mut kept, mut new) = (0, 0);
         let mut failed: Vec<ConnectAttempt> = Vec::new();
         let mut held = None;
-        // Ends: so many connections are tried at most.
+        // Ends: the limits say how many connections are tried.
         loop {
             let turn = self.turn(name, held.take()).await;
             let (found, turn) = turn.map_err(|error| or_attempts(error, name, &mut failed))?;
             let connections = &self.connections;
-            let pooled = if kept < KEPT { connections.kept(&found, &failed) } else { None };
+            let pooled = if kept < self.limits.kept_tries {
+                connections.kept(&found, &failed)
+            } else {
+                None
+            };
             let (key, connection, made_at) = if let Some((key, connection)) = pooled {
                 (key, connection, None)
             } else {
@@ -193,7 +191,7 @@ impl Inner {
             new += 1;
             let reason = "it ended before a request could be sent".to_owned();
             failed.push(connections.no_http(&found, &endpoint, key.address(), reason));
-            if new == NEW {
+            if new >= self.limits.new_tries {
                 return Err(ConnectError::after(name, &mut failed).into());
             }
         }
@@ -210,7 +208,7 @@ impl Inner {
             RequestError::ServerBusy { server_name, limit }
         };
         // While one waits, the server may move; one that moves every time is not worth the wait.
-        for _ in 0..MOVES {
+        for _ in 0..self.limits.moves.max(1) {
             let found = self.resolver.resolve(name).await?;
             let server = Server::of(&found);
             if let Some(turn) = held.take_if(|turn| **turn.at() == server) {

@@ -19,11 +19,9 @@ use super::limits::ClientLimits;
 use super::request_body::{RequestBody, UnsentCount};
 use crate::transport::in_words;
 
-/// hyper reads at least so much of a head, in bytes.
+/// The least that hyper can be told to read of a head, in bytes.
 const HEAD_LEAST: usize = 8192;
-/// How long a connection that nobody needs has for its farewell.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// No longer than this between two pings: beyond what the clock can say, hyper would panic.
+/// The longest time between two pings: hyper panics beyond what the clock can say.
 const PING_MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// A connection with the way to send over it.
@@ -32,6 +30,8 @@ pub(super) struct HttpConnection {
     open: ConnectionHandle,
     made: Instant,
     unsent: UnsentCount,
+    /// What it has to end properly ([`ClientLimits::farewell`]).
+    farewell: Duration,
 }
 
 pub(super) enum Sender {
@@ -52,25 +52,26 @@ struct Http2Tasks {
     closed: Shared<oneshot::Receiver<Infallible>>,
 }
 
-/// Keeps a connection open; with the last one it is closed, whatever the other side holds back.
+/// Keeps a connection open. It is closed when the last handle is dropped, whatever the other side
+/// holds back.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionHandle(Arc<HandleState>);
 
 #[derive(Debug)]
 struct HandleState {
     _until: oneshot::Sender<Infallible>,
-    /// When one who used it left.
+    /// When a handle was last dropped.
     used: Mutex<Instant>,
 }
 
 impl HttpConnection {
-    /// Begins to speak HTTP over a connection. An error says why that failed.
+    /// Begins to speak HTTP over a connection. The error says why that failed.
     pub(super) async fn over(
         connection: Connection,
         limits: &ClientLimits,
         limit: Duration,
     ) -> Result<Self, String> {
-        let made = Instant::now();
+        let (made, farewell) = (Instant::now(), limits.farewell);
         let head = limits.head_bytes.max(HEAD_LEAST);
         let shaking_hands = async {
             let is_http2 = connection.is_http2();
@@ -89,7 +90,7 @@ impl HttpConnection {
                     .await?;
                 return Ok((
                     Sender::Http2(sender),
-                    ConnectionHandle::until_dropped(connection, closing),
+                    ConnectionHandle::until_dropped(connection, closing, farewell),
                 ));
             }
             let (sender, connection) =
@@ -98,12 +99,12 @@ impl HttpConnection {
             let closing = oneshot::channel().0;
             Ok::<_, hyper::Error>((
                 Sender::Http1(sender),
-                ConnectionHandle::until_dropped(connection, closing),
+                ConnectionHandle::until_dropped(connection, closing, farewell),
             ))
         };
         match timeout(limit, shaking_hands).await {
             Ok(Ok((sender, open))) => {
-                Ok(Self { sender, open, made, unsent: UnsentCount::default() })
+                Ok(Self { sender, open, made, unsent: UnsentCount::default(), farewell })
             }
             Ok(Err(error)) => Err(in_words(&error)),
             Err(_) => Err(format!("not over within {limit:?}")),
@@ -141,11 +142,12 @@ impl HttpConnection {
         &mut self.sender
     }
 
-    /// The same for another request beside its own: over HTTP/2 alone.
+    /// Returns a handle on the same connection for another request: over HTTP/2 alone.
     pub(super) fn share(&self) -> Option<Self> {
         let Sender::Http2(sender) = &self.sender else { return None };
         let (open, unsent) = (self.open.clone(), self.unsent.clone());
-        Some(Self { sender: Sender::Http2(sender.clone()), open, made: self.made, unsent })
+        let sender = Sender::Http2(sender.clone());
+        Some(Self { sender, open, made: self.made, unsent, farewell: self.farewell })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -166,7 +168,7 @@ impl HttpConnection {
         };
         match select(pin!(ready), read).await {
             Either::Left((is_ready, _)) => is_ready,
-            Either::Right((_, ready)) => timeout(FAREWELL, ready).await.unwrap_or(false),
+            Either::Right((_, ready)) => timeout(self.farewell, ready).await.unwrap_or(false),
         }
     }
 }
@@ -196,20 +198,22 @@ where
 }
 
 impl ConnectionHandle {
-    /// Until then the connection's task runs, and those beside it until `closing` is dropped.
+    /// Runs the connection's task until the last handle is dropped, and those beside it until `closing`
+    /// is.
     fn until_dropped<T: Send>(
         connection: impl Future<Output = T> + Send + 'static,
         mut closing: oneshot::Sender<Infallible>,
+        farewell: Duration,
     ) -> Self {
         let (until, dropped) = oneshot::channel();
         tokio::spawn(async move {
             match select(Box::pin(connection), dropped).await {
                 // What is under way beside it goes on.
                 Either::Left((_, dropped)) => drop(select(dropped, closing.cancellation()).await),
-                Either::Right((_, connection)) => drop(timeout(FAREWELL, connection).await),
+                Either::Right((_, connection)) => drop(timeout(farewell, connection).await),
             }
             // Whether they were in time or not: it is closed.
-            let _ = timeout(FAREWELL, closing.cancellation()).await;
+            let _ = timeout(farewell, closing.cancellation()).await;
         });
         Self(Arc::new(HandleState { _until: until, used: Mutex::new(Instant::now()) }))
     }

@@ -51,7 +51,8 @@ impl Default for ConnectLimits {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ClientLimits {
-    /// How long a connection is kept without a request under way. Default 90 s.
+    /// How long a connection is kept without a request under way. Default 90 s, as in hyper's own pool. Those that have been
+    /// idle for longer are looked for as often, but every 30 s at the least.
     #[serde(with = "crate::core::config::duration")]
     pub idle: Duration,
     /// How long after it was made a connection takes new requests. Default 1 h.
@@ -68,7 +69,7 @@ pub struct ClientLimits {
     /// 6.5.2 would have servers allow. An HTTP/2 connection on which twice as many are still to be
     /// sent, because their callers left and the server does not read, takes no more.
     pub concurrent: usize,
-    /// Requests that wait until one of those is over; one more fails. Default 1,000.
+    /// Requests to one server that wait for one of those to end; one more fails. Default 1,000.
     pub waiting: usize,
     /// Servers being connected to at a time, each for [`ConnectLimits::total`] at most; others wait
     /// for their turn. Default 1,000.
@@ -80,13 +81,26 @@ pub struct ClientLimits {
     /// Bytes of a response's head; with more the request fails. Default 64 KiB, and no less than 8
     /// KiB.
     pub head_bytes: usize,
-    /// After so long without a word from the other side an HTTP/2 connection is asked whether it is
-    /// still there (PING); 0: never. Default 20 s.
+    /// How long the other side of an HTTP/2 connection is silent before it is asked whether it is still
+    /// there (PING); 0: never. Default 20 s.
     #[serde(with = "crate::core::config::duration")]
     pub keep_alive: Duration,
     /// How long the answer to that may take, or the connection and its requests fail. Default 10 s.
     #[serde(with = "crate::core::config::duration")]
     pub keep_alive_timeout: Duration,
+    /// How long a connection that nobody needs has to end properly: to send what is still to be sent,
+    /// to skip the rest of a response, to close TLS. Default 1 s, some round trips to anywhere.
+    #[serde(with = "crate::core::config::duration")]
+    pub farewell: Duration,
+    /// Kept connections that one request tries: each may have ended unnoticed. Default 2, one more
+    /// than a server that closes idle connections needs.
+    pub kept_tries: usize,
+    /// New connections that one request tries, where each ends before the request could be sent; at
+    /// least 1. Default 3, each at another endpoint.
+    pub new_tries: usize,
+    /// How often a request waits for a turn, where the server has moved each time it got one; at least
+    /// 1. Default 4.
+    pub moves: usize,
 }
 
 impl Default for ClientLimits {
@@ -103,6 +117,10 @@ impl Default for ClientLimits {
             head_bytes: 64 * 1024,
             keep_alive: Duration::from_secs(20),
             keep_alive_timeout: Duration::from_secs(10),
+            farewell: Duration::from_secs(1),
+            kept_tries: 2,
+            new_tries: 3,
+            moves: 4,
         }
     }
 }

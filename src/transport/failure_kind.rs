@@ -188,3 +188,65 @@ impl fmt::Display for ConnectFailureKind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::AlertDescription;
+
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart_by_phase_and_cause() {
+        use ConnectFailureKind as Kind;
+        use io::ErrorKind as Io;
+
+        let tls = |error| io::Error::new(Io::InvalidData, error);
+        let certificate = |error| tls(TlsError::InvalidCertificate(error));
+        let connect = [
+            (io::Error::from(Io::ConnectionRefused), Kind::Refused),
+            (Io::TimedOut.into(), Kind::TimedOut),
+            (Io::HostUnreachable.into(), Kind::Unreachable),
+            (Io::NetworkUnreachable.into(), Kind::Local),
+            (Io::PermissionDenied.into(), Kind::Local),
+            (Io::Unsupported.into(), Kind::Unsupported),
+            (Io::ConnectionReset.into(), Kind::Closed),
+            (io::Error::other("a proxy's words"), Kind::Other),
+        ];
+        let handshake = [
+            (Io::UnexpectedEof.into(), Kind::Closed),
+            (Io::PermissionDenied.into(), Kind::Tls),
+            (io::Error::other("no TLS"), Kind::Tls),
+            (tls(TlsError::AlertReceived(AlertDescription::HandshakeFailure)), Kind::TlsAlert),
+            (tls(TlsError::DecryptError), Kind::Tls),
+            (certificate(CertificateError::NotValidForName), Kind::WrongName),
+            (certificate(CertificateError::Expired), Kind::Expired),
+            (certificate(CertificateError::NotValidYet), Kind::NotYetValid),
+            (certificate(CertificateError::UnknownIssuer), Kind::Untrusted),
+            (certificate(CertificateError::Revoked), Kind::BadCertificate),
+        ];
+        let connect = connect.into_iter().map(|(error, kind)| (Phase::Connect, error, kind));
+        let handshake = handshake.into_iter().map(|(error, kind)| (Phase::Tls, error, kind));
+        for (phase, error, kind) in connect.chain(handshake) {
+            assert_eq!(Kind::of(&error, phase), kind, "{phase:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_this_machine_is_not_held_against_the_server() {
+        use ConnectFailureKind as Kind;
+
+        for (kind, blame, is_temporary) in [
+            (Kind::NoAddress, Blame::Dns, true),
+            (Kind::Local, Blame::Local, true),
+            (Kind::Unsupported, Blame::Local, false),
+            (Kind::Refused, Blame::Server, true),
+            (Kind::Closed, Blame::Server, true),
+            (Kind::TlsAlert, Blame::Server, false),
+            (Kind::Expired, Blame::Server, false),
+            (Kind::Http, Blame::Server, true),
+        ] {
+            assert_eq!((kind.blame(), kind.is_temporary()), (blame, is_temporary), "{kind}");
+        }
+        assert_eq!(serde_json::to_value(Kind::NotYetValid).unwrap(), "not_yet_valid");
+    }
+}

@@ -71,14 +71,14 @@ pub struct HyperFetch {
 }
 
 impl HyperFetch {
-    /// With this TLS configuration, whatever its crypto provider, and [`TcpDial`].
+    /// Creates a fetch with this TLS configuration, whatever its crypto provider, and [`TcpDial`].
     ///
     /// ALPN is set to `http/1.1`; all else is left as it is.
     pub fn new(tls: ClientConfig) -> Self {
         Self { tls: Arc::new(with_http_1_1(tls)), dial: Arc::new(TcpDial) }
     }
 
-    /// Trusting the platform's root certificates. Blocks while it reads them.
+    /// Creates a fetch that trusts the platform's root certificates. Blocks while it reads them.
     ///
     /// # Errors
     ///
@@ -88,8 +88,8 @@ impl HyperFetch {
         Self::with_roots(TrustedRoots::platform())
     }
 
-    /// Trusting these root certificates. Blocks while it reads the platform's, if they are among
-    /// them.
+    /// Creates a fetch that trusts these root certificates. Blocks while it reads the platform's, if
+    /// they are among them.
     ///
     /// ```no_run
     /// use matrix_delegation::{HyperFetch, TrustedRoots};
@@ -107,7 +107,7 @@ impl HyperFetch {
         roots.client_config().map(Self::new)
     }
 
-    /// The same over streams that this opens.
+    /// Opens streams with this.
     #[must_use]
     pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
         self.dial = dial;

@@ -11,10 +11,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::transport::DialStream;
 
-/// As many bytes as a server may send for a handshake: one message of it has 64 KiB at most in
-/// rustls, and only the one with the certificates is large.
-const MOST_READ: usize = 256 * 1024;
-
 /// What a TLS record begins with: what kind of content it has (RFC 8446 section 5.1).
 const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
 
@@ -27,16 +23,17 @@ pub(super) enum HandshakeError {
     HungUp,
     #[error("the server does not speak TLS there{}", if *.is_http { ", but plain HTTP" } else { "" })]
     NoTls { is_http: bool },
-    #[error("the server sent more than {MOST_READ} bytes, and the handshake was not over")]
-    TooMuch,
+    #[error("the server sent more than {limit} bytes, and the handshake was not over")]
+    TooMuch { limit: usize },
     #[error("{0}")]
     Tls(#[from] rustls::Error),
 }
 
-/// Performs the handshake, then closes the connection properly.
+/// Performs the handshake, reading at most this many bytes, then closes the connection properly.
 pub(super) async fn handshake(
     connection: &mut ClientConnection,
     stream: &mut dyn DialStream,
+    limit: usize,
 ) -> Result<(), HandshakeError> {
     let mut buffer = vec![0; 8 * 1024];
     let mut read_so_far = 0;
@@ -55,8 +52,8 @@ pub(super) async fn handshake(
             return Err(HandshakeError::NoTls { is_http: received.starts_with(b"HTTP/") });
         }
         read_so_far += length;
-        if read_so_far > MOST_READ {
-            return Err(HandshakeError::TooMuch);
+        if read_so_far > limit {
+            return Err(HandshakeError::TooMuch { limit });
         }
         // What comes after the handshake, such as session tickets, is of no interest.
         while !received.is_empty() && connection.is_handshaking() {

@@ -35,9 +35,6 @@ use crate::transport::{
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::transport::{TlsSetupError, TrustedRoots};
 
-/// How many addresses are tried at a time.
-const AT_A_TIME: usize = 8;
-
 /// How long a check of certificates may take.
 ///
 /// ```
@@ -59,11 +56,21 @@ pub struct ProbeLimits {
     /// of time. Default 60 s, enough for 48 addresses where each takes its whole time.
     #[serde(with = "crate::core::config::duration")]
     pub total: Duration,
+    /// Addresses that are tried at a time, at least 1. Default 8.
+    pub at_a_time: usize,
+    /// Bytes that are read for one handshake. Default 256 KiB: one message of it has 64 KiB at most in
+    /// rustls, and only the one with the certificates is large.
+    pub handshake_bytes: usize,
 }
 
 impl Default for ProbeLimits {
     fn default() -> Self {
-        Self { phases: PhaseLimits::default(), total: Duration::from_secs(60) }
+        Self {
+            phases: PhaseLimits::default(),
+            total: Duration::from_secs(60),
+            at_a_time: 8,
+            handshake_bytes: 256 * 1024,
+        }
     }
 }
 
@@ -81,8 +88,8 @@ impl Default for ProbeLimits {
 /// # How long, and how much
 ///
 /// Each address has the times of [`ProbeLimits::phases`], all of them together
-/// [`ProbeLimits::total`]. 8 addresses are tried at a time, and at most 256 KiB are read for one
-/// handshake. All runs in the future that is returned, on a tokio runtime with I/O and time enabled;
+/// [`ProbeLimits::total`]; [`ProbeLimits::at_a_time`] and [`ProbeLimits::handshake_bytes`] say how many
+/// at once and how much of each. All runs in the future that is returned, on a tokio runtime with I/O and time enabled;
 /// to drop it is to close every connection.
 #[derive(Clone)]
 pub struct CertificateProbe {
@@ -155,21 +162,21 @@ impl CertificateProbe {
         Self::new(store, provider).map_err(|source| TlsSetupError::Provider { source })
     }
 
-    /// The same over streams that this opens.
+    /// Opens streams with this.
     #[must_use]
     pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
         self.dial = dial;
         self
     }
 
-    /// The same within these limits.
+    /// Sets the limits.
     #[must_use]
     pub const fn with_limits(mut self, limits: ProbeLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// By this clock in place of the system's: to see what will have run out by next month, say.
+    /// Uses this clock in place of the system's: to see what will have expired by next month, say.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
         self.tls.time_provider = clock;
@@ -182,7 +189,7 @@ impl CertificateProbe {
     /// Where look-ups are left to a proxy, it is one handshake an endpoint, by
     /// [`Dial::dial_name`].
     ///
-    /// After [`ProbeLimits::total`] it is over: what was not tried by then is
+    /// It ends after [`ProbeLimits::total`]; what was not tried by then is
     /// [`CheckStatus::Unreachable`], with that as its detail.
     ///
     /// ```no_run
@@ -215,7 +222,7 @@ impl CertificateProbe {
             let check = self.check(endpoint, address, name.clone(), opening);
             Box::pin(check) as BoxFuture<'_, _>
         });
-        stream::iter(checks).buffered(AT_A_TIME).collect().await
+        stream::iter(checks).buffered(self.limits.at_a_time.max(1)).collect().await
     }
 
     async fn check(
@@ -269,9 +276,10 @@ impl CertificateProbe {
         let verifier = Arc::new(RecordingVerifier::new(Arc::clone(&self.check), algorithms));
         let mut tls = self.tls.clone();
         tls.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
+        let most = self.limits.handshake_bytes;
         let shaken = match ClientConnection::new(Arc::new(tls), name) {
             Ok(mut connection) => {
-                let shaken = opening.secure(handshake(&mut connection, stream)).await;
+                let shaken = opening.secure(handshake(&mut connection, stream, most)).await;
                 check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));

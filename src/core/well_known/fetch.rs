@@ -31,7 +31,7 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// A GET or other bodiless request to these addresses, under the default limits.
+    /// Creates a fetch of a bodiless request from these addresses, under the default limits.
     pub fn new(
         request: http::Request<()>,
         addresses: Vec<SocketAddr>,
@@ -41,12 +41,12 @@ impl Fetch {
         Self { request, addresses, left_to_proxy: false, tls_name, limits }
     }
 
-    /// The same where a proxy looks up the host of the request's URI.
+    /// Creates a fetch for which a proxy looks up the host of the request's URI.
     pub fn by_name(request: http::Request<()>, tls_name: TlsName<'static>) -> Self {
         Self { left_to_proxy: true, ..Self::new(request, Vec::new(), tls_name) }
     }
 
-    /// The same under other limits.
+    /// Sets the limits.
     #[must_use]
     pub fn with_limits(mut self, limits: FetchLimits) -> Self {
         self.limits = limits;
@@ -124,12 +124,12 @@ pub struct FetchFailure {
 }
 
 impl FetchFailure {
-    /// A failure of this kind, with no attempts.
+    /// Creates a failure of this kind, with no attempts.
     pub fn new(kind: FetchFailureKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), attempts: Vec::new() }
     }
 
-    /// The same with the attempts that led to it.
+    /// Adds the attempts that led to it.
     #[must_use]
     pub fn with_attempts(mut self, attempts: Vec<FetchAttempt>) -> Self {
         self.attempts = attempts;
