@@ -27,7 +27,8 @@ use internet::Internet;
 use internet::check::config;
 use internet::scenarios;
 use matrix_delegation::{
-    HickoryDns, HyperFetch, RedisStore, RedisStoreError, Resolver, TokioRuntime, TrustedRoots,
+    HickoryDns, HyperFetch, RedisStore, RedisStoreError, Resolver, ResolverConfig, TokioRuntime,
+    TrustedRoots,
 };
 use redis::aio::MultiplexedConnection;
 use redis_server::RedisServer;
@@ -156,14 +157,14 @@ impl Fleet {
         let fetch = HyperFetch::with_roots(roots)?.with_dial(Arc::new(self.internet.routes()));
         let dns = HickoryDns::with_servers([self.internet.dns_address()])?;
         let runtime = Arc::new(TokioRuntime::current());
-        let mut config = config();
+        let mut config = ResolverConfig::from(config());
         // An outcome that the store does not take in time is not shared; that a machine is busy is
         // not what is shown here.
-        config.time.store = PATIENCE;
+        config.store.timeout = PATIENCE;
         Ok(Resolver::builder(Arc::new(dns), Arc::new(fetch), runtime)
             .config(config)
             .store(Arc::new(self.store()?))
-            .build())
+            .build()?)
     }
 
     /// Resolves all names and prints where they lead; how many requests were made for it.

@@ -254,7 +254,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         let fetch = HyperFetch::with_roots(roots.clone())?.with_dial(world.clone());
         let config = Config::default().with_address_policy(policy);
         let runtime = Arc::new(TokioRuntime::current());
-        let resolver = Resolver::new(world.clone(), Arc::new(fetch), runtime, config);
+        let resolver = Resolver::new(world.clone(), Arc::new(fetch), runtime, config)?;
         let connector = Connector::with_roots(roots)?.with_dial(world.clone());
         let homeserver = Arc::new(Homeserver {
             name: name.parse()?,

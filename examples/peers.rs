@@ -28,8 +28,8 @@ use clap::Parser;
 use futures_util::stream::{self, Stream, StreamExt};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use matrix_delegation::{
-    Config, HyperFetch, Outcomes, Resolution, ResolveError, Resolver, ServerName, Snapshot,
-    TokioRuntime,
+    Config, HyperFetch, Outcomes, Resolution, ResolveError, Resolver, ResolverConfig, ServerName,
+    Snapshot, TokioRuntime,
 };
 use options::Network;
 use serde::{Deserialize, Serialize};
@@ -211,12 +211,13 @@ fn names(path: &Path, done: &HashSet<String>) -> io::Result<(Vec<String>, usize)
 
 fn resolver(options: &Options) -> Result<Resolver, Box<dyn Error>> {
     let network = &options.network;
-    let mut config = Config::default().with_address_policy(network.policy());
+    let config = Config::default().with_address_policy(network.policy());
+    let mut config = ResolverConfig::from(config);
     (config.memory.hosts, config.memory.bytes) = (400_000, 512 << 20);
     let (dns, roots) = (network.dns()?, network.roots()?);
     let fetch = HyperFetch::with_roots(roots)?;
     let runtime = TokioRuntime::current();
-    Ok(Resolver::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config))
+    Ok(Resolver::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config)?)
 }
 
 type Outcome = Result<Resolution, ResolveError>;

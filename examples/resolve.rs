@@ -238,7 +238,7 @@ impl Program {
         let resolver = Resolver::builder(Arc::new(dns), Arc::new(fetch), runtime)
             .config(config)
             .seed(seed)
-            .build();
+            .build()?;
         let connector = connector.reporting_to(resolver.clone());
         Ok(Self { options, resolver, connector, probe, seed, all_resolved: true })
     }

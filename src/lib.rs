@@ -43,9 +43,9 @@ mod core;
 // What goes in: a name, and the choices that the specification leaves.
 pub use crate::core::address_policy::{AddressPolicy, BlockedRange};
 pub use crate::core::config::{
-    AddressFamilies, Config, DnsFailurePolicy, DnsLifetimes, Limits, Speculation, SrvAliasPolicy,
-    TimeLimits, UserAgent, WellKnownLifetimes,
-    memory::{Abandoned, Feedback, MemoryLimits, Refresh, Reports},
+    AddressFamilies, BlockedAddressPolicy, Config, ConfigError, ConfigProblem, DnsFailurePolicy,
+    DnsLifetimes, FamilyOrder, Feedback, Limits, Refresh, Speculation, SrvAliasPolicy, TimeLimits,
+    UserAgent, WellKnownLifetimes,
 };
 pub use crate::core::names::server_name::{
     HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
@@ -110,6 +110,7 @@ mod resolver;
 pub use crate::resolver::{
     Resolver,
     builder::ResolverBuilder,
+    config::{Abandoned, MemoryLimits, QueueLimits, Reports, ResolverConfig, StoreLimits},
     counters::{Counters, Outcomes, Queries},
     entry::{Remembered, Subject},
     feedback::{ContactFailure, ContactFailureKind},
@@ -130,11 +131,11 @@ pub use crate::transport::{TlsSetupError, TrustedRoots};
 #[cfg(feature = "tokio")]
 mod adapters;
 #[cfg(feature = "hickory")]
-pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError};
+pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError, config::DnsConfig};
 #[cfg(feature = "hyper")]
 pub use crate::adapters::hyper::HyperFetch;
 #[cfg(feature = "redis")]
-pub use crate::adapters::redis::{RedisStore, RedisStoreError};
+pub use crate::adapters::redis::{RedisConfig, RedisStore, RedisStoreError};
 #[cfg(all(
     feature = "hickory",
     feature = "hyper",

@@ -489,6 +489,16 @@ fn serialises_and_returns() {
     assert!(read(r#"{"allow":["10.0.0.0/33"]}"#).is_err());
 }
 
+#[test]
+fn an_address_alone_is_read_as_a_range_of_one() {
+    let read = |text: &str| serde_json::from_str::<AddressPolicy>(text);
+    let written = read(r#"{"allow":["10.9.9.9","fd00::1"],"block":["::ffff:1.1.1.1"]}"#).unwrap();
+    assert_eq!(written, policy(&["10.9.9.9/32", "fd00::1/128"], &["1.1.1.1/32"]));
+    for bad in [r#"{"allow":[""]}"#, r#"{"allow":["a.example"]}"#, r#"{"allow":[1]}"#] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+}
+
 fn address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
         any::<u32>().prop_map(|bits| Ipv4Addr::from(bits).into()),

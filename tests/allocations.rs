@@ -75,7 +75,8 @@ async fn a_remembered_answer_allocates_nothing() {
     }
 
     let runtime = Arc::new(TokioRuntime::current());
-    let resolver = Resolver::new(Arc::new(Nobody), Arc::new(Nobody), runtime, Config::default());
+    let resolver =
+        Resolver::new(Arc::new(Nobody), Arc::new(Nobody), runtime, Config::default()).unwrap();
     let name = "1.1.1.1".parse().unwrap();
     resolver.resolve(&name).await.unwrap();
     let mut endpoints = 0;

@@ -7,84 +7,60 @@ use std::collections::BTreeSet;
 use matrix_delegation::{Config, FetchLimits, MAX_BODY_BYTES};
 use serde_json::{Value, json};
 
-const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
-
 /// Where the field stands in the configuration's JSON, and its value in the presets `default`,
 /// `strict` and `synapse`.
 fn table() -> Vec<(&'static str, Value, Value, Value)> {
     let same = |field, value: Value| (field, value.clone(), value.clone(), value);
-    let seconds = |field, seconds: u64| same(field, json!({"secs": seconds, "nanos": 0}));
-    let millis = |field, millis: u32| {
-        same(field, json!({"secs": millis / 1000, "nanos": millis % 1000 * 1_000_000}))
-    };
-    let least = |seconds: u64| json!({"secs": seconds, "nanos": 0});
     vec![
         ("/speculation", json!("full"), json!("full"), json!("off")),
         same("/addresses", json!("both")),
+        same("/family_order", json!("v4_first")),
         same("/address_policy", json!({"base": "public_internet", "allow": [], "block": []})),
+        same("/blocked_address", json!("drop")),
         ("/dns_failure", json!("go_on"), json!("fail"), json!("fail")),
         ("/srv_alias", json!("follow"), json!("drop"), json!("follow")),
-        ("/well_known/least", least(MINUTE), least(0), least(5 * MINUTE)),
-        seconds("/well_known/most", 48 * HOUR),
-        seconds("/well_known/unstated", 24 * HOUR),
+        ("/well_known/least", json!("1m"), json!("0s"), json!("5m")),
+        same("/well_known/most", json!("2d")),
+        same("/well_known/unstated", json!("1d")),
         same("/well_known/jitter_percent", json!(10)),
-        seconds("/well_known/temporary", 2 * MINUTE),
-        seconds("/well_known/temporary_most", HOUR),
-        seconds("/well_known/permanent", HOUR),
-        seconds("/well_known/retry_after_least", MINUTE),
-        seconds("/well_known/retry_after_most", 24 * HOUR),
-        seconds("/well_known/stale", 48 * HOUR),
-        seconds("/well_known/remembered", 50 * HOUR),
-        seconds("/dns/least", 5),
-        seconds("/dns/most", DAY),
-        seconds("/dns/negative_most", HOUR),
-        seconds("/dns/negative_unstated", MINUTE),
-        seconds("/dns/failed", 30),
-        seconds("/dns/failed_most", 10 * MINUTE),
-        seconds("/dns/incomplete", 2 * MINUTE),
-        seconds("/dns/stale", DAY),
+        same("/well_known/temporary", json!("2m")),
+        same("/well_known/temporary_most", json!("1h")),
+        same("/well_known/permanent", json!("1h")),
+        same("/well_known/retry_after_least", json!("1m")),
+        same("/well_known/retry_after_most", json!("1d")),
+        same("/well_known/stale", json!("2d")),
+        same("/well_known/remembered", json!("2d2h")),
+        same("/dns/least", json!("5s")),
+        same("/dns/most", json!("1d")),
+        same("/dns/negative_least", json!("5s")),
+        same("/dns/negative_most", json!("1h")),
+        same("/dns/negative_unstated", json!("1m")),
+        same("/dns/failed", json!("30s")),
+        same("/dns/failed_most", json!("10m")),
+        same("/dns/incomplete", json!("2m")),
+        same("/dns/stale", json!("1d")),
         same("/limits/srv_records", json!(20)),
         same("/limits/addresses_per_family", json!(8)),
         ("/limits/redirects", json!(10), json!(10), json!(20)),
         same("/limits/retries", json!(3)),
         same("/limits/head_bytes", json!(16_384)),
         same("/limits/body_bytes", json!(51_200)),
-        seconds("/time/dns", 5),
-        seconds("/time/connect", 5),
-        millis("/time/attempt_delay", 250),
-        seconds("/time/tls", 5),
-        seconds("/time/exchange", 10),
-        millis("/time/retry_pause", 500),
-        seconds("/time/well_known", 15),
-        seconds("/time/discovery", 30),
-        seconds("/time/abandoned", 2),
-        seconds("/time/queue", 30),
-        seconds("/time/destination", 5),
-        millis("/time/store", 250),
-        millis("/time/fetch_grace", 50),
-        millis("/time/family_grace", 250),
-        seconds("/time/target_grace", 1),
-        seconds("/time/degraded", 2 * MINUTE),
+        same("/time/dns", json!("5s")),
+        same("/time/connect", json!("5s")),
+        same("/time/attempt_delay", json!("250ms")),
+        same("/time/tls", json!("5s")),
+        same("/time/exchange", json!("10s")),
+        same("/time/retry_pause", json!("500ms")),
+        same("/time/well_known", json!("15s")),
+        same("/time/discovery", json!("30s")),
+        same("/time/fetch_grace", json!("50ms")),
+        same("/time/family_grace", json!("250ms")),
+        same("/time/target_grace", json!("1s")),
+        same("/time/degraded", json!("2m")),
         same("/refresh/ahead_percent", json!(20)),
-        millis("/refresh/wait", 1800),
-        seconds("/refresh/apart", 1),
-        same("/abandoned", json!("finish")),
-        seconds("/feedback/apart", 10),
-        seconds("/feedback/apart_most", 10 * MINUTE),
-        seconds("/feedback/demoted", 10 * MINUTE),
-        same("/memory/targets", json!(10_000)),
-        same("/memory/targets_bytes", json!(64 << 20)),
-        same("/memory/well_known", json!(10_000)),
-        same("/memory/well_known_bytes", json!(32 << 20)),
-        same("/memory/dns", json!(50_000)),
-        same("/memory/dns_bytes", json!(32 << 20)),
-        same("/memory/discoveries", json!(1_000)),
-        same("/memory/waiting", json!(10_000)),
-        same("/memory/per_destination", json!(16)),
-        same("/memory/per_destination_waiting", json!(112)),
-        same("/memory/questions", json!(50_000)),
+        same("/refresh/wait", json!("1s800ms")),
+        same("/refresh/apart", json!("1s")),
+        same("/refresh/unrenewed", json!("5s")),
         same("/user_agent", json!(concat!("matrix-delegation/", env!("CARGO_PKG_VERSION")))),
     ]
 }
@@ -92,7 +68,7 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
 /// Where every field stands, except within values that the table takes whole.
 fn fields(value: &Value, at: &str, found: &mut BTreeSet<String>) {
     match value {
-        Value::Object(object) if !object.contains_key("secs") && !object.contains_key("base") => {
+        Value::Object(object) if !object.contains_key("base") => {
             for (key, value) in object {
                 fields(value, &format!("{at}/{key}"), found);
             }
@@ -116,6 +92,92 @@ fn every_field_of_every_preset_is_as_the_table_says() {
             assert_eq!(config.pointer(field), Some(&value), "{field} in {preset}");
         }
     }
+}
+
+/// What a resolver has besides, with its value in each preset.
+#[cfg(feature = "resolver")]
+fn resolver_table() -> Vec<(&'static str, Value)> {
+    vec![
+        ("/memory/hosts", json!(200_000)),
+        ("/memory/bytes", json!(128 << 20)),
+        ("/memory/reports", json!("rebuilt")),
+        ("/queue/discoveries", json!(1_000)),
+        ("/queue/waiting", json!(10_000)),
+        ("/queue/wait", json!("30s")),
+        ("/queue/per_destination", json!(16)),
+        ("/queue/per_destination_waiting", json!(112)),
+        ("/queue/per_destination_wait", json!("5s")),
+        ("/queue/questions", json!(50_000)),
+        ("/feedback/apart", json!("10s")),
+        ("/feedback/apart_most", json!("10m")),
+        ("/feedback/demoted", json!("10m")),
+        ("/abandoned", json!("finish")),
+        ("/abandoned_after", json!("2s")),
+        ("/store/timeout", json!("250ms")),
+        ("/store/rest", json!("1s")),
+        ("/store/value_bytes", json!(4096)),
+    ]
+}
+
+#[cfg(feature = "resolver")]
+#[test]
+fn a_resolver_has_the_presets_of_the_core_and_its_own_defaults() {
+    use matrix_delegation::ResolverConfig;
+
+    let presets = [
+        (ResolverConfig::default(), Config::default()),
+        (ResolverConfig::strict(), Config::strict()),
+        (ResolverConfig::synapse(), Config::synapse()),
+    ];
+    for (resolver, core) in presets {
+        assert_eq!(resolver, ResolverConfig::from(core.clone()));
+        assert_eq!(resolver.discovery, core);
+        assert_eq!(resolver.check(), Ok(()));
+        let section = serde_json::to_value(resolver).unwrap();
+        let mut found = BTreeSet::new();
+        fields(&section, "", &mut found);
+        let table = resolver_table();
+        assert_eq!(found, table.iter().map(|row| row.0.to_owned()).collect());
+        for (field, value) in table {
+            assert_eq!(section.pointer(field), Some(&value), "{field}");
+        }
+        // The discovery is a section of its own.
+        let read: ResolverConfig = serde_json::from_value(section).unwrap();
+        assert_eq!(read, ResolverConfig::default());
+    }
+    for bad in [json!({"discovery": {}}), json!({"queu": {}}), json!({"queue": {"wiat": "1s"}})] {
+        assert!(serde_json::from_value::<ResolverConfig>(bad.clone()).is_err(), "{bad}");
+    }
+}
+
+#[cfg(feature = "resolver")]
+#[test]
+fn a_resolver_s_problems_name_the_whole_path() {
+    use matrix_delegation::ResolverConfig;
+
+    let mut config = ResolverConfig::default();
+    config.discovery.limits.srv_records = 0;
+    config.queue.discoveries = 0;
+    config.queue.per_destination = 0;
+    config.queue.questions = 0;
+    config.feedback.apart = std::time::Duration::MAX;
+    config.store.timeout = std::time::Duration::ZERO;
+    config.store.value_bytes = 0;
+    let error = config.check().unwrap_err();
+    let paths: Vec<_> =
+        error.problems().iter().map(matrix_delegation::ConfigProblem::path).collect();
+    assert_eq!(
+        paths,
+        [
+            "discovery.limits.srv_records",
+            "queue.discoveries",
+            "queue.per_destination",
+            "queue.questions",
+            "feedback.apart",
+            "store.timeout",
+            "store.value_bytes",
+        ]
+    );
 }
 
 #[test]
@@ -144,17 +206,12 @@ fn limits_that_stand_in_two_places_agree() {
 fn the_defaults_of_connecting_are_as_documented() {
     use matrix_delegation::{ClientLimits, ConnectLimits};
 
-    let seconds = |seconds: u64| json!({"secs": seconds, "nanos": 0});
-    let phases = json!({
-        "connect": seconds(5),
-        "tls": seconds(5),
-        "attempt_delay": {"secs": 0, "nanos": 250_000_000},
-    });
-    let connect = json!({"phases": phases, "total": seconds(30)});
+    let phases = json!({"connect": "5s", "tls": "5s", "attempt_delay": "250ms"});
+    let connect = json!({"phases": phases, "total": "30s"});
     assert_eq!(serde_json::to_value(ConnectLimits::default()).unwrap(), connect);
     let client = json!({
-        "idle": seconds(90),
-        "age": seconds(HOUR),
+        "idle": "1m30s",
+        "age": "1h",
         "connections": 512,
         "per_server": 8,
         "concurrent": 100,
@@ -162,9 +219,9 @@ fn the_defaults_of_connecting_are_as_documented() {
         "connecting": 1000,
         "connecting_waiting": 10_000,
         "head_bytes": 65_536,
-        "keep_alive": seconds(20),
-        "keep_alive_timeout": seconds(10),
-        "farewell": seconds(1),
+        "keep_alive": "20s",
+        "keep_alive_timeout": "10s",
+        "farewell": "1s",
         "kept_tries": 2,
         "new_tries": 3,
         "moves": 4,
@@ -180,11 +237,10 @@ fn the_defaults_of_connecting_are_as_documented() {
 fn the_defaults_of_checking_certificates_are_as_documented() {
     use matrix_delegation::ProbeLimits;
 
-    let seconds = |seconds: u64| json!({"secs": seconds, "nanos": 0});
     let limits = serde_json::to_value(ProbeLimits::default()).unwrap();
-    assert_eq!(limits["phases"]["connect"], seconds(5));
-    assert_eq!(limits["phases"]["tls"], seconds(5));
-    assert_eq!(limits["total"], seconds(60));
+    assert_eq!(limits["phases"]["connect"], "5s");
+    assert_eq!(limits["phases"]["tls"], "5s");
+    assert_eq!(limits["total"], "1m");
     assert_eq!((&limits["at_a_time"], &limits["handshake_bytes"]), (&json!(8), &json!(262_144)));
     assert!(serde_json::from_value::<ProbeLimits>(json!({"totla": 1})).is_err());
 }
@@ -196,14 +252,115 @@ fn a_configuration_survives_serde_and_knows_its_fields() {
         assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
     }
     assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), Config::default());
-    let all_jitter = r#"{"well_known":{"jitter_percent":255,"unstated":{"secs":18446744073709551615,"nanos":0}}}"#;
+    let all_jitter = r#"{"well_known":{"jitter_percent":255,"unstated":18446744073709551615}}"#;
     assert!(serde_json::from_str::<Config>(all_jitter).is_ok());
     for bad in [
         r#"{"user_agent":"caf\u00e9"}"#,
         r#"{"speed":1}"#,
         r#"{"time":{"dsn":1}}"#,
         r#"{"user_agent":"a\u0000b"}"#,
+        r#"{"address_policy":{"allow":["10.0.0.0/33"]}}"#,
+        r#"{"address_policy":{"block":["a.example"]}}"#,
     ] {
         assert!(serde_json::from_str::<Config>(bad).is_err(), "{bad}");
+    }
+}
+
+/// The file that operators begin with holds every field with its default, and a comment above each.
+#[cfg(all(feature = "hickory", feature = "client", feature = "redis"))]
+mod operators {
+    use matrix_delegation::{ClientLimits, Config, DnsConfig, RedisConfig, ResolverConfig};
+    use serde::{Deserialize, Serialize};
+
+    const FILE: &str = include_str!("../examples/matrix-delegation.toml");
+
+    /// As an application reads it, beside sections of its own.
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Settings {
+        discovery: Config,
+        resolver: ResolverConfig,
+        client: ClientLimits,
+        dns: DnsConfig,
+        redis: RedisConfig,
+    }
+
+    #[test]
+    fn the_example_holds_every_field_with_its_default() {
+        let all = toml::Table::try_from(Settings::default()).unwrap();
+        assert_eq!(FILE.parse::<toml::Table>().unwrap(), all);
+        assert_eq!(toml::from_str::<Settings>(FILE).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn the_example_has_a_comment_above_each_field() {
+        let lines: Vec<&str> = FILE.lines().collect();
+        let mut fields = 0;
+        for pair in lines.windows(2) {
+            if let [above, line] = pair
+                && line.contains(" = ")
+                && !line.starts_with('#')
+            {
+                assert!(above.starts_with("# "), "{line}");
+                fields += 1;
+            }
+        }
+        assert!(fields > 80, "{fields}");
+    }
+
+    #[test]
+    fn a_section_is_read_by_itself_and_judged() {
+        let text = r#"
+            addresses = "v6"
+            [address_policy]
+            allow = ["10.0.0.1", "fd00::/8"]
+            [time]
+            discovery = "1m30s"
+            dns = 2.5
+            connect = 3
+        "#;
+        let config: Config = toml::from_str(text).unwrap();
+        let allowed: Vec<_> = config.address_policy.allowed().map(ToString::to_string).collect();
+        assert_eq!(allowed, ["10.0.0.1/32", "fd00::/8"]);
+        assert_eq!(config.time.discovery.as_millis(), 90_000);
+        assert_eq!(config.time.dns.as_millis(), 2_500);
+        assert_eq!(config.time.connect.as_millis(), 3_000);
+        assert_eq!(config.check(), Ok(()));
+        for (text, what) in [
+            ("[time]\ndns = \"5 minutes\"", "expected a duration such as"),
+            ("[time]\ndsn = \"5s\"", "unknown field `dsn`"),
+            ("[address_policy]\nallow = [\"10.0.0.0/33\"]", "expected a range such as"),
+            ("user_agent = \"a\\nb\"", "header"),
+        ] {
+            let error = toml::from_str::<Config>(text).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn adapters_refuse_what_cannot_work() {
+        use std::time::Duration;
+
+        use matrix_delegation::{HickoryDns, RedisStore};
+
+        let mut dns = DnsConfig::default();
+        (dns.question_limit, dns.first_retry) = (Duration::MAX, Duration::ZERO);
+        dns.edns_payload = 511;
+        let server = "192.0.2.53:53".parse().unwrap();
+        let error = HickoryDns::with_servers([server]).unwrap().with_config(dns).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "question_limit: 213503982334601d7h15s999ms999us999ns is too much; set 1h or less\n\
+             first_retry: 0s: questions would flood; set 10ms or more\n\
+             edns_payload: 511: every server may send more; set 512 to 65535"
+        );
+        let mut redis = RedisConfig::default();
+        (redis.connect, redis.response, redis.command) = Default::default();
+        (redis.concurrent, redis.value_bytes) = (0, 0);
+        let store = RedisStore::new("redis://127.0.0.1").unwrap();
+        let error = store.with_config(redis).unwrap_err();
+        assert_eq!(error.problems().len(), 5);
+        assert_eq!(RedisConfig::default().check(), Ok(()));
+        assert_eq!(DnsConfig::default().check(), Ok(()));
     }
 }

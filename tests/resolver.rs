@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use matrix_delegation::testing::Network;
 use matrix_delegation::{
-    BoxFuture, Config, DnsFailure, FetchFailure, Provenance, Reports, ResolveError, Resolver,
-    ServerName, Source, Step, TokioRuntime,
+    BoxFuture, DnsFailure, FetchFailure, Provenance, Reports, ResolveError, Resolver,
+    ResolverConfig, ServerName, Source, Step, TokioRuntime,
 };
 use support::{World, lenient, millis, seconds};
 
@@ -30,7 +30,7 @@ impl Scripted {
     }
 }
 
-fn set_up(world: World, config: Config) -> (Scripted, Resolver) {
+fn set_up(world: World, config: impl Into<ResolverConfig>) -> (Scripted, Resolver) {
     let network = Network::on_runtime(world.internet, Arc::new(TokioRuntime::current()));
     let resolver = network.resolver(config);
     (Scripted(network), resolver)
@@ -191,9 +191,9 @@ async fn an_adapter_that_never_answers_does_not_hold_up_a_name_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn too_many_discoveries_are_refused() {
-    let mut config = lenient();
-    config.memory.discoveries = 2;
-    config.memory.waiting = 0;
+    let mut config = ResolverConfig::from(lenient());
+    config.queue.discoveries = 2;
+    config.queue.waiting = 0;
     let (_, resolver) = set_up(a().after("A a.example", seconds(2)), config);
     let callers = ["a.example:1", "a.example:2", "a.example:3"].map(|it| {
         let resolver = resolver.clone();
@@ -217,8 +217,8 @@ async fn a_question_that_turns_out_not_to_be_needed_fails_nothing() {
     let found = resolver.resolve(&name("a.example")).await.unwrap();
     assert_eq!(found.step(), Step::DelegatedIpLiteral);
 
-    let mut config = lenient();
-    config.memory.questions = 2;
+    let mut config = ResolverConfig::from(lenient());
+    config.queue.questions = 2;
     let (_, resolver) = set_up(world, config.clone());
     let found = resolver.resolve(&name("a.example")).await.unwrap();
     assert_eq!(found.step(), Step::DelegatedIpLiteral);
@@ -236,7 +236,7 @@ async fn a_question_that_turns_out_not_to_be_needed_fails_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn memory_is_bounded() {
-    let mut config = lenient();
+    let mut config = ResolverConfig::from(lenient());
     config.memory.hosts = 10;
     let (scripted, resolver) = set_up(World::new(), config);
     for number in 0..1000 {
@@ -261,7 +261,7 @@ async fn memory_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn reports_are_kept_where_that_is_asked_for() {
-    let mut config = lenient();
+    let mut config = ResolverConfig::from(lenient());
     config.memory.reports = Reports::Kept;
     let (_, resolver) = set_up(delegated(), config);
     let first = resolver.explain(&name("a.example")).await.report.unwrap();

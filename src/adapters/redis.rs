@@ -6,26 +6,84 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, RedisError, RedisResult, Value};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::core::config::ConfigError;
+use crate::core::config::check::{Problems, checked};
 use crate::core::names::dns_name::DnsName;
-use crate::resolver::store::{MOST_BYTES, Store, StoreError};
+use crate::resolver::config::MOST_VALUE_BYTES;
+use crate::resolver::store::{Store, StoreError};
 use crate::runtime::BoxFuture;
 
-/// How long a new connection may take, its handshake included.
-const CONNECT: Duration = Duration::from_secs(5);
-/// A connection that is silent for longer is given up.
-const RESPONSE: Duration = Duration::from_secs(2);
-/// All of one command, the connecting included, whatever was set for a connection that was given.
-const COMMAND: Duration = Duration::from_secs(10);
-/// How many commands are under way at a time; the others wait for their turn in their callers.
-const AT_A_TIME: usize = 64;
 /// What an expiry is at most: Redis refuses one that its clock cannot hold.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The error of a command for strings on a key that holds something else.
 const WRONG_TYPE: &str = "WRONGTYPE";
+
+/// Section `[redis]`: what a [`RedisStore`] takes of a server, and how long it waits.
+///
+/// ```
+/// use std::time::Duration;
+/// use matrix_delegation::{RedisConfig, RedisStore};
+///
+/// let mut config = RedisConfig::default();
+/// config.command = Duration::from_secs(3);
+/// let store = RedisStore::new("redis://127.0.0.1:6379")?.with_config(config)?;
+/// # let _ = store;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RedisConfig {
+    /// How long a new connection may take, its handshake included. Default 5 s. A connection that
+    /// the application has made keeps its own limit.
+    #[serde(with = "crate::core::config::duration")]
+    pub connect: Duration,
+    /// How long a reply may take; then the connection is given up. Default 2 s. A connection that
+    /// the application has made keeps its own limit.
+    #[serde(with = "crate::core::config::duration")]
+    pub response: Duration,
+    /// How long a command may take in all, connecting included. Default 10 s.
+    #[serde(with = "crate::core::config::duration")]
+    pub command: Duration,
+    /// Commands under way at a time; others wait in their callers. Default 64.
+    pub concurrent: usize,
+    /// The largest value that is read, in bytes; one byte more is asked for, so that a larger one is
+    /// seen to be. Default 4,096, as [`StoreLimits::value_bytes`](crate::StoreLimits::value_bytes),
+    /// and never to be less than that.
+    pub value_bytes: usize,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(2),
+            command: Duration::from_secs(10),
+            concurrent: 64,
+            value_bytes: MOST_VALUE_BYTES,
+        }
+    }
+}
+
+checked!(RedisConfig);
+
+impl RedisConfig {
+    fn find(&self, problems: &mut Problems) {
+        let because = "every command would time out";
+        problems.not_zero("connect", self.connect, because);
+        problems.not_zero("response", self.response, because);
+        problems.not_zero("command", self.command, because);
+        let permits = 1..=Semaphore::MAX_PERMITS;
+        problems.number("concurrent", self.concurrent, permits, "no command could be given");
+        let unread = "every value would be too large";
+        problems.number("value_bytes", self.value_bytes, 1..=usize::MAX, unread);
+    }
+}
 
 /// Why a [`RedisStore`] could not be made.
 #[derive(Clone, Debug, Error)]
@@ -45,9 +103,9 @@ pub enum RedisStoreError {
 /// which the resolver rejects and overwrites.
 ///
 /// The connection is made when it is first needed, and made again when it is lost, by tasks on the
-/// tokio runtime that a command is given from: a caller that goes away stops neither. At most 64
-/// commands are under way at a time, each for 10 s at most; nothing is kept for a server that is
-/// down. Clones share the connection.
+/// tokio runtime that a command is given from: a caller that goes away stops neither. How
+/// many commands are under way at a time, and how long each may take, says [`RedisConfig`]; nothing
+/// is kept for a server that is down. Clones share the connection.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -66,6 +124,7 @@ pub struct RedisStore {
     link: Arc<Link>,
     prefix: Arc<str>,
     turns: Arc<Semaphore>,
+    config: RedisConfig,
 }
 
 impl RedisStore {
@@ -92,19 +151,31 @@ impl RedisStore {
         self
     }
 
+    /// Keeps within this configuration. Default: [`RedisConfig::default`].
+    ///
+    /// # Errors
+    ///
+    /// If [`RedisConfig::check`] finds a problem.
+    pub fn with_config(self, config: RedisConfig) -> Result<Self, ConfigError> {
+        config.check()?;
+        let turns = Arc::new(Semaphore::new(config.concurrent));
+        Ok(Self { turns, config, ..self })
+    }
+
     fn over(link: Link) -> Self {
-        let (prefix, turns) = (Self::DEFAULT_PREFIX.into(), Arc::new(Semaphore::new(AT_A_TIME)));
-        Self { link: Arc::new(link), prefix, turns }
+        let config = RedisConfig::default();
+        let turns = Arc::new(Semaphore::new(config.concurrent));
+        Self { link: Arc::new(link), prefix: Self::DEFAULT_PREFIX.into(), turns, config }
     }
 
     /// Gives a command, in a task that outlives the caller: else a connection that takes longer
     /// than one is waited for would never come about.
     async fn give(&self, command: Cmd) -> Result<RedisResult<Value>, StoreError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await?;
-        let link = Arc::clone(&self.link);
+        let (link, config) = (Arc::clone(&self.link), self.config);
         let task = Handle::try_current()?.spawn(async move {
             let _turn = turn;
-            tokio::time::timeout(COMMAND, link.give(&command)).await
+            tokio::time::timeout(config.command, link.give(&command, &config)).await
         });
         Ok(task.await??)
     }
@@ -115,7 +186,7 @@ impl Store for RedisStore {
         Box::pin(async move {
             let mut command = redis::cmd("GETRANGE");
             // The last byte is one too many, so that what is too large is seen to be.
-            command.arg(format!("{}{host}", self.prefix)).arg(0).arg(MOST_BYTES);
+            command.arg(format!("{}{host}", self.prefix)).arg(0).arg(self.config.value_bytes);
             match self.give(command).await?.and_then(|it| Ok(redis::from_redis_value(it)?)) {
                 Ok(value) => Ok(Some(value).filter(|value: &Vec<u8>| !value.is_empty())),
                 Err(error) if error.code() == Some(WRONG_TYPE) => Ok(Some(Vec::new())),
@@ -158,8 +229,8 @@ enum Link {
 }
 
 impl Link {
-    async fn give(&self, command: &Cmd) -> RedisResult<Value> {
-        let manager = self.manager()?;
+    async fn give(&self, command: &Cmd, config: &RedisConfig) -> RedisResult<Value> {
+        let manager = self.manager(config)?;
         let again = |error: &RedisError| error.is_io_error() && !error.is_timeout();
         let mut said: RedisResult<Value> = command.query_async(&mut (*manager).clone()).await;
         // Such an error may be an old one. The manager connects anew; both commands may be repeated.
@@ -175,7 +246,7 @@ impl Link {
         said
     }
 
-    fn manager(&self) -> RedisResult<Arc<ConnectionManager>> {
+    fn manager(&self, config: &RedisConfig) -> RedisResult<Arc<ConnectionManager>> {
         let (client, mut slot) = match self {
             Self::Given(manager) => return Ok(Arc::clone(manager)),
             Self::Own { client, manager } => (client, lock(manager)),
@@ -184,11 +255,11 @@ impl Link {
             return Ok(Arc::clone(manager));
         }
         // Without retries: who asks while the server is down learns so at once.
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(RESPONSE))
+        let without_retries = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(config.connect))
+            .set_response_timeout(Some(config.response))
             .set_number_of_retries(0);
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        let manager = ConnectionManager::new_lazy_with_config(client.clone(), without_retries)?;
         Ok(Arc::clone(slot.insert(Arc::new(manager))))
     }
 }

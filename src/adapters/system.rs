@@ -7,8 +7,9 @@ use thiserror::Error;
 use super::hickory::{HickoryDns, HickoryDnsError};
 use super::hyper::HyperFetch;
 use super::tokio::TokioRuntime;
-use crate::core::config::{AddressFamilies, Config};
+use crate::core::config::{AddressFamilies, ConfigError};
 use crate::resolver::Resolver;
+use crate::resolver::config::ResolverConfig;
 use crate::transport::TlsSetupError;
 
 /// Why the system's own set-up is of no use.
@@ -21,6 +22,9 @@ pub enum SystemError {
     /// The platform's trusted roots cannot be read.
     #[error("the platform's trusted certificates cannot be used")]
     Tls(#[from] TlsSetupError),
+    /// The configuration cannot work.
+    #[error("the configuration cannot work")]
+    Config(#[from] ConfigError),
     /// The configuration leaves look-ups to a proxy, but none is set up here: make the parts
     /// yourself, the fetch with a [`Dial`](crate::Dial) that knows the proxy.
     #[error("look-ups are left to a proxy, but there is none: give the fetch a Dial that knows it")]
@@ -49,13 +53,14 @@ impl Resolver {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn from_system(config: Config) -> Result<Self, SystemError> {
-        if config.addresses == AddressFamilies::ByProxy {
+    pub fn from_system(config: impl Into<ResolverConfig>) -> Result<Self, SystemError> {
+        let config = config.into();
+        if config.discovery.addresses == AddressFamilies::ByProxy {
             return Err(SystemError::NoProxy);
         }
-        let dns = HickoryDns::from_system()?.question_limit(config.time.dns);
+        let dns = HickoryDns::from_system()?.question_limit(config.discovery.time.dns);
         let fetch = HyperFetch::with_platform_roots()?;
         let runtime = TokioRuntime::current();
-        Ok(Self::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config))
+        Ok(Self::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config)?)
     }
 }

@@ -140,7 +140,7 @@ impl Inner {
         name: &ServerName,
         request: Request<RequestBody>,
     ) -> Result<Response<FederationBody>, RequestError> {
-        let user_agent = &self.resolver.config().user_agent;
+        let user_agent = &self.resolver.config().discovery.user_agent;
         let mut request = request::prepared(request, name, user_agent)?;
         let (mut kept, mut new) = (0, 0);
         let mut failed: Vec<ConnectAttempt> = Vec::new();

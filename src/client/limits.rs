@@ -23,6 +23,7 @@ pub struct ConnectLimits {
     /// Connecting to one address and the TLS handshake with it.
     pub phases: PhaseLimits,
     /// All of it, over every endpoint. Default 30 s.
+    #[serde(with = "crate::core::config::duration")]
     pub total: Duration,
 }
 
@@ -52,8 +53,10 @@ impl Default for ConnectLimits {
 pub struct ClientLimits {
     /// How long a connection is kept without a request under way. Default 90 s, as in hyper's own pool. Those that have been
     /// idle for longer are looked for as often, but every 30 s at the least.
+    #[serde(with = "crate::core::config::duration")]
     pub idle: Duration,
     /// How long after it was made a connection takes new requests. Default 1 h.
+    #[serde(with = "crate::core::config::duration")]
     pub age: Duration,
     /// Connections kept in all; the one longest without a request is closed for another. Default
     /// 512.
@@ -80,11 +83,14 @@ pub struct ClientLimits {
     pub head_bytes: usize,
     /// How long the other side of an HTTP/2 connection is silent before it is asked whether it is still
     /// there (PING); 0: never. Default 20 s.
+    #[serde(with = "crate::core::config::duration")]
     pub keep_alive: Duration,
     /// How long the answer to that may take, or the connection and its requests fail. Default 10 s.
+    #[serde(with = "crate::core::config::duration")]
     pub keep_alive_timeout: Duration,
     /// How long a connection that nobody needs has to end properly: to send what is still to be sent,
     /// to skip the rest of a response, to close TLS. Default 1 s, some round trips to anywhere.
+    #[serde(with = "crate::core::config::duration")]
     pub farewell: Duration,
     /// Kept connections that one request tries: each may have ended unnoticed. Default 2, one more
     /// than a server that closes idle connections needs.

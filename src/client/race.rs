@@ -72,6 +72,9 @@ fn rotated(endpoint: &Endpoint, seed: u64) -> Vec<SocketAddr> {
         }
         all.append(&mut family);
     }
+    if endpoint.addresses().next().is_some_and(|first| first.is_ipv6()) {
+        all.sort_by_key(IpAddr::is_ipv4);
+    }
     interleaved(&all).map(|address| SocketAddr::new(address, endpoint.port())).collect()
 }
 
@@ -83,4 +86,32 @@ fn failed(endpoint: &Endpoint, address: Option<SocketAddr>, failure: &OpenError)
         _ => ConnectPhase::Tls,
     };
     ConnectAttempt::new(endpoint, address, phase, failure.kind, in_words(&*failure.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::names::host::Host;
+    use crate::core::target::Origin;
+
+    #[test]
+    fn each_contact_begins_with_another_address_of_the_family_that_is_first() {
+        let endpoint = |addresses: &str| Endpoint {
+            host: Host::Dns("a.example".parse().unwrap()),
+            port: 1,
+            priority: 0,
+            weight: 0,
+            origin: Origin::DefaultPort,
+            addresses: addresses.split(' ').map(|it| it.parse().unwrap()).collect(),
+        };
+        let order = |addresses: &str, seed| -> String {
+            let addresses = rotated(&endpoint(addresses), seed);
+            addresses.iter().map(|it| it.ip().to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let (v4, v6) = ("10.0.0.1 10.0.0.2 ::1 ::2", "::1 ::2 10.0.0.1 10.0.0.2");
+        assert_eq!(order(v4, 0), "10.0.0.1 ::1 10.0.0.2 ::2");
+        assert_eq!(order(v4, 1), "10.0.0.2 ::2 10.0.0.1 ::1");
+        assert_eq!(order(v6, 0), "::1 10.0.0.1 ::2 10.0.0.2");
+        assert_eq!(order(v6, 1), "::2 10.0.0.2 ::1 10.0.0.1");
+    }
 }

@@ -13,10 +13,10 @@ use super::limits::ClientLimits;
 use super::pool::Pool;
 use super::request_error::RequestError;
 use crate::adapters::tokio::TokioRuntime;
-use crate::core::config::memory::Abandoned;
 use crate::core::names::server_name::ServerName;
 use crate::core::target::Endpoint;
 use crate::resolver::resolution::Resolution;
+use crate::runtime::single_flight::Abandoned;
 use crate::runtime::single_flight::{Joined, SingleFlight};
 use crate::transport::ConnectFailureKind;
 

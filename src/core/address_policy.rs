@@ -5,10 +5,13 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use Reach::{Global, Local};
+
+use crate::core::config::check::Problems;
 
 /// Which addresses may be connected to. By default: those of the public internet.
 ///
@@ -26,8 +29,8 @@ use Reach::{Global, Local};
 ///   inside.
 ///
 /// [`allow`](Self::allow) beats [`block`](Self::block) and the default. Serialised it is an object
-/// of `base` (`public_internet`, `unrestricted`), `allow` and `block` (lists of CIDRs), each
-/// optional.
+/// of `base` (`public_internet`, `unrestricted`), `allow` and `block` (lists of CIDRs; an address
+/// alone is read as a range of one), each optional.
 ///
 /// ```
 /// use matrix_delegation::AddressPolicy;
@@ -67,8 +70,23 @@ enum Base {
 #[serde(default, deny_unknown_fields)]
 struct Written {
     base: Base,
+    #[serde(deserialize_with = "ranges")]
     allow: Vec<IpNet>,
+    #[serde(deserialize_with = "ranges")]
     block: Vec<IpNet>,
+}
+
+/// Reads CIDRs and addresses, of which each is a range of one.
+fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let written = Vec::<Cow<'de, str>>::deserialize(deserializer)?;
+    let read = |text: &Cow<'de, str>| {
+        let range = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        range.map_err(|_| {
+            let expected = "a range such as \"10.0.0.0/8\", or an IP address";
+            D::Error::invalid_value(Unexpected::Str(text), &expected)
+        })
+    };
+    written.iter().map(read).collect()
 }
 
 /// Why an address is blocked: the range it lies in and who set that range apart.
@@ -151,6 +169,23 @@ impl AddressPolicy {
         match self.base {
             Base::PublicInternet => check_public(address),
             Base::Unrestricted => Ok(()),
+        }
+    }
+
+    /// Finds ranges that do nothing: see [`inside_range`].
+    pub(crate) fn find(&self, problems: &mut Problems) {
+        for (field, ranges) in [("allow", &self.allowed), ("block", &self.blocked)] {
+            for range in ranges {
+                if [MAPPED, NAT64].map(IpNet::V6).contains(range) {
+                    problems.add(
+                        field,
+                        format!(
+                            "{range} matches no address: what is in it is judged as IPv4; name the \
+                             IPv4 range"
+                        ),
+                    );
+                }
+            }
         }
     }
 

@@ -21,11 +21,14 @@ use serde::{Deserialize, Serialize};
 pub struct PhaseLimits {
     /// Connecting to one address. Default 5 s: a lost SYN is sent again after 1 and after 3 s (RFC
     /// 6298 section 2), so that two of them may be lost.
+    #[serde(with = "crate::core::config::duration")]
     pub connect: Duration,
     /// The TLS handshake with one address. Default 5 s.
+    #[serde(with = "crate::core::config::duration")]
     pub tls: Duration,
     /// How long an address is silent before the next is tried beside it. Default 250 ms (RFC 8305
     /// section 5).
+    #[serde(with = "crate::core::config::duration")]
     pub attempt_delay: Duration,
 }
 

@@ -111,23 +111,26 @@ impl Endpoint {
         self.origin
     }
 
-    /// The vetted addresses with the port, the families interleaved, IPv4 first. Empty only where
-    /// look-ups are left to a proxy.
+    /// The vetted addresses with the port, the families taking turns as [`FamilyOrder`] says. Empty
+    /// only where look-ups are left to a proxy.
     ///
     /// The order does not depend on the order in which DNS answered.
+    ///
+    /// [`FamilyOrder`]: crate::FamilyOrder
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         interleaved(&self.addresses).map(|address| SocketAddr::new(address, self.port))
     }
 }
 
-/// The addresses with families taking turns, IPv4 first; within a family as they stand.
+/// The addresses with families taking turns, that of the first address first; within a family as
+/// they stand.
 pub(crate) fn interleaved(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> + '_ {
     let mut v4 = addresses.iter().copied().filter(IpAddr::is_ipv4);
     let mut v6 = addresses.iter().copied().filter(IpAddr::is_ipv6);
-    let mut turn = false;
+    let mut v4_is_next = addresses.first().is_some_and(IpAddr::is_ipv6);
     std::iter::from_fn(move || {
-        turn = !turn;
-        if turn { v4.next().or_else(|| v6.next()) } else { v6.next().or_else(|| v4.next()) }
+        v4_is_next = !v4_is_next;
+        if v4_is_next { v4.next().or_else(|| v6.next()) } else { v6.next().or_else(|| v4.next()) }
     })
 }
 
@@ -512,6 +515,22 @@ mod tests {
 
     fn addresses(count: u16) -> impl Iterator<Item = SocketAddr> {
         (1..=count).map(|port| SocketAddr::new([10, 0, 0, 1].into(), port))
+    }
+
+    #[test]
+    fn families_take_turns_from_that_of_the_first_address_on() {
+        for (addresses, order) in [
+            ("10.0.0.1 10.0.0.2 ::1 ::2 ::3", "10.0.0.1 ::1 10.0.0.2 ::2 ::3"),
+            ("::1 ::2 ::3 10.0.0.1 10.0.0.2", "::1 10.0.0.1 ::2 10.0.0.2 ::3"),
+            ("10.0.0.1 10.0.0.2", "10.0.0.1 10.0.0.2"),
+            ("::1 ::2", "::1 ::2"),
+            ("", ""),
+        ] {
+            let parsed = |text: &str| -> Vec<IpAddr> {
+                text.split_whitespace().map(|it| it.parse().unwrap()).collect()
+            };
+            assert_eq!(interleaved(&parsed(addresses)).collect::<Vec<_>>(), parsed(order));
+        }
     }
 
     #[test]

@@ -33,7 +33,6 @@ pub struct Monotonic(
 const BEFORE_ORIGIN: u64 = 100 * 24 * 3600 * 1_000_000_000;
 
 /// The time in nanoseconds, at most what a clock can count.
-#[expect(clippy::cast_lossless, reason = "`From` is not for constant functions")]
 const fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos() as u64)
 }

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, ready, select};
 use tracing::{Instrument, debug, debug_span};
 
+use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::destinations::Destinations;
 use super::drive::{BrokenOff, Unanswered, drive};
@@ -44,6 +45,8 @@ pub(super) struct Answers {
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) rules: Rules,
     pub(super) store: Option<GuardedStore>,
+    pub(super) limits: ResolverConfig,
+    /// What of it each machine reads.
     pub(super) config: Arc<Config>,
     pub(super) tally: Arc<Tally>,
     pub(super) memory: Memory,
@@ -258,11 +261,11 @@ impl Answers {
                 let span = debug_span!("well_known", %host);
                 async move {
                     let found = answers.find_well_known(&host, &asker, begun).await;
-                    let asked = found.as_ref().ok().filter(|known| known.lookup.is_some());
-                    let asked = asked.map(|known| known.entry.clone());
+                    let new = found.as_ref().ok().filter(|known| known.lookup.is_some());
+                    let new = new.map(|known| known.entry.clone());
                     leader.finish(found);
                     // Nobody waits for the store to take it.
-                    if let Some(entry) = asked.filter(|_| answers.memory.is_current(begun, &host)) {
+                    if let Some(entry) = new.filter(|_| answers.memory.is_current(begun, &host)) {
                         answers.share(&host, &entry).await;
                     }
                 }
@@ -333,7 +336,7 @@ impl Answers {
     fn abandoned(&self, host: &DnsName, asker: &Asker, begun: Epoch) {
         let now = self.runtime.now();
         let after = asker.ran(now.monotonic);
-        if after < self.config.time.abandoned || self.rules.forgets(host) {
+        if after < self.limits.abandoned_after || self.rules.forgets(host) {
             return;
         }
         debug!(%host, ?after, "abandoned");

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::Resolver;
 use super::answers::Answers;
+use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::destinations::Destinations;
 use super::memory::Memory;
@@ -14,7 +15,7 @@ use super::rules::Rules;
 use super::store::{GuardedStore, Store};
 use super::targets::Targets;
 use super::traits::{Dns, WellKnownFetch};
-use crate::core::config::{Config, Speculation};
+use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
 use crate::runtime::single_flight::SingleFlight;
 
@@ -25,7 +26,7 @@ pub struct ResolverBuilder {
     dns: Arc<dyn Dns>,
     fetch: Arc<dyn WellKnownFetch>,
     runtime: Arc<dyn Runtime>,
-    config: Config,
+    config: ResolverConfig,
     seed: Option<u64>,
     rules: Rules,
     store: Option<Arc<dyn Store>>,
@@ -37,13 +38,14 @@ impl ResolverBuilder {
         fetch: Arc<dyn WellKnownFetch>,
         runtime: Arc<dyn Runtime>,
     ) -> Self {
-        let (config, rules) = (Config::default(), Rules::new());
+        let (config, rules) = (ResolverConfig::default(), Rules::new());
         Self { dns, fetch, runtime, config, seed: None, rules, store: None }
     }
 
-    /// With this configuration. Default: [`Config::default`].
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+    /// Sets the configuration: a [`ResolverConfig`], or a [`Config`](crate::Config) for what the
+    /// discoveries read. Default: [`ResolverConfig::default`].
+    pub fn config(mut self, config: impl Into<ResolverConfig>) -> Self {
+        self.config = config.into();
         self
     }
 
@@ -65,35 +67,42 @@ impl ResolverBuilder {
         self
     }
 
-    /// The resolver, with an empty memory.
-    pub fn build(self) -> Resolver {
+    /// Builds the resolver, with an empty memory.
+    ///
+    /// # Errors
+    ///
+    /// If [`ResolverConfig::check`] finds a problem.
+    pub fn build(self) -> Result<Resolver, ConfigError> {
         let Self { dns, fetch, runtime, config, seed, rules, store } = self;
+        config.check()?;
         // The standard library's only source of randomness; it need not be strong here.
         #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
-        let (limits, abandoned) = (&config.memory, config.abandoned);
-        let waiting = limits.discoveries.saturating_add(limits.waiting);
-        let (well_known_limit, dns_limit) = (limits.discoveries, limits.questions);
+        let (abandoned, limits) = (config.abandoned, config);
         let tally = Arc::new(Tally::new());
-        let (queue, destinations) = (Queue::new(&config), Destinations::new(&config));
-        let unhurried = Arc::new(config.clone().with_speculation(Speculation::Off));
-        let config = Arc::new(config);
+        let unhurried = limits.discovery.clone().with_speculation(Speculation::Off);
+        let config = Arc::new(limits.discovery.clone());
+        let (queue, destinations) = (Queue::new(&limits.queue), Destinations::new(&limits.queue));
+        let flights_most = limits.queue.discoveries.saturating_add(limits.queue.waiting);
+        let (most_well_known, most_dns) = (limits.queue.discoveries, limits.queue.questions);
         let answers = Answers {
             dns,
             fetch,
             runtime,
             rules,
-            store: store.map(GuardedStore::new),
-            memory: Memory::new(Arc::clone(&config), Arc::clone(&tally)),
+            store: store.map(|store| GuardedStore::new(store, limits.store.clone())),
+            memory: Memory::new(&limits.memory, Arc::clone(&config), Arc::clone(&tally)),
             tally,
             destinations,
-            well_known_flights: Arc::new(SingleFlight::new(well_known_limit, abandoned)),
-            dns_flights: Arc::new(SingleFlight::new(dns_limit, abandoned)),
+            well_known_flights: Arc::new(SingleFlight::new(most_well_known, abandoned)),
+            dns_flights: Arc::new(SingleFlight::new(most_dns, abandoned)),
             seed: AtomicU64::new(seed),
             config,
+            limits,
         };
-        let flights = Arc::new(SingleFlight::new(waiting, abandoned));
-        let targets = Targets { answers: Arc::new(answers), unhurried, queue, flights };
-        Resolver { targets: Arc::new(targets) }
+        let flights = Arc::new(SingleFlight::new(flights_most, abandoned));
+        let targets =
+            Targets { answers: Arc::new(answers), unhurried: Arc::new(unhurried), queue, flights };
+        Ok(Resolver { targets: Arc::new(targets) })
     }
 }

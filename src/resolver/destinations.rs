@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use crate::core::config::Config;
+use super::config::QueueLimits;
 use crate::runtime::Runtime;
 use crate::runtime::permits::{KeyedPermits, Permit};
 use crate::runtime::single_flight::TooMany;
@@ -53,10 +53,9 @@ impl Turns {
 }
 
 impl Destinations {
-    pub(super) fn new(config: &Config) -> Self {
-        let limits = &config.memory;
+    pub(super) fn new(limits: &QueueLimits) -> Self {
         let places = KeyedPermits::new(limits.per_destination, limits.per_destination_waiting);
-        Self { places: Arc::new(places), wait: config.time.destination }
+        Self { places: Arc::new(places), wait: limits.per_destination_wait }
     }
 
     /// Takes a turn at each of the destinations of these addresses, as long as all of them are at
@@ -100,10 +99,12 @@ mod tests {
     use crate::testing::VirtualTime;
 
     fn destinations(running: usize, waiting: usize) -> Destinations {
-        let mut config = Config::default();
-        config.memory.per_destination = running;
-        config.memory.per_destination_waiting = waiting;
-        Destinations::new(&config)
+        let limits = QueueLimits {
+            per_destination: running,
+            per_destination_waiting: waiting,
+            ..QueueLimits::default()
+        };
+        Destinations::new(&limits)
     }
 
     fn addresses(addresses: &[&str]) -> Vec<SocketAddr> {

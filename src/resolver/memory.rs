@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::bounded::Bounded;
+use super::config::MemoryLimits;
 use super::counters::Tally;
 use super::entry::Remembered;
 use super::host::{HostEntry, WellKnownOfHost};
@@ -99,8 +100,7 @@ fn with_host<T>(name: &ServerName, look: impl FnOnce(&str) -> T) -> T {
 }
 
 impl Memory {
-    pub(super) fn new(config: Arc<Config>, tally: Arc<Tally>) -> Self {
-        let limits = &config.memory;
+    pub(super) fn new(limits: &MemoryLimits, config: Arc<Config>, tally: Arc<Tally>) -> Self {
         let start = Since { epoch: Epoch::default(), wall: SystemTime::UNIX_EPOCH };
         Self {
             hosts: Bounded::new(limits.hosts, limits.bytes),
@@ -352,15 +352,13 @@ mod tests {
     use super::super::size::tests::{cached, hostile, learnt, looked_up, srv};
     use super::*;
     use crate::core::cache::target::Renewal;
-    use crate::core::config::memory::MemoryLimits;
     use crate::core::dns::{DnsAnswer, DnsFailure, Family, NoRecord};
     use crate::testing::Internet;
 
     const MIB: usize = 1 << 20;
 
     fn memory(limits: &MemoryLimits) -> Memory {
-        let config = Config { memory: limits.clone(), ..Config::default() };
-        Memory::new(Arc::new(config), Arc::new(Tally::new()))
+        Memory::new(limits, Arc::default(), Arc::new(Tally::new()))
     }
 
     fn host(n: usize) -> DnsName {

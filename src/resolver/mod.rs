@@ -11,6 +11,7 @@
 mod answers;
 mod bounded;
 pub(crate) mod builder;
+pub(crate) mod config;
 pub(crate) mod counters;
 mod destinations;
 mod drive;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use tracing::debug;
 
 use self::builder::ResolverBuilder;
+use self::config::ResolverConfig;
 use self::counters::{Counters, Tally};
 use self::entry::Remembered;
 use self::feedback::ContactFailure;
@@ -42,7 +44,7 @@ use self::targets::{Ending, Outcome, Targets};
 use self::traits::{Dns, WellKnownFetch};
 use crate::core::cache::entry::Purpose;
 use crate::core::cache::target::CachedTarget;
-use crate::core::config::Config;
+use crate::core::config::ConfigError;
 use crate::core::error::ResolveError;
 use crate::core::names::server_name::ServerName;
 use crate::core::report::Report;
@@ -75,13 +77,18 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver that asks these and remembers within the bounds of `config`.
+    /// Makes a resolver that asks these and remembers within the bounds of `config`: a
+    /// [`ResolverConfig`], or a [`Config`] for what the discoveries read.
+    ///
+    /// # Errors
+    ///
+    /// If [`ResolverConfig::check`] finds a problem.
     pub fn new(
         dns: Arc<dyn Dns>,
         fetch: Arc<dyn WellKnownFetch>,
         runtime: Arc<dyn Runtime>,
-        config: Config,
-    ) -> Self {
+        config: impl Into<ResolverConfig>,
+    ) -> Result<Self, ConfigError> {
         Self::builder(dns, fetch, runtime).config(config).build()
     }
 
@@ -96,7 +103,7 @@ impl Resolver {
     /// let name = Names::One("dev.example".parse()?);
     /// let resolver = Resolver::builder(network.clone(), network.clone(), network.clone())
     ///     .rules(Rules::new().target(name, FixedTarget::new(["127.0.0.1:8448".parse()?])?))
-    ///     .build();
+    ///     .build()?;
     /// let found = network.time().block_on(resolver.resolve(&"dev.example".parse()?))?;
     /// assert_eq!(found.endpoints()[0].to_string(), "127.0.0.1:8448");
     /// assert_eq!(found.authority(), "dev.example");
@@ -111,8 +118,8 @@ impl Resolver {
     }
 
     /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.targets.answers.config
+    pub fn config(&self) -> &ResolverConfig {
+        &self.targets.answers.limits
     }
 
     /// The remembered answer, while it holds: one look-up, no waiting, no allocation.
@@ -127,7 +134,7 @@ impl Resolver {
     /// Where this server is reached.
     ///
     /// The future may be dropped at any time; by default the discovery goes on and is remembered
-    /// ([`Config::abandoned`]).
+    /// ([`ResolverConfig::abandoned`]).
     pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
         match self.remembered(name) {
             Some(resolution) => Ok(resolution),
@@ -195,7 +202,7 @@ impl Resolver {
         debug!(server_name = %name, %why, "a contact failed");
         // What is not remembered is asked for by the next call in any case.
         let Some(cached) = answers.memory.earlier_target(name) else { return };
-        let feedback = &answers.config.feedback;
+        let feedback = &answers.limits.feedback;
         if let Some((host, port)) = why.endpoint() {
             cached.demote(host, port, now + feedback.demoted);
         }

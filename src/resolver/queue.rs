@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::core::config::Config;
+use super::config::QueueLimits;
 use crate::runtime::Runtime;
 use crate::runtime::single_flight::TooMany;
 
@@ -20,9 +20,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(config: &Config) -> Self {
-        let limit = config.memory.discoveries.min(Semaphore::MAX_PERMITS);
-        Self { turns: Arc::new(Semaphore::new(limit)), limit, wait: config.time.queue }
+    pub(super) fn new(limits: &QueueLimits) -> Self {
+        let limit = limits.discoveries.min(Semaphore::MAX_PERMITS);
+        Self { turns: Arc::new(Semaphore::new(limit)), limit, wait: limits.wait }
     }
 
     /// Waits for a turn, which ends when it is dropped. An error: it took too long.

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tracing::{debug, warn};
 
+use super::config::StoreLimits;
 use super::counters::Tally;
 use crate::core::cache::policy::WellKnownEntry;
 use crate::core::cache::record::WellKnownRecord;
@@ -29,8 +30,8 @@ pub type StoreError = Box<dyn Error + Send + Sync>;
 /// A resolver asks it when its own memory has nothing that will do, and hands it each new outcome.
 /// What comes back is trusted no more than a peer: it is parsed again, and what is of another
 /// version or host, from the future or too old is passed over. A store that fails, or takes longer
-/// than [`TimeLimits::store`](crate::TimeLimits::store), is left alone for a second; the resolver
-/// goes on without it.
+/// than [`StoreLimits::timeout`], is left alone for [`StoreLimits::rest`]; the resolver goes on
+/// without it.
 ///
 /// An implementation may be dropped at any await. Two resolvers may write the same key at a time;
 /// the last one may win.
@@ -77,23 +78,18 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// A value larger than this is none of ours.
-pub(crate) const MOST_BYTES: usize = 4096;
-
-/// How long a store that failed is left alone.
-const REST: Duration = Duration::from_secs(1);
-
 /// A store, under its time limit.
 #[derive(Debug)]
 pub(super) struct GuardedStore {
     store: Arc<dyn Store>,
+    limits: StoreLimits,
     /// Until when it is left alone, in milliseconds of the monotonic clock.
     rests: AtomicU64,
 }
 
 impl GuardedStore {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, rests: AtomicU64::new(0) }
+    pub(super) fn new(store: Arc<dyn Store>, limits: StoreLimits) -> Self {
+        Self { store, limits, rests: AtomicU64::new(0) }
     }
 
     /// What the store has of a host, if it may be believed.
@@ -104,8 +100,8 @@ impl GuardedStore {
         config: &Config,
         tally: &Tally,
     ) -> Option<WellKnownEntry> {
-        let value = self.within(|| self.store.get(host), runtime, config, tally).await??;
-        let believed = believe(&value, host, runtime, config);
+        let value = self.within(|| self.store.get(host), runtime, tally).await??;
+        let believed = believe(&value, host, self.limits.value_bytes, runtime, config);
         if let Err(why) = &believed {
             tally.store_rejected();
             warn!(%host, why, "a value in the store is passed over");
@@ -131,7 +127,7 @@ impl GuardedStore {
             Some(_) => config.well_known.remembered,
             None => entry.until().since(entry.learnt()).saturating_mul(2),
         };
-        self.within(|| self.store.put(host, value, lifetime), runtime, config, tally).await;
+        self.within(|| self.store.put(host, value, lifetime), runtime, tally).await;
     }
 
     /// What the store says, unless it fails, is slow or did so a moment ago.
@@ -139,24 +135,23 @@ impl GuardedStore {
         &self,
         ask: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
         runtime: &dyn Runtime,
-        config: &Config,
         tally: &Tally,
     ) -> Option<T> {
         let now = runtime.now().monotonic;
         if whole_millis(now.since_origin()) < self.rests.load(Ordering::Relaxed) {
             return None;
         }
-        let overdue = runtime.sleep_until(now + config.time.store);
+        let overdue = runtime.sleep_until(now + self.limits.timeout);
         // A store that panics has failed, and costs nobody an answer.
         let asked = AssertUnwindSafe(async { ask().await }).catch_unwind();
         let error = match select(pin!(asked), overdue).await {
             Either::Left((Ok(Ok(said)), _)) => return Some(said),
             Either::Left((Ok(Err(error)), _)) => error.to_string(),
             Either::Left((Err(_), _)) => "it panicked".to_owned(),
-            Either::Right(((), _)) => format!("no answer within {:?}", config.time.store),
+            Either::Right(((), _)) => format!("no answer within {:?}", self.limits.timeout),
         };
         let now = runtime.now().monotonic;
-        self.rests.store(whole_millis((now + REST).since_origin()), Ordering::Relaxed);
+        self.rests.store(whole_millis((now + self.limits.rest).since_origin()), Ordering::Relaxed);
         tally.store_failures();
         warn!(error, "the store failed; going on without it");
         None
@@ -167,11 +162,12 @@ impl GuardedStore {
 fn believe(
     value: &[u8],
     host: &DnsName,
+    most_bytes: usize,
     runtime: &dyn Runtime,
     config: &Config,
 ) -> Result<WellKnownEntry, String> {
-    if value.len() > MOST_BYTES {
-        return Err(format!("it is larger than {MOST_BYTES} bytes"));
+    if value.len() > most_bytes {
+        return Err(format!("it is larger than {most_bytes} bytes"));
     }
     let record: WellKnownRecord =
         serde_json::from_slice(value).map_err(|error| error.to_string())?;

@@ -8,16 +8,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, debug, debug_span};
 
 use super::answers::{Answers, Asker};
+use super::config::Reports;
 use super::drive::{BrokenOff, Driven, drive};
 use super::memory::Epoch;
 use super::queue::Queue;
 use crate::core::cache::entry::Purpose;
 use crate::core::cache::policy::DnsEntry;
 use crate::core::cache::target::{CachedTarget, Renewal};
-use crate::core::config::memory::Reports;
 use crate::core::config::{Config, Speculation};
 use crate::core::discovery::Discovery;
 use crate::core::discovery::machine::{Machine, Output, Question};
+use crate::core::dns::records::DnsRecords;
 use crate::core::dns::{DnsQuestion, Service};
 use crate::core::error::{Busy, ResolveError};
 use crate::core::names::dns_name::DnsName;
@@ -291,7 +292,7 @@ impl Targets {
         let earlier = answers.memory.earlier_target(&name);
         let target = |target, report: Report, renewal| {
             let report = Arc::new(report);
-            let kept = (answers.config.memory.reports == Reports::Kept).then(|| report.clone());
+            let kept = (answers.limits.memory.reports == Reports::Kept).then(|| report.clone());
             let cached = CachedTarget::new(target, renewal).with_report(kept);
             let cached = Arc::new(cached.after(earlier.as_deref()));
             Ending::Target { cached, report: Some(report) }
@@ -381,7 +382,7 @@ impl Targets {
                 let question = DnsQuestion::Srv { host: host.clone(), service };
                 let entry = memory.earlier_dns(&question);
                 let records = entry.as_ref().and_then(DnsEntry::last_good);
-                let targets = records.into_iter().flat_map(|records| records.srv());
+                let targets = records.into_iter().flat_map(DnsRecords::srv);
                 let targets = targets.map(|it| it.target.trim_end_matches('.'));
                 hosts.extend(targets.filter_map(|it| it.parse().ok()));
             }

@@ -15,9 +15,23 @@ use std::task::{Context, Poll};
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable, Shared};
+use serde::{Deserialize, Serialize};
 
 use super::{BoxFuture, Runtime};
-use crate::core::config::memory::Abandoned;
+
+/// What becomes of a look-up that nobody waits for any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Abandoned {
+    /// It ends and is remembered, for whoever asks next. The default.
+    #[default]
+    Finish,
+    /// It stops when the last caller goes away. A well-known look-up that ran for
+    /// [`ResolverConfig::abandoned_after`](crate::ResolverConfig::abandoned_after) counts as failed, so that impatient callers do not ask a
+    /// slow server over and over. What is renewed in the background goes on.
+    Cancel,
+}
 
 /// What all waiters wait for. An error: the flight broke off.
 type Finished<V> = Shared<oneshot::Receiver<V>>;

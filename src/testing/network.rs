@@ -7,12 +7,12 @@ use http::Response;
 
 use super::internet::Internet;
 use super::virtual_time::VirtualTime;
-use crate::core::config::Config;
 use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
 use crate::resolver::Resolver;
 use crate::resolver::builder::ResolverBuilder;
+use crate::resolver::config::ResolverConfig;
 use crate::resolver::traits::{Dns, WellKnownFetch};
 use crate::runtime::{BoxFuture, Runtime};
 
@@ -79,15 +79,24 @@ impl Network {
 
     /// Returns a resolver that asks this network and uses its time. The ranges for documentation are
     /// allowed.
-    pub fn resolver(&self, config: Config) -> Resolver {
-        self.builder(config).build()
+    ///
+    /// # Panics
+    ///
+    /// If the configuration has a problem ([`ResolverConfig::check`]).
+    pub fn resolver(&self, config: impl Into<ResolverConfig>) -> Resolver {
+        match self.builder(config).build() {
+            Ok(resolver) => resolver,
+            Err(error) => panic!("the configuration cannot work:\n{error}"),
+        }
     }
 
     /// Returns the builder of such a resolver, to add a store or rules.
-    pub fn builder(&self, config: Config) -> ResolverBuilder {
+    pub fn builder(&self, config: impl Into<ResolverConfig>) -> ResolverBuilder {
+        let mut config = config.into();
+        config.discovery = super::documentation_allowed(config.discovery);
         let network = Arc::new(self.clone());
         Resolver::builder(Arc::clone(&network) as _, network, Arc::clone(&self.runtime))
-            .config(super::documentation_allowed(config))
+            .config(config)
             .seed(1)
     }
 

@@ -11,6 +11,58 @@ fn blocked_ones_are_dropped_alone() {
 }
 
 #[test]
+fn a_host_with_a_blocked_one_is_refused_if_the_configuration_says_so() {
+    let mut config = lenient();
+    config.blocked_address = BlockedAddressPolicy::RefuseHost;
+    let world = World::new().host("a.example", &["10.0.0.1", "192.0.2.1", "2001:db8::1"]);
+    let run = world.clone().delegates("a.example", "b.example:1").resolve("a.example", &config);
+    assert_eq!(run.error().kind(), "blocked_address");
+    assert_eq!(run.connected, [""; 0]);
+    let clean = World::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
+    let run = clean.resolve("a.example", &config);
+    assert_eq!(run.endpoints(), ["a.example:8448@192.0.2.1,2001:db8::1"]);
+    // Another target of the same set is used.
+    let run = world
+        .srv("_matrix-fed._tcp.a.example", &[(0, 0, 1, "a.example."), (0, 0, 2, "b.example.")])
+        .host("b.example", &["192.0.2.2"])
+        .resolve("a.example", &config);
+    assert_eq!(run.endpoints(), ["b.example:2@192.0.2.2"]);
+}
+
+#[test]
+fn a_late_answer_is_waited_for_where_a_blocked_address_refuses_the_host() {
+    let world =
+        World::new().host("a.example", &["192.0.2.1", "::1"]).after("AAAA a.example", millis(3000));
+    let run = world.resolve("a.example:1", &lenient());
+    assert_eq!(run.endpoints(), ["a.example:1@192.0.2.1"]);
+    let mut config = lenient();
+    config.blocked_address = BlockedAddressPolicy::RefuseHost;
+    assert_eq!(world.resolve("a.example:1", &config).error().kind(), "blocked_address");
+}
+
+#[test]
+fn the_family_to_try_first_is_chosen() {
+    let world = World::new()
+        .host("a.example", &["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"])
+        .delegates("a.example", "a.example:443");
+    for (order, tried) in [
+        (FamilyOrder::V4First, ["192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2"]),
+        (FamilyOrder::V6First, ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2"]),
+    ] {
+        let mut config = lenient();
+        config.family_order = order;
+        let run = world.resolve("a.example", &config);
+        let found = run.target().endpoints()[0].addresses().map(|it| it.ip().to_string());
+        assert_eq!(found.collect::<Vec<_>>(), tried);
+        let connected = run.connected.iter().map(|address| {
+            let address: std::net::SocketAddr = address.parse().unwrap();
+            address.ip().to_string()
+        });
+        assert_eq!(connected.collect::<Vec<_>>(), tried);
+    }
+}
+
+#[test]
 fn of_many_blocked_ones_a_few_are_named() {
     let all: Vec<String> = (0..60).map(|n| format!("10.0.0.{n}")).collect();
     let mut all: Vec<&str> = all.iter().map(String::as_str).collect();

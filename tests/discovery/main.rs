@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use http::Response;
 use matrix_delegation::{
-    AddressFamilies, Body, Config, Degraded, Discovery, DnsAnswer, DnsFailure, FetchFailure,
-    FetchFailureKind, Machine, NoRecord, Now, Output, Question, Records, ResolveError, SkipReason,
-    Speculation, SrvDropReason, Step, StepOutcome, StepReport, TimeLimits, Warning,
-    WellKnownFailure,
+    AddressFamilies, BlockedAddressPolicy, Body, Config, Degraded, Discovery, DnsAnswer,
+    DnsFailure, FamilyOrder, FetchFailure, FetchFailureKind, Machine, NoRecord, Now, Output,
+    Question, Records, ResolveError, SkipReason, Speculation, SrvDropReason, Step, StepOutcome,
+    StepReport, TimeLimits, Warning, WellKnownFailure,
 };
 use support::{World, documentation, lenient, millis, seconds, strict, synapse, whole};
 

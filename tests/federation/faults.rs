@@ -9,7 +9,7 @@ use std::time::Duration;
 use matrix_delegation::testing::Network;
 use matrix_delegation::{
     Blame, BoxFuture, ClientLimits, Config, ConnectPhase, Dial, DialStream, Endpoint,
-    FederationClient, FixedTarget, Now, RequestError, TcpDial, TokioRuntime,
+    FederationClient, FixedTarget, Now, RequestError, ResolverConfig, TcpDial, TokioRuntime,
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -382,8 +382,9 @@ async fn a_server_that_fails_is_tried_last_for_a_while() {
     let network =
         Network::on_runtime(delegated(&[dead, right.address]), Arc::new(TokioRuntime::current()));
     for (demoted, again) in [(WATCHDOG, 0), (Duration::ZERO, 1)] {
-        let mut config = Config::default();
-        config.address_policy = config.address_policy.allow("127.0.0.0/8".parse().unwrap());
+        let mut config = ResolverConfig::default();
+        let policy = config.discovery.address_policy.clone();
+        config.discovery.address_policy = policy.allow("127.0.0.0/8".parse().unwrap());
         config.feedback.demoted = demoted;
         let resolver = network.resolver(config);
         let connector = connector(&authority).reporting_to(resolver.clone());

@@ -78,7 +78,7 @@ fn client(authority: &Authority, internet: Internet, https: u16) -> FederationCl
     let dns = Network::on_runtime(internet, runtime.clone());
     let mut config = Config::default();
     config.address_policy = config.address_policy.allow("127.0.0.0/8".parse().unwrap());
-    let resolver = Resolver::new(Arc::new(dns), Arc::new(fetch), runtime, config);
+    let resolver = Resolver::new(Arc::new(dns), Arc::new(fetch), runtime, config).unwrap();
     let connector = connector(authority).with_dial(Arc::new(Https(https)));
     FederationClient::new(resolver, connector)
 }

@@ -1,12 +1,12 @@
 //! Callers that go away, under either setting.
 
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{Abandoned, Config, Provenance, Step};
+use matrix_delegation::{Abandoned, Provenance, ResolverConfig, Step};
 
 use super::{Bench, URL, delegated, millis, seconds};
 
-fn cancel() -> Config {
-    let mut config = Config::default();
+fn cancel() -> ResolverConfig {
+    let mut config = ResolverConfig::default();
     config.abandoned = Abandoned::Cancel;
     config
 }

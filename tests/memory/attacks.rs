@@ -5,7 +5,8 @@ use std::sync::Arc;
 use matrix_delegation::testing::{Internet, Network};
 use matrix_delegation::{
     Abandoned, BoxFuture, Config, ContactFailure, ContactFailureKind, DnsFailure, DnsName,
-    FixedTarget, Names, NoRecord, Provenance, Rules, Runtime, Step, Store, StoreError, Subject,
+    FixedTarget, Names, NoRecord, Provenance, ResolverConfig, Rules, Runtime, Step, Store,
+    StoreError, Subject,
 };
 
 use super::store::Fleet;
@@ -118,9 +119,10 @@ fn many_forgotten_hosts_stay_forgotten() {
         worker.resolve(host).unwrap();
     }
     fleet.network.time().advance(seconds(1));
-    let mut config = Config::default();
+    let mut config = ResolverConfig::default();
     config.memory.hosts = 50;
-    let resolver = fleet.network.builder(config).store(Arc::new(fleet.store.clone())).build();
+    let resolver =
+        fleet.network.builder(config).store(Arc::new(fleet.store.clone())).build().unwrap();
     let bench = Bench { network: fleet.network.clone(), resolver };
     for host in &hosts {
         bench.resolver.invalidate(&host.parse().unwrap());
@@ -193,8 +195,8 @@ fn names_with_many_silent_targets_do_not_take_all_questions() {
 
 #[test]
 fn waiting_for_our_own_turn_is_not_held_against_a_server() {
-    let mut config = Config::default();
-    config.memory.per_destination = 1;
+    let mut config = ResolverConfig::default();
+    config.queue.per_destination = 1;
     config.abandoned = Abandoned::Cancel;
     let other = "GET https://b.example/.well-known/matrix/server";
     let internet = delegated().host("b.example", &["192.0.2.1"]).after(other, seconds(4));
@@ -209,9 +211,9 @@ fn waiting_for_our_own_turn_is_not_held_against_a_server() {
 
 #[test]
 fn renewals_do_not_crowd_out_callers() {
-    let mut config = Config::default();
-    config.memory.discoveries = 2;
-    config.memory.waiting = 4;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 2;
+    config.queue.waiting = 4;
     let names: Vec<String> = (0..6).map(|number| format!("w{number}.example")).collect();
     let internet = Internet::new().host("cold.example", &["192.0.2.1"]);
     let internet = names.iter().fold(internet, |internet, name| {
@@ -235,13 +237,13 @@ fn renewals_do_not_crowd_out_callers() {
 
 #[test]
 fn what_needs_no_question_needs_no_turn() {
-    let mut config = Config::default();
-    config.memory.discoveries = 1;
-    config.memory.waiting = 0;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 1;
+    config.queue.waiting = 0;
     let network = Network::new(Internet::new().never("A b.example").never("AAAA b.example"));
     let fixed = FixedTarget::new(["127.0.0.1:8448".parse().unwrap()]).unwrap();
     let rules = Rules::new().target(Names::One("dev.example".parse().unwrap()), fixed);
-    let resolver = network.builder(config).rules(rules).build();
+    let resolver = network.builder(config).rules(rules).build().unwrap();
     let bench = Bench { network, resolver };
     let _slow = bench.call("b.example", None);
     bench.pass(millis(1));
@@ -324,9 +326,9 @@ fn that_there_was_no_record_stands_in_marked() {
 
 #[test]
 fn a_deadline_is_gone_by_with_what_is_remembered() {
-    let mut config = Config::default();
-    config.time.discovery = seconds(1);
-    config.refresh.wait = seconds(60);
+    let mut config = ResolverConfig::default();
+    config.discovery.time.discovery = seconds(1);
+    config.discovery.refresh.wait = seconds(60);
     let bench = Bench::with(delegated(), config);
     bench.resolve("a.example").unwrap();
     bench.pass(seconds(400));
@@ -358,7 +360,7 @@ fn a_target_that_rests_on_a_host_to_be_forgotten_is_not_remembered() {
     let network = Network::new(delegated());
     for host in ["m.example", "t.example"] {
         let rules = Rules::new().forget(Names::Under(host.parse().unwrap()));
-        let resolver = network.builder(Config::default()).rules(rules).build();
+        let resolver = network.builder(Config::default()).rules(rules).build().unwrap();
         let bench = Bench { network: network.clone(), resolver };
         bench.resolve("a.example").unwrap();
         let targets = bench.resolver.entries();
@@ -416,7 +418,7 @@ impl Store for Panics {
 #[test]
 fn a_store_that_panics_is_done_without() {
     let network = Network::new(delegated());
-    let resolver = network.builder(Config::default()).store(Arc::new(Panics)).build();
+    let resolver = network.builder(Config::default()).store(Arc::new(Panics)).build().unwrap();
     let bench = Bench { network, resolver };
     assert_eq!(bench.resolve("a.example").unwrap().step(), Step::DelegatedSrv);
     assert_eq!(bench.resolver.counters().store_failures, 1);
@@ -424,8 +426,8 @@ fn a_store_that_panics_is_done_without() {
 
 #[test]
 fn a_report_while_there_is_no_room_is_not_spent() {
-    let mut config = Config::default();
-    config.memory.discoveries = 1;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 1;
     let bench = Bench::with(delegated().never("A b.example").never("AAAA b.example"), config);
     let found = bench.resolve("a.example").unwrap();
     bench.pass(seconds(60));

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use matrix_delegation::testing::{Internet, Network, VirtualTime, documentation_allowed};
 use matrix_delegation::{
     Body, BoxFuture, Config, Fetch, FetchFailure, FetchFailureKind, Provenance, ResolveError,
-    Resolver, Step, Subject, WellKnownFetch,
+    Resolver, ResolverConfig, Step, Subject, WellKnownFetch,
 };
 
 use super::{Bench, URL, delegated, millis, seconds};
 
 #[test]
 fn discoveries_are_served_in_turn() {
-    let mut config = Config::default();
-    config.memory.discoveries = 2;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 2;
     let names = ["a.example", "b.example", "c.example", "d.example", "e.example", "f.example"];
     let internet = names.iter().fold(Internet::new(), |internet, name| {
         internet.host(name, &["192.0.2.1"]).after(&format!("A {name}"), seconds(1))
@@ -37,9 +37,9 @@ fn discoveries_are_served_in_turn() {
 
 #[test]
 fn one_who_waits_too_long_for_a_turn_is_refused_and_nothing_is_remembered() {
-    let mut config = Config::default();
-    config.memory.discoveries = 1;
-    config.time.queue = seconds(3);
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 1;
+    config.queue.wait = seconds(3);
     let bench = Bench::with(
         Internet::new()
             .host("a.example", &["192.0.2.1"])
@@ -61,9 +61,9 @@ fn one_who_waits_too_long_for_a_turn_is_refused_and_nothing_is_remembered() {
 
 #[test]
 fn what_has_run_out_is_better_than_a_refusal() {
-    let mut config = Config::default();
-    config.memory.discoveries = 1;
-    config.memory.waiting = 0;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 1;
+    config.queue.waiting = 0;
     let bench = Bench::with(delegated().never("A b.example").never("AAAA b.example"), config);
     bench.resolve("a.example").unwrap();
     bench.pass(seconds(400));
@@ -75,8 +75,8 @@ fn what_has_run_out_is_better_than_a_refusal() {
 
 #[test]
 fn a_renewal_in_the_background_takes_no_turn_from_one_who_waits() {
-    let mut config = Config::default();
-    config.memory.discoveries = 1;
+    let mut config = ResolverConfig::default();
+    config.queue.discoveries = 1;
     let bench = Bench::with(delegated().never("A b.example").never("AAAA b.example"), config);
     bench.resolve("a.example").unwrap();
     bench.pass(seconds(250));
@@ -137,9 +137,9 @@ fn one_silent_address_behind_ten_thousand_names_does_not_take_all_turns() {
 
 #[test]
 fn a_busy_destination_does_not_lose_a_good_answer() {
-    let mut config = Config::default();
-    config.memory.per_destination = 1;
-    config.memory.per_destination_waiting = 0;
+    let mut config = ResolverConfig::default();
+    config.queue.per_destination = 1;
+    config.queue.per_destination_waiting = 0;
     let bench = Bench::with(
         delegated()
             .host("b.example", &["192.0.2.1"])
@@ -185,7 +185,7 @@ fn a_family_that_this_machine_has_not_is_no_failure_of_a_busy_host() {
     let fetch = Arc::new(OneFamily(network.time().clone()));
     let time = Arc::new(network.time().clone());
     let config = documentation_allowed(Config::default());
-    let resolver = Resolver::new(Arc::new(network.clone()), fetch, time, config);
+    let resolver = Resolver::new(Arc::new(network.clone()), fetch, time, config).unwrap();
     let bench = Bench { network, resolver };
     let calls: Vec<_> = (0..NAMES).map(|index| bench.call(&name(index), None)).collect();
     bench.pass(seconds(30));

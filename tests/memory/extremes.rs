@@ -1,8 +1,9 @@
-//! Every number and every time of the configuration at nothing and at its most: whatever is refused
-//! then, nothing panics and nobody waits for ever.
+//! Every number and every time of the configuration at nothing and at its most: a resolver refuses
+//! what cannot work; with all else nothing panics and nobody waits for ever.
 
 use matrix_delegation::testing::documentation_allowed;
-use matrix_delegation::{Config, ContactFailure, ContactFailureKind, DnsFailure};
+use matrix_delegation::{Config, ContactFailure, ContactFailureKind, DnsFailure, ResolverConfig};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Bench, URL, delegated, seconds};
@@ -10,19 +11,21 @@ use super::{Bench, URL, delegated, seconds};
 /// Where numbers and times stand in a configuration.
 fn places(value: &Value, at: &str, found: &mut Vec<(String, bool)>) {
     match value {
-        Value::Object(time) if time.contains_key("secs") => found.push((at.to_owned(), true)),
         Value::Object(fields) => {
             for (key, value) in fields {
                 places(value, &format!("{at}/{key}"), found);
             }
         }
         Value::Number(_) => found.push((at.to_owned(), false)),
+        Value::String(text) if text.starts_with(|first: char| first.is_ascii_digit()) => {
+            found.push((at.to_owned(), true));
+        }
         _ => {}
     }
 }
 
 /// Days of good and bad luck, with all that can be asked of a resolver.
-fn live(config: Config) {
+fn live(config: ResolverConfig) {
     let bench = Bench::with(delegated(), config);
     let first = bench.resolve("a.example");
     let why = ContactFailure::new(ContactFailureKind::NotFound);
@@ -53,24 +56,36 @@ fn live(config: Config) {
 
 #[test]
 fn nothing_panics_or_hangs() {
-    let usual = serde_json::to_value(documentation_allowed(Config::default())).unwrap();
+    let discovery = serde_json::to_value(documentation_allowed(Config::default())).unwrap();
+    let resolver = serde_json::to_value(ResolverConfig::default()).unwrap();
+    let usual = json!({"discovery": discovery, "resolver": resolver});
     let mut found = Vec::new();
     places(&usual, "", &mut found);
-    let times = [(0, 0), (0, 1), (u64::MAX, 999_999_999)]
-        .map(|(secs, nanos)| json!({"secs": secs, "nanos": nanos}));
+    let times = ["0s", "1ns", "18446744073709551615s999999999ns"].map(Value::from);
     let numbers: Vec<Value> =
         [0, 1, 255, 65_535, u64::from(u32::MAX), u64::MAX].map(Value::from).to_vec();
-    let mut lived = 0;
+    let (mut lived, mut refused) = (0, 0);
     for (place, is_time) in found {
         for value in if is_time { times.to_vec() } else { numbers.clone() } {
             let mut config = usual.clone();
             *config.pointer_mut(&place).unwrap() = value.clone();
             // Numbers that do not fit the field are refused there.
-            let Ok(config) = serde_json::from_value::<Config>(config) else { continue };
-            let ended = std::panic::catch_unwind(|| live(config));
+            let Ok(discovery) = Config::deserialize(&config["discovery"]) else { continue };
+            let Ok(mut config) = ResolverConfig::deserialize(&config["resolver"]) else { continue };
+            config.discovery = discovery;
+            let works = config.check().is_ok();
+            *if works { &mut lived } else { &mut refused } += 1;
+            let ended = std::panic::catch_unwind(|| {
+                if works {
+                    live(config);
+                } else {
+                    // The machine takes any values; a resolver refuses those that cannot work.
+                    let _ = delegated().resolve("a.example".parse().unwrap(), &config.discovery);
+                }
+            });
             assert!(ended.is_ok(), "{place} = {value}");
-            lived += 1;
         }
     }
-    assert!(lived > 200, "{lived}");
+    assert!(lived > 150, "{lived}");
+    assert!(refused > 30, "{refused}");
 }

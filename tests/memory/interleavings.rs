@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use matrix_delegation::testing::{Internet, Network, VirtualTime};
-use matrix_delegation::{Abandoned, Config, Resolver, Runtime, Speculation};
+use matrix_delegation::{Abandoned, Config, Resolver, ResolverConfig, Runtime, Speculation};
 use tokio::sync::oneshot;
 
 /// What became of a caller.
@@ -27,8 +27,9 @@ fn walk(seed: u64, abandoned: Abandoned, panics: bool) -> [Fate; 3] {
     if panics {
         network.panic_at(Some("A a.example"));
     }
-    let mut config = Config::default().with_speculation(Speculation::Off);
-    config.addresses = matrix_delegation::AddressFamilies::V4;
+    let discovery = Config::default().with_speculation(Speculation::Off);
+    let mut config =
+        ResolverConfig::from(discovery.with_addresses(matrix_delegation::AddressFamilies::V4));
     config.abandoned = abandoned;
     let resolver = network.resolver(config);
     let fates = Arc::new(Mutex::new([None; 3]));

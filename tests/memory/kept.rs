@@ -138,7 +138,7 @@ fn the_present_policy_judges_what_was_kept() {
     bench.resolve("a.example").unwrap();
     // One that does not let the ranges for documentation through.
     let network = Arc::new(bench.network.clone());
-    let resolver = Resolver::builder(network.clone(), network.clone(), network).build();
+    let resolver = Resolver::builder(network.clone(), network.clone(), network).build().unwrap();
     resolver.restore(&bench.resolver.snapshot()).unwrap();
     let found = bench.network.time().block_on(resolver.resolve(&"a.example".parse().unwrap()));
     assert_eq!(found.unwrap_err().kind(), "blocked_address");

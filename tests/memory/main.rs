@@ -21,7 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{Config, Resolution, ResolveError, Resolver, Runtime, ServerName, Warning};
+use matrix_delegation::{
+    Config, Resolution, ResolveError, Resolver, ResolverConfig, Runtime, ServerName, Warning,
+};
 
 type Outcome = Result<Resolution, ResolveError>;
 
@@ -46,7 +48,7 @@ impl Bench {
         Self::with(internet, Config::default())
     }
 
-    fn with(internet: Internet, config: Config) -> Self {
+    fn with(internet: Internet, config: impl Into<ResolverConfig>) -> Self {
         let network = Network::new(internet);
         let resolver = network.resolver(config);
         Self { network, resolver }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{Config, DnsFailure, Provenance, Runtime, Step};
+use matrix_delegation::{DnsFailure, Provenance, ResolverConfig, Runtime, Step};
 
 use super::{Bench, URL, delegated, seconds, warnings, whole};
 
@@ -150,8 +150,8 @@ fn a_name_that_was_never_resolved_is_waited_for() {
 
 #[test]
 fn nothing_is_renewed_ahead_where_that_is_not_wanted() {
-    let mut config = Config::default();
-    config.refresh.ahead_percent = 0;
+    let mut config = ResolverConfig::default();
+    config.discovery.refresh.ahead_percent = 0;
     let bench = Bench::with(delegated(), config);
     bench.resolve("a.example").unwrap();
     bench.pass(seconds(299));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use matrix_delegation::testing::{Internet, Network, VirtualTime};
 use matrix_delegation::{
-    Config, FixedTarget, FixedTargetError, Names, Origin, Provenance, Resolver, Rules, Step,
+    Config, FixedTarget, FixedTargetError, Names, Origin, Provenance, Resolver, ResolverConfig,
+    Rules, Step,
 };
 
 use super::{Bench, delegated, seconds};
@@ -15,7 +16,7 @@ fn bench(internet: Internet, rules: Rules) -> Bench {
 
 fn bench_at(time: VirtualTime, internet: Internet, rules: Rules) -> Bench {
     let network = Network::with_time(internet, time);
-    let resolver = network.builder(Config::default()).rules(rules).build();
+    let resolver = network.builder(Config::default()).rules(rules).build().unwrap();
     Bench { network, resolver }
 }
 
@@ -157,11 +158,11 @@ fn some_names_are_not_remembered() {
 
 #[test]
 fn nor_is_what_was_given_up() {
-    let mut config = Config::default();
+    let mut config = ResolverConfig::default();
     config.abandoned = matrix_delegation::Abandoned::Cancel;
     let network = Network::new(delegated().after(super::URL, seconds(10)));
     let rules = Rules::new().forget(one("a.example"));
-    let resolver: Resolver = network.builder(config).rules(rules).build();
+    let resolver: Resolver = network.builder(config).rules(rules).build().unwrap();
     let bench = Bench { network, resolver };
     assert!(bench.resolve_for("a.example", seconds(5)).is_none());
     assert_eq!(bench.resolver.snapshot().len(), 0);

@@ -1,13 +1,13 @@
 //! What is in use survives what passes through: names that are asked for once, and spellings.
 
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{Config, ServerName};
+use matrix_delegation::{ResolverConfig, ServerName};
 
 use super::{Bench, URL};
 
 /// At most this many hosts.
-fn small(hosts: usize) -> Config {
-    let mut config = Config::default();
+fn small(hosts: usize) -> ResolverConfig {
+    let mut config = ResolverConfig::default();
     config.memory.hosts = hosts;
     config
 }
@@ -77,10 +77,10 @@ fn spellings_of_a_name_push_out_no_other_and_share_what_is_known_of_the_host() {
 #[test]
 fn a_memory_of_nothing_answers_all_the_same() {
     for forget in [
-        |config: &mut Config| config.memory.hosts = 0,
-        |config: &mut Config| config.memory.bytes = 0,
+        |config: &mut ResolverConfig| config.memory.hosts = 0,
+        |config: &mut ResolverConfig| config.memory.bytes = 0,
     ] {
-        let mut config = Config::default();
+        let mut config = ResolverConfig::default();
         forget(&mut config);
         let bench = Bench::with(super::delegated(), config);
         for _ in 0..2 {

@@ -108,7 +108,7 @@ impl Fleet {
     pub(super) fn worker(&self) -> Bench {
         let network = self.network.clone();
         let store = Arc::new(self.store.clone());
-        let resolver = network.builder(Config::default()).store(store).build();
+        let resolver = network.builder(Config::default()).store(store).build().unwrap();
         Bench { network, resolver }
     }
 }

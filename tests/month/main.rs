@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use matrix_delegation::testing::VirtualTime;
 use matrix_delegation::{
-    AddressFamilies, Config, Host, Monotonic, Origin, Resolution, ResolveError, Resolver, Runtime,
-    ServerName, Service, Subject,
+    AddressFamilies, Config, Host, Monotonic, Origin, Resolution, ResolveError, Resolver,
+    ResolverConfig, Runtime, ServerName, Service, Subject,
 };
 
 use checks::{How, Promise};
@@ -85,14 +85,17 @@ impl Month {
             (0_u32..).zip(&world.servers).map(|(number, it)| it.name(number).parse().unwrap());
         let names = names.collect();
         let net = Net::new(State::new(world, plan.nothing_forgotten), time.clone());
-        let mut config = config.with_addresses(AddressFamilies::V4);
-        config.address_policy = config.address_policy.allow("10.0.0.0/8".parse().unwrap());
+        let discovery = config.with_addresses(AddressFamilies::V4);
+        let policy = discovery.address_policy.clone();
+        let policy = policy.allow("10.0.0.0/8".parse().unwrap());
+        let mut config = ResolverConfig::from(discovery.with_address_policy(policy));
         (config.memory.hosts, config.memory.bytes) = (plan.hosts, 1 << 30);
         let net_of = || Arc::new(net.clone());
         let resolver = Resolver::builder(net_of(), net_of(), Arc::new(time.clone()))
             .config(config)
             .seed(plan.seed)
-            .build();
+            .build()
+            .unwrap();
         Self {
             plan,
             time,
@@ -177,7 +180,7 @@ impl Month {
             Ok(found) => {
                 *self.provenances.entry(found.provenance().as_str()).or_default() += 1;
                 self.resolved.count(Some(&place(found)), &truth);
-                let waited = now.since(called) >= self.resolver.config().refresh.wait;
+                let waited = now.since(called) >= self.resolver.config().discovery.refresh.wait;
                 let how = if waited && found.is_stale() { How::Overdue } else { How::AsUsual };
                 self.overdue += u64::from(how == How::Overdue);
                 let unasked = check_use(&mut state, number, found, called, how);

@@ -90,7 +90,8 @@ impl Client {
         let runtime = Arc::new(TokioRuntime::current());
         let resolver = Resolver::builder(Arc::new(dns), Arc::clone(&fetch) as _, runtime)
             .config(Config::default().with_address_policy(policy()))
-            .build();
+            .build()
+            .unwrap();
         let federation = FederationClient::new(resolver, connector);
         Self { federation, fetch, ports, ca: server.ca.clone(), _internet: internet }
     }

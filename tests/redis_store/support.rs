@@ -5,8 +5,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use matrix_delegation::testing::{Internet, Network, documentation_allowed};
-use matrix_delegation::{Config, RedisStore, Resolution, Resolver, TokioRuntime};
+use matrix_delegation::testing::{Internet, Network};
+use matrix_delegation::{RedisStore, Resolution, Resolver, ResolverConfig, TokioRuntime};
 use redis::{Cmd, FromRedisValue};
 use tokio::time::{sleep, timeout};
 
@@ -47,7 +47,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// It waits for the store as long as is the default.
     pub(crate) fn new(store: RedisStore) -> Self {
-        Self::waiting(store, Config::default().time.store)
+        Self::waiting(store, ResolverConfig::default().store.timeout)
     }
 
     /// It waits for the store as long as it takes: on a busy machine, too, nothing gets lost.
@@ -57,10 +57,9 @@ impl Worker {
 
     fn waiting(store: RedisStore, limit: Duration) -> Self {
         let network = Network::on_runtime(internet(), Arc::new(TokioRuntime::current()));
-        let mut config = documentation_allowed(Config::default());
-        config.time.store = limit;
-        let resolver =
-            network.builder(Config::default()).config(config).store(Arc::new(store)).build();
+        let mut config = ResolverConfig::default();
+        config.store.timeout = limit;
+        let resolver = network.builder(config).store(Arc::new(store)).build().unwrap();
         Self { network, resolver }
     }
 

@@ -41,7 +41,8 @@ impl Client {
         let resolver = Resolver::builder(Arc::new(dns), Arc::clone(&fetch) as _, runtime)
             .config(config)
             .seed(7)
-            .build();
+            .build()
+            .expect("a configuration that works");
         Self { resolver, fetch }
     }
 

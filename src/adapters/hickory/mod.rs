@@ -17,6 +17,7 @@
 //! | `query` | a question in the wire format, and which packets are a reply to it |
 //! | `failure` | why a server gave no answer |
 
+pub(crate) mod config;
 mod exchange;
 mod failure;
 mod query;
@@ -39,26 +40,13 @@ use hickory_resolver::system_conf::read_system_conf;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use self::config::{DnsConfig, LEAST_PAYLOAD, LEAST_RETRY, LONGEST};
 use self::query::Inquiry;
 use self::reply::{AliasChain, Conclusion, MAX_RECORDS};
+use crate::core::config::ConfigError;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Family, NoRecord, Records};
 use crate::resolver::traits::Dns;
 use crate::runtime::BoxFuture;
-
-/// The default limit on one question, retransmissions and aliases included.
-const QUESTION_LIMIT: Duration = Duration::from_secs(5);
-/// The default time after which a question is sent again.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The least that [`HickoryDns::first_retry`] accepts, so that no server is flooded.
-const LEAST_RETRY: Duration = Duration::from_millis(10);
-/// The most that either time may be, so that every deadline can be represented.
-const LONGEST: Duration = Duration::from_secs(3600);
-/// What fits into one unfragmented packet nearly everywhere (DNS flag day 2020, RFC 9715).
-const EDNS_PAYLOAD: u16 = 1232;
-/// What every server may send without being told (RFC 1035 section 4.2.1, RFC 6891 section 6.2.3).
-const LEAST_PAYLOAD: u16 = 512;
-/// The TTL of answers from the hosts file, which has none.
-const HOSTS_TTL: Duration = Duration::from_secs(60);
 
 /// [`Dns`] on hickory, over UDP and TCP.
 ///
@@ -67,7 +55,7 @@ const HOSTS_TTL: Duration = Duration::from_secs(60);
 ///
 /// **Servers** are asked in their order, the next one as soon as the one before it has failed
 /// (SERVFAIL, REFUSED, NOTIMP, no connection, malformed reply) or has been silent for
-/// [`first_retry`](Self::first_retry); a late answer of an earlier server still counts. Silent ones
+/// [`DnsConfig::first_retry`]; a late answer of an earlier server still counts. Silent ones
 /// are asked again, each time after twice as long. If none gave an answer, the most telling failure
 /// is reported: NOTIMP, SERVFAIL, REFUSED, malformed, timeout, network, in this order.
 ///
@@ -97,9 +85,7 @@ pub struct HickoryDns {
     servers: Arc<[SocketAddr]>,
     /// Only with the system's configuration.
     hosts: Option<Arc<Hosts>>,
-    question_limit: Duration,
-    first_retry: Duration,
-    edns_payload: u16,
+    config: DnsConfig,
 }
 
 /// Why a [`HickoryDns`] could not be made.
@@ -160,33 +146,35 @@ impl HickoryDns {
         if servers.is_empty() {
             return Err(HickoryDnsError::NoServers);
         }
-        Ok(Self {
-            servers,
-            hosts: None,
-            question_limit: QUESTION_LIMIT,
-            first_retry: FIRST_RETRY,
-            edns_payload: EDNS_PAYLOAD,
-        })
+        Ok(Self { servers, hosts: None, config: DnsConfig::default() })
     }
 
-    /// Sets the limit on one question with all its retransmissions, servers, retries over TCP and
-    /// aliases. Default: 5 s; at most an hour.
-    pub fn question_limit(self, limit: Duration) -> Self {
-        Self { question_limit: limit.min(LONGEST), ..self }
+    /// Asks as this configuration says. Default: [`DnsConfig::default`].
+    ///
+    /// # Errors
+    ///
+    /// If [`DnsConfig::check`] finds a problem.
+    pub fn with_config(self, config: DnsConfig) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self { config, ..self })
     }
 
-    /// Sets how long a server may be silent before the next one is asked, or the same one again if
-    /// there is only one. Each further wait for a server is twice as long. Default: 1 s; at least
-    /// 10 ms, at most an hour.
-    pub fn first_retry(self, after: Duration) -> Self {
-        Self { first_retry: after.clamp(LEAST_RETRY, LONGEST), ..self }
+    /// Sets [`DnsConfig::question_limit`], or its most.
+    pub fn question_limit(mut self, limit: Duration) -> Self {
+        self.config.question_limit = limit.min(LONGEST);
+        self
     }
 
-    /// Sets the largest UDP reply to ask for, in bytes (RFC 6891 section 6.2.3). Larger replies are
-    /// fetched over TCP. Default: 1232; at least 512. Replies that are larger than the path's MTU may
-    /// get lost.
-    pub fn edns_payload(self, bytes: u16) -> Self {
-        Self { edns_payload: bytes.max(LEAST_PAYLOAD), ..self }
+    /// Sets [`DnsConfig::first_retry`], or its least or most.
+    pub fn first_retry(mut self, after: Duration) -> Self {
+        self.config.first_retry = after.clamp(LEAST_RETRY, LONGEST);
+        self
+    }
+
+    /// Sets [`DnsConfig::edns_payload`], or its least.
+    pub fn edns_payload(mut self, bytes: u16) -> Self {
+        self.config.edns_payload = bytes.max(LEAST_PAYLOAD);
+        self
     }
 
     async fn answer(&self, question: DnsQuestion) -> DnsAnswer {
@@ -194,7 +182,8 @@ impl HickoryDns {
             return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
         }
         if let (Some(hosts), DnsQuestion::Addresses { family, .. }) = (&self.hosts, &question)
-            && let Some(answer) = from_hosts(hosts, question.host().as_str(), *family)
+            && let Some(answer) =
+                from_hosts(hosts, question.host().as_str(), *family, self.config.hosts_ttl)
         {
             return answer;
         }
@@ -203,12 +192,12 @@ impl HickoryDns {
             return DnsAnswer::None { kind: NoRecord::NxDomain, ttl: None };
         };
         let started = Instant::now();
-        let deadline = started.checked_add(self.question_limit).unwrap_or(started);
+        let deadline = started.checked_add(self.config.question_limit).unwrap_or(started);
         let mut inquiry = Inquiry {
             name,
             record_type: record_type(&question),
-            payload: self.edns_payload,
-            resend_after: self.first_retry.saturating_mul(
+            payload: self.config.edns_payload,
+            resend_after: self.config.first_retry.saturating_mul(
                 // Every server gets its turn before the first is asked again.
                 u32::try_from(self.servers.len()).unwrap_or(u32::MAX),
             ),
@@ -217,7 +206,8 @@ impl HickoryDns {
         // Ends: each round lengthens the chain, whose length is bounded.
         loop {
             let asked =
-                servers::ask(&self.servers, &inquiry, chain, self.first_retry, deadline).await;
+                servers::ask(&self.servers, &inquiry, chain, self.config.first_retry, deadline)
+                    .await;
             match asked {
                 Ok(Conclusion::Answer(answer)) => return answer,
                 Ok(Conclusion::Onward { name, .. }) if is_onion(&name) => {
@@ -244,9 +234,9 @@ impl fmt::Debug for HickoryDns {
         f.debug_struct("HickoryDns")
             .field("servers", &self.servers)
             .field("hosts_file", &self.hosts.is_some())
-            .field("question_limit", &self.question_limit)
-            .field("first_retry", &self.first_retry)
-            .field("edns_payload", &self.edns_payload)
+            .field("question_limit", &self.config.question_limit)
+            .field("first_retry", &self.config.first_retry)
+            .field("edns_payload", &self.config.edns_payload)
             .finish()
     }
 }
@@ -275,7 +265,7 @@ fn is_onion(name: &Name) -> bool {
 }
 
 /// Returns what the hosts file says about a host, if it names the host.
-fn from_hosts(hosts: &Hosts, host: &str, family: Family) -> Option<DnsAnswer> {
+fn from_hosts(hosts: &Hosts, host: &str, family: Family, ttl: Duration) -> Option<DnsAnswer> {
     let name = absolute(host)?;
     let of = |family| hosts.lookup_static_host(&Query::query(name.clone(), address_type(family)));
     let (v4, v6) = (of(Family::V4), of(Family::V6));
@@ -297,15 +287,18 @@ fn from_hosts(hosts: &Hosts, host: &str, family: Family) -> Option<DnsAnswer> {
         }
     }
     Some(if addresses.is_empty() {
-        DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(HOSTS_TTL) }
+        DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(ttl) }
     } else {
-        DnsAnswer::Found { records: Records::Addresses(addresses), ttl: HOSTS_TTL, alias: false }
+        DnsAnswer::Found { records: Records::Addresses(addresses), ttl, alias: false }
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the hosts file is said to hold for.
+    const HOSTS_TTL: Duration = Duration::from_secs(60);
 
     fn hosts(text: &str) -> Hosts {
         let mut hosts = Hosts::default();
@@ -328,15 +321,24 @@ mod tests {
              2001:db8::1 both.example\n\
              192.0.2.1 both.example\n",
         );
-        assert_eq!(from_hosts(&hosts, "both.example", Family::V4), Some(found("192.0.2.1")));
-        assert_eq!(from_hosts(&hosts, "both.example", Family::V6), Some(found("2001:db8::1")));
-        assert_eq!(from_hosts(&hosts, "b4.example", Family::V4), Some(found("192.0.2.1")));
         assert_eq!(
-            from_hosts(&hosts, "b4.example", Family::V6),
+            from_hosts(&hosts, "both.example", Family::V4, HOSTS_TTL),
+            Some(found("192.0.2.1"))
+        );
+        assert_eq!(
+            from_hosts(&hosts, "both.example", Family::V6, HOSTS_TTL),
+            Some(found("2001:db8::1"))
+        );
+        assert_eq!(
+            from_hosts(&hosts, "b4.example", Family::V4, HOSTS_TTL),
+            Some(found("192.0.2.1"))
+        );
+        assert_eq!(
+            from_hosts(&hosts, "b4.example", Family::V6, HOSTS_TTL),
             Some(DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(HOSTS_TTL) })
         );
-        assert_eq!(from_hosts(&hosts, "other.example", Family::V4), None);
-        assert_eq!(from_hosts(&hosts, "example", Family::V4), None);
+        assert_eq!(from_hosts(&hosts, "other.example", Family::V4, HOSTS_TTL), None);
+        assert_eq!(from_hosts(&hosts, "example", Family::V4, HOSTS_TTL), None);
     }
 
     #[test]

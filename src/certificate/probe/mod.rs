@@ -54,6 +54,7 @@ pub struct ProbeLimits {
     pub phases: PhaseLimits,
     /// All of it, over every address. What was not tried by then is said to be unreachable for want
     /// of time. Default 60 s, enough for 48 addresses where each takes its whole time.
+    #[serde(with = "crate::core::config::duration")]
     pub total: Duration,
     /// Addresses that are tried at a time, at least 1. Default 8.
     pub at_a_time: usize,

@@ -37,7 +37,7 @@
 //! | learnt | holds | when it has expired |
 //! | --- | --- | --- |
 //! | records | the least TTL on the way, within `least` .. `most` | serve failures and slow renewals to `stale` after that (RFC 8767) |
-//! | none, with a SOA record | its negative TTL, within `least` .. `negative_most` (RFC 2308) | serves slow renewals for as long; a failure replaces it |
+//! | none, with a SOA record | its negative TTL, within `negative_least` .. `negative_most` (RFC 2308) | serves slow renewals for as long; a failure replaces it |
 //! | none, without one, or not implemented | `negative_unstated` | likewise |
 //! | a failure | `failed`, doubling to `failed_most`; records that hold are not replaced | |
 //!
@@ -279,7 +279,7 @@ impl DnsLifetimes {
             DnsAnswer::None { kind: NoRecord::NotImplemented, .. }
             | DnsAnswer::None { ttl: None, .. } => self.negative_unstated,
             DnsAnswer::None { ttl: Some(ttl), .. } => {
-                (*ttl).min(self.negative_most).max(self.least)
+                (*ttl).min(self.negative_most).max(self.negative_least)
             }
             DnsAnswer::Failed { .. } => Duration::ZERO,
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::core::config::memory::{Feedback, Refresh};
+use crate::core::config::{Feedback, Refresh};
 use crate::core::names::dns_name::DnsName;
 use crate::core::names::host::Host;
 use crate::core::report::Report;
@@ -54,10 +54,10 @@ impl Renewal {
 }
 
 impl Reports {
-    fn none(endpoints: usize) -> Box<Self> {
+    fn none(endpoints: usize) -> Self {
         let demoted = (0..endpoints).map(|_| AtomicU64::new(0)).collect();
         let (heeded_at, heeded) = (AtomicU64::new(0), AtomicU32::new(0));
-        Box::new(Self { demoted, heeded_at, heeded })
+        Self { demoted, heeded_at, heeded }
     }
 }
 
@@ -103,7 +103,7 @@ impl CachedTarget {
     }
 
     fn reports(&self) -> &Reports {
-        self.reports.get_or_init(|| Reports::none(self.target.endpoints().len()))
+        self.reports.get_or_init(|| Box::new(Reports::none(self.target.endpoints().len())))
     }
 
     /// The hosts that it rests on, each once or more.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::facts::{Fact, Facts};
 use crate::core::address_policy::BlockedRange;
 use crate::core::cache::entry::Served;
+use crate::core::config::{BlockedAddressPolicy, FamilyOrder};
 use crate::core::dns::{DnsFailure, DnsQuestion, Family};
 use crate::core::error::{FamilyOutcome, HostEvidence};
 use crate::core::names::dns_name::DnsName;
@@ -19,7 +20,7 @@ const NAMED_BLOCKED: usize = 4;
 #[derive(Debug)]
 pub(super) struct HostAddresses {
     pub(super) host: DnsName,
-    /// Those that may be connected to: IPv4 before IPv6, ascending, each once, at most as many of
+    /// Those that may be connected to: one family before the other, ascending, each once, at most as many of
     /// each family as the limit allows.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) families: Vec<(Family, FamilyOutcome)>,
@@ -61,7 +62,27 @@ impl HostAddresses {
             };
             found.families.push((*family, outcome));
         }
+        let config = &facts.config;
+        if config.family_order == FamilyOrder::V6First {
+            found.addresses.sort_by_key(IpAddr::is_ipv4);
+        }
+        if config.blocked_address == BlockedAddressPolicy::RefuseHost
+            && !(found.is_complete() && found.blocked.is_empty())
+        {
+            found.withhold();
+        }
         found
+    }
+
+    /// Keeps no address: one is blocked, or may be in an answer that is still to come.
+    fn withhold(&mut self) {
+        self.addresses.clear();
+        self.first = None;
+        for (_, outcome) in &mut self.families {
+            if let FamilyOutcome::Found(count) = outcome {
+                *count = 0;
+            }
+        }
     }
 
     /// Takes in the answer of one family.

@@ -62,8 +62,10 @@ pub struct FetchLimits {
     /// Connecting and the TLS handshake.
     pub phases: PhaseLimits,
     /// From the first byte of the request to the last of the response. Default 10 s.
+    #[serde(with = "crate::core::config::duration")]
     pub exchange: Duration,
     /// All of it, every address included. Default 15 s.
+    #[serde(with = "crate::core::config::duration")]
     pub total: Duration,
     /// Status line and headers, in bytes. Default 16 KiB.
     pub head_bytes: usize,

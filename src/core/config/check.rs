@@ -1,0 +1,369 @@
+//! What cannot work, found before anything runs.
+
+use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::duration::print;
+use super::{Config, DnsLifetimes, Feedback, Limits, Refresh, TimeLimits, WellKnownLifetimes};
+use crate::core::dns::srv::WeightedOrder;
+
+/// A value of a configuration with which nothing can work, or which contradicts another.
+///
+/// Displays as `limits.srv_records: ...`: where it stands, what is wrong, and what to set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConfigProblem {
+    path: String,
+    message: String,
+}
+
+impl ConfigProblem {
+    /// Returns the field, from the structure that was checked down: `limits.srv_records`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns what is wrong with the value, and what to set instead.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// Every problem that a configuration has, of which there is at least one.
+///
+/// Displays one problem a line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError(Vec<ConfigProblem>);
+
+impl ConfigError {
+    /// Returns the problems, in the order of the fields.
+    pub fn problems(&self) -> &[ConfigProblem] {
+        &self.0
+    }
+}
+
+/// Gathers the problems of a configuration and of the structures in it.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    /// Where the structure stands that is being checked, with a dot at its end.
+    within: String,
+    found: Vec<ConfigProblem>,
+}
+
+impl Problems {
+    /// Checks a structure that is a field of this one.
+    pub(crate) fn section(&mut self, field: &str, check: impl FnOnce(&mut Self)) {
+        let outside = self.within.len();
+        self.within += field;
+        self.within.push('.');
+        check(self);
+        self.within.truncate(outside);
+    }
+
+    pub(crate) fn add(&mut self, field: &str, message: impl Into<String>) {
+        let path = format!("{}{field}", self.within);
+        self.found.push(ConfigProblem { path, message: message.into() });
+    }
+
+    /// A number that has to be within `range`; what would come of one below it is said by `because`.
+    pub(crate) fn number(
+        &mut self,
+        field: &str,
+        value: usize,
+        range: RangeInclusive<usize>,
+        because: &str,
+    ) {
+        let (least, most) = range.into_inner();
+        if value > most {
+            self.add(field, format!("{value} is too much; set {least} to {most}"));
+        } else if value < least && most == usize::MAX {
+            self.add(field, format!("{value}: {because}; set {least} or more"));
+        } else if value < least {
+            self.add(field, format!("{value}: {because}; set {least} to {most}"));
+        }
+    }
+
+    pub(crate) fn percent(&mut self, field: &str, value: u8) {
+        self.number(field, value.into(), 0..=100, "");
+    }
+
+    /// A time that must not be zero; what would come of it is said by `because`.
+    pub(crate) fn not_zero(&mut self, field: &str, value: Duration, because: &str) {
+        if value.is_zero() {
+            self.add(field, format!("0s: {because}; set more"));
+        }
+    }
+
+    /// The first time has to be at most the second.
+    pub(crate) fn ordered(
+        &mut self,
+        (least, at_least): (&str, Duration),
+        (most, at_most): (&str, Duration),
+    ) {
+        if at_least > at_most {
+            let (at_least, at_most) = (print(at_least), print(at_most));
+            self.add(least, format!("{at_least} is more than {most}, which is {at_most}"));
+        }
+    }
+
+    pub(crate) fn into_result(self) -> Result<(), ConfigError> {
+        if self.found.is_empty() { Ok(()) } else { Err(ConfigError(self.found)) }
+    }
+}
+
+/// Gives a structure its `check`, which returns what its `find` found.
+macro_rules! checked {
+    ($($name:ty),* $(,)?) => { $(
+        impl $name {
+            /// Checks every value, and returns each with which nothing can work or which
+            /// contradicts another.
+            pub fn check(&self) -> Result<(), $crate::core::config::ConfigError> {
+                let mut problems = $crate::core::config::check::Problems::default();
+                self.find(&mut problems);
+                problems.into_result()
+            }
+        }
+    )* };
+}
+#[cfg(feature = "resolver")]
+pub(crate) use checked;
+
+checked!(Config, WellKnownLifetimes, DnsLifetimes, Refresh, Feedback, Limits, TimeLimits);
+
+impl Config {
+    pub(crate) fn find(&self, problems: &mut Problems) {
+        problems.section("address_policy", |problems| self.address_policy.find(problems));
+        problems.section("well_known", |problems| self.well_known.find(problems));
+        problems.section("dns", |problems| self.dns.find(problems));
+        problems.section("limits", |problems| self.limits.find(problems));
+        problems.section("time", |problems| self.time.find(problems));
+        problems.section("refresh", |problems| self.refresh.find(problems));
+    }
+}
+
+impl WellKnownLifetimes {
+    fn find(&self, problems: &mut Problems) {
+        problems.ordered(("least", self.least), ("most", self.most));
+        problems.percent("jitter_percent", self.jitter_percent);
+        problems.ordered(("temporary", self.temporary), ("temporary_most", self.temporary_most));
+        problems.ordered(
+            ("retry_after_least", self.retry_after_least),
+            ("retry_after_most", self.retry_after_most),
+        );
+        problems.ordered(("stale", self.stale), ("remembered", self.remembered));
+    }
+}
+
+impl DnsLifetimes {
+    fn find(&self, problems: &mut Problems) {
+        problems.ordered(("least", self.least), ("most", self.most));
+        problems.ordered(
+            ("negative_least", self.negative_least),
+            ("negative_most", self.negative_most),
+        );
+        problems.ordered(("failed", self.failed), ("failed_most", self.failed_most));
+    }
+}
+
+impl Refresh {
+    fn find(&self, problems: &mut Problems) {
+        problems.percent("ahead_percent", self.ahead_percent);
+    }
+}
+
+impl Feedback {
+    pub(crate) fn find(&self, problems: &mut Problems) {
+        problems.ordered(("apart", self.apart), ("apart_most", self.apart_most));
+    }
+}
+
+impl Limits {
+    fn find(&self, problems: &mut Problems) {
+        let srv = "no SRV record could be used";
+        problems.number("srv_records", self.srv_records, 1..=WeightedOrder::MOST, srv);
+        let addresses = "no address could be used";
+        problems.number(
+            "addresses_per_family",
+            self.addresses_per_family,
+            1..=usize::MAX,
+            addresses,
+        );
+        let unread = "every well-known response would be too large";
+        problems.number("head_bytes", self.head_bytes, 1..=usize::MAX, unread);
+        problems.number("body_bytes", self.body_bytes, 1..=usize::MAX, unread);
+    }
+}
+
+impl TimeLimits {
+    fn find(&self, problems: &mut Problems) {
+        problems.not_zero("dns", self.dns, "every DNS question would time out");
+        let fetch = "every well-known fetch would time out";
+        problems.not_zero("connect", self.connect, fetch);
+        problems.not_zero("tls", self.tls, fetch);
+        problems.not_zero("exchange", self.exchange, fetch);
+        problems.not_zero("well_known", self.well_known, fetch);
+        problems.not_zero("discovery", self.discovery, "every discovery would time out");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipnet::IpNet;
+
+    use super::*;
+    use crate::core::address_policy::AddressPolicy;
+
+    fn problems(config: &Config) -> Vec<String> {
+        match config.check() {
+            Ok(()) => Vec::new(),
+            Err(error) => error.problems().iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn the_presets_have_no_problem() {
+        for preset in [Config::default(), Config::strict(), Config::synapse()] {
+            assert_eq!(preset.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn each_problem_names_its_field_and_what_to_do() {
+        type Change = fn(&mut Config);
+        let cases: [(Change, &str); 20] = [
+            (
+                |it| it.limits.srv_records = 0,
+                "limits.srv_records: 0: no SRV record could be used; set 1 to 64",
+            ),
+            (|it| it.limits.srv_records = 65, "limits.srv_records: 65 is too much; set 1 to 64"),
+            (
+                |it| it.limits.addresses_per_family = 0,
+                "limits.addresses_per_family: 0: no address could be used; set 1 or more",
+            ),
+            (
+                |it| it.limits.head_bytes = 0,
+                "limits.head_bytes: 0: every well-known response would be too large; set 1 or more",
+            ),
+            (
+                |it| it.limits.body_bytes = 0,
+                "limits.body_bytes: 0: every well-known response would be too large; set 1 or more",
+            ),
+            (
+                |it| it.time.dns = Duration::ZERO,
+                "time.dns: 0s: every DNS question would time out; set more",
+            ),
+            (
+                |it| it.time.connect = Duration::ZERO,
+                "time.connect: 0s: every well-known fetch would time out; set more",
+            ),
+            (
+                |it| it.time.tls = Duration::ZERO,
+                "time.tls: 0s: every well-known fetch would time out; set more",
+            ),
+            (
+                |it| it.time.exchange = Duration::ZERO,
+                "time.exchange: 0s: every well-known fetch would time out; set more",
+            ),
+            (
+                |it| it.time.well_known = Duration::ZERO,
+                "time.well_known: 0s: every well-known fetch would time out; set more",
+            ),
+            (
+                |it| it.time.discovery = Duration::ZERO,
+                "time.discovery: 0s: every discovery would time out; set more",
+            ),
+            (
+                |it| it.well_known.least = it.well_known.most * 2,
+                "well_known.least: 4d is more than most, which is 2d",
+            ),
+            (
+                |it| it.well_known.jitter_percent = 101,
+                "well_known.jitter_percent: 101 is too much; set 0 to 100",
+            ),
+            (
+                |it| it.well_known.temporary_most = Duration::ZERO,
+                "well_known.temporary: 2m is more than temporary_most, which is 0s",
+            ),
+            (
+                |it| it.well_known.retry_after_most = Duration::from_millis(1),
+                "well_known.retry_after_least: 1m is more than retry_after_most, which is 1ms",
+            ),
+            (
+                |it| it.well_known.remembered = Duration::ZERO,
+                "well_known.stale: 2d is more than remembered, which is 0s",
+            ),
+            (
+                |it| it.dns.most = Duration::from_secs(4),
+                "dns.least: 5s is more than most, which is 4s",
+            ),
+            (
+                |it| it.dns.negative_most = Duration::from_secs(4),
+                "dns.negative_least: 5s is more than negative_most, which is 4s",
+            ),
+            (
+                |it| it.dns.failed_most = Duration::from_secs(4),
+                "dns.failed: 30s is more than failed_most, which is 4s",
+            ),
+            (
+                |it| it.refresh.ahead_percent = 255,
+                "refresh.ahead_percent: 255 is too much; set 0 to 100",
+            ),
+        ];
+        for (change, problem) in cases {
+            let mut config = Config::default();
+            change(&mut config);
+            assert_eq!(problems(&config), [problem]);
+        }
+    }
+
+    #[test]
+    fn ranges_that_are_judged_as_others_are_refused() {
+        for written in ["::ffff:0:0/96", "64:ff9b::/96"] {
+            let range: IpNet = written.parse().unwrap();
+            let policy = AddressPolicy::default().allow(range).block(range);
+            let problem = format!(
+                "{range} matches no address: what is in it is judged as IPv4; name the IPv4 range"
+            );
+            let expected =
+                ["allow", "block"].map(|list| format!("address_policy.{list}: {problem}"));
+            assert_eq!(problems(&Config::default().with_address_policy(policy)), expected);
+        }
+        let within = "::ffff:10.0.0.0/104".parse().unwrap();
+        let policy = AddressPolicy::default().allow(within).block("::/0".parse().unwrap());
+        assert_eq!(problems(&Config::default().with_address_policy(policy)), [""; 0]);
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        let mut config = Config::default();
+        (config.limits.srv_records, config.refresh.ahead_percent) = (0, 101);
+        config.time.dns = Duration::ZERO;
+        let error = config.check().unwrap_err();
+        let paths: Vec<_> = error.problems().iter().map(ConfigProblem::path).collect();
+        assert_eq!(paths, ["limits.srv_records", "time.dns", "refresh.ahead_percent"]);
+        assert_eq!(error.to_string().lines().count(), 3);
+    }
+
+    #[test]
+    fn limits_may_be_equal_and_what_is_turned_off_is_no_problem() {
+        let mut config = Config::default();
+        config.well_known.least = config.well_known.most;
+        config.well_known.jitter_percent = 100;
+        config.dns.least = config.dns.most;
+        config.dns.stale = Duration::ZERO;
+        config.refresh.ahead_percent = 0;
+        config.limits = Limits { srv_records: 64, redirects: 0, retries: 0, ..Limits::default() };
+        config.time.attempt_delay = Duration::ZERO;
+        config.time.family_grace = Duration::ZERO;
+        assert_eq!(config.check(), Ok(()));
+    }
+}
