@@ -1,6 +1,5 @@
 //! Every default where the specification is silent, in each preset: a table, so that none drifts.
 //! What each of them does is tested where it acts.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 
