@@ -203,7 +203,7 @@ fn asked<T: std::fmt::Debug>(output: Output<T>) -> Option<Question> {
 fn can_be_answered_from_memory_with_what_is_left_of_the_lifetime() {
     let (start, config) = (Now::EPOCH + seconds(100), Arc::new(lenient()));
     let part = |question: &DnsQuestion| {
-        let answer = a().dns_answer(&question);
+        let answer = a().dns_answer(question);
         let at = (Now::EPOCH + seconds(60)).monotonic;
         Arc::new(DnsPart::new(question, answer, at, None, &config.dns))
     };
