@@ -263,7 +263,7 @@ mod tests {
     use super::*;
     use crate::testing::VirtualTime;
 
-    /// SingleFlight of which each lands with 7 once it is let.
+    /// `SingleFlight`s, of which each lands with 7 once it is let.
     struct Rig {
         flights: Arc<SingleFlight<u8, u8>>,
         time: VirtualTime,
