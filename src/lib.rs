@@ -169,7 +169,8 @@ pub use crate::certificate::{
 #[cfg(feature = "plan")]
 pub mod plan;
 
-#[cfg(feature = "testing")]
+// The unit tests use it, whatever features are asked for.
+#[cfg(any(feature = "testing", test))]
 pub mod testing;
 
 /// The README's example is compiled as it stands there.

@@ -1,5 +1,4 @@
 //! The counters through the `metrics` facade: every field under its name, with the same number.
-#![cfg(all(feature = "metrics", feature = "testing"))]
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

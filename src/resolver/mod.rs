@@ -95,6 +95,8 @@ impl Resolver {
     /// The same with more to say: rules for some names, a store, a seed.
     ///
     /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # {
     /// use std::sync::Arc;
     /// use matrix_delegation::testing::{Internet, Network};
     /// use matrix_delegation::{FixedTarget, Names, Resolver, Rules};
@@ -107,6 +109,7 @@ impl Resolver {
     /// let found = network.time().block_on(resolver.resolve(&"dev.example".parse()?))?;
     /// assert_eq!(found.endpoints()[0].to_string(), "127.0.0.1:8448");
     /// assert_eq!(found.authority(), "dev.example");
+    /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder(
@@ -173,6 +176,8 @@ impl Resolver {
     /// nothing; what backs off is left alone.
     ///
     /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # {
     /// use matrix_delegation::testing::{Internet, Network};
     /// use matrix_delegation::{Config, ContactFailure, ContactFailureKind};
     ///
@@ -193,6 +198,7 @@ impl Resolver {
     ///
     /// let again = network.time().block_on(resolver.resolve(&name))?;
     /// assert_eq!(again.attempts(1).next().ok_or("none")?.to_string(), "two.example:2");
+    /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn report_failure(&self, target: &DelegationTarget, why: &ContactFailure) {
@@ -234,6 +240,8 @@ impl Resolver {
     /// not be part of it.
     ///
     /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # {
     /// use matrix_delegation::testing::{Internet, Network};
     /// use matrix_delegation::{Config, Subject};
     ///
@@ -244,6 +252,7 @@ impl Resolver {
     /// let known = resolver.entries().find(|it| it.subject == host).ok_or("nothing")?;
     /// assert_eq!((known.failures, known.holds), (1, true));
     /// assert!(known.last_error.is_some_and(|error| error.contains("refused")));
+    /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn entries(&self) -> impl Iterator<Item = Remembered> + '_ {
@@ -258,6 +267,8 @@ impl Resolver {
     /// What is remembered of well-knowns, to be written down for the next process.
     ///
     /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # {
     /// use matrix_delegation::testing::{Internet, Network};
     /// use matrix_delegation::{Config, Snapshot};
     ///
@@ -275,6 +286,7 @@ impl Resolver {
     /// network.clear_asked();
     /// network.time().block_on(next.resolve(&"a.example".parse()?))?;
     /// assert!(!network.asked().iter().any(|question| question.starts_with("GET")));
+    /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> Snapshot {

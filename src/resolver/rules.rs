@@ -33,6 +33,8 @@ pub enum Names {
 /// for the longest ending.
 ///
 /// ```
+/// # #[cfg(feature = "testing")]
+/// # {
 /// use std::sync::Arc;
 /// use matrix_delegation::testing::{Internet, Network};
 /// use matrix_delegation::{FixedTarget, Names, Rules};
@@ -42,6 +44,7 @@ pub enum Names {
 ///     .target(Names::One("dev.example".parse()?), FixedTarget::new(["127.0.0.1:8448".parse()?])?)
 ///     .dns(Names::Under("lan".parse()?), lan)
 ///     .forget(Names::Under("onion".parse()?));
+/// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]

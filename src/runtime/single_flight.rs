@@ -277,7 +277,7 @@ mod tests {
     use super::*;
     use crate::testing::VirtualTime;
 
-    /// A `SingleFlight` of which each lands with 7 once it is let.
+    /// A `SingleFlight` of which each call finishes with 7 once it is let.
     struct Rig {
         flights: Arc<SingleFlight<u8, u8>>,
         time: VirtualTime,

@@ -1,5 +1,4 @@
 //! Certificates, good and bad, and what is said of them.
-#![cfg(feature = "certificate")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod agreement;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn to(location: &str) -> World {
+fn to(location: &str) -> Internet {
     with_m().page(URL, 302, &[("location", location)], "")
 }
 
@@ -13,9 +13,9 @@ fn each_status_is_followed_to_another_host() {
             .host("w.example", &["192.0.2.4"])
             .page(URL, status, &[("location", "https://w.example:8443/x?y")], "ignored")
             .page("https://w.example:8443/x?y", 200, &[], delegation());
-        let run = world.resolve("a.example", &lenient());
+        let run = world.resolve_every_way("a.example", &lenient());
         assert_eq!(run.target().step(), Step::DelegatedPort, "{status}");
-        assert!(run.connected.contains(&"192.0.2.4:8443".to_owned()));
+        assert!(run.connected().contains(&"192.0.2.4:8443".to_owned()));
         assert_eq!(run.report.well_known.unwrap().hops.len(), 2);
     }
 }
@@ -42,14 +42,14 @@ fn refused_ones_lead_to_step_four() {
         "https://[::1]/",
         "https://10.0.0.1/",
     ] {
-        let run = to(location).resolve("a.example", &lenient());
+        let run = to(location).resolve_every_way("a.example", &lenient());
         assert_eq!(run.target().step(), Step::DefaultPort, "{location}");
         assert_eq!(run.warnings(), ["well_known_unusable"], "{location}");
-        assert!(!run.connected.iter().any(|it| it.contains("127.") || it.contains("10.")));
+        assert!(!run.connected().iter().any(|it| it.contains("127.") || it.contains("10.")));
     }
 }
 
-fn chain(length: usize) -> World {
+fn chain(length: usize) -> Internet {
     let mut world = with_m().page(URL, 302, &[("location", "/1")], "");
     for step in 1..length {
         let next = format!("/{}", step + 1);
@@ -76,7 +76,7 @@ fn a_loop_over_several_urls_ends() {
         .page("https://a.example/2", 302, &[("location", "/1")], "");
     let run = world.resolve_once("a.example", &lenient());
     assert_eq!(run.target().step(), Step::DefaultPort);
-    assert_eq!(run.asked.iter().filter(|it| it.starts_with("GET")).count(), 3);
+    assert_eq!(run.questions().iter().filter(|it| it.starts_with("GET")).count(), 3);
 }
 
 #[test]
@@ -85,5 +85,8 @@ fn a_body_that_is_too_large_does_not_matter_on_the_way() {
         Response::builder().status(302).header("location", "/x").body(Body::TooLarge).unwrap();
     let world =
         with_m().fetched(URL, Ok(redirect)).page("https://a.example/x", 200, &[], delegation());
-    assert_eq!(world.resolve("a.example", &lenient()).target().step(), Step::DelegatedPort);
+    assert_eq!(
+        world.resolve_every_way("a.example", &lenient()).target().step(),
+        Step::DelegatedPort
+    );
 }

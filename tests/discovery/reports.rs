@@ -6,7 +6,7 @@ use super::*;
 
 const MATRIX: &str = r#"{"m.server":"m.example"}"#;
 
-fn outcome(run: &support::Run, step: Step) -> &StepOutcome {
+fn outcome(run: &Run, step: Step) -> &StepOutcome {
     &run.report.steps.iter().find(|it| it.step == step).unwrap().outcome
 }
 
@@ -15,7 +15,7 @@ fn say_of_every_step_what_became_of_it() {
     let run = with_m()
         .delegates("a.example", "m.example")
         .fails("SRV _matrix-fed._tcp.m.example", DnsFailure::Refused)
-        .resolve("a.example", &lenient());
+        .resolve_every_way("a.example", &lenient());
     let skipped = |reason| StepOutcome::Skipped(reason);
     for (step, expected) in [
         (Step::IpLiteral, skipped(SkipReason::NotAnIpLiteral)),
@@ -57,7 +57,7 @@ fn say_why_each_step_was_not_reached() {
     let record = &[(0, 0, 443, "m.example.")];
     let to = |server| with_m().delegates("a.example", server);
     for (name, world, expected) in [
-        ("192.0.2.1", World::new(), "+eeeeeeeee"),
+        ("192.0.2.1", Internet::new(), "+eeeeeeeee"),
         ("a.example:1", a(), "i+eeeeeeee"),
         ("a.example", to("192.0.2.3"), "ip+eeeeddd"),
         ("a.example", to("m.example:1"), "ipi+eeeddd"),
@@ -68,12 +68,12 @@ fn say_why_each_step_was_not_reached() {
         ("a.example", with_m().srv("_matrix._tcp.a.example", record), "ipwwwww-+e"),
         ("a.example", a(), "ipwwwww--+"),
         ("a.example", a().fails("SRV _matrix._tcp.a.example", DnsFailure::Refused), "ipwwwww-?+"),
-        ("a.onion", World::new(), "ipwwwwwoo+"),
+        ("a.onion", Internet::new(), "ipwwwwwoo+"),
         // Nothing decides about a name that is no host.
-        ("a..example", World::new(), "ipxxxxxxxx"),
-        ("a..example:1", World::new(), "ixxxxxxxxx"),
+        ("a..example", Internet::new(), "ipxxxxxxxx"),
+        ("a..example:1", Internet::new(), "ixxxxxxxxx"),
     ] {
-        let run = world.resolve(name, &lenient());
+        let run = world.resolve_every_way(name, &lenient());
         assert_eq!(letters(&run.report), expected, "{name}\n{}", run.report);
     }
 }
@@ -84,20 +84,23 @@ fn tell_a_question_that_was_asked_from_one_that_was_not() {
     let world = a().none("SRV _matrix-fed._tcp.a.example", NoRecord::Onion);
     let run = world.resolve_once("a.example", &lenient());
     assert_eq!(outcome(&run, Step::Srv), &StepOutcome::NoSrvRecord(NoRecord::Onion));
-    assert_eq!(run.report.dns.len(), run.asked.iter().filter(|it| !it.starts_with("GET")).count());
+    assert_eq!(
+        run.report.dns.len(),
+        run.questions().iter().filter(|it| !it.starts_with("GET")).count()
+    );
 }
 
 #[test]
 fn never_say_no_srv_record_of_one_that_was_not_looked_up() {
     for (name, world) in [
-        ("192.0.2.1", World::new()),
+        ("192.0.2.1", Internet::new()),
         ("a.example:443", a()),
         ("a.example", a().delegates("a.example", "192.0.2.3")),
         ("a.example", with_m().delegates("a.example", "m.example:1")),
         ("a..example", a()),
         ("a.onion", a()),
     ] {
-        let run = world.resolve(name, &lenient());
+        let run = world.resolve_every_way(name, &lenient());
         let claims = |it: &StepReport| matches!(it.outcome, StepOutcome::NoSrvRecord(_));
         assert!(!run.report.steps.iter().any(claims), "{name}");
     }
@@ -124,11 +127,11 @@ fn keep_every_question_hop_and_time() {
 
 #[test]
 fn keep_the_warnings_of_a_failed_discovery() {
-    let run = World::new()
+    let run = Internet::new()
         .host("a.example", &["192.0.2.1"])
         .page(URL, 403, &[], "")
         .srv("_matrix-fed._tcp.a.example", &[(0, 0, 0, "x.example."), (0, 0, 1, "b.example.")])
-        .resolve("a.example", &lenient());
+        .resolve_every_way("a.example", &lenient());
     let kinds: Vec<_> = run.report.warnings.iter().map(Warning::kind).collect();
     assert_eq!(kinds, ["well_known_unusable", "srv_record_dropped", "srv_target_without_address"]);
     assert_eq!(run.error().kind(), "no_addresses");
@@ -146,7 +149,7 @@ fn say_while_it_runs_what_is_not_reached_yet() {
 
 #[test]
 fn keep_the_error() {
-    let run = World::new().resolve("a.example", &lenient());
+    let run = Internet::new().resolve_every_way("a.example", &lenient());
     assert_eq!(run.report.error.as_ref(), Some(run.error()));
     assert!(run.report.to_string().contains("error:"));
 }
@@ -158,7 +161,7 @@ fn printed(report: &Report) -> Vec<String> {
 
 #[test]
 fn print_the_steps_and_what_was_asked_and_noticed() {
-    let world = World::new()
+    let world = Internet::new()
         .host("a.example", &["192.0.2.1", "2001:db8::1"])
         .page(URL, 302, &[("location", "https://w.example/x")], "")
         .host("w.example", &["192.0.2.2"])
@@ -225,7 +228,7 @@ fn print_what_failed_and_why() {
         detail: detail.to_owned(),
     };
     let no_soa = DnsAnswer::None { kind: NoRecord::NoData, ttl: None };
-    let world = World::new()
+    let world = Internet::new()
         .dns("A a.example", failed("by 192.0.2.53"))
         .none("AAAA a.example", NoRecord::NoData)
         .dns("SRV _matrix-fed._tcp.a.example", no_soa);
@@ -251,7 +254,7 @@ fn print_what_failed_and_why() {
     );
     // Without DNS there is nothing to say of it.
     assert_eq!(
-        printed(&World::new().resolve_once("127.0.0.1", &lenient()).report),
+        printed(&Internet::new().resolve_once("127.0.0.1", &lenient()).report),
         ["  error: 127.0.0.1 leads to 127.0.0.1, which may not be connected to (step 1): \
              127.0.0.0/8 (Loopback, RFC 1122 section 3.2.1.3); allow the range in the address \
              policy if it is meant to be reached",]
@@ -265,7 +268,7 @@ fn print_what_is_under_way() {
     let Output::Ask(Question::Dns { token, .. }) = machine.poll_output(Now::EPOCH) else {
         panic!()
     };
-    machine.handle(token.answer(a().dns_answer("A a.example")), Now::EPOCH + millis(1));
+    machine.handle(token.answer(a().dns_answer_to("A a.example")), Now::EPOCH + millis(1));
     assert!(matches!(machine.poll_output(Now::EPOCH + millis(1)), Output::Ask(_)));
     assert_eq!(
         printed(&machine.report()),

@@ -12,7 +12,7 @@ fn a_failed_look_up_is_passed_over_and_marked() {
         DnsFailure::Malformed,
     ] {
         let world = a().fails("SRV _matrix-fed._tcp.a.example", failure);
-        let run = world.resolve("a.example", &lenient());
+        let run = world.resolve_every_way("a.example", &lenient());
         let target = run.target();
         assert_eq!(target.step(), Step::DefaultPort);
         let degraded = Degraded::SrvLookupFailed(matrix_delegation::Service::MatrixFed);
@@ -20,7 +20,7 @@ fn a_failed_look_up_is_passed_over_and_marked() {
         assert_eq!(run.warnings(), ["srv_lookup_failed"]);
         assert!(target.lifetimes().least() <= Some(seconds(120)));
         for config in [strict(), synapse()] {
-            let run = world.resolve("a.example", &config);
+            let run = world.resolve_every_way("a.example", &config);
             assert_eq!(run.error().kind(), "dns_failed");
             assert_eq!(run.error().step(), Some(Step::Srv));
             assert!(run.error().is_temporary());
@@ -31,7 +31,7 @@ fn a_failed_look_up_is_passed_over_and_marked() {
 #[test]
 fn not_implemented_is_no_failure() {
     let world = a().none("SRV _matrix-fed._tcp.a.example", NoRecord::NotImplemented);
-    assert_eq!(world.resolve("a.example", &strict()).target().step(), Step::DefaultPort);
+    assert_eq!(world.resolve_every_way("a.example", &strict()).target().step(), Step::DefaultPort);
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_failed_look_up_lets_the_deprecated_one_count() {
         .host("m.example", &["192.0.2.2"])
         .fails("SRV _matrix-fed._tcp.a.example", DnsFailure::ServFail)
         .srv("_matrix._tcp.a.example", &[(0, 0, 443, "m.example.")]);
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.target().step(), Step::DeprecatedSrv);
     assert_eq!(run.warnings(), ["srv_lookup_failed", "deprecated_srv"]);
 }
@@ -50,7 +50,7 @@ fn a_lone_root_target_says_that_there_is_no_service() {
     for (service, step) in [("_matrix-fed", Step::Srv), ("_matrix", Step::DeprecatedSrv)] {
         let world = a().srv(&format!("{service}._tcp.a.example"), &[(0, 0, 0, ".")]);
         for config in [lenient(), strict(), synapse()] {
-            let run = world.resolve("a.example", &config);
+            let run = world.resolve_every_way("a.example", &config);
             assert_eq!(run.error().kind(), "service_not_available");
             assert_eq!(run.error().step(), Some(step));
         }
@@ -62,7 +62,7 @@ fn no_service_is_not_certain_where_the_other_look_up_failed() {
     let world = a()
         .fails("SRV _matrix-fed._tcp.a.example", DnsFailure::ServFail)
         .srv("_matrix._tcp.a.example", &[(0, 0, 0, ".")]);
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.error().kind(), "service_not_available");
     assert!(run.error().is_temporary());
     let kinds: Vec<_> = run.report.warnings.iter().map(Warning::kind).collect();
@@ -74,7 +74,7 @@ fn a_root_target_among_others_is_dropped() {
     let world = a()
         .host("m.example", &["192.0.2.2"])
         .srv("_matrix-fed._tcp.a.example", &[(0, 0, 0, "."), (1, 0, 443, "m.example.")]);
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.endpoints(), ["m.example:443@192.0.2.2"]);
     assert_eq!(run.warnings(), ["srv_record_dropped"]);
 }
@@ -85,7 +85,7 @@ fn unusable_records_alone_are_an_error_that_lists_them() {
         "_matrix-fed._tcp.a.example",
         &[(0, 0, 443, "192.0.2.2."), (1, 0, 0, "m.example."), (2, 0, 443, "127.1.")],
     );
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     let ResolveError::NoUsableEndpoint { evidence, step, .. } = run.error() else {
         panic!("{:?}", run.error());
     };
@@ -104,16 +104,17 @@ fn an_alias_is_followed_or_dropped() {
             "_matrix-fed._tcp.a.example",
             &[(0, 0, 443, "alias.example."), (1, 0, 443, "m.example.")],
         );
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.endpoints().len(), 2);
     assert_eq!(run.warnings(), ["srv_target_alias"]);
-    assert_eq!(world.resolve("a.example", &synapse()).endpoints().len(), 2);
-    let run = world.resolve("a.example", &strict());
+    assert_eq!(world.resolve_every_way("a.example", &synapse()).endpoints().len(), 2);
+    let run = world.resolve_every_way("a.example", &strict());
     assert_eq!(run.endpoints(), ["m.example:443@192.0.2.2"]);
     assert_eq!(run.warnings(), ["srv_record_dropped"]);
 
     // Once the alias is gone the record counts again, so its lifetime counts.
-    let brief = world.host_with_ttl("alias.example", &["192.0.2.3"], 60).aliased("alias.example");
+    let brief =
+        world.host_for("alias.example", &["192.0.2.3"], seconds(60)).aliased("alias.example");
     let run = brief.resolve_once("a.example", &strict());
     assert_eq!(whole(run.target().lifetimes().addresses), Some(60));
 
@@ -121,7 +122,7 @@ fn an_alias_is_followed_or_dropped() {
         .host("alias.example", &["192.0.2.3"])
         .aliased("alias.example")
         .srv("_matrix-fed._tcp.a.example", &[(0, 0, 443, "alias.example.")]);
-    let run = only.resolve("a.example", &strict());
+    let run = only.resolve_every_way("a.example", &strict());
     let ResolveError::NoUsableEndpoint { evidence, .. } = run.error() else { panic!() };
     assert_eq!(evidence.dropped[0].reason, SrvDropReason::Alias);
 }
@@ -129,7 +130,7 @@ fn an_alias_is_followed_or_dropped() {
 #[test]
 fn an_alias_elsewhere_is_nobody_s_business() {
     let world = a().aliased("a.example");
-    assert_eq!(world.resolve("a.example", &strict()).warnings(), [""; 0]);
+    assert_eq!(world.resolve_every_way("a.example", &strict()).warnings(), [""; 0]);
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn the_first_twenty_records_are_used() {
     for name in &names {
         world = world.host(name, &["192.0.2.2"]);
     }
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.endpoints().len(), 20);
     assert!(run.endpoints()[19].starts_with("h19"));
     assert_eq!(run.warnings().len(), 10);
@@ -153,14 +154,14 @@ fn targets_without_addresses_are_left_out() {
         "_matrix-fed._tcp.a.example",
         &[(0, 0, 443, "nowhere.example."), (1, 0, 443, "m.example.")],
     );
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.endpoints(), ["m.example:443@192.0.2.2"]);
     assert_eq!(run.warnings(), ["srv_target_without_address"]);
     // How each family failed stands in that warning.
     let world = world
         .fails("A nowhere.example", DnsFailure::Refused)
         .fails("AAAA nowhere.example", DnsFailure::Refused);
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.warnings(), ["srv_target_without_address"]);
     assert_eq!(
         run.target().warnings()[0].to_string(),
@@ -179,7 +180,7 @@ fn attempts_draw_an_order_by_weight_within_priority() {
             "_matrix-fed._tcp.a.example",
             &[(0, 1, 443, "b.example."), (0, 3, 443, "c.example."), (9, 0, 443, "d.example.")],
         );
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     let mut first = 0;
     for seed in 0..1000 {
         let order: Vec<_> = run.target().attempts(seed).map(|it| it.host().to_string()).collect();

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn the_fetch_waits_fifty_milliseconds_for_the_other_family() {
-    let world = World::new()
+    let world = Internet::new()
         .host("a.example", &["192.0.2.1", "2001:db8::1"])
         .delegates("a.example", "192.0.2.3");
     for (delay, addresses) in [(59, 2), (61, 1)] {
@@ -14,7 +14,7 @@ fn the_fetch_waits_fifty_milliseconds_for_the_other_family() {
             .clone()
             .after("AAAA a.example", millis(delay))
             .resolve_once("a.example", &lenient());
-        assert_eq!(run.connected.len(), addresses, "{delay}");
+        assert_eq!(run.connected().len(), addresses, "{delay}");
         let hop = &run.report.well_known.unwrap().hops[0];
         assert_eq!(hop.asked, Some(millis(delay.min(60))));
     }
@@ -22,7 +22,7 @@ fn the_fetch_waits_fifty_milliseconds_for_the_other_family() {
 
 #[test]
 fn the_answer_waits_a_quarter_of_a_second_for_the_other_family() {
-    let world = World::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
+    let world = Internet::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
     for (delay, endpoint, took, warnings) in [
         (259, "a.example:443@192.0.2.1,2001:db8::1", 259, 0),
         (261, "a.example:443@192.0.2.1", 260, 1),
@@ -44,7 +44,7 @@ fn the_answer_waits_a_quarter_of_a_second_for_the_other_family() {
 #[test]
 fn a_family_without_addresses_does_not_start_the_clock() {
     let world =
-        World::new().host("a.example", &["2001:db8::1"]).after("AAAA a.example", millis(900));
+        Internet::new().host("a.example", &["2001:db8::1"]).after("AAAA a.example", millis(900));
     let run = world.resolve_once("a.example:443", &lenient());
     assert_eq!(run.endpoints(), ["a.example:443@2001:db8::1"]);
     assert_eq!(run.took, millis(900));
@@ -103,7 +103,7 @@ fn what_comes_after_the_end_does_not_change_the_report() {
     let mut late = None;
     while let Output::Ask(Question::Dns { token, question }) = machine.poll_output(Now::EPOCH) {
         if question.record_type() == "A" {
-            machine.handle(token.answer(a().dns_answer(&question.to_string())), Now::EPOCH);
+            machine.handle(token.answer(a().dns_answer(&question)), Now::EPOCH);
         } else {
             late = Some(token);
         }
@@ -137,7 +137,7 @@ fn a_limit_can_be_as_long_as_there_is_time() {
 
 #[test]
 fn everything_silent_ends_within_the_limit() {
-    let world = World::new()
+    let world = Internet::new()
         .never("A a.example")
         .never("AAAA a.example")
         .never("SRV _matrix-fed._tcp.a.example")
@@ -193,7 +193,7 @@ fn without_the_shared_look_up(config: Config) -> (Discovery, Duration) {
     loop {
         match machine.poll_output(now) {
             Output::Ask(Question::Dns { token, question }) => {
-                machine.handle(token.answer(a().dns_answer(&question.to_string())), now);
+                machine.handle(token.answer(a().dns_answer(&question)), now);
             }
             Output::Ask(_) => {}
             Output::Wait(until) => {
@@ -250,7 +250,7 @@ fn a_target_is_fresh_until_its_first_part_ends() {
     assert!(target.is_fresh(Now::EPOCH.monotonic + millis(100_019)));
     assert!(!target.is_fresh(until));
     assert!(!target.is_fresh(until + millis(1)));
-    let literal = World::new().resolve_once("192.0.2.1", &lenient());
+    let literal = Internet::new().resolve_once("192.0.2.1", &lenient());
     assert!(literal.target().is_fresh(until));
 }
 

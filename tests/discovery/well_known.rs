@@ -7,8 +7,8 @@ use matrix_delegation::{Fetch, WellKnownLookup};
 
 use super::*;
 
-fn failure(world: &World) -> (Step, WellKnownFailure) {
-    let run = world.resolve("a.example", &lenient());
+fn failure(world: &Internet) -> (Step, WellKnownFailure) {
+    let run = world.resolve_every_way("a.example", &lenient());
     let step = run.target().step();
     (step, run.report.well_known.unwrap().result.unwrap().unwrap_err())
 }
@@ -17,7 +17,7 @@ fn failure(world: &World) -> (Step, WellKnownFailure) {
 #[test]
 fn any_failure_leads_to_step_four() {
     use FetchFailureKind as Kind;
-    let mut worlds: Vec<World> = [
+    let mut worlds: Vec<Internet> = [
         Kind::Adapter,
         Kind::NoAddress,
         Kind::Connect,
@@ -52,11 +52,11 @@ fn any_failure_leads_to_step_four() {
 fn the_fetch_is_told_all_it_needs() {
     let mut machine =
         Discovery::new("A.Example".parse().unwrap(), Arc::new(lenient()), Now::EPOCH, 0);
-    let world = World::new().host("a.example", &["192.0.2.1", "192.0.2.9", "2001:db8::1"]);
+    let world = Internet::new().host("a.example", &["192.0.2.1", "192.0.2.9", "2001:db8::1"]);
     loop {
         match machine.poll_output(Now::EPOCH) {
             Output::Ask(Question::Dns { token, question }) => {
-                let answer = world.dns_answer(&question.to_string());
+                let answer = world.dns_answer(&question);
                 machine.handle(token.answer(answer), Now::EPOCH);
             }
             Output::Ask(Question::Fetch { fetch, .. }) => {
@@ -85,7 +85,7 @@ fn first_fetch(config: Config) -> Box<Fetch> {
     loop {
         match machine.poll_output(Now::EPOCH) {
             Output::Ask(Question::Dns { token, question }) => {
-                machine.handle(token.answer(a().dns_answer(&question.to_string())), Now::EPOCH);
+                machine.handle(token.answer(a().dns_answer(&question)), Now::EPOCH);
             }
             Output::Ask(Question::Fetch { fetch, .. }) => return fetch,
             other => panic!("{other:?}"),
@@ -130,7 +130,7 @@ fn retry_after_is_heeded_of_a_429_alone() {
 
 #[test]
 fn a_host_without_an_address_is_so_for_as_long_as_dns_says() {
-    let world = World::new()
+    let world = Internet::new()
         .none("A a.example", NoRecord::NotImplemented)
         .none("AAAA a.example", NoRecord::NxDomain);
     let (_, failure) = failure(
@@ -151,7 +151,7 @@ fn a_content_coding_that_nobody_asked_for_is_refused() {
         ("br, identity", Step::DefaultPort),
     ] {
         let world = with_m().page(URL, 200, &[("content-encoding", coding)], delegation());
-        let run = world.resolve("a.example", &lenient());
+        let run = world.resolve_every_way("a.example", &lenient());
         assert_eq!(run.target().step(), step, "{coding}");
     }
 }
@@ -159,7 +159,10 @@ fn a_content_coding_that_nobody_asked_for_is_refused() {
 #[test]
 fn the_content_type_is_ignored() {
     let world = with_m().page(URL, 200, &[("content-type", "text/html")], delegation());
-    assert_eq!(world.resolve("a.example", &lenient()).target().step(), Step::DelegatedPort);
+    assert_eq!(
+        world.resolve_every_way("a.example", &lenient()).target().step(),
+        Step::DelegatedPort
+    );
 }
 
 #[test]
@@ -167,13 +170,15 @@ fn a_body_at_the_limit_is_read_and_one_over_is_not() {
     let padding = 51_200 - delegation().len();
     for (spaces, step) in [(padding, Step::DelegatedPort), (padding + 1, Step::DefaultPort)] {
         let body = format!("{}{}", delegation(), " ".repeat(spaces));
-        let run = with_m().well_known("a.example", &body).resolve("a.example", &lenient());
+        let run =
+            with_m().well_known("a.example", &body).resolve_every_way("a.example", &lenient());
         assert_eq!(run.target().step(), step, "{spaces}");
     }
     // A fetch that keeps to no limit does not lift it, and it is no matter of the document.
     let mut config = lenient();
     config.limits.body_bytes = delegation().len() - 1;
-    let run = with_m().well_known("a.example", delegation()).resolve("a.example", &config);
+    let run =
+        with_m().well_known("a.example", delegation()).resolve_every_way("a.example", &config);
     let limit = config.limits.body_bytes;
     let result = run.report.well_known.unwrap().result;
     assert_eq!(result, Some(Err(WellKnownFailure::TooLarge { limit })));
@@ -182,7 +187,7 @@ fn a_body_at_the_limit_is_read_and_one_over_is_not() {
 #[test]
 fn a_name_without_a_host_is_bad_data_and_warned_of() {
     for server in ["127.1", "m..example", "m.example.", "-m.example", "0x7f.1", "2130706433"] {
-        let run = a().delegates("a.example", server).resolve("a.example", &lenient());
+        let run = a().delegates("a.example", server).resolve_every_way("a.example", &lenient());
         assert_eq!(run.target().step(), Step::DefaultPort, "{server}");
         assert_eq!(run.warnings(), ["well_known_unusable"], "{server}");
     }
@@ -190,14 +195,14 @@ fn a_name_without_a_host_is_bad_data_and_warned_of() {
 
 #[test]
 fn an_ordinary_absence_is_no_reason_for_a_warning() {
-    let none = World::new()
+    let none = Internet::new()
         .none("A a.example", NoRecord::NoData)
         .srv("_matrix-fed._tcp.a.example", &[(0, 0, 443, "m.example.")])
         .host("m.example", &["192.0.2.2"]);
     for world in [a(), a().page(URL, 404, &[], ""), none] {
-        assert_eq!(world.resolve("a.example", &lenient()).warnings(), [""; 0]);
+        assert_eq!(world.resolve_every_way("a.example", &lenient()).warnings(), [""; 0]);
     }
-    let forbidden = a().page(URL, 403, &[], "").resolve("a.example", &lenient());
+    let forbidden = a().page(URL, 403, &[], "").resolve_every_way("a.example", &lenient());
     assert_eq!(forbidden.warnings(), ["well_known_unusable"]);
 }
 
@@ -206,16 +211,16 @@ fn it_is_asked_in_lower_case_and_once() {
     let run = with_m().delegates("a.example", "A.example").resolve_once("A.Example", &lenient());
     assert_eq!(run.target().step(), Step::DelegatedDefaultPort);
     assert_eq!(run.target().authority(), "A.example");
-    let fetches: Vec<_> = run.asked.iter().filter(|it| it.starts_with("GET")).collect();
+    let fetches: Vec<_> = run.asked().filter(|it| it.starts_with("GET")).collect();
     assert_eq!(fetches, [&format!("GET {URL}")]);
 }
 
 #[test]
 fn there_is_no_second_delegation() {
     let world = with_m().delegates("a.example", "m.example").delegates("m.example", "b.example");
-    let run = world.resolve("a.example", &lenient());
+    let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.target().step(), Step::DelegatedDefaultPort);
-    assert!(!run.asked.iter().any(|it| it.contains("https://m.example")));
+    assert!(!run.questions().iter().any(|it| it.contains("https://m.example")));
 }
 
 #[test]
@@ -259,7 +264,7 @@ fn look_up(
     let answer = loop {
         match look_up.poll_output(now) {
             Output::Ask(Question::Dns { token, question }) => {
-                look_up.handle(token.answer(with_m().dns_answer(&question.to_string())), now);
+                look_up.handle(token.answer(with_m().dns_answer(&question)), now);
             }
             Output::Ask(Question::Fetch { token, fetch }) => {
                 let since = now.monotonic.since(start.monotonic);
@@ -284,7 +289,7 @@ fn look_up(
 }
 
 fn delegating() -> Result<Response<Body>, FetchFailure> {
-    with_m().delegates("a.example", "m.example:443").response(URL)
+    with_m().delegates("a.example", "m.example:443").response(URL, usize::MAX)
 }
 
 fn refused() -> Result<Response<Body>, FetchFailure> {
@@ -292,7 +297,7 @@ fn refused() -> Result<Response<Body>, FetchFailure> {
 }
 
 fn status(status: u16) -> Result<Response<Body>, FetchFailure> {
-    with_m().page(URL, status, &[], "").response(URL)
+    with_m().page(URL, status, &[], "").response(URL, usize::MAX)
 }
 
 /// In milliseconds.
@@ -359,7 +364,9 @@ fn each_try_follows_its_own_redirects() {
     let (answer, asked) = look_up(now, Some(&good), Duration::ZERO, |fetch| match fetch % 11 {
         0 if fetch < 44 => refused(),
         0 => delegating(),
-        hop => with_m().page(URL, 302, &[("location", &format!("{to}{hop}"))], "").response(URL),
+        hop => with_m()
+            .page(URL, 302, &[("location", &format!("{to}{hop}"))], "")
+            .response(URL, usize::MAX),
     });
     assert_eq!(asked.len(), 44);
     for each in asked.chunks(11) {
@@ -372,17 +379,20 @@ fn each_try_follows_its_own_redirects() {
 #[test]
 fn an_earlier_good_answer_stands_in_for_a_passing_failure() {
     let good = with_m().delegates("a.example", "m.example:443");
-    let (earlier, _) = look_up(Now::EPOCH, None, Duration::ZERO, |_| good.response(URL));
-    let mut down = with_m().page(URL, 503, &[], "");
-    down.earlier = Some(earlier.clone());
-    let run = down.resolve("a.example", &lenient());
+    let (earlier, _) =
+        look_up(Now::EPOCH, None, Duration::ZERO, |_| good.response(URL, usize::MAX));
+    let down = with_m().page(URL, 503, &[], "");
+    let run = down.resolve_every_way_with("a.example", &lenient(), |drive| {
+        drive.with_earlier_well_known(earlier.clone())
+    });
     assert_eq!(run.target().step(), Step::DelegatedPort);
     assert!(run.target().is_stale());
     assert_eq!(run.warnings(), ["well_known_stale"]);
 
-    let mut gone = with_m().page(URL, 404, &[], "");
-    gone.earlier = Some(earlier);
-    let run = gone.resolve("a.example", &lenient());
+    let gone = with_m().page(URL, 404, &[], "");
+    let run = gone.resolve_every_way_with("a.example", &lenient(), |drive| {
+        drive.with_earlier_well_known(earlier.clone())
+    });
     assert_eq!(run.target().step(), Step::DefaultPort);
     assert_eq!(run.target().degraded(), Some(Degraded::WellKnownLost));
     assert_eq!(run.target().lifetimes().held, Some(seconds(120)));

@@ -13,8 +13,8 @@
 //! The classes: `document` has what comes of a well-known, each way to be valid and each to fail;
 //! `world` has what DNS says of SRV names and addresses. One answer stands for its class: that there
 //! is no record for every way in which there is none, SERVFAIL for every failure, one address for
-//! any number of them. What tells these apart is tested where it is decided: `golden_table`,
-//! `lifetimes`, and the model with random ones.
+//! any number of them. What tells these apart is tested where it is decided: `tests/tables`,
+//! the golden table, and the model with random ones.
 //!
 //! The product takes all classes of one family beside the same of the other; where they differ is a
 //! product of its own. Each world is run with and without speculation, with the well-known asked

@@ -1,6 +1,5 @@
 //! `Connector` and `FederationClient` against servers on loopback that are right, wrong, silent or
 //! gone.
-#![cfg(all(feature = "client", feature = "ring"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod attacks;

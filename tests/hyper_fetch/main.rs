@@ -1,5 +1,4 @@
 //! `HyperFetch` against servers that answer well, badly, slowly, endlessly or not at all.
-#![cfg(all(feature = "hyper", feature = "ring"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod addresses;

@@ -1,6 +1,5 @@
 //! What the resolver remembers, on virtual time: each test says which questions may be asked, and
 //! when.
-#![cfg(feature = "resolver")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod abandoned;

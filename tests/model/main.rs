@@ -15,13 +15,13 @@ mod worlds;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use matrix_delegation::testing::Run;
 use matrix_delegation::{Degraded, Origin, Speculation, Step, Warning, WellKnownFailure};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestRng, TestRunner};
 
 use reference::{Answer, Failure, Place, Reference, Verdict};
-use support::Run;
 use worlds::{Plan, plans};
 
 /// As many cases as `PROPTEST_CASES` says, else 5,000.
@@ -127,14 +127,13 @@ fn in_internets(count: u32, holds: impl Fn(Plan) -> TestCaseResult + Sync) {
 fn every_world_is_resolved_as_the_specification_says() {
     let count = internets();
     in_internets(count, |plan| {
-        let mut world = plan.world();
+        let world = plan.world();
         let expected = Reference::resolve(&plan, &world);
         let mut warnings = None;
         for speculation in [Speculation::Full, Speculation::Off] {
             let config = plan.config().with_speculation(speculation);
             for shared in [false, true] {
-                world.shared = shared;
-                let run = world.resolve_once(plan.name, &config);
+                let run = plan.resolve(&world, &config, shared);
                 let how = format!("{speculation:?}, shared: {shared}");
                 let story = || format!("{how}\n{}", run.report);
                 prop_assert_eq!(&verdict(&run), &expected.verdict, "{}", story());

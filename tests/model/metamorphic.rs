@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use matrix_delegation::{Body, DnsAnswer, Records, Speculation, SrvRecord};
 use proptest::prelude::*;
 
-use super::support::{Run, World};
+use super::support::{InternetExt, RunExt};
 use super::worlds::{Draw, Leads, Page, Plan};
 use super::{cases, in_internets, verdict};
+use matrix_delegation::testing::{Internet, Run};
 
 /// In which way it is written differently.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,11 +76,11 @@ impl Rewriter<'_> {
     }
 
     /// The same world, and the questions whose answers are written differently.
-    fn rewrite(&mut self, plan: &Plan, world: &World) -> (World, BTreeSet<String>) {
+    fn rewrite(&mut self, plan: &Plan, world: &Internet) -> (Internet, BTreeSet<String>) {
         let mut rewritten = world.clone();
         let mut changed = BTreeSet::new();
         for question in Plan::questions() {
-            let before = world.dns_answer(&question);
+            let before = world.dns_answer_to(&question);
             let mut answer = before.clone();
             if let DnsAnswer::Found { records, .. } = &mut answer {
                 match records {
@@ -93,7 +94,7 @@ impl Rewriter<'_> {
             }
         }
         for url in plan.urls() {
-            let Ok(before) = world.response(&url) else { continue };
+            let Ok(before) = world.response(&url, usize::MAX) else { continue };
             let mut response = before.clone();
             match plan.page(&url) {
                 Page::Redirect { leads, .. } => self.redirect(&url, &leads, &mut response),
@@ -265,7 +266,7 @@ fn facts(run: &Run) -> impl PartialEq + std::fmt::Debug + use<> {
         run.outcome.as_ref().err().map(matrix_delegation::ResolveError::is_temporary),
         kinds,
         run.report.took,
-        (run.asked.clone(), run.connected.clone()),
+        (run.questions().into_iter().map(str::to_owned).collect::<Vec<_>>(), run.connected()),
     )
 }
 
@@ -273,18 +274,18 @@ fn facts(run: &Run) -> impl PartialEq + std::fmt::Debug + use<> {
 fn what_means_the_same_changes_nothing() {
     let mattered: [AtomicUsize; CHANGES.len()] = Default::default();
     let holds = |plan: Plan| {
-        let mut world = plan.world();
+        let world = plan.world();
         let mut draw = Draw(plan.seed);
-        world.shared = draw.below(2) == 0;
+        let shared = draw.below(2) == 0;
         let speculation = if draw.below(2) == 0 { Speculation::Full } else { Speculation::Off };
         let config = plan.config().with_speculation(speculation);
-        let run = world.resolve_once(plan.name, &config);
+        let run = plan.resolve(&world, &config, shared);
         let expected = facts(&run);
         let each = CHANGES.iter().map(std::slice::from_ref);
         for (index, changes) in each.chain([&CHANGES[..]]).enumerate() {
             let mut rewriter = Rewriter { changes, draw: Draw(draw.below(u64::MAX)) };
             let (world, changed) = rewriter.rewrite(&plan, &world);
-            let after = world.resolve_once(plan.name, &config);
+            let after = plan.resolve(&world, &config, shared);
             prop_assert_eq!(
                 &facts(&after),
                 &expected,
@@ -295,7 +296,7 @@ fn what_means_the_same_changes_nothing() {
                 after.report
             );
             if let Some(mattered) = mattered.get(index)
-                && run.asked.iter().any(|asked| changed.contains(asked))
+                && run.questions().into_iter().any(|asked| changed.contains(asked))
             {
                 mattered.fetch_add(1, Ordering::Relaxed);
             }

@@ -11,8 +11,9 @@ use matrix_delegation::{
 };
 
 use super::lifetimes::{Kept, Rests};
-use super::support::World;
+use super::support::InternetExt;
 use super::worlds::{Leads, Page, Plan, Preset};
+use matrix_delegation::testing::Internet;
 
 /// What should come out.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,13 +84,13 @@ struct Lapse {
 
 pub(crate) struct Reference<'a> {
     plan: &'a Plan,
-    world: &'a World,
+    world: &'a Internet,
     rests: Rests,
     warnings: Vec<&'static str>,
 }
 
 impl<'a> Reference<'a> {
-    pub(crate) fn resolve(plan: &'a Plan, world: &'a World) -> Expected {
+    pub(crate) fn resolve(plan: &'a Plan, world: &'a Internet) -> Expected {
         let mut reference = Self { plan, world, rests: Rests::default(), warnings: Vec::new() };
         let verdict = reference.steps();
         let Self { mut rests, mut warnings, .. } = reference;
@@ -382,7 +383,7 @@ impl<'a> Reference<'a> {
                 found.kept.push(Kept::answer(question, None));
                 continue;
             }
-            let answer = self.world.dns_answer(&question);
+            let answer = self.world.dns_answer_to(&question);
             match &answer {
                 DnsAnswer::Found { records: Records::Addresses(addresses), alias, .. } => {
                     let mut addresses = addresses.clone();
@@ -415,7 +416,7 @@ impl<'a> Reference<'a> {
             self.rests.srv.push(Kept::answer(question, None));
             return Ok(Vec::new());
         }
-        let answer = self.world.dns_answer(&question);
+        let answer = self.world.dns_answer_to(&question);
         let (kept, records) = match &answer {
             DnsAnswer::Found { records: Records::Srv(records), .. } if records.is_empty() => {
                 (Kept::empty(question), Ok(Vec::new()))

@@ -7,7 +7,6 @@
 //! server's administrator wants right now, however well it may be explained. Hosts have IPv4 addresses
 //! only, which halves the questions. `MONTH_SEED` and `MONTH_CALLS` make it another or a
 //! longer one; `cargo test --all-features --test month -- --nocapture` prints the totals.
-#![cfg(feature = "resolver")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod checks;

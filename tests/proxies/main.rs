@@ -1,6 +1,6 @@
 //! The configuration that the example `plan` prints, in the servers that it is for: each is started
 //! with it on loopback, and its server name is resolved and reached through this crate.
-#![cfg(all(unix, feature = "full", feature = "plan"))]
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 #[path = "../../examples/support/internet/mod.rs"]

@@ -1,5 +1,4 @@
 //! The store on Redis, against a real server on a loopback port.
-#![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 #[path = "../../examples/support/redis_server.rs"]

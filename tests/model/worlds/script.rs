@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::SystemTime;
 
 use http::Response;
+use matrix_delegation::testing::{Internet, Run};
 use matrix_delegation::{
     Body, Config, DnsAnswer, FetchFailure, FetchFailureKind, NoRecord, Records, SrvRecord,
 };
 
-use super::super::support::{self, World, millis, seconds};
+use super::super::support::{self, InternetExt, millis, seconds};
 use super::{
     Addresses, Expires, FamilyOf, HOSTS, Keeping, Leads, Page, Plan, Preset, SERVICES, SRV_HOSTS,
     ServiceOf, Srv, URLS, document,
@@ -183,10 +184,22 @@ impl Plan {
         config.with_addresses(self.families)
     }
 
+    /// Resolves the name in a world of this plan, with the well-known asked hop by hop or whole.
+    pub(crate) fn resolve(&self, world: &Internet, config: &Config, shared: bool) -> Run {
+        world.resolve_with(self.name, config, |mut drive| {
+            if shared {
+                drive = drive.with_shared_well_known();
+            }
+            if let Some(step) = self.last_step {
+                drive = drive.with_last_step(step);
+            }
+            drive
+        })
+    }
+
     /// The same as a script. Every answer comes in time: addresses within every grace.
-    pub(crate) fn world(&self) -> World {
-        let mut world = World::new();
-        world.last_step = self.last_step;
+    pub(crate) fn world(&self) -> Internet {
+        let mut world = Internet::new();
         let mut draw = Draw(self.seed);
         let mut delay = |most: u64| millis(draw.below(most) + 1);
         for (number, (host, families)) in (1..).zip(HOSTS.iter().zip(&self.hosts)) {

@@ -101,7 +101,7 @@ impl Names {
 }
 
 /// What is left of a scenario, as a text.
-pub fn canonical(scenario: &Json) -> String {
+pub(crate) fn canonical(scenario: &Json) -> String {
     let mut names = Names::default();
     let read = |value: &Json| Text::new(&value.to_string());
     let mut text = names.number(&read(&scenario["server_name"]));
@@ -124,7 +124,7 @@ pub fn canonical(scenario: &Json) -> String {
 }
 
 /// The same scenario with other names.
-pub fn renamed(scenario: &Json) -> Json {
+pub(crate) fn renamed(scenario: &Json) -> Json {
     let other = |found: &Captures<'_>| {
         let name = &found[0];
         if name.contains(':') {

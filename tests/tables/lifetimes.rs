@@ -1,5 +1,4 @@
 //! How long a response may be kept: one row of headers for each rule.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};

@@ -1,9 +1,7 @@
 //! `HickoryDns` against a DNS server on loopback.
-#![cfg(feature = "hickory")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-#[path = "support/dns.rs"]
-mod dns;
+mod server;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -16,7 +14,9 @@ use matrix_delegation::{
     Records, Service, SrvRecord,
 };
 
-use self::dns::{Server, Transport, address, bytes, cname, dname, name, records, reply, soa, srv};
+use self::server::{
+    Server, Transport, address, bytes, cname, dname, name, records, reply, soa, srv,
+};
 
 const SRV_NAME: &str = "_matrix-fed._tcp.a.example.";
 

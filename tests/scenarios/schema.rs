@@ -10,14 +10,14 @@ use serde_json::Value as Json;
 /// Keywords that check nothing.
 const NOTES: [&str; 4] = ["$schema", "$defs", "title", "description"];
 
-pub struct Schema {
+pub(crate) struct Schema {
     root: Json,
     /// The patterns met so far.
     patterns: RefCell<BTreeMap<String, Regex>>,
 }
 
 impl Schema {
-    pub fn new(root: Json) -> Self {
+    pub(crate) fn new(root: Json) -> Self {
         Self { root, patterns: RefCell::default() }
     }
 
@@ -28,7 +28,7 @@ impl Schema {
     }
 
     /// What is wrong with a value, a line each.
-    pub fn check(&self, value: &Json) -> Vec<String> {
+    pub(crate) fn check(&self, value: &Json) -> Vec<String> {
         let mut wrong = Vec::new();
         self.apply(&self.root, value, "", &mut wrong);
         wrong

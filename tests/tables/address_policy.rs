@@ -1,5 +1,5 @@
 //! Which addresses may be connected to: a row for each rule, and a second, naive judge.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::type_complexity)]
+#![allow(clippy::type_complexity)]
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

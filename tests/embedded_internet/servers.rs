@@ -1,16 +1,6 @@
 //! The embedded internet is what it says it is. It is checked with a raw DNS message and a bare
 //! HTTPS client, and without the crate, which is tested with the embedded internet in turn.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests, which the lints' own exception does not reach"
-)]
-
-#[path = "../examples/support/internet/mod.rs"]
-mod internet;
-
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::io;
@@ -31,8 +21,8 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use internet::scenarios::{self, BLOCKED_ADDRESS, Expect};
-use internet::{
+use crate::internet::scenarios::{self, BLOCKED_ADDRESS, Expect};
+use crate::internet::{
     Certificate, Internet, Manner, NEGATIVE_TTL, Page, Site, Transport, Trouble, VERSION_PATH,
     WELL_KNOWN_PATH,
 };

@@ -1,19 +1,12 @@
 //! The command line of `examples/resolve.rs`, run as a program against real servers on loopback.
-#![cfg(feature = "full")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-#[path = "../examples/support/internet/mod.rs"]
-mod internet;
-#[path = "support/program.rs"]
-mod program;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use internet::{Certificate, Internet, Manner, Site, Trouble, VERSION_PATH};
-use program::built;
+use crate::internet::{Certificate, Internet, Manner, Site, Trouble, VERSION_PATH};
+use crate::program::built;
 use serde_json::{Value, json};
 
 /// The program, built if it is not.

@@ -1,6 +1,5 @@
 //! Bodies of `/.well-known/matrix/server`: a table in which each row is the only one to test its
 //! rule, and the way back.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::too_many_lines)]
 
 use std::collections::BTreeSet;

@@ -1,12 +1,5 @@
 //! The command line of `examples/peers.rs`, run as a program: what becomes of its state, whatever
 //! ends it.
-#![cfg(all(unix, feature = "full"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-#[path = "../examples/support/internet/mod.rs"]
-mod internet;
-#[path = "support/program.rs"]
-mod program;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,8 +11,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use internet::{Internet, Trouble};
-use program::built;
+use crate::internet::{Builder, Internet, Trouble};
+use crate::program::built;
 use serde_json::{Value, json};
 
 /// Whatever takes longer hangs.
@@ -167,12 +160,12 @@ const HANGING: [&str; 3] = ["a.example", "b.example", "c.example"];
 const QUICK: [&str; 5] = ["192.0.2.1", "no name", "9.9.9.9", "[2001:db8::1]", "8.8.8.8:1"];
 
 async fn silent() -> Internet {
-    let trouble = |internet: internet::Builder, name| internet.trouble(name, Trouble::Silence);
+    let trouble = |internet: Builder, name| internet.trouble(name, Trouble::Silence);
     HANGING.into_iter().fold(Internet::builder(), trouble).start().await
 }
 
 async fn speaking() -> Internet {
-    let address = |internet: internet::Builder, name| internet.address(name, "10.0.0.1");
+    let address = |internet: Builder, name| internet.address(name, "10.0.0.1");
     HANGING.into_iter().fold(Internet::builder(), address).start().await
 }
 

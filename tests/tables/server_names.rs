@@ -1,6 +1,5 @@
 //! Server names: a table in which each row is the only one to test its rule, and the identities
 //! that hold for every name.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::enum_glob_use, clippy::too_many_lines)]
 
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -1,18 +1,15 @@
 //! The table of the ten steps, row by row: endpoints, `Host` and certificate name.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-mod support;
-
+use super::support::{InternetExt, RunExt, documentation, lenient, seconds};
+use matrix_delegation::testing::Internet;
 use matrix_delegation::{AddressPolicy, Origin, Step};
 use rustls_pki_types::ServerName as TlsName;
 use serde_json::{Value, json};
-use support::{World, documentation, lenient, seconds};
 
 /// A row: server name, world, step, endpoints, `Host`, certificate name.
 struct Row {
     name: &'static str,
-    world: World,
+    world: Internet,
     step: Step,
     endpoints: &'static [&'static str],
     origin: Origin,
@@ -22,9 +19,9 @@ struct Row {
 
 #[expect(clippy::too_many_lines, reason = "it is the table")]
 fn rows() -> Vec<Row> {
-    let a = || World::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
-    let m = |world: World| world.host("m.example", &["192.0.2.2", "2001:db8::2"]);
-    let fed = |world: World| {
+    let a = || Internet::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
+    let m = |world: Internet| world.host("m.example", &["192.0.2.2", "2001:db8::2"]);
+    let fed = |world: Internet| {
         world
             .host("fed1.example", &["192.0.2.7", "2001:db8::7"])
             .host("fed2.example", &["192.0.2.8"])
@@ -45,7 +42,7 @@ fn rows() -> Vec<Row> {
     vec![
         row(
             "192.0.2.9",
-            World::new(),
+            Internet::new(),
             Step::IpLiteral,
             &["192.0.2.9:8448@192.0.2.9"],
             Origin::Literal,
@@ -54,7 +51,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "[2001:DB8::9]:0443",
-            World::new(),
+            Internet::new(),
             Step::IpLiteral,
             &["[2001:db8::9]:443@2001:db8::9"],
             Origin::Literal,
@@ -165,7 +162,7 @@ fn rows() -> Vec<Row> {
 #[test]
 fn every_row() {
     for row in rows() {
-        let run = row.world.resolve(row.name, &lenient());
+        let run = row.world.resolve_every_way(row.name, &lenient());
         let target = run.target();
         let context = format!("{} by step {}\n{}", row.name, row.step, run.report);
         assert_eq!(target.step(), row.step, "{context}");
@@ -189,7 +186,7 @@ fn every_step_has_a_row() {
 #[test]
 fn lifetimes_of_each_row_are_those_of_its_parts() {
     for row in rows() {
-        let target_of = |world: &World| world.resolve_once(row.name, &lenient());
+        let target_of = |world: &Internet| world.resolve_once(row.name, &lenient());
         let run = target_of(&row.world);
         let lifetimes = run.target().lifetimes();
         let has_well_known = row.step >= Step::DelegatedIpLiteral;
@@ -223,7 +220,7 @@ fn a_target_survives_serde() {
 }
 
 /// A target as JSON.
-fn stored(world: &World, name: &str) -> Value {
+fn stored(world: &Internet, name: &str) -> Value {
     serde_json::to_value(world.resolve_once(name, &lenient()).target()).unwrap()
 }
 
@@ -233,7 +230,7 @@ fn is_read(target: Value) -> bool {
 
 #[test]
 fn a_target_that_contradicts_itself_is_not_deserialised() {
-    let world = World::new()
+    let world = Internet::new()
         .host("a.example", &["192.0.2.1"])
         .host("m.example", &["192.0.2.2"])
         .host("s.example", &["192.0.2.2"])
@@ -327,7 +324,7 @@ fn a_target_that_contradicts_itself_is_not_deserialised() {
 
 #[test]
 fn a_target_is_printed_on_a_line() {
-    let world = World::new()
+    let world = Internet::new()
         .host("m.example", &["192.0.2.2"])
         .host("n.example", &["192.0.2.3"])
         .delegates("a.example", "D.example")
@@ -342,7 +339,7 @@ fn a_target_is_printed_on_a_line() {
 
 #[test]
 fn a_target_that_was_stored_can_be_judged_again() {
-    let world = World::new().host("a.example", &["192.0.2.1"]);
+    let world = Internet::new().host("a.example", &["192.0.2.1"]);
     let run = world.resolve_once("a.example", &lenient());
     assert_eq!(run.target().recheck(&documentation()), Ok(()));
     let (address, _) = run.target().recheck(&AddressPolicy::default()).unwrap_err();

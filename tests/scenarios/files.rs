@@ -1,17 +1,11 @@
 //! The files of `tests/vectors` themselves: are they what their schema and their README say?
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-#![allow(unreachable_pub)]
-
-mod canonical;
-#[path = "../support/scenarios.rs"]
-mod scenarios;
-mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use canonical::{canonical, renamed};
-use schema::Schema;
+use crate::canonical::{canonical, renamed};
+use crate::scenarios;
+use crate::schema::Schema;
 use serde_json::Value as Json;
 
 fn read(path: &PathBuf) -> String {

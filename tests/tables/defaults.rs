@@ -1,6 +1,5 @@
 //! Every default where the specification is silent, in each preset: a table, so that none drifts.
 //! What each of them does is tested where it acts.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 
@@ -272,7 +271,7 @@ mod operators {
     use matrix_delegation::{ClientLimits, Config, DnsConfig, RedisConfig, ResolverConfig};
     use serde::{Deserialize, Serialize};
 
-    const FILE: &str = include_str!("../examples/matrix-delegation.toml");
+    const FILE: &str = include_str!("../../examples/matrix-delegation.toml");
 
     /// As an application reads it, beside sections of its own.
     #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

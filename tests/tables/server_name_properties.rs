@@ -1,5 +1,4 @@
 //! Server names against an oracle that is written from the grammar's own productions.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

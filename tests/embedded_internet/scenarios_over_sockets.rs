@@ -1,20 +1,14 @@
 //! The scenarios of `tests/vectors` over real sockets with the real adapters, as far as real
 //! servers can express them: DNS and HTTPS on loopback.
-#![cfg(feature = "full")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-#[path = "../examples/support/internet/mod.rs"]
-mod internet;
-#[path = "support/scenarios.rs"]
-mod scenarios;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::internet::check::Client;
+use crate::internet::{Builder, Certificate, Internet, Page, Site, Trouble};
+use crate::scenarios;
 use futures_util::stream::{self, StreamExt};
-use internet::check::Client;
-use internet::{Builder, Certificate, Internet, Page, Site, Trouble};
 use matrix_delegation::ServerName;
 use matrix_delegation::testing::Scenario;
 use serde_json::{Map, Value};

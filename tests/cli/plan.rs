@@ -1,15 +1,10 @@
 //! The command line of `examples/plan.rs`, run as a program.
-#![cfg(feature = "full")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-#[path = "support/program.rs"]
-mod program;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use program::built;
+use crate::program::built;
 use serde_json::Value;
 
 /// The program, built if it is not.

@@ -1,6 +1,4 @@
 //! A DNS server on loopback whose every byte a test decides.
-// Not every test that brings this in needs all of it.
-#![allow(dead_code)]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,4 @@
 //! Where redirects lead: one row for each rule.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
 use std::net::IpAddr;

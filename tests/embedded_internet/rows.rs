@@ -1,14 +1,9 @@
 //! Every row of the tour, the golden table among them, with the real adapters over real sockets.
-#![cfg(feature = "full")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-#[path = "../examples/support/internet/mod.rs"]
-mod internet;
 
 use std::net::IpAddr;
 
-use internet::check::{Client, config, differences};
-use internet::scenarios::{self, ALLOWED, STEPS};
+use crate::internet::check::{Client, config, differences};
+use crate::internet::scenarios::{self, ALLOWED, STEPS};
 use matrix_delegation::{Config, Provenance, Speculation, Step};
 
 async fn check_all_rows(config: Config) {

@@ -1,9 +1,6 @@
 //! The scenarios of `tests/vectors`, by the core and by the resolver, on virtual time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-#[path = "support/scenarios.rs"]
-mod scenarios;
-
+use crate::scenarios;
 use matrix_delegation::Speculation;
 use matrix_delegation::testing::{Drive, Order, Scenario, Schedule};
 
