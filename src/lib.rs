@@ -47,36 +47,34 @@ pub use crate::core::config::{
     DnsLifetimes, FamilyOrder, Feedback, Limits, Refresh, Speculation, SrvAliasPolicy, TimeLimits,
     UserAgent, WellKnownLifetimes,
 };
-pub use crate::core::names::server_name::{
-    HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
+pub use crate::core::names::{
+    DnsName, Host, HostRef, NotAHostName, ServerName, ServerNameError, ServerNameErrorKind,
+    UnresolvableName,
 };
 pub use crate::core::phase_limits::PhaseLimits;
 pub use crate::core::time::{Monotonic, Now};
 
 // The machine, and what passes between it and its driver.
-pub use crate::core::cache::record::{RecordError, WellKnownRecord};
+pub use crate::core::cache::{RecordError, WellKnownRecord};
 pub use crate::core::discovery::{
-    Discovery, Outcome,
-    lookup::WellKnownLookup,
-    machine::{Answer, DnsToken, FetchToken, Machine, Output, Question, WellKnownToken},
+    Answer, Discovery, DnsToken, FetchToken, Machine, Outcome, Output, Question, WellKnownLookup,
+    WellKnownToken,
 };
-pub use crate::core::dns::{
-    DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,
-};
-pub use crate::core::names::dns_name::{DnsName, NotAHostName};
-pub use crate::core::names::host::Host;
-pub use crate::core::well_known::failure::{FailureClass, WellKnownFailure};
-pub use crate::core::well_known::fetch::{
-    Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
+pub use crate::core::well_known::{
+    Body, FailureClass, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
+    Freshness, MAX_BODY_BYTES, RedirectError, WellKnown, WellKnownError, WellKnownFailure,
+    WellKnownUrl, is_redirect, retry_after,
 };
 
 /// Remembered answers: what one may be used for, and when.
 ///
 /// The machines and the resolver use these; so can a cache of one's own.
 pub mod cache {
-    pub use crate::core::cache::entry::{CacheEntry, FailureTerms, GoodTerms, Purpose, Served};
-    pub use crate::core::cache::policy::{DnsEntry, WellKnownEntry, family_is_due};
-    pub use crate::core::dns::records::{DnsError, DnsRecords};
+    pub use crate::core::cache::{
+        CacheEntry, DnsEntry, FailureTerms, GoodTerms, Purpose, Served, WellKnownEntry,
+        family_is_due,
+    };
+    pub use crate::core::dns::{DnsError, DnsRecords};
 }
 
 // What comes out: a target, or an error, and the story of either.
@@ -94,10 +92,10 @@ pub use crate::core::target::{
 pub use crate::core::warning::Warning;
 
 // The parts that the machine is built of, each of use by itself.
-pub use crate::core::dns::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget, select_by_weight};
-pub use crate::core::well_known::document::{MAX_BODY_BYTES, WellKnown, WellKnownError};
-pub use crate::core::well_known::freshness::{Freshness, retry_after};
-pub use crate::core::well_known::redirect::{RedirectError, WellKnownUrl, is_redirect};
+pub use crate::core::dns::{
+    DnsAnswer, DnsFailure, DnsQuestion, DroppedSrv, Family, NoRecord, Records, Service,
+    SrvDropReason, SrvRecord, SrvSet, SrvTarget, select_by_weight,
+};
 
 #[cfg(feature = "resolver")]
 mod runtime;

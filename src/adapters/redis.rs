@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::core::config::ConfigError;
 use crate::core::config::check::{Problems, checked};
-use crate::core::names::dns_name::DnsName;
+use crate::core::names::DnsName;
 use crate::resolver::config::MOST_VALUE_BYTES;
 use crate::resolver::store::{Store, StoreError};
 use crate::runtime::BoxFuture;

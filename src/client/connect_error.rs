@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::core::blame::Blame;
-use crate::core::names::host::Host;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{Host, ServerName};
 use crate::core::target::Endpoint;
 use crate::transport::ConnectFailureKind;
 

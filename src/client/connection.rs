@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connect_error::ConnectAttempt;
-use crate::core::names::host::Host;
+use crate::core::names::Host;
 use crate::core::target::Endpoint;
 use crate::transport::{HTTP_2, VerifiedStream};
 

@@ -9,7 +9,7 @@ use super::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
 use super::connection::Connection;
 use super::limits::ConnectLimits;
 use super::race;
-use crate::core::dns::srv::SplitMix64;
+use crate::core::dns::SplitMix64;
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::resolver::Resolver;
 use crate::resolver::feedback::{ContactFailure, ContactFailureKind};

@@ -17,7 +17,7 @@ use super::request_body::{BoxError, RequestBody};
 use super::request_error::RequestError;
 use super::response_body::FederationBody;
 use super::shared_connect::{NewConnection, SharedConnect};
-use crate::core::names::server_name::ServerName;
+use crate::core::names::ServerName;
 use crate::resolver::Resolver;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::BoxFuture;

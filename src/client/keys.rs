@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::connect_error::{ConnectAttempt, has_failed};
-use crate::core::names::host::Host;
+use crate::core::names::Host;
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::resolver::resolution::Resolution;
 

@@ -91,7 +91,7 @@ fn failed(endpoint: &Endpoint, address: Option<SocketAddr>, failure: &OpenError)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::names::host::Host;
+    use crate::core::names::Host;
     use crate::core::target::Origin;
 
     #[test]

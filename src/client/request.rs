@@ -10,7 +10,7 @@ use hyper::ext::Protocol;
 
 use super::request_error::InvalidRequest;
 use crate::core::config::UserAgent;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::ServerName;
 use crate::core::target::DelegationTarget;
 use crate::transport::in_words;
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::connect_error::ConnectError;
 use crate::core::blame::Blame;
 use crate::core::error::ResolveError;
-use crate::core::names::server_name::{ServerName, ServerNameError};
+use crate::core::names::{ServerName, ServerNameError};
 
 /// Why a request has no response.
 #[derive(Clone, Debug, Error)]

@@ -13,7 +13,7 @@ use super::limits::ClientLimits;
 use super::pool::Pool;
 use super::request_error::RequestError;
 use crate::adapters::tokio::TokioRuntime;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::ServerName;
 use crate::core::target::Endpoint;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::single_flight::Abandoned;

@@ -22,7 +22,7 @@ pub use self::policies::{
 pub use self::user_agent::UserAgent;
 use crate::core::address_policy::AddressPolicy;
 use crate::core::phase_limits::PhaseLimits;
-use crate::core::well_known::fetch::FetchLimits;
+use crate::core::well_known::FetchLimits;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);

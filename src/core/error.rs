@@ -9,11 +9,8 @@ use thiserror::Error;
 
 use crate::core::address_policy::BlockedRange;
 use crate::core::blame::Blame;
-use crate::core::dns::srv::DroppedSrv;
-use crate::core::dns::{DnsFailure, DnsQuestion, Family, NoRecord, Service};
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::host::Host;
-use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
+use crate::core::dns::{DnsFailure, DnsQuestion, DroppedSrv, Family, NoRecord, Service};
+use crate::core::names::{DnsName, Host, ServerName, ServerNameError, UnresolvableName};
 use crate::core::step::Step;
 
 /// Why a server name does not resolve.

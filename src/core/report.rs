@@ -8,17 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
 use crate::core::error::ResolveError;
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{DnsName, ServerName};
 use crate::core::step::Step;
 #[cfg(feature = "resolver")]
 use crate::core::target::DelegationTarget;
 use crate::core::text::Causes;
 use crate::core::time::Now;
 use crate::core::warning::Warning;
-use crate::core::well_known::failure::WellKnownFailure;
-use crate::core::well_known::fetch::FetchFailure;
-use crate::core::well_known::redirect::WellKnownUrl;
+use crate::core::well_known::{FetchFailure, WellKnownFailure, WellKnownUrl};
 
 /// The whole story of one resolution. Times are counted from its start.
 ///

@@ -9,10 +9,8 @@ use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
 
 use crate::core::address_policy::{AddressPolicy, BlockedRange};
-use crate::core::dns::Service;
-use crate::core::dns::srv::WeightedOrder;
-use crate::core::names::host::Host;
-use crate::core::names::server_name::{ServerName, UnresolvableName};
+use crate::core::dns::{Service, WeightedOrder};
+use crate::core::names::{Host, ServerName, UnresolvableName};
 use crate::core::step::{Reasons, Step};
 use crate::core::time::{Monotonic, Now};
 use crate::core::warning::Warning;

@@ -7,12 +7,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::core::address_policy::BlockedRange;
-use crate::core::dns::srv::DroppedSrv;
-use crate::core::dns::{DnsFailure, DnsQuestion, Family, Service};
+use crate::core::dns::{DnsFailure, DnsQuestion, DroppedSrv, Family, Service};
 use crate::core::error::HostEvidence;
-use crate::core::names::dns_name::DnsName;
+use crate::core::names::DnsName;
 use crate::core::text::Causes;
-use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::WellKnownFailure;
 
 /// Something that an administrator of the resolved server, or of the resolver, should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]

@@ -7,8 +7,7 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use super::listening::Listening;
 use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
-use crate::core::names::host::Host;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{Host, ServerName};
 
 /// Every way to be found, weighed. It displays as advice for people.
 ///

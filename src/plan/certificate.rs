@@ -7,8 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::names::dns_name::{DnsName, NotAHostName};
-use crate::core::names::host::Host;
+use crate::core::names::{DnsName, Host, NotAHostName};
 
 /// A name that a certificate carries or is to carry, to plan with: a `dNSName` or an `iPAddress` (RFC
 /// 9525 section 2), which some host can have.

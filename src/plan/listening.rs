@@ -6,8 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::names::host::Host;
-use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
+use crate::core::names::{Host, ServerName, ServerNameError, UnresolvableName};
 
 /// Where a homeserver, or the reverse proxy before it, takes connections from the federation.
 ///

@@ -60,7 +60,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::address_policy::AddressPolicy;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::ServerName;
 
 /// What is there: a server name, a server, and its certificates.
 ///

@@ -7,8 +7,7 @@ use thiserror::Error;
 
 use super::certificate::CertificateName;
 use crate::core::address_policy::BlockedRange;
-use crate::core::names::dns_name::{DnsName, NotAHostName};
-use crate::core::names::host::Host;
+use crate::core::names::{DnsName, Host, NotAHostName};
 
 /// Why a way cannot work. It displays what is wrong and what to do about it; each variant names its
 /// source.

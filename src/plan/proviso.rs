@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::core::names::dns_name::DnsName;
+use crate::core::names::DnsName;
 
 /// What a way rests on and a plan cannot see: it looks nothing up. It displays what must hold, to
 /// follow "provided that".

@@ -9,10 +9,9 @@ use serde::{Serialize, Serializer};
 use super::obstacle::Obstacle;
 use super::proviso::Proviso;
 use super::zone::ZoneRecord;
-use crate::core::names::host::Host;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{Host, ServerName};
 use crate::core::step::Step;
-use crate::core::well_known::document::WellKnown;
+use crate::core::well_known::WellKnown;
 
 /// The ways to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -10,13 +10,10 @@ use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
 use super::zone::{Owner, ZoneData, ZoneRecord, fits};
 use super::{Setup, SrvServices};
 use crate::core::dns::Service;
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::host::Host;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::step::Step;
 use crate::core::target::DEFAULT_PORT;
-use crate::core::well_known::document::WellKnown;
-use crate::core::well_known::redirect::WellKnownUrl;
+use crate::core::well_known::{WellKnown, WellKnownUrl};
 
 /// What stands under these names is known within a network only: RFC 6762, ICANN's resolution of
 /// 2024-07-29, RFC 8375.

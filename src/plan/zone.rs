@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::core::dns::Service;
-use crate::core::names::dns_name::DnsName;
+use crate::core::names::DnsName;
 
 /// The longest name that a zone can hold, in characters without the final dot (RFC 1035 section
 /// 2.3.4).

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
-use crate::core::dns::records::DnsRecords;
-use crate::core::dns::{DnsQuestion, Family, Service};
+use crate::core::cache::{DnsEntry, WellKnownEntry};
+use crate::core::dns::{DnsQuestion, DnsRecords, Family, Service};
 
 /// One number that only grows; with feature `metrics`, under a name there, too.
 struct Count {

@@ -3,7 +3,7 @@
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::core::discovery::machine::{Answer, DnsToken, Machine, Output, Question};
+use crate::core::discovery::{Answer, DnsToken, Machine, Output, Question};
 use crate::core::error::Busy;
 use crate::runtime::single_flight::TooMany;
 use crate::runtime::{BoxFuture, Runtime};

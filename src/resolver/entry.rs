@@ -5,15 +5,12 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::host::HostEntry;
-use crate::core::cache::entry::{CacheEntry, Purpose};
-use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
-use crate::core::cache::target::CachedTarget;
+use crate::core::cache::{CacheEntry, CachedTarget, DnsEntry, Purpose, WellKnownEntry};
 use crate::core::dns::DnsQuestion;
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{DnsName, ServerName};
 use crate::core::text::Causes;
 use crate::core::time::Now;
-use crate::core::well_known::document::WellKnown;
+use crate::core::well_known::WellKnown;
 
 /// Something that a resolver remembers: see [`Resolver::entries`](crate::Resolver::entries).
 ///

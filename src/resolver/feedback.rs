@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::names::host::Host;
+use crate::core::names::Host;
 use crate::core::target::Endpoint;
 
 /// How a contact with a target failed, for [`Resolver::report_failure`](crate::Resolver::report_failure).

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
-use crate::core::cache::target::CachedTarget;
+use crate::core::cache::{CachedTarget, DnsEntry, WellKnownEntry};
 use crate::core::dns::{DnsQuestion, Family, Service};
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{DnsName, ServerName};
 
 /// All that is remembered of one host: what its well-known and DNS said, and the targets of the
 /// server names that it is the host of. It is shared, and replaced whole.

@@ -27,14 +27,12 @@ use super::config::MemoryLimits;
 use super::counters::Tally;
 use super::entry::Remembered;
 use super::host::{HostEntry, WellKnownOfHost};
-use crate::core::cache::entry::Purpose;
-use crate::core::cache::policy::{DnsEntry, WellKnownEntry, family_is_due};
-use crate::core::cache::record::WellKnownRecord;
-use crate::core::cache::target::CachedTarget;
+use crate::core::cache::{
+    CachedTarget, DnsEntry, Purpose, WellKnownEntry, WellKnownRecord, family_is_due,
+};
 use crate::core::config::Config;
 use crate::core::dns::DnsQuestion;
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{DnsName, ServerName};
 use crate::core::time::{Monotonic, Now};
 
 /// How often something was forgotten on request when something else was begun.
@@ -351,7 +349,7 @@ mod tests {
 
     use super::super::size::tests::{cached, hostile, learnt, looked_up, srv};
     use super::*;
-    use crate::core::cache::target::Renewal;
+    use crate::core::cache::Renewal;
     use crate::core::dns::{DnsAnswer, DnsFailure, Family, NoRecord};
     use crate::testing::Internet;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::cache::target::CachedTarget;
+use crate::core::cache::CachedTarget;
 use crate::core::error::ResolveError;
 use crate::core::report::Report;
 use crate::core::target::{Attempts, DelegationTarget};

@@ -5,9 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::traits::Dns;
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::host::Host;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::target::FixedTarget;
 
 /// Which names a rule is for.

@@ -8,22 +8,19 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use super::host::{HostEntry, WellKnownOfHost};
-use crate::core::cache::entry::CacheEntry;
-use crate::core::cache::target::CachedTarget;
-use crate::core::dns::records::{DnsError, DnsRecords};
-use crate::core::dns::srv::DroppedSrv;
-use crate::core::dns::{DnsAnswer, DnsQuestion, Records, SrvRecord};
+use crate::core::cache::{CacheEntry, CachedTarget};
+use crate::core::dns::{
+    DnsAnswer, DnsError, DnsQuestion, DnsRecords, DroppedSrv, Records, SrvRecord,
+};
 use crate::core::error::HostEvidence;
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::host::Host;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::{DnsExchange, Hop, HopOutcome, Report, StepReport, WellKnownReport};
 use crate::core::target::{DelegationTarget, Endpoint};
 use crate::core::warning::Warning;
-use crate::core::well_known::document::{WellKnown, WellKnownError};
-use crate::core::well_known::failure::WellKnownFailure;
-use crate::core::well_known::fetch::{FetchAttempt, FetchFailure};
-use crate::core::well_known::redirect::{RedirectError, WellKnownUrl};
+use crate::core::well_known::{
+    FetchAttempt, FetchFailure, RedirectError, WellKnown, WellKnownError, WellKnownFailure,
+    WellKnownUrl,
+};
 
 /// The two counts before what an `Arc` points to.
 pub(super) const COUNTS: usize = 2 * size_of::<usize>();
@@ -359,12 +356,11 @@ pub(super) mod tests {
     use allocation_counter::measure;
 
     use super::*;
-    use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
-    use crate::core::cache::target::Renewal;
+    use crate::core::cache::{DnsEntry, Renewal, WellKnownEntry};
     use crate::core::config::Config;
     use crate::core::dns::{DnsFailure, Family, Service};
     use crate::core::time::Now;
-    use crate::core::well_known::fetch::FetchFailureKind;
+    use crate::core::well_known::FetchFailureKind;
     use crate::testing::{Internet, documentation_allowed};
 
     const URL: &str = "https://a.example/.well-known/matrix/server";

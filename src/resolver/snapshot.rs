@@ -4,7 +4,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use crate::core::cache::record::WellKnownRecord;
+use crate::core::cache::WellKnownRecord;
 
 /// What a resolver remembers of well-knowns, for the next process: see
 /// [`Resolver::snapshot`](crate::Resolver::snapshot).

@@ -14,10 +14,9 @@ use tracing::{debug, warn};
 
 use super::config::StoreLimits;
 use super::counters::Tally;
-use crate::core::cache::policy::WellKnownEntry;
-use crate::core::cache::record::WellKnownRecord;
+use crate::core::cache::{WellKnownEntry, WellKnownRecord};
 use crate::core::config::Config;
-use crate::core::names::dns_name::DnsName;
+use crate::core::names::DnsName;
 use crate::core::time::whole_millis;
 use crate::runtime::{BoxFuture, Runtime};
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::core::dns::{DnsAnswer, DnsQuestion};
-use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
+use crate::core::well_known::{Body, Fetch, FetchFailure};
 use crate::runtime::BoxFuture;
 
 /// Asks DNS.

@@ -8,14 +8,13 @@ use std::time::Duration;
 use super::critical_path::CriticalPath;
 use super::internet::Internet;
 use super::schedule::{Order, Schedule};
-use crate::core::cache::policy::WellKnownEntry;
+use crate::core::cache::WellKnownEntry;
 use crate::core::config::Config;
-use crate::core::discovery::lookup::WellKnownLookup;
-use crate::core::discovery::machine::{Answer, Machine, Output, Question};
-use crate::core::discovery::{Discovery, Outcome};
-use crate::core::dns::srv::SplitMix64;
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::server_name::ServerName;
+use crate::core::discovery::{
+    Answer, Discovery, Machine, Outcome, Output, Question, WellKnownLookup,
+};
+use crate::core::dns::SplitMix64;
+use crate::core::names::{DnsName, ServerName};
 use crate::core::report::{Report, Source, WellKnownReport};
 use crate::core::step::Step;
 use crate::core::time::{Monotonic, Now};

@@ -25,8 +25,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use super::internet::Internet;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, Service, SrvRecord};
-use crate::core::names::server_name::ServerName;
-use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
+use crate::core::names::ServerName;
+use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 
 /// A text that is a server name or nearly one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

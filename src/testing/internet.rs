@@ -10,7 +10,7 @@ use super::question::{self, Malformed, must};
 use crate::core::dns::SrvRecord;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records};
 use crate::core::time::whole_millis;
-use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
+use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 
 /// A scripted internet: the answer to each question, and how long it takes.
 ///

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::internet::{DELAY, Internet, NEGATIVE_TTL, Reply, SCRIPTED, Scripted, TTL, refused};
 use super::question::{self, Malformed};
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
-use crate::core::well_known::fetch::{Body, FetchFailure, FetchFailureKind};
+use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 
 /// An internet as JSON.
 #[derive(Debug, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use super::internet::Internet;
 use super::virtual_time::VirtualTime;
 use crate::core::dns::{DnsAnswer, DnsQuestion};
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
+use crate::core::well_known::{Body, Fetch, FetchFailure};
 use crate::resolver::Resolver;
 use crate::resolver::builder::ResolverBuilder;
 use crate::resolver::config::ResolverConfig;

@@ -24,7 +24,7 @@ use proptest::strategy::Strategy;
 use super::generate::{ResponseHeaders, ServerNameText, SrvRecords, WellKnownBody};
 use super::internet::Internet;
 use crate::core::dns::SrvRecord;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::ServerName;
 
 /// Generates a `T` from up to `most` bytes, followed by zeros.
 fn of_bytes<T>(most: usize) -> impl Strategy<Value = T>

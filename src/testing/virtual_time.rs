@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::core::dns::srv::SplitMix64;
+use crate::core::dns::SplitMix64;
 use crate::core::time::{Monotonic, Now};
 use crate::runtime::{BoxFuture, Runtime};
 

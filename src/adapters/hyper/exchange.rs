@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::failure::AttemptFailure;
 use super::meter::{Meter, Metered};
-use crate::core::well_known::fetch::{Body, FetchFailureKind, FetchLimits};
+use crate::core::well_known::{Body, FetchFailureKind, FetchLimits};
 use crate::transport::cause;
 
 /// hyper refuses to be given less.

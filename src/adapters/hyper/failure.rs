@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use http::Method;
 
-use crate::core::well_known::fetch::{FetchAttempt, FetchFailure, FetchFailureKind};
+use crate::core::well_known::{FetchAttempt, FetchFailure, FetchFailureKind};
 use crate::transport::{ConnectFailureKind, OpenError, Phase, in_words, printable};
 
 /// Why one address brought no response.

@@ -17,7 +17,7 @@ use hyper::body::Bytes;
 use rustls::ClientConfig;
 
 use self::failure::AttemptFailure;
-use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
+use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind};
 use crate::resolver::traits::WellKnownFetch;
 use crate::runtime::BoxFuture;
 use crate::transport::{

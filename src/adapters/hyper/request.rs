@@ -7,7 +7,7 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 
 use super::failure::AttemptFailure;
-use crate::core::well_known::fetch::FetchFailureKind;
+use crate::core::well_known::FetchFailureKind;
 
 /// In origin form (RFC 9112 section 3.2.1), `Host` first (RFC 9110 section 7.2), the headers as
 /// handed but for `Connection`: one exchange is all that the connection is for.

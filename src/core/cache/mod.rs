@@ -1,9 +1,16 @@
 //! Remembered answers: what one may be used for, and when.
 
-pub(crate) mod entry;
-pub(crate) mod policy;
-pub(crate) mod record;
+mod entry;
+mod policy;
+mod record;
 #[cfg(any(feature = "resolver", test))]
-pub(crate) mod target;
+mod target;
+
+pub use self::entry::{CacheEntry, FailureTerms, GoodTerms, Purpose, Served};
+pub use self::policy::{DnsEntry, WellKnownEntry, family_is_due};
+pub use self::record::{RecordError, WellKnownRecord};
+#[cfg(feature = "resolver")]
+pub(crate) use self::target::{CachedTarget, Renewal};
+
 #[cfg(test)]
 mod tests;

@@ -49,13 +49,9 @@ use std::time::Duration;
 
 use super::entry::{CacheEntry, FailureTerms, Good, GoodTerms};
 use crate::core::config::{Config, DnsLifetimes, WellKnownLifetimes, doubled};
-use crate::core::dns::records::{DnsError, DnsRecords};
-use crate::core::dns::srv::SplitMix64;
-use crate::core::dns::{DnsAnswer, DnsQuestion, NoRecord};
+use crate::core::dns::{DnsAnswer, DnsError, DnsQuestion, DnsRecords, NoRecord, SplitMix64};
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::document::WellKnown;
-use crate::core::well_known::failure::WellKnownFailure;
-use crate::core::well_known::freshness::Freshness;
+use crate::core::well_known::{Freshness, WellKnown, WellKnownFailure};
 
 /// What is known of a host's well-known document.
 pub type WellKnownEntry = CacheEntry<WellKnown, WellKnownFailure>;

@@ -8,11 +8,9 @@ use thiserror::Error;
 use super::entry::{Failure, FailureTerms, Good};
 use super::policy::{WellKnownEntry, lost_until};
 use crate::core::config::Config;
-use crate::core::names::dns_name::{DnsName, NotAHostName};
-use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
+use crate::core::names::{DnsName, NotAHostName, ServerName, ServerNameError, UnresolvableName};
 use crate::core::time::{Monotonic, Now, millis_since_epoch as millis};
-use crate::core::well_known::document::WellKnown;
-use crate::core::well_known::failure::{FailureClass, WellKnownFailure};
+use crate::core::well_known::{FailureClass, WellKnown, WellKnownFailure};
 
 /// A well-known outcome for keeping: names as text and absolute times, in milliseconds since the
 /// Unix epoch. Nothing in it is believed before [`restore`](Self::restore) has judged it.
@@ -216,8 +214,7 @@ fn at(millis: u64, now: Now) -> Result<Monotonic, RecordError> {
 mod tests {
     use super::super::entry::{Purpose, Served};
     use super::*;
-    use crate::core::well_known::fetch::{FetchFailure, FetchFailureKind};
-    use crate::core::well_known::freshness::Freshness;
+    use crate::core::well_known::{FetchFailure, FetchFailureKind, Freshness};
 
     const HOUR: Duration = Duration::from_secs(3600);
 

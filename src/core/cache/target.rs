@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::core::config::{Feedback, Refresh};
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::host::Host;
+use crate::core::names::{DnsName, Host};
 use crate::core::report::Report;
 use crate::core::target::DelegationTarget;
 use crate::core::time::Monotonic;

@@ -5,12 +5,11 @@ use std::time::Duration;
 use super::entry::{CacheEntry, Purpose, Served};
 use super::policy::{DnsEntry, WellKnownEntry, family_is_due};
 use crate::core::config::{Config, WellKnownLifetimes};
-use crate::core::dns::records::DnsRecords;
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service};
+use crate::core::dns::{
+    DnsAnswer, DnsFailure, DnsQuestion, DnsRecords, Family, NoRecord, Records, Service,
+};
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::document::WellKnown;
-use crate::core::well_known::failure::WellKnownFailure;
-use crate::core::well_known::freshness::Freshness;
+use crate::core::well_known::{Freshness, WellKnown, WellKnownFailure};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
@@ -493,7 +492,7 @@ fn what_is_served_of_an_answer_of_dns() {
         ),
         (vec![(0, failed())], vec![(0, all(["failed ..30 SERVFAIL"])), (30, all(["ask"]))]),
     ];
-    let why = |error: &crate::core::dns::records::DnsError| match error.failure {
+    let why = |error: &DnsError| match error.failure {
         DnsFailure::ServFail => "SERVFAIL".to_owned(),
         other => panic!("{other}"),
     };

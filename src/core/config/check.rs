@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::duration::print;
 use super::{Config, DnsLifetimes, Feedback, Limits, Refresh, TimeLimits, WellKnownLifetimes};
-use crate::core::dns::srv::WeightedOrder;
+use crate::core::dns::WeightedOrder;
 
 /// A value of a configuration with which nothing can work, or which contradicts another.
 ///

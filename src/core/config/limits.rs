@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::MINUTE;
-use crate::core::well_known::fetch::FetchLimits;
+use crate::core::well_known::FetchLimits;
 
 /// How much is asked and read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

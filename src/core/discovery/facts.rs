@@ -5,17 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::machine::{Answer, DnsToken, Output, Question};
-use crate::core::cache::entry::{CacheEntry, Purpose, Served};
-use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
+use crate::core::cache::{CacheEntry, DnsEntry, Purpose, Served, WellKnownEntry};
 use crate::core::config::Config;
-use crate::core::dns::records::{DnsError, DnsRecords};
-use crate::core::dns::srv::SplitMix64;
-use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
-use crate::core::names::server_name::ServerName;
+use crate::core::dns::{
+    DnsAnswer, DnsError, DnsFailure, DnsQuestion, DnsRecords, NoRecord, SplitMix64,
+};
+use crate::core::names::ServerName;
 use crate::core::report::{DnsExchange, Source};
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::document::WellKnown;
-use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::{WellKnown, WellKnownFailure};
 
 /// The time that an answer has beyond the limit on its question, so that what an adapter reports at
 /// the limit is still heard.

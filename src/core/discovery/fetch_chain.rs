@@ -10,21 +10,19 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use super::facts::{Facts, WellKnownFact};
 use super::host_addresses::HostAddresses;
 use super::machine::{FetchToken, Question};
-use crate::core::cache::policy::WellKnownEntry;
+use crate::core::cache::WellKnownEntry;
 use crate::core::config::{AddressFamilies, doubled};
 use crate::core::dns::NoRecord;
 use crate::core::error::FamilyOutcome;
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::host::Host;
+use crate::core::names::{DnsName, Host};
 use crate::core::report::{Hop, HopOutcome, Source, WellKnownReport};
 use crate::core::target::interleaved;
 use crate::core::text::excerpt_of_bytes;
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::document::{MAX_BODY_BYTES, WellKnown};
-use crate::core::well_known::failure::WellKnownFailure;
-use crate::core::well_known::fetch::{Body, Fetch, FetchFailure, FetchFailureKind};
-use crate::core::well_known::freshness::{Freshness, retry_after};
-use crate::core::well_known::redirect::{RedirectError, WellKnownUrl, is_redirect};
+use crate::core::well_known::{
+    Body, Fetch, FetchFailure, FetchFailureKind, Freshness, MAX_BODY_BYTES, RedirectError,
+    WellKnown, WellKnownFailure, WellKnownUrl, is_redirect, retry_after,
+};
 
 /// How much earlier a fetch must end than the time for the whole document.
 const FETCH_MARGIN: Duration = Duration::from_millis(100);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::facts::{Fact, Facts};
 use crate::core::address_policy::BlockedRange;
-use crate::core::cache::entry::Served;
+use crate::core::cache::Served;
 use crate::core::config::{BlockedAddressPolicy, FamilyOrder};
 use crate::core::dns::{DnsFailure, DnsQuestion, Family};
 use crate::core::error::{FamilyOutcome, HostEvidence};
-use crate::core::names::dns_name::DnsName;
+use crate::core::names::DnsName;
 use crate::core::time::Monotonic;
 use crate::core::warning::Warning;
 

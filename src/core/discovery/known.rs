@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use crate::core::cache::entry::{CacheEntry, Purpose, Served};
-use crate::core::cache::policy::WellKnownEntry;
-use crate::core::names::server_name::ServerName;
+use crate::core::cache::{CacheEntry, Purpose, Served, WellKnownEntry};
+use crate::core::names::ServerName;
 use crate::core::report::Source;
 use crate::core::time::Monotonic;
-use crate::core::well_known::document::WellKnown;
-use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::{WellKnown, WellKnownFailure};
 
 /// Returns what an answer may be used for that arrived at this time: what came of a question that was
 /// asked just now; of what was remembered, what may be used without asking. The time is that of the

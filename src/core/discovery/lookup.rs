@@ -6,9 +6,9 @@ use std::task::Poll;
 use super::facts::Facts;
 use super::fetch_chain::FetchChain;
 use super::machine::{Answer, Machine, Output};
-use crate::core::cache::policy::WellKnownEntry;
+use crate::core::cache::WellKnownEntry;
 use crate::core::config::Config;
-use crate::core::names::dns_name::DnsName;
+use crate::core::names::DnsName;
 use crate::core::report::WellKnownReport;
 use crate::core::time::Now;
 

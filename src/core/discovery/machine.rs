@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::Response;
 
-use crate::core::cache::policy::{DnsEntry, WellKnownEntry};
+use crate::core::cache::{DnsEntry, WellKnownEntry};
 use crate::core::dns::{DnsAnswer, DnsQuestion};
-use crate::core::names::dns_name::DnsName;
+use crate::core::names::DnsName;
 use crate::core::report::{Source, WellKnownReport};
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::fetch::{Body, Fetch, FetchFailure};
+use crate::core::well_known::{Body, Fetch, FetchFailure};
 
 /// A state machine that asks questions, is handed answers, and performs no I/O itself:
 /// [`Discovery`](crate::Discovery) and [`WellKnownLookup`](crate::WellKnownLookup).

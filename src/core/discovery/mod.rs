@@ -13,8 +13,8 @@
 mod facts;
 mod fetch_chain;
 mod host_addresses;
-pub(crate) mod lookup;
-pub(crate) mod machine;
+mod lookup;
+mod machine;
 mod rules;
 mod well_known_source;
 
@@ -22,13 +22,14 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use self::facts::Facts;
-use self::machine::{Answer, Machine, Output};
+pub use self::lookup::WellKnownLookup;
+pub use self::machine::{Answer, DnsToken, FetchToken, Machine, Output, Question, WellKnownToken};
 use self::rules::{Draft, Reading};
 use self::well_known_source::WellKnownSource;
-use crate::core::cache::policy::WellKnownEntry;
+use crate::core::cache::WellKnownEntry;
 use crate::core::config::Config;
 use crate::core::error::ResolveError;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::ServerName;
 use crate::core::report::{Report, StepOutcome};
 use crate::core::step::Step;
 use crate::core::target::DelegationTarget;

@@ -29,14 +29,14 @@ use std::time::Duration;
 use super::facts::Facts;
 use super::host_addresses::HostAddresses;
 use super::well_known_source::WellKnownSource;
-use crate::core::cache::entry::Served;
+use crate::core::cache::Served;
 use crate::core::config::{AddressFamilies, DnsFailurePolicy, Speculation, SrvAliasPolicy};
-use crate::core::dns::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget};
-use crate::core::dns::{DnsFailure, DnsQuestion, Service, SrvRecord};
+use crate::core::dns::{
+    DnsFailure, DnsQuestion, DroppedSrv, Service, SrvDropReason, SrvRecord, SrvSet, SrvTarget,
+    WeightedOrder,
+};
 use crate::core::error::{Evidence, ResolveError};
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::host::Host;
-use crate::core::names::server_name::ServerName;
+use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::{SkipReason, StepOutcome, StepReport};
 use crate::core::step::Step;
 use crate::core::target::{
@@ -44,7 +44,7 @@ use crate::core::target::{
 };
 use crate::core::time::Now;
 use crate::core::warning::Warning;
-use crate::core::well_known::document::WellKnown;
+use crate::core::well_known::WellKnown;
 
 /// How a discovery ends.
 type Verdict = Result<DelegationTarget, ResolveError>;
@@ -419,7 +419,7 @@ impl Reading<'_> {
     }
 
     fn srv_limit(&self) -> usize {
-        self.facts.config.limits.srv_records.clamp(1, crate::core::dns::srv::WeightedOrder::MOST)
+        self.facts.config.limits.srv_records.clamp(1, WeightedOrder::MOST)
     }
 
     fn warn(&mut self, warning: Warning) {

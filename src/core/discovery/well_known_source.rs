@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::facts::{Facts, WellKnownFact};
 use super::fetch_chain::FetchChain;
 use super::machine::{Answer, Question, WellKnownToken};
-use crate::core::cache::policy::WellKnownEntry;
-use crate::core::names::dns_name::DnsName;
+use crate::core::cache::WellKnownEntry;
+use crate::core::names::DnsName;
 use crate::core::report::{Source, WellKnownReport};
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::failure::WellKnownFailure;
+use crate::core::well_known::WellKnownFailure;
 
 /// Where a discovery gets the well-known document from.
 #[derive(Debug)]

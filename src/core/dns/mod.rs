@@ -3,8 +3,8 @@
 //! Five outcomes stay apart: no such name, no such record, a server that does not implement the
 //! question, a server that failed, and no answer in time.
 
-pub(crate) mod records;
-pub(crate) mod srv;
+mod records;
+mod srv;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +13,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::core::names::dns_name::DnsName;
+pub use self::records::{DnsError, DnsRecords};
+pub use self::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget, select_by_weight};
+pub(crate) use self::srv::{SplitMix64, WeightedOrder};
+use crate::core::names::DnsName;
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::core::dns::SrvRecord;
-use crate::core::names::dns_name::{DnsName, NotAHostName};
+use crate::core::names::{DnsName, NotAHostName};
 use crate::core::text::excerpt;
 
 /// A usable target of an SRV record.

@@ -1,5 +1,11 @@
 //! Names: of Matrix servers, of hosts in DNS, and what a name's host is.
 
-pub(crate) mod dns_name;
-pub(crate) mod host;
-pub(crate) mod server_name;
+mod dns_name;
+mod host;
+mod server_name;
+
+pub use self::dns_name::{DnsName, NotAHostName};
+pub use self::host::Host;
+pub use self::server_name::{
+    HostRef, ServerName, ServerNameError, ServerNameErrorKind, UnresolvableName,
+};

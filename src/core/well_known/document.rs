@@ -10,8 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::error::Category;
 use thiserror::Error;
 
-use crate::core::names::host::Host;
-use crate::core::names::server_name::{ServerName, ServerNameError, UnresolvableName};
+use crate::core::names::{Host, ServerName, ServerNameError, UnresolvableName};
 use crate::core::text::Causes;
 
 /// Longest document that is read, in bytes. The specification sets no bound; Synapse and

@@ -8,8 +8,7 @@ use thiserror::Error;
 
 use crate::core::address_policy::BlockedRange;
 use crate::core::dns::{DnsFailure, NoRecord};
-use crate::core::names::dns_name::DnsName;
-use crate::core::names::host::Host;
+use crate::core::names::{DnsName, Host};
 use crate::core::well_known::document::WellKnownError;
 use crate::core::well_known::fetch::{FetchFailure, FetchFailureKind};
 use crate::core::well_known::redirect::RedirectError;

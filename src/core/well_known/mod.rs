@@ -1,8 +1,14 @@
 //! The well-known document: its URL and redirects, the exchange that fetches it, what its body and
 //! headers say, and how it fails.
 
-pub(crate) mod document;
-pub(crate) mod failure;
-pub(crate) mod fetch;
-pub(crate) mod freshness;
-pub(crate) mod redirect;
+mod document;
+mod failure;
+mod fetch;
+mod freshness;
+mod redirect;
+
+pub use self::document::{MAX_BODY_BYTES, WellKnown, WellKnownError};
+pub use self::failure::{FailureClass, WellKnownFailure};
+pub use self::fetch::{Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits};
+pub use self::freshness::{Freshness, retry_after};
+pub use self::redirect::{RedirectError, WellKnownUrl, is_redirect};

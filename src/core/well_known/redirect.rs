@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
-use crate::core::names::dns_name::{DnsName, NotAHostName};
-use crate::core::names::host::Host;
+use crate::core::names::{DnsName, Host, NotAHostName};
 use crate::core::text::excerpt;
 
 /// Where a well-known document lies at its first host (RFC 8615; spec, `GET
