@@ -6,7 +6,7 @@ use super::entry::{CacheEntry, Purpose, Served};
 use super::policy::{DnsEntry, WellKnownEntry, family_is_due};
 use crate::core::config::{Config, WellKnownLifetimes};
 use crate::core::dns::{
-    DnsAnswer, DnsFailure, DnsQuestion, DnsRecords, Family, NoRecord, Records, Service,
+    DnsAnswer, DnsError, DnsFailure, DnsQuestion, DnsRecords, Family, NoRecord, Records, Service,
 };
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{Freshness, WellKnown, WellKnownFailure};
