@@ -206,10 +206,11 @@ impl<G: Clone, F> CacheEntry<G, F> {
         }
     }
 
-    /// Has the good answer expire at this time, if it would hold longer.
-    pub(crate) fn expired_at(mut self, at: Monotonic) -> Self {
+    /// Withdraws the good answer at this time: it does not hold any more, and is not served stale.
+    pub(crate) fn withdrawn(mut self, at: Monotonic) -> Self {
         if let Known::Good(good, _) = &mut self.0 {
             good.terms.expires = good.terms.expires.min(at);
+            good.terms.stale_until = Monotonic::MIN;
         }
         self
     }

@@ -18,17 +18,16 @@
 //! | addresses blocked, other statuses, redirect refused, bad JSON, bad name | permanent | `permanent` |
 //! | any permanent one, while the host is known to delegate | permanent | `temporary`, doubling to `temporary_most` |
 //!
-//! - While a document holds, no failure replaces it. Then a temporary failure leaves it in service; a
-//!   permanent one is believed: the host does not delegate.
+//! - While a document holds, no failure replaces it. Then a temporary failure leaves it in service, and
+//!   a permanent one does not: the last word counts.
 //! - A host is known to delegate for `remembered` after the last fetch of a document. What is found
 //!   without it meanwhile is degraded.
-//! - A document that a believed failure has replaced is withdrawn: no later failure brings it back,
-//!   nor does a restart or another process.
 //! - A document resets the back-off. A permanent failure of a host that is not known to delegate
 //!   resets it, too. Jitter only shortens.
 //! - A report that a contact failed has the host asked again, unless that was done less than
-//!   `Feedback::apart` ago or a temporary failure backs off. A permanent failure is then believed when
-//!   it comes for the second time, although the document would hold.
+//!   `Feedback::apart` ago or a temporary failure backs off. A permanent failure that comes for the
+//!   second time withdraws the document, although it would hold: no later failure brings it back, nor
+//!   does a restart or another process.
 //!
 //! # An answer of DNS
 //!
@@ -121,7 +120,7 @@ impl WellKnownEntry {
             WellKnownFailure::NoAddress { lifetime, .. } => (*lifetime).min(lifetimes.permanent),
             _ => lifetimes.jittered(lifetimes.permanent, random),
         };
-        let served = known.filter(|_| temporary && !before.is_some_and(|it| it.is_withdrawn(now)));
+        let served = known.filter(|_| temporary);
         let retry_at = now + lifetime;
         FailureTerms {
             retry_at,
@@ -129,16 +128,6 @@ impl WellKnownEntry {
             good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
             lost_until: known.map_or(Monotonic::MIN, |good| lost_until(good, lifetimes)),
             backed_off: if backs_off { earlier.saturating_add(1) } else { 0 },
-        }
-    }
-
-    /// Whether a believed failure has taken the place of the last good document.
-    pub(crate) fn is_withdrawn(&self, now: Monotonic) -> bool {
-        match (self.good_part(), self.failure_part()) {
-            (Some(good), Some(failure)) => {
-                now >= good.terms.expires && failure.terms.good_until < good.terms.stale_until
-            }
-            _ => false,
         }
     }
 
@@ -156,7 +145,7 @@ impl WellKnownEntry {
     pub fn after_report(self, before: Option<&Self>) -> Self {
         let denied = |it: &Self| it.failure().is_some_and(|failure| !failure.is_temporary());
         let at = self.learnt();
-        if denied(&self) && before.is_some_and(denied) { self.expired_at(at) } else { self }
+        if denied(&self) && before.is_some_and(denied) { self.withdrawn(at) } else { self }
     }
 
     /// Returns what is known by two accounts, one's own and that of an earlier or another process: what was
@@ -172,7 +161,7 @@ impl WellKnownEntry {
         }
         let Some(good) = earlier.good_part().cloned() else { return later };
         let mut failure = failure.clone();
-        let served = failure.why.is_temporary() && !earlier.is_withdrawn(failure.at);
+        let served = failure.why.is_temporary();
         failure.terms.good_until = if served { good.terms.stale_until } else { Monotonic::MIN };
         failure.terms.lost_until = lost_until(&good, lifetimes);
         Self::from_parts(Some(good), failure)

@@ -52,7 +52,7 @@ struct Document {
     delegates: String,
     fetched: u64,
     until: u64,
-    /// Whether a later failure was believed.
+    /// Whether the host withdrew it before it expired.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     withdrawn: bool,
 }
@@ -99,7 +99,6 @@ impl WellKnownRecord {
         let on_wall = |at: Monotonic| millis(now.on_wall(at));
         let delegates = |good: &Good<WellKnown>| good.value.server().as_str().to_owned();
         let (good, failure) = (entry.good_part(), entry.failure_part());
-        let withdrawn = entry.is_withdrawn(now.monotonic);
         Self {
             version: Self::VERSION,
             host: host.as_str().to_owned(),
@@ -113,7 +112,7 @@ impl WellKnownRecord {
                 delegates: delegates(good),
                 fetched: on_wall(good.obtained),
                 until: on_wall(good.terms.expires),
-                withdrawn,
+                withdrawn: good.terms.stale_until == Monotonic::MIN,
             }),
         }
     }
@@ -159,8 +158,7 @@ impl WellKnownRecord {
         };
         let good = self.last_good.as_ref().map(|good| good.restore(now, config)).transpose()?;
         let good = good.filter(|it| now.monotonic.since(it.obtained) <= lifetimes.remembered);
-        let withdrawn = self.last_good.as_ref().is_some_and(|good| good.withdrawn);
-        let served = good.as_ref().filter(|_| class.is_temporary() && !withdrawn);
+        let served = good.as_ref().filter(|_| class.is_temporary());
         let retry_at = fetched + lifetime.min(most);
         let terms = FailureTerms {
             retry_at,
@@ -180,7 +178,10 @@ impl Document {
         let value = document(&self.delegates)?;
         let lifetime = span(self.fetched, self.until)?.min(config.well_known.most);
         let obtained = at(self.fetched, now)?;
-        let terms = WellKnownEntry::document_terms(obtained, obtained + lifetime, config);
+        let mut terms = WellKnownEntry::document_terms(obtained, obtained + lifetime, config);
+        if self.withdrawn {
+            terms.stale_until = Monotonic::MIN;
+        }
         Ok(Good { value, obtained, terms })
     }
 }
@@ -320,22 +321,23 @@ mod tests {
 
     #[test]
     fn what_was_withdrawn_does_not_come_back() {
-        let good = answer(Ok(60), now(), None);
+        let good = answer(Ok(7200), now(), None);
         let gone = WellKnownFailure::Status { status: 404, retry_after: None };
-        let denied = answer(Err(gone), now() + HOUR, Some(&good));
-        let failed = answer(Err(passing()), now() + 2 * HOUR, Some(&denied));
-        let (at_denial, then) = (now() + HOUR, now() + 2 * HOUR);
-        for (entry, now, marked) in [(&denied, at_denial, true), (&failed, then, true)] {
+        let denied = answer(Err(gone.clone()), now(), Some(&good)).after_report(Some(&good));
+        let twice = answer(Err(gone), now(), Some(&denied)).after_report(Some(&denied));
+        let failed = answer(Err(passing()), now() + HOUR, Some(&twice));
+        for (entry, now) in [(&twice, now()), (&failed, now() + HOUR)] {
             let record = written_at(entry, now);
-            assert_eq!(record["last_good"]["withdrawn"] == true, marked);
+            assert_eq!(record["last_good"]["withdrawn"], true);
             let (_, back) = restored(&record, now).unwrap();
+            assert_eq!(written_at(&back, now), record);
             let served = back.serve(now.monotonic, Purpose::AtOnce);
             assert!(matches!(served, Some(Served::Failed { lost: true, .. })), "{served:?}");
             let next = answer(Err(passing()), now + 2 * HOUR, Some(&back));
             let served = next.obtained(now.monotonic + 2 * HOUR);
             assert!(matches!(served, Served::Failed { lost: true, .. }), "{served:?}");
         }
-        // One that still holds was not replaced.
+        // One that failures did not withdraw is served.
         let passing = answer(Err(passing()), now(), Some(&good));
         assert_eq!(written(&passing)["last_good"]["withdrawn"], serde_json::Value::Null);
     }
