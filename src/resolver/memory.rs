@@ -27,6 +27,7 @@ use super::config::MemoryLimits;
 use super::counters::Tally;
 use super::entry::Remembered;
 use super::host::{HostEntry, WellKnownOfHost};
+use super::size::{COUNTS, heap};
 use crate::core::cache::{
     CachedTarget, DnsEntry, Purpose, WellKnownEntry, WellKnownRecord, family_is_due,
 };
@@ -145,7 +146,9 @@ impl Memory {
             self.hosts.remove(&host);
             return;
         }
-        let evicted = self.hosts.insert(host, Arc::new(entry));
+        let entry = Arc::new(entry);
+        let heap = COUNTS + size_of::<HostEntry>() + heap(&entry);
+        let evicted = self.hosts.insert(host, entry, heap);
         if evicted > 0 {
             self.tally.evicted(evicted);
         }
