@@ -1,4 +1,4 @@
-//! What implements the resolver's traits, on other libraries.
+//! The resolver's traits, implemented on other libraries.
 
 #[cfg(feature = "hickory")]
 pub(crate) mod hickory;

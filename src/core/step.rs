@@ -52,12 +52,12 @@ pub enum Step {
     Fixed,
 }
 
-/// Says in words for people why the three parts of an answer are what they are.
+/// The reasons, in words for people, why the three parts of an answer are what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reasons {
-    /// Why one connects there.
+    /// Why connections go there.
     pub endpoints: &'static str,
-    /// Why `Host` is that.
+    /// Why `Host` has this value.
     pub host_header: &'static str,
     /// Why the certificate must carry that name.
     pub tls_name: &'static str,

@@ -9,14 +9,14 @@ use thiserror::Error;
 
 use crate::core::names::{DnsName, Host, NotAHostName};
 
-/// A name that a certificate carries or is to carry, to plan with: a `dNSName` or an `iPAddress` (RFC
-/// 9525 section 2), which some host can have.
+/// A name that a certificate carries or is to carry, to plan with: a `dNSName` or an `iPAddress`
+/// (RFC 9525 section 2) that a host can have.
 ///
-/// What a check found in a server's certificate, whatever that is, is a `CertificateName` at the
-/// crate's root (feature `certificate`); one of these can be made of it by `TryFrom`.
+/// The names that a check finds in a server's certificate, valid or not, are `CertificateName`s at
+/// the crate's root (feature `certificate`); `TryFrom` converts them into this type.
 ///
-/// A wildcard stands for one whole label, the leftmost one (RFC 9525 section 6.3): `*.example.org`
-/// is good for `matrix.example.org`, neither for `example.org` nor for `a.b.example.org`.
+/// A wildcard matches one whole label, the leftmost one (RFC 9525 section 6.3): `*.example.org`
+/// matches `matrix.example.org`, but neither `example.org` nor `a.b.example.org`.
 ///
 /// ```
 /// use matrix_delegation::Host;
@@ -34,33 +34,33 @@ use crate::core::names::{DnsName, Host, NotAHostName};
 pub enum CertificateName {
     /// One DNS name.
     Dns(DnsName),
-    /// Every name one label below this one. Read from text, it has two labels at least: the
-    /// common verifiers take no wildcard right below a top-level domain.
+    /// Every name one label below this one. A wildcard that is parsed has at least two labels,
+    /// since common verifiers refuse one right below a top-level domain.
     Wildcard(DnsName),
     /// An IP address.
     Ip(IpAddr),
 }
 
-/// Why something is no name that a certificate can carry.
+/// Why a text is not a name that a certificate can carry.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CertificateNameError {
-    /// `*` stands elsewhere than alone in the leftmost label.
+    /// `*` is not the whole leftmost label.
     #[error("a wildcard is the whole leftmost label and nothing else, as in *.example.org")]
     Wildcard,
-    /// A wildcard right below a top-level domain.
+    /// The wildcard is right below a top-level domain.
     #[error(
         "a wildcard right below a top-level domain is refused by those who verify; name the host \
          or use *.example.org"
     )]
     WildcardTooWide,
-    /// It is neither a host name nor an IP address.
+    /// The text is neither a host name nor an IP address.
     #[error("neither an IP address nor a name of DNS such as matrix.example.org")]
     NotAHostName(#[source] NotAHostName),
 }
 
 impl CertificateName {
-    /// Whether a certificate with this name is good for the host.
+    /// Returns whether a certificate with this name is valid for the host.
     ///
     /// An IP address needs an `iPAddress` with the same bytes; DNS names are compared without
     /// regard to letter case (RFC 9525 sections 6.3 and 6.4).
@@ -89,8 +89,8 @@ impl From<Host> for CertificateName {
 impl FromStr for CertificateName {
     type Err = CertificateNameError;
 
-    /// Reads `matrix.example.org`, `*.example.org`, `192.0.2.7`, `2001:db8::7` or, as server names
-    /// write it, `[2001:db8::7]`.
+    /// Parses `matrix.example.org`, `*.example.org`, `192.0.2.7`, `2001:db8::7` or, as in server
+    /// names, `[2001:db8::7]`.
     fn from_str(text: &str) -> Result<Self, CertificateNameError> {
         let bracketed = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         if let Some(Ok(address)) = bracketed.map(str::parse) {
@@ -104,8 +104,8 @@ impl FromStr for CertificateName {
 }
 
 impl CertificateName {
-    /// Reads a `dNSName`. One that reads like an address is none, and no host's name either (RFC 9525
-    /// section 6.4).
+    /// Reads a `dNSName`. One that looks like an address is neither an address nor a host's name
+    /// (RFC 9525 section 6.4).
     pub(crate) fn of_dns_name(text: &str) -> Result<Self, CertificateNameError> {
         let (wildcard, name) = match text.strip_prefix("*.") {
             Some(parent) => (true, parent),

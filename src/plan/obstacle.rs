@@ -9,7 +9,7 @@ use super::certificate::CertificateName;
 use crate::core::address_policy::BlockedRange;
 use crate::core::names::{DnsName, Host, NotAHostName};
 
-/// Why a way cannot work. It displays what is wrong and what to do about it; each variant names its
+/// Why a way cannot work. It displays what is wrong and how to fix it; each variant cites its
 /// source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -47,9 +47,9 @@ pub enum Obstacle {
         /// The name.
         name: DnsName,
     },
-    /// The name means something within one machine or network only: `localhost` (RFC 6761 section
+    /// The name has a meaning within one machine or network only: `localhost` (RFC 6761 section
     /// 6.3), `.local` (RFC 6762), `.internal` (reserved by ICANN), `.home.arpa` (RFC 8375), or a
-    /// single label, which DNS has no addresses for.
+    /// single label, which has no addresses in DNS.
     #[error("{name} is known in one's own network only; use a name that all of DNS knows")]
     LocalName {
         /// The name.
@@ -63,7 +63,7 @@ pub enum Obstacle {
     AddressNotPublic {
         /// The address.
         address: IpAddr,
-        /// The range that is set apart.
+        /// The reserved range that contains the address.
         range: BlockedRange,
     },
     /// Nothing can be reached at port 0 (RFC 6335 section 6).

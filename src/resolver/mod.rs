@@ -1,11 +1,16 @@
 //! Drives the core over its traits and remembers what they said.
 //!
-//! `traits` holds the seams to the world, `store` the one to the application's own memory, `rules`
-//! what it sets for some names. A call goes down: `targets` finds targets, each in its turn (`queue`);
-//! `drive` runs a machine of the core for each; `answers` finds what it asks for, with at most so many
-//! fetches to one of the `destinations` at a time; `memory` remembers one entry a `host`, in a map that
-//! is `bounded` by entries and by `size`. What callers get is a `resolution`; what they may look into
-//! is `entry`, `snapshot` and `counters`; what they report is `feedback`.
+//! | file | what it holds |
+//! | --- | --- |
+//! | `builder`, `config`, `rules` | what the application sets |
+//! | `traits`, `store` | what adapters and the application implement |
+//! | `targets` | finds targets: one discovery a name, each under a permit of `queue` |
+//! | `drive` | runs a machine of the core for a discovery |
+//! | `answers` | answers the machine's questions; `destinations` limits the fetches to one address |
+//! | `memory` | one entry a `host`, in a map `bounded` by entries and by bytes, which `size` estimates |
+//! | `resolution` | what callers get |
+//! | `entry`, `snapshot`, `counters` | what callers may look into |
+//! | `feedback` | what callers report |
 #![deny(clippy::disallowed_methods)]
 
 mod answers;
@@ -55,8 +60,8 @@ use crate::runtime::Runtime;
 /// Resolves Matrix server names and remembers the answers.
 ///
 /// Cloning is cheap and shares the memory. Every part of an answer (well-known, SRV, addresses)
-/// lives by its own clock and is shared by all names that need it; the same question is never
-/// under way twice; a caller that goes away cancels nothing for the others.
+/// has a lifetime of its own and is shared by all names that need it. The same question is never in
+/// flight twice. A caller that goes away cancels nothing for the others.
 ///
 /// ```
 /// # #[cfg(all(feature = "hickory", feature = "hyper", feature = "ring"))]
@@ -76,8 +81,8 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Makes a resolver that asks these and remembers within the bounds of `config`: a
-    /// [`ResolverConfig`], or a [`Config`] for what the discoveries read.
+    /// Creates a resolver with these adapters and an empty memory. `config` is a [`ResolverConfig`],
+    /// or a [`Config`] for what the discoveries read.
     ///
     /// # Errors
     ///
@@ -91,7 +96,7 @@ impl Resolver {
         Self::builder(dns, fetch, runtime).config(config).build()
     }
 
-    /// The same with more to say: rules for some names, a store, a seed.
+    /// Returns a builder, for a resolver with rules for some names, a store or a seed.
     ///
     /// ```
     /// # #[cfg(feature = "testing")]
@@ -119,12 +124,13 @@ impl Resolver {
         ResolverBuilder::new(dns, fetch, runtime)
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &ResolverConfig {
         &self.targets.answers.limits
     }
 
-    /// The remembered answer, while it holds: one look-up, no waiting, no allocation.
+    /// Returns the remembered answer, if it has not expired: one look-up in memory, no waiting, no
+    /// allocation.
     pub fn cached(&self, name: &ServerName) -> Option<Resolution> {
         let answers = &self.targets.answers;
         let now = answers.runtime.now().monotonic;
@@ -133,10 +139,10 @@ impl Resolver {
         Some(self.given(cached, None, true, now))
     }
 
-    /// Where this server is reached.
+    /// Resolves a server name to the target where the server is reached.
     ///
-    /// The future may be dropped at any time; by default the discovery goes on and is remembered
-    /// ([`ResolverConfig::abandoned`]).
+    /// The future may be dropped at any time. By default the discovery then continues and is
+    /// remembered ([`ResolverConfig::abandoned`]).
     pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
         match self.remembered(name) {
             Some(resolution) => Ok(resolution),
@@ -144,7 +150,7 @@ impl Resolver {
         }
     }
 
-    /// The same with the report of how it was found, which errors have, too.
+    /// Resolves a server name and reports how that went, whether it succeeds or fails.
     pub async fn explain(&self, name: &ServerName) -> Explanation {
         match self.remembered(name) {
             Some(resolution) => {
@@ -156,7 +162,7 @@ impl Resolver {
         }
     }
 
-    /// Makes the report of a remembered target again, from what memory holds.
+    /// Rebuilds the report of a remembered target from what memory holds.
     fn rebuilt_report(&self, cached: &CachedTarget) -> Report {
         let target = &cached.target;
         if target.step() == Step::Fixed {
@@ -168,11 +174,12 @@ impl Resolver {
         }
     }
 
-    /// Says that a target led nowhere: the endpoint that failed is tried last for a while by
-    /// [`Resolution::attempts`], and the name is asked for again in the background, so that a server
-    /// that has moved is found in seconds. It is asked for at most once in
-    /// [`Feedback::apart`](crate::Feedback::apart), and less often the more often that changed
-    /// nothing; what backs off is left alone.
+    /// Reports that a target could not be used.
+    ///
+    /// [`Resolution::attempts`] then puts the endpoint that failed last for a while, and the name is
+    /// looked up again in the background, so that a server that has moved is found in seconds. That
+    /// happens at most once in [`Feedback::apart`](crate::Feedback::apart), and less often each time
+    /// it changes nothing. Look-ups that are in back-off are not repeated.
     ///
     /// ```
     /// # #[cfg(feature = "testing")]
@@ -205,37 +212,42 @@ impl Resolver {
         let now = answers.runtime.now().monotonic;
         answers.tally.reports();
         debug!(server_name = %name, %why, "a contact failed");
-        // What is not remembered is asked for by the next call in any case.
+        // A name that is not remembered is looked up by the next call in any case.
         let Some(cached) = answers.memory.earlier_target(name) else { return };
         let feedback = &answers.limits.feedback;
         if let Some((host, port)) = why.endpoint() {
             cached.demote(host, port, now + feedback.demoted);
         }
-        // Where there is no room for it, the allowance is not spent.
+        // Without a free permit, the report does not count against the limit on repeated look-ups.
         if self.targets.queue.has_room() && cached.heeds(now, feedback) {
             self.targets.renew(name, Purpose::Recheck { apart: feedback.apart });
         }
     }
 
-    /// Forgets what is remembered of this name: its target, and the well-known and DNS answers of
-    /// its host, of the host that it delegates to, of their SRV targets and of the hosts that its
-    /// well-known was redirected to, the last good well-known and the back-off included. What is
-    /// under way ends for those who wait for it, but is not remembered, and nobody joins it any
-    /// more. What a [store](crate::Store) has of them from before is not used by this resolver
-    /// any more.
+    /// Forgets what is remembered of this name.
+    ///
+    /// That is its target, and the well-known and DNS answers of its host, of the host that it
+    /// delegates to, of their SRV targets, and of the hosts that its well-known was redirected to,
+    /// including the last good well-known and the back-off. Look-ups in flight still answer those who
+    /// wait for them, but their results are not remembered and no further caller joins them. This
+    /// resolver no longer uses what a [store](crate::Store) has of these hosts from before.
     pub fn invalidate(&self, name: &ServerName) {
         self.targets.forget(name);
     }
 
-    /// Forgets everything. What is under way ends for those who wait for it, but is not remembered,
-    /// and nobody joins it any more. What a [store](crate::Store) has from before is not used by
-    /// this resolver any more.
+    /// Forgets everything.
+    ///
+    /// Look-ups in flight still answer those who wait for them, but their results are not remembered
+    /// and no further caller joins them. This resolver no longer uses what a [store](crate::Store)
+    /// has from before.
     pub fn clear(&self) {
         self.targets.forget_all();
     }
 
-    /// What is remembered, in no order: targets, well-knowns and DNS answers, those that have run
-    /// out included. Nothing is locked meanwhile; what comes or goes during the iteration may or may
+    /// Lists what is remembered, in no order: targets, well-knowns and DNS answers, including expired
+    /// ones.
+    ///
+    /// Nothing is locked meanwhile. An entry that is added or evicted during the iteration may or may
     /// not be part of it.
     ///
     /// ```
@@ -258,12 +270,12 @@ impl Resolver {
         self.targets.answers.memory.entries(self.targets.answers.runtime.now())
     }
 
-    /// What this resolver has done so far, in numbers.
+    /// Returns what this resolver has done so far, in numbers.
     pub fn counters(&self) -> Counters {
         self.targets.answers.tally.read()
     }
 
-    /// What is remembered of well-knowns, to be written down for the next process.
+    /// Returns what is remembered of well-knowns, to be saved for the next process.
     ///
     /// ```
     /// # #[cfg(feature = "testing")]
@@ -293,9 +305,10 @@ impl Resolver {
         Snapshot::new(answers.memory.records(answers.runtime.now()))
     }
 
-    /// Takes in what an earlier process remembered. Names are parsed again; what is from the future,
-    /// of another version or past its use is dropped; what memory has already stays, unless it is
-    /// older.
+    /// Adds what an earlier process remembered.
+    ///
+    /// Names are parsed again. Records from the future, of another version or too old are dropped.
+    /// What memory holds already stays, unless it is older.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<Restored, RestoreError> {
         let answers = &self.targets.answers;
         let (begun, now) = (answers.memory.epoch(), answers.runtime.now());
@@ -314,7 +327,7 @@ impl Resolver {
         Ok(restored)
     }
 
-    /// Counts an answer that is given.
+    /// Makes the answer for a caller, and counts it.
     fn given(
         &self,
         cached: Arc<CachedTarget>,
@@ -334,13 +347,14 @@ impl Resolver {
         resolution
     }
 
-    /// The remembered answer, while it holds; one that soon does not is renewed meanwhile.
+    /// Returns the remembered answer, if it has not expired, and renews it in the background if it
+    /// soon will.
     fn remembered(&self, name: &ServerName) -> Option<Resolution> {
         let answers = &self.targets.answers;
         let now = answers.runtime.now().monotonic;
         let cached = answers.memory.target(name, now)?;
         if cached.is_due(now, &answers.config.refresh) {
-            // If there is no room for it, it is renewed when it has expired.
+            // Without a free permit, it is renewed when it has expired.
             self.targets.renew(name, Purpose::Renewal);
         }
         answers.tally.hits();

@@ -1,8 +1,8 @@
-//! How many bytes a remembered value takes, estimated.
+//! Estimates how many bytes a remembered value takes.
 //!
-//! Counted is what was asked of the allocator. What several values share (names, DNS answers) is
-//! counted with each of them, since each may be the last to hold it: the sum errs on the large
-//! side. Structures are taken apart whole, so that a new field is not overlooked.
+//! The estimate counts what was asked of the allocator. What several values share (names, DNS
+//! answers) is counted with each of them, because each may be the last to hold it, so the sum is
+//! rather too large. Structures are destructured in full, so that a new field is not overlooked.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use crate::core::well_known::{
     WellKnownUrl,
 };
 
-/// The two counts before what an `Arc` points to.
+/// The two counters before the value that an `Arc` points to.
 pub(super) const COUNTS: usize = 2 * size_of::<usize>();
 
-/// A value that may hold memory besides its own place.
+/// A value that may own memory on the heap.
 pub(super) trait Size {
-    /// The bytes that it holds elsewhere.
+    /// Returns how many bytes it owns on the heap.
     fn heap(&self) -> usize;
 }
 
-/// Those of a list that is as long as its place.
+/// Returns the bytes of a slice and of what its items own.
 fn list<T: Size>(items: &[T]) -> usize {
     size_of_val(items) + items.iter().map(Size::heap).sum::<usize>()
 }
 
-/// Those of addresses and the like, which hold nothing elsewhere.
+/// Returns the bytes of a list whose items own nothing on the heap, such as addresses.
 fn flat<T: Copy>(items: &Vec<T>) -> usize {
     items.capacity() * size_of::<T>()
 }
@@ -153,7 +153,7 @@ impl Size for WellKnownUrl {
         let path = uri.path_and_query().map_or(0, |it| it.as_str().len());
         let authority = uri.authority().map_or(0, |it| it.as_str().len());
         let scheme = uri.scheme_str().map_or(0, |it| it.len() + "://".len());
-        // A `Uri` shares one buffer, with its counts, among its parts.
+        // A `Uri` shares one buffer, with its counters, among its parts.
         COUNTS + scheme + authority + path + self.host().heap()
     }
 }
@@ -210,7 +210,7 @@ impl Size for WellKnownFailure {
     fn heap(&self) -> usize {
         match self {
             Self::Dns { host, .. } | Self::NoAddress { host, .. } => host.heap(),
-            // The range's words are part of the program.
+            // The range's text is static.
             Self::Blocked { host, range: _ } => host.heap(),
             Self::Fetch(failure) => failure.heap(),
             Self::Redirect(error) => error.heap(),
