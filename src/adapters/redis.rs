@@ -27,7 +27,8 @@ const WRONG_TYPE: &str = "WRONGTYPE";
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::{RedisConfig, RedisStore};
+/// use matrix_delegation::adapters::RedisConfig;
+/// use matrix_delegation::RedisStore;
 ///
 /// let mut config = RedisConfig::default();
 /// config.command = Duration::from_secs(3);
@@ -53,7 +54,7 @@ pub struct RedisConfig {
     /// At most this many commands are in flight; further callers wait. Default 64.
     pub concurrent: usize,
     /// The largest value that is read, in bytes. One more byte is asked for, to recognise larger
-    /// values. Default 4,096, as [`StoreLimits::value_bytes`](crate::StoreLimits::value_bytes), and
+    /// values. Default 4,096, as [`StoreLimits::value_bytes`](crate::config::StoreLimits::value_bytes), and
     /// never less than that.
     pub value_bytes: usize,
 }
@@ -111,7 +112,7 @@ pub enum RedisStoreError {
 /// use std::sync::Arc;
 /// use matrix_delegation::{RedisStore, ResolverBuilder};
 ///
-/// # fn add(builder: ResolverBuilder) -> Result<ResolverBuilder, matrix_delegation::RedisStoreError> {
+/// # fn add(builder: ResolverBuilder) -> Result<ResolverBuilder, matrix_delegation::adapters::RedisStoreError> {
 /// // The resolver does without it while the server is not there.
 /// let store = RedisStore::new("redis://:secret@127.0.0.1:6379/2")?.prefix("hs1:well-known:");
 /// # Ok(

@@ -26,7 +26,7 @@ pub enum SystemError {
     #[error("the configuration cannot work")]
     Config(#[from] ConfigError),
     /// The configuration leaves look-ups to a proxy, but there is none here. Make the parts
-    /// yourself, the fetch with a [`Dial`](crate::Dial) that knows the proxy.
+    /// yourself, the fetch with a [`Dial`](crate::transport::Dial) that knows the proxy.
     #[error("look-ups are left to a proxy, but there is none: give the fetch a Dial that knows it")]
     NoProxy,
 }

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 /// | `Local` | this machine or process could not try, or reached a limit of its own | its operator |
 ///
 /// ```
-/// use matrix_delegation::{Blame, ResolveError, ServerName};
+/// use matrix_delegation::error::Blame;
+/// use matrix_delegation::{ResolveError, ServerName};
 ///
 /// let error = ResolveError::from(ServerName::parse("a b").unwrap_err());
 /// assert_eq!((error.blame(), error.is_temporary()), (Blame::Name, false));

@@ -35,7 +35,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::{AddressFamilies, Config};
+/// use matrix_delegation::config::AddressFamilies;
+/// use matrix_delegation::Config;
 ///
 /// let config = Config::default().with_addresses(AddressFamilies::V4);
 /// assert_eq!(config.time.well_known, Duration::from_secs(15));

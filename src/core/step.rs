@@ -82,7 +82,8 @@ impl Step {
     /// name is delegated to, or at its own.
     ///
     /// ```
-    /// use matrix_delegation::{Service, Step};
+    /// use matrix_delegation::dns::Service;
+    /// use matrix_delegation::Step;
     ///
     /// assert_eq!(Step::of(Service::MatrixFed, true).number(), "3.3");
     /// assert_eq!(Step::of(Service::Matrix, false).number(), "5");

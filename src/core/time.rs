@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::Monotonic;
+/// use matrix_delegation::time::Monotonic;
 ///
 /// let start = Monotonic::ZERO;
 /// let later = start + Duration::from_secs(5);

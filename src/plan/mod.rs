@@ -46,12 +46,12 @@ mod weigh;
 mod zone;
 
 pub use self::advice::{Delegation, Plan, ReverseProxy};
-pub use self::certificate::{CertificateName, CertificateNameError};
+pub use self::certificate::{NamePattern, NamePatternError};
 pub use self::listening::{HostRecords, Listening, ListeningError};
 pub use self::obstacle::Obstacle;
 pub use self::proviso::Proviso;
 pub use self::way::{
-    CertificatePlace, Contact, Document, Proposal, Purpose, Verdict, Way, WayKind,
+    CertificatePlace, CertificatePurpose, Contact, Document, Proposal, Verdict, Way, WayKind,
 };
 pub use self::zone::{ZoneData, ZoneRecord};
 
@@ -80,7 +80,7 @@ pub struct Setup {
     server_name: ServerName,
     listening: Listening,
     #[serde(default)]
-    certificate_names: Vec<CertificateName>,
+    certificate_names: Vec<NamePattern>,
     #[serde(default)]
     srv_services: SrvServices,
     #[serde(default = "default_max_age")]
@@ -130,10 +130,7 @@ impl Setup {
 
     /// Adds names that the server's certificates carry.
     #[must_use]
-    pub fn with_certificate_names(
-        mut self,
-        names: impl IntoIterator<Item = CertificateName>,
-    ) -> Self {
+    pub fn with_certificate_names(mut self, names: impl IntoIterator<Item = NamePattern>) -> Self {
         self.certificate_names.extend(names);
         self
     }
@@ -181,7 +178,7 @@ impl Setup {
     }
 
     /// Returns the names that the server's certificates carry.
-    pub fn certificate_names(&self) -> &[CertificateName] {
+    pub fn certificate_names(&self) -> &[NamePattern] {
         &self.certificate_names
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::certificate::CertificateName;
+use super::certificate::NamePattern;
 use crate::core::address_policy::BlockedRange;
 use crate::core::names::{DnsName, Host, NotAHostName};
 
@@ -101,7 +101,7 @@ pub enum Obstacle {
         /// The name that others verify.
         wanted: Host,
         /// The names that the certificates carry.
-        carried: Vec<CertificateName>,
+        carried: Vec<NamePattern>,
     },
     /// An SRV record points to a name, never to an address (RFC 2782, "Target").
     #[error(
@@ -131,7 +131,7 @@ pub enum Obstacle {
     },
 }
 
-struct Names<'a>(&'a [CertificateName]);
+struct Names<'a>(&'a [NamePattern]);
 
 impl std::fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -151,20 +151,20 @@ pub struct CertificatePlace {
     /// The name that the certificate must carry.
     pub name: Host,
     /// What it is for.
-    pub purpose: Purpose,
+    pub purpose: CertificatePurpose,
 }
 
 /// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Purpose {
+pub enum CertificatePurpose {
     /// To read the document.
     Document,
     /// To talk to the homeserver.
     Federation,
 }
 
-impl fmt::Display for Purpose {
+impl fmt::Display for CertificatePurpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Document => "for the document",
@@ -313,13 +313,13 @@ impl Way {
             host: document.host.clone(),
             port: 443,
             name: document.host.clone(),
-            purpose: Purpose::Document,
+            purpose: CertificatePurpose::Document,
         });
         let federation = CertificatePlace {
             host: contact.host.clone(),
             port: contact.port,
             name: contact.certificate_name.clone(),
-            purpose: Purpose::Federation,
+            purpose: CertificatePurpose::Federation,
         };
         document.into_iter().chain([federation]).collect()
     }

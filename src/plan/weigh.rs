@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::certificate::CertificateName;
+use super::certificate::NamePattern;
 use super::listening::HostRecords;
 use super::obstacle::Obstacle;
 use super::proviso::Proviso;
@@ -298,13 +298,13 @@ fn delegate(setup: &Setup, server: &DnsName) -> Option<Delegated> {
         return Some(Delegated { host: there.clone(), records: vec![], provisos: vec![] });
     }
     let exact = setup.certificate_names.iter().filter_map(|name| match name {
-        CertificateName::Dns(name) => Some(name.clone()),
-        CertificateName::Wildcard(_) | CertificateName::Ip(_) => None,
+        NamePattern::Dns(name) => Some(name.clone()),
+        NamePattern::Wildcard(_) | NamePattern::Ip(_) => None,
     });
     let of_wildcards = setup.certificate_names.iter().filter_map(|name| match name {
         // Any label would do; this one is customary.
-        CertificateName::Wildcard(parent) => for_matrix(parent),
-        CertificateName::Dns(_) | CertificateName::Ip(_) => None,
+        NamePattern::Wildcard(parent) => for_matrix(parent),
+        NamePattern::Dns(_) | NamePattern::Ip(_) => None,
     });
     let names: Vec<DnsName> =
         exact.chain(of_wildcards).filter(|name| is_usable(name) && name != server).collect();
@@ -363,6 +363,6 @@ fn may_be_apex(setup: &Setup, server: &DnsName, name: &DnsName) -> bool {
     let of_wildcard = setup
         .certificate_names
         .iter()
-        .any(|it| matches!(it, CertificateName::Wildcard(_)) && it.covers(&host));
+        .any(|it| matches!(it, NamePattern::Wildcard(_)) && it.covers(&host));
     !is_below(name, server) && !of_wildcard
 }

@@ -10,7 +10,7 @@ use crate::core::target::Endpoint;
 /// How a contact with a target failed, for [`Resolver::report_failure`](crate::Resolver::report_failure).
 ///
 /// ```
-/// use matrix_delegation::{ContactFailure, ContactFailureKind};
+/// use matrix_delegation::resolver::{ContactFailure, ContactFailureKind};
 ///
 /// let gone = ContactFailure::new(ContactFailureKind::NotFound);
 /// assert_eq!(gone.to_string(), "the server says that there is no such thing");

@@ -118,7 +118,7 @@ impl Resolution {
     }
 
     /// Returns how the target was found: every question, answer, hop and skipped step. `None` where
-    /// it was remembered and reports are not kept ([`MemoryLimits::reports`](crate::MemoryLimits));
+    /// it was remembered and reports are not kept ([`MemoryLimits::reports`](crate::config::MemoryLimits));
     /// [`Resolver::explain`](crate::Resolver::explain) then makes one from memory.
     pub const fn report(&self) -> Option<&Arc<Report>> {
         self.report.as_ref()

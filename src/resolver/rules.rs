@@ -11,7 +11,7 @@ use crate::core::target::FixedTarget;
 /// The names that a rule applies to.
 ///
 /// ```
-/// use matrix_delegation::Names;
+/// use matrix_delegation::resolver::Names;
 ///
 /// let one = Names::One("hs.example:8448".parse()?);
 /// let all = Names::Under("lan".parse()?); // hs1.lan and a.b.lan, and lan itself
@@ -35,7 +35,8 @@ pub enum Names {
 /// # {
 /// use std::sync::Arc;
 /// use matrix_delegation::testing::{Internet, Network};
-/// use matrix_delegation::{FixedTarget, Names, Rules};
+/// use matrix_delegation::resolver::Names;
+/// use matrix_delegation::{FixedTarget, Rules};
 ///
 /// let lan = Arc::new(Network::new(Internet::new().host("hs1.lan", &["10.0.0.1"])));
 /// let rules = Rules::new()

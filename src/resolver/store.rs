@@ -37,7 +37,9 @@ pub type StoreError = Box<dyn Error + Send + Sync>;
 ///
 /// ```
 /// use std::{collections::HashMap, sync::Mutex, time::Duration};
-/// use matrix_delegation::{BoxFuture, DnsName, Store, StoreError};
+/// use matrix_delegation::names::DnsName;
+/// use matrix_delegation::resolver::{BoxFuture, StoreError};
+/// use matrix_delegation::Store;
 ///
 /// /// Lifetimes are left to the resolver, which judges what it gets.
 /// #[derive(Debug, Default)]

@@ -48,7 +48,7 @@ pub enum AddressFamilies {
     V6,
     /// None: the target has only hosts and ports, and a proxy (SOCKS, Tor) resolves the names. The
     /// address policy then judges IP literals only. The fetch must be able to connect by name
-    /// ([`crate::Fetch::left_to_proxy`]); otherwise no delegation is ever found. Serialised as
+    /// ([`crate::well_known::Fetch::left_to_proxy`]); otherwise no delegation is ever found. Serialised as
     /// `leave`; `by_proxy` is read, too.
     #[serde(rename = "leave", alias = "by_proxy")]
     ByProxy,

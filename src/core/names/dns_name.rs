@@ -21,7 +21,7 @@ const MAX_LABEL: usize = 63;
 /// an IP address. Comparison is therefore a comparison of bytes. Cloning is cheap.
 ///
 /// ```
-/// use matrix_delegation::{DnsName, NotAHostName};
+/// use matrix_delegation::names::{DnsName, NotAHostName};
 ///
 /// let name: DnsName = "Matrix.Example".parse()?;
 /// assert_eq!(name.as_str(), "matrix.example");

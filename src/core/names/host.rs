@@ -13,7 +13,7 @@ use crate::core::names::dns_name::DnsName;
 /// Displays as in a URL: IPv6 addresses in brackets.
 ///
 /// ```
-/// use matrix_delegation::Host;
+/// use matrix_delegation::names::Host;
 ///
 /// assert_eq!(Host::Ip("2001:db8::7".parse()?).to_string(), "[2001:db8::7]");
 /// # Ok::<(), std::net::AddrParseError>(())

@@ -23,7 +23,8 @@ use crate::core::names::host::Host;
 /// because they can stand in identifiers; [`ServerName::to_host`] refuses them.
 ///
 /// ```
-/// use matrix_delegation::{HostRef, ServerName};
+/// use matrix_delegation::names::HostRef;
+/// use matrix_delegation::ServerName;
 ///
 /// let name: ServerName = "Matrix.example:8449".parse()?;
 /// assert_eq!(name.as_str(), "Matrix.example:8449");
@@ -73,7 +74,8 @@ impl ServerName {
     /// If the text is not in the grammar: what is wrong, and at which byte.
     ///
     /// ```
-    /// use matrix_delegation::{ServerName, ServerNameErrorKind};
+    /// use matrix_delegation::names::ServerNameErrorKind;
+    /// use matrix_delegation::ServerName;
     ///
     /// let error = ServerName::parse("a.example:+443").unwrap_err();
     /// assert_eq!(error.kind(), ServerNameErrorKind::PortCharacter);
@@ -99,7 +101,8 @@ impl ServerName {
     /// Returns the host: an address, or the name as it was written.
     ///
     /// ```
-    /// use matrix_delegation::{HostRef, ServerName};
+    /// use matrix_delegation::names::HostRef;
+    /// use matrix_delegation::ServerName;
     ///
     /// let name = ServerName::parse("[2001:DB8::7]:8448")?;
     /// assert_eq!(name.host(), HostRef::Ipv6("2001:db8::7".parse()?));
@@ -138,11 +141,12 @@ impl ServerName {
     /// it as an IP address.
     ///
     /// ```
-    /// use matrix_delegation::{NotAHostName, ServerName};
+    /// use matrix_delegation::names::NotAHostName;
+    /// use matrix_delegation::ServerName;
     ///
     /// let name = ServerName::parse("0x7f.1")?;
     /// assert_eq!(name.to_host().unwrap_err().reason, NotAHostName::LooksLikeAnAddress);
-    /// # Ok::<(), matrix_delegation::ServerNameError>(())
+    /// # Ok::<(), matrix_delegation::names::ServerNameError>(())
     /// ```
     pub fn to_host(&self) -> Result<Host, UnresolvableName> {
         match self.host() {

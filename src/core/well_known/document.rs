@@ -34,7 +34,7 @@ const MAX_MAX_AGE: u64 = 2_147_483_647;
 /// let document = WellKnown::from_body(br#"{"m.server": "M.example:443", "other": [1]}"#)?;
 /// assert_eq!(document.server().as_str(), "M.example:443");
 /// assert_eq!(document.host().to_string(), "m.example");
-/// # Ok::<(), matrix_delegation::WellKnownError>(())
+/// # Ok::<(), matrix_delegation::well_known::WellKnownError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WellKnown {
@@ -101,7 +101,7 @@ impl WellKnown {
     ///
     /// assert!(WellKnown::new(ServerName::parse("m.example:443")?).is_ok());
     /// assert!(WellKnown::new(ServerName::parse("m..example")?).is_err());
-    /// # Ok::<(), matrix_delegation::ServerNameError>(())
+    /// # Ok::<(), matrix_delegation::names::ServerNameError>(())
     /// ```
     pub fn new(server: ServerName) -> Result<Self, UnresolvableName> {
         Ok(Self { host: server.to_host()?, server })
@@ -114,7 +114,8 @@ impl WellKnown {
     /// ignored.
     ///
     /// ```
-    /// use matrix_delegation::{WellKnown, WellKnownError};
+    /// use matrix_delegation::well_known::WellKnownError;
+    /// use matrix_delegation::WellKnown;
     ///
     /// assert_eq!(WellKnown::from_body(b"[]"), Err(WellKnownError::NotAnObject));
     /// assert_eq!(WellKnown::from_body(b"{}"), Err(WellKnownError::MissingServer));

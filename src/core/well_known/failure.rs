@@ -79,14 +79,14 @@ pub enum WellKnownFailure {
     /// The body is not a valid document.
     #[error(transparent)]
     Body(WellKnownError),
-    /// Nobody waited for the look-up any more, and it was cancelled ([`crate::Abandoned::Cancel`]).
+    /// Nobody waited for the look-up any more, and it was cancelled ([`crate::config::Abandoned::Cancel`]).
     /// Temporary.
     #[error("it was given up after {} s, because nobody waited for it any more", after.as_secs_f32())]
     Abandoned {
         /// How long it had run.
         after: Duration,
     },
-    /// A failure that an earlier or another process recorded ([`crate::WellKnownRecord`]).
+    /// A failure that an earlier or another process recorded ([`crate::cache::WellKnownRecord`]).
     #[error("it failed before: {class}")]
     Recorded {
         /// The class of the failure.
@@ -237,7 +237,7 @@ mod tests {
         };
         let host = asked.clone();
         let fetch = |kind| WellKnownFailure::Fetch(FetchFailure::new(kind, ""));
-        let url: crate::WellKnownUrl =
+        let url: crate::well_known::WellKnownUrl =
             "https://a.example/.well-known/matrix/server".parse().unwrap();
         let range = crate::AddressPolicy::default().check([127, 0, 0, 1].into()).unwrap_err();
         let recorded = |class| WellKnownFailure::Recorded { class };

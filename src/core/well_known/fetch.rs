@@ -22,7 +22,7 @@ pub struct Fetch {
     /// The addresses to connect to, in the order to try. The address policy permits each of them.
     pub addresses: Vec<SocketAddr>,
     /// Whether there are no addresses because a proxy looks up the host of the request's URI
-    /// ([`crate::AddressFamilies::ByProxy`]). Otherwise nothing is ever connected to by name.
+    /// ([`crate::config::AddressFamilies::ByProxy`]). Otherwise nothing is ever connected to by name.
     pub left_to_proxy: bool,
     /// The name for SNI and for the certificate check.
     pub tls_name: TlsName<'static>,

@@ -19,7 +19,7 @@ const LONGEST: u64 = u32::MAX as u64;
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use http::{HeaderMap, HeaderValue};
-/// use matrix_delegation::Freshness;
+/// use matrix_delegation::well_known::Freshness;
 ///
 /// let mut headers = HeaderMap::new();
 /// let now = SystemTime::UNIX_EPOCH;
@@ -87,7 +87,7 @@ impl Freshness {
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use http::{HeaderMap, HeaderValue};
-/// use matrix_delegation::retry_after;
+/// use matrix_delegation::well_known::retry_after;
 ///
 /// let mut headers = HeaderMap::new();
 /// headers.insert("retry-after", HeaderValue::from_static("120"));

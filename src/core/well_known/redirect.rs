@@ -32,13 +32,14 @@ const MAX_URL: usize = 8_192;
 /// that two spellings of one URL are equal. It serialises as a string, and reading checks it.
 ///
 /// ```
-/// use matrix_delegation::{DnsName, WellKnownUrl};
+/// use matrix_delegation::names::DnsName;
+/// use matrix_delegation::well_known::WellKnownUrl;
 ///
 /// let url = WellKnownUrl::of_host(&"Matrix.Example".parse::<DnsName>()?);
 /// assert_eq!(url.to_string(), "https://matrix.example/.well-known/matrix/server");
 /// assert_eq!(url.port(), 443);
 /// assert_eq!("https://matrix.example:443/.well-known/matrix/server".parse(), Ok(url));
-/// # Ok::<(), matrix_delegation::NotAHostName>(())
+/// # Ok::<(), matrix_delegation::names::NotAHostName>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -129,14 +130,15 @@ impl RedirectError {
     /// Creates the error for a redirect to a URL that was fetched before.
     ///
     /// ```
-    /// use matrix_delegation::{DnsName, RedirectError, WellKnownUrl};
+    /// use matrix_delegation::names::DnsName;
+    /// use matrix_delegation::well_known::{RedirectError, WellKnownUrl};
     ///
     /// let seen = WellKnownUrl::of_host(&"a.example".parse::<DnsName>()?);
     /// assert_eq!(
     ///     RedirectError::back_to(&seen).to_string(),
     ///     "the redirects lead in a circle, back to https://a.example/.well-known/matrix/server",
     /// );
-    /// # Ok::<(), matrix_delegation::NotAHostName>(())
+    /// # Ok::<(), matrix_delegation::names::NotAHostName>(())
     /// ```
     pub fn back_to(url: &WellKnownUrl) -> Self {
         Self::Loop { url: excerpt(&url.to_string()) }
@@ -149,7 +151,7 @@ impl RedirectError {
 ///
 /// ```
 /// use http::StatusCode;
-/// use matrix_delegation::is_redirect;
+/// use matrix_delegation::well_known::is_redirect;
 ///
 /// assert!(is_redirect(StatusCode::PERMANENT_REDIRECT));
 /// assert!(!is_redirect(StatusCode::NOT_MODIFIED));
@@ -193,11 +195,11 @@ impl WellKnownUrl {
     /// 9110 section 7.2).
     ///
     /// ```
-    /// use matrix_delegation::WellKnownUrl;
+    /// use matrix_delegation::well_known::WellKnownUrl;
     ///
     /// let url: WellKnownUrl = "https://[2001:DB8::7]:8443/".parse()?;
     /// assert_eq!(url.host_header(), "[2001:db8::7]:8443");
-    /// # Ok::<(), matrix_delegation::RedirectError>(())
+    /// # Ok::<(), matrix_delegation::well_known::RedirectError>(())
     /// ```
     pub fn host_header(&self) -> &str {
         self.uri.authority().map_or("", http::uri::Authority::as_str)
@@ -212,7 +214,8 @@ impl WellKnownUrl {
     ///
     /// ```
     /// use http::{HeaderMap, HeaderValue, StatusCode};
-    /// use matrix_delegation::{DnsName, RedirectError, WellKnownUrl};
+    /// use matrix_delegation::names::DnsName;
+    /// use matrix_delegation::well_known::{RedirectError, WellKnownUrl};
     ///
     /// let start = WellKnownUrl::of_host(&"a.example".parse::<DnsName>()?);
     /// let mut headers = HeaderMap::new();
