@@ -26,9 +26,9 @@ use clap::Parser;
 use internet::Internet;
 use internet::check::config;
 use internet::scenarios;
+use matrix_delegation::adapters::RedisStoreError;
 use matrix_delegation::{
-    HickoryDns, HyperFetch, RedisStore, RedisStoreError, Resolver, ResolverConfig, TokioRuntime,
-    TrustedRoots,
+    HickoryDns, HyperFetch, RedisStore, Resolver, ResolverConfig, TokioRuntime, TrustedRoots,
 };
 use redis::aio::MultiplexedConnection;
 use redis_server::RedisServer;

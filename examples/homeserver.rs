@@ -27,9 +27,11 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use matrix_delegation::dns::{DnsAnswer, DnsQuestion, Family, NoRecord, Records};
+use matrix_delegation::resolver::BoxFuture;
+use matrix_delegation::transport::{Dial, DialStream, TcpDial};
 use matrix_delegation::{
-    AddressPolicy, BoxFuture, Config, Connector, Dial, DialStream, Dns, DnsAnswer, DnsQuestion,
-    Family, FederationClient, HyperFetch, NoRecord, Records, Resolver, ServerName, TcpDial,
+    AddressPolicy, Config, Connector, Dns, FederationClient, HyperFetch, Resolver, ServerName,
     TokioRuntime, TrustedRoots,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

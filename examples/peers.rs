@@ -27,9 +27,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use futures_util::stream::{self, Stream, StreamExt};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use matrix_delegation::resolver::{Outcomes, Snapshot};
 use matrix_delegation::{
-    Config, HyperFetch, Outcomes, Resolution, ResolveError, Resolver, ResolverConfig, ServerName,
-    Snapshot, TokioRuntime,
+    Config, HyperFetch, Resolution, ResolveError, Resolver, ResolverConfig, ServerName,
+    TokioRuntime,
 };
 use options::Network;
 use serde::{Deserialize, Serialize};

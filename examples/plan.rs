@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use matrix_delegation::plan::{
-    CertificateName, HostRecords, Listening, Proposal, Setup, SrvServices, WayKind,
+    HostRecords, Listening, NamePattern, Proposal, Setup, SrvServices, WayKind,
 };
 use matrix_delegation::{AddressPolicy, ServerName};
 
@@ -37,8 +37,8 @@ struct Arguments {
     #[arg(long, value_name = "HOST:PORT", value_parser = with_causes::<Listening>)]
     listening: Listening,
     /// A name that its certificates carry, such as matrix.example.org or *.example.org; once for each.
-    #[arg(long, value_name = "NAME", value_parser = with_causes::<CertificateName>)]
-    certificate: Vec<CertificateName>,
+    #[arg(long, value_name = "NAME", value_parser = with_causes::<NamePattern>)]
+    certificate: Vec<NamePattern>,
     /// The listening host is an alias (CNAME) in DNS.
     #[arg(long)]
     alias: bool,

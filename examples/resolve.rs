@@ -22,9 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use matrix_delegation::certificate::{AddressCheck, CheckStatus};
+use matrix_delegation::names::Host;
+use matrix_delegation::resolver::{Explanation, Provenance};
 use matrix_delegation::{
-    AddressCheck, CertificateProbe, CheckStatus, Config, Connector, Explanation, Host, HyperFetch,
-    Provenance, Report, Resolution, ResolveError, Resolver, ServerName, Step, TokioRuntime,
+    CertificateProbe, Config, Connector, HyperFetch, Report, Resolution, ResolveError, Resolver,
+    ServerName, Step, TokioRuntime,
 };
 use options::Network;
 use serde::Serialize;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
-use matrix_delegation::{
-    Body, Config, Discovery, DnsAnswer, DnsQuestion, Machine, NoRecord, Now, Output, Question,
-    Records, SrvRecord,
-};
+use matrix_delegation::discovery::{Machine, Output, Question};
+use matrix_delegation::dns::{DnsAnswer, DnsQuestion, NoRecord, Records, SrvRecord};
+use matrix_delegation::time::Now;
+use matrix_delegation::well_known::Body;
+use matrix_delegation::{Config, Discovery};
 
 fn dns(question: &DnsQuestion) -> DnsAnswer {
     let records = match question.to_string().as_str() {

@@ -4,26 +4,37 @@
 //! must carry, how long that holds, and why. It is the server discovery of the Matrix
 //! specification (server-server API, "Server discovery") as a library.
 //!
+//! # Start here
+//!
+//! | I want to ... | use | feature |
+//! | --- | --- | --- |
+//! | resolve server names in a program on tokio | [`Resolver::from_system`](struct.Resolver.html#method.from_system) | `full` |
+//! | send federation requests | [`FederationClient`](struct.FederationClient.html) | `client` |
+//! | connect, and speak HTTP myself | [`Connector`](struct.Connector.html) | `client` |
+//! | bring my own DNS, HTTP or runtime | [`Dns`](trait.Dns.html), [`WellKnownFetch`](trait.WellKnownFetch.html), [`Runtime`](trait.Runtime.html), for a [`ResolverBuilder`](struct.ResolverBuilder.html) | `resolver` |
+//! | share answers between processes | [`RedisStore`](struct.RedisStore.html), or a [`Store`](trait.Store.html) of my own | `redis`, `resolver` |
+//! | set the target of some names myself | [`Rules`](struct.Rules.html) with a [`FixedTarget`] | `resolver` |
+//! | resolve without async, or with I/O of my own | [`Discovery`], driven as [`discovery`] says | |
+//! | keep a cache of my own | [`cache`] | |
+//! | change limits and policies | [`Config`], [`config`] | |
+//! | allow private addresses | [`AddressPolicy`] | |
+//! | parse a server name | [`ServerName`] | |
+//! | read or serve a well-known document | [`WellKnown`] | |
+//! | know why an answer is what it is | [`Report`], [`Warning`], [`Step`] | |
+//! | judge a server's certificates | [`CertificateCheck`](struct.CertificateCheck.html), [`CertificateProbe`](struct.CertificateProbe.html) | `certificate` |
+//! | set up delegation for my own server | [`plan`](plan/index.html) | `plan` |
+//! | test code without a network | [`testing`](testing/index.html) | `testing` |
+//! | know which versions of other crates fit | [`deps`] | |
+//!
 //! # Layers
 //!
-//! - The **core** is always there and does the thinking: [`ServerName`], [`WellKnown`],
-//!   [`Freshness`], [`WellKnownUrl`], [`SrvSet`], [`AddressPolicy`], and [`Discovery`], a machine
-//!   that is fed answers and asks questions. It opens no socket and reads no clock.
-//! - Feature **`resolver`**: `Resolver` drives the machine over the traits `Dns`,
-//!   `WellKnownFetch` and `Runtime`, shares questions between callers and remembers answers.
-//! - Features **`hickory`**, **`hyper`** and **`tokio`**: those three traits on well-kept
-//!   libraries. Feature **`redis`**: `RedisStore`, for processes that share what they learn; feature
-//!   **`metrics`**: the counters through the `metrics` facade. **`full`** turns on all of them, with
-//!   ring as the crypto provider.
-//! - Feature **`client`**: `Connector` and `FederationClient` reach what was resolved, over HTTP/2 and
-//!   HTTP/1.1.
-//! - Feature **`certificate`**: `CertificateCheck` judges the certificates that a server presents for
-//!   a target, without I/O; with `hyper`, `CertificateProbe` shakes hands with every address of a
-//!   target and reports what is there.
-//! - Feature **`plan`**: the other side. How one's own server is found, as data: the document, the
-//!   records, the certificates, and why other ways cannot work.
-//! - Feature **`testing`**: an internet that is a value, to test the machine, the resolver and what
-//!   is built on them without a network.
+//! - The **core** is always there and does the thinking. It opens no socket and reads no clock.
+//!   [`Discovery`] is a machine that is fed answers and asks questions.
+//! - Feature **`resolver`**: `Resolver` drives the machine over the traits `Dns`, `WellKnownFetch`
+//!   and `Runtime`, shares questions between callers and remembers answers.
+//! - Features **`hickory`**, **`hyper`** and **`tokio`** implement those three traits on well-kept
+//!   libraries. Feature **`redis`** is a `Store` for processes that share what they learn.
+//! - Feature **`client`** connects to what was resolved and sends requests over HTTP/2 and HTTP/1.1.
 //!
 //! # The answer
 //!
@@ -35,135 +46,96 @@
 //!
 //! Where the specification leaves a choice, [`Config`] names it, with the default and where it
 //! comes from.
+//!
+//! # Features
+//!
+//! None is on by default, and features only add. **`full`** turns on all but those for tests, with
+//! ring as the crypto provider.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `resolver` | `Resolver` and its traits |
+//! | `tokio`, `hickory`, `hyper` | `TokioRuntime`, `HickoryDns`, `HyperFetch` |
+//! | `client` | `Connector` and `FederationClient`; turns on `hyper` |
+//! | `ring`, `aws-lc-rs` | a crypto provider, and with `hyper` the platform's trusted roots |
+//! | `redis` | `RedisStore` |
+//! | `metrics` | the resolver's counters through the `metrics` facade |
+//! | `certificate` | `CertificateCheck`; with `hyper`, `CertificateProbe` |
+//! | `plan` | how one's own server is found, as data |
+//! | `testing` | an internet that is a value; with `arbitrary` and `proptest`, generated at random |
+//!
+//! # Versions
+//!
+//! [`deps`] names and re-exports the crates whose types occur in the API, and says which changes are
+//! breaking.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+// The core: what goes in, the machine, and what comes out.
+mod api;
 mod core;
-
-// What goes in: a name, and the choices that the specification leaves.
-pub use crate::core::address_policy::{AddressPolicy, BlockedRange};
-pub use crate::core::config::{
-    AddressFamilies, BlockedAddressPolicy, Config, ConfigError, ConfigProblem, DnsFailurePolicy,
-    DnsLifetimes, FamilyOrder, Feedback, Limits, Refresh, Speculation, SrvAliasPolicy, TimeLimits,
-    UserAgent, WellKnownLifetimes,
+pub use crate::api::{
+    cache, config, deps, discovery, dns, error, names, report, target, time, well_known,
 };
-pub use crate::core::names::{
-    DnsName, Host, HostRef, NotAHostName, ServerName, ServerNameError, ServerNameErrorKind,
-    UnresolvableName,
-};
-pub use crate::core::phase_limits::PhaseLimits;
-pub use crate::core::time::{Monotonic, Now};
-
-// The machine, and what passes between it and its driver.
-pub use crate::core::cache::{RecordError, WellKnownRecord};
-pub use crate::core::discovery::{
-    Answer, Discovery, DnsToken, FetchToken, Machine, Outcome, Output, Question, WellKnownLookup,
-    WellKnownToken,
-};
-pub use crate::core::well_known::{
-    Body, FailureClass, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
-    Freshness, MAX_BODY_BYTES, RedirectError, WellKnown, WellKnownError, WellKnownFailure,
-    WellKnownUrl, is_redirect, retry_after,
-};
-
-/// Remembered answers: what one may be used for, and when.
-///
-/// The machines and the resolver use these; so can a cache of one's own.
-pub mod cache {
-    pub use crate::core::cache::{
-        CacheEntry, DnsEntry, FailureTerms, GoodTerms, Purpose, Served, WellKnownEntry,
-        family_is_due,
-    };
-    pub use crate::core::dns::{DnsError, DnsRecords};
-}
-
-// What comes out: a target, or an error, and the story of either.
-pub use crate::core::blame::Blame;
-pub use crate::core::error::{Busy, Evidence, FamilyOutcome, HostEvidence, ResolveError};
-pub use crate::core::report::{
-    DnsExchange, Hop, HopOutcome, Report, SkipReason, Source, StepOutcome, StepReport,
-    WellKnownReport,
-};
-pub use crate::core::step::{Reasons, Step};
-pub use crate::core::target::{
-    Attempts, Degraded, DelegationTarget, Endpoint, FixedTarget, FixedTargetError, Lifetimes,
-    Origin,
-};
+pub use crate::core::address_policy::AddressPolicy;
+pub use crate::core::config::Config;
+pub use crate::core::discovery::Discovery;
+pub use crate::core::error::ResolveError;
+pub use crate::core::names::ServerName;
+pub use crate::core::report::Report;
+pub use crate::core::step::Step;
+pub use crate::core::target::{DelegationTarget, Endpoint, FixedTarget};
 pub use crate::core::warning::Warning;
+pub use crate::core::well_known::WellKnown;
 
-// The parts that the machine is built of, each of use by itself.
-pub use crate::core::dns::{
-    DnsAnswer, DnsFailure, DnsQuestion, DroppedSrv, Family, NoRecord, Records, Service,
-    SrvDropReason, SrvRecord, SrvSet, SrvTarget, select_by_weight,
-};
-
+// The core driven, with a memory.
+#[cfg(feature = "resolver")]
+pub mod resolver;
 #[cfg(feature = "resolver")]
 mod runtime;
 #[cfg(feature = "resolver")]
-pub use crate::runtime::{BoxFuture, Runtime};
-
-#[cfg(feature = "resolver")]
-mod resolver;
-#[cfg(feature = "resolver")]
 pub use crate::resolver::{
-    Resolver,
     builder::ResolverBuilder,
-    config::{Abandoned, MemoryLimits, QueueLimits, Reports, ResolverConfig, StoreLimits},
-    counters::{Counters, Outcomes, Queries},
-    entry::{Remembered, Subject},
-    feedback::{ContactFailure, ContactFailureKind},
-    resolution::{Explanation, Provenance, Resolution},
-    rules::{Names, Rules},
-    snapshot::{RestoreError, Restored, Snapshot},
-    store::{Store, StoreError},
+    config::ResolverConfig,
+    handle::Resolver,
+    resolution::Resolution,
+    rules::Rules,
+    store::Store,
     traits::{Dns, WellKnownFetch},
 };
+#[cfg(feature = "resolver")]
+pub use crate::runtime::Runtime;
 
-#[cfg(feature = "hyper")]
-mod transport;
-#[cfg(feature = "hyper")]
-pub use crate::transport::{ConnectFailureKind, Dial, DialStream, TcpDial};
-#[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
-pub use crate::transport::{TlsSetupError, TrustedRoots};
-
+// The resolver's traits on other libraries.
 #[cfg(feature = "tokio")]
-mod adapters;
+pub mod adapters;
+#[cfg(feature = "hyper")]
+pub mod transport;
 #[cfg(feature = "hickory")]
-pub use crate::adapters::hickory::{HickoryDns, HickoryDnsError, config::DnsConfig};
+pub use crate::adapters::hickory::HickoryDns;
 #[cfg(feature = "hyper")]
 pub use crate::adapters::hyper::HyperFetch;
 #[cfg(feature = "redis")]
-pub use crate::adapters::redis::{RedisConfig, RedisStore, RedisStoreError};
-#[cfg(all(
-    feature = "hickory",
-    feature = "hyper",
-    any(feature = "ring", feature = "aws-lc-rs")
-))]
-pub use crate::adapters::system::SystemError;
+pub use crate::adapters::redis::RedisStore;
 #[cfg(feature = "tokio")]
 pub use crate::adapters::tokio::TokioRuntime;
+#[cfg(all(feature = "hyper", any(feature = "ring", feature = "aws-lc-rs")))]
+pub use crate::transport::roots::TrustedRoots;
 
+// What is done with an answer.
 #[cfg(feature = "client")]
-mod client;
+pub mod client;
 #[cfg(feature = "client")]
-pub use crate::client::{
-    ClientLimits, ConnectAttempt, ConnectError, ConnectLimits, ConnectPhase, Connection, Connector,
-    FederationBody, FederationClient, InvalidRequest, RequestError,
-};
+pub use crate::client::{connector::Connector, federation_client::FederationClient};
 
 #[cfg(feature = "certificate")]
-mod certificate;
+pub mod certificate;
+#[cfg(feature = "certificate")]
+pub use crate::certificate::check::CertificateCheck;
 #[cfg(all(feature = "certificate", feature = "hyper"))]
-pub use crate::certificate::{
-    AddressCheck, CertificateProbe, CheckStatus, ProbeLimits, TlsVersion,
-};
-#[cfg(feature = "certificate")]
-pub use crate::certificate::{
-    CertificateCheck, CertificateDetails, CertificateKey, CertificateName, CertificateReport,
-    CertificateTime, CertificateVerdict, ChainFault, Fingerprint, NotADate, NotAFingerprint,
-    NotARoot, TrustGap, Whose,
-};
+pub use crate::certificate::probe::CertificateProbe;
 
+// The other side: one's own server.
 #[cfg(feature = "plan")]
 pub mod plan;
 

@@ -57,18 +57,21 @@ async fn a_remembered_answer_allocates_nothing() {
     impl matrix_delegation::Dns for Nobody {
         fn lookup(
             &self,
-            _: matrix_delegation::DnsQuestion,
-        ) -> matrix_delegation::BoxFuture<'_, matrix_delegation::DnsAnswer> {
+            _: matrix_delegation::dns::DnsQuestion,
+        ) -> matrix_delegation::resolver::BoxFuture<'_, matrix_delegation::dns::DnsAnswer> {
             Box::pin(std::future::pending())
         }
     }
     impl matrix_delegation::WellKnownFetch for Nobody {
         fn fetch(
             &self,
-            _: matrix_delegation::Fetch,
-        ) -> matrix_delegation::BoxFuture<
+            _: matrix_delegation::well_known::Fetch,
+        ) -> matrix_delegation::resolver::BoxFuture<
             '_,
-            Result<http::Response<matrix_delegation::Body>, matrix_delegation::FetchFailure>,
+            Result<
+                http::Response<matrix_delegation::well_known::Body>,
+                matrix_delegation::well_known::FetchFailure,
+            >,
         > {
             Box::pin(std::future::pending())
         }

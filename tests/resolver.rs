@@ -6,11 +6,13 @@ mod support;
 
 use std::sync::Arc;
 
+use matrix_delegation::config::Reports;
+use matrix_delegation::dns::DnsFailure;
+use matrix_delegation::report::Source;
+use matrix_delegation::resolver::{BoxFuture, Provenance};
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{
-    BoxFuture, DnsFailure, FetchFailure, Provenance, Reports, ResolveError, Resolver,
-    ResolverConfig, ServerName, Source, Step, TokioRuntime,
-};
+use matrix_delegation::well_known::FetchFailure;
+use matrix_delegation::{ResolveError, Resolver, ResolverConfig, ServerName, Step, TokioRuntime};
 use support::{InternetExt, lenient, millis, seconds};
 
 /// A scripted internet behind the resolver's traits, on tokio's clock.
@@ -274,7 +276,10 @@ async fn reports_are_kept_where_that_is_asked_for() {
 async fn a_failure_is_not_remembered_as_a_destination() {
     let down = delegated().fetched(
         URL,
-        Err(FetchFailure::new(matrix_delegation::FetchFailureKind::Connect, "scripted")),
+        Err(FetchFailure::new(
+            matrix_delegation::well_known::FetchFailureKind::Connect,
+            "scripted",
+        )),
     );
     let (scripted, resolver) = set_up(down, lenient());
     let found = resolver.resolve(&name("a.example")).await.unwrap();
@@ -439,10 +444,10 @@ async fn a_runtime_that_shuts_down_fails_the_callers() {
     #[derive(Debug)]
     struct Gone(TokioRuntime);
     impl matrix_delegation::Runtime for Gone {
-        fn now(&self) -> matrix_delegation::Now {
+        fn now(&self) -> matrix_delegation::time::Now {
             self.0.now()
         }
-        fn sleep_until(&self, at: matrix_delegation::Monotonic) -> BoxFuture<'static, ()> {
+        fn sleep_until(&self, at: matrix_delegation::time::Monotonic) -> BoxFuture<'static, ()> {
             self.0.sleep_until(at)
         }
         fn spawn(&self, task: BoxFuture<'static, ()>) {

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use matrix_delegation::config::Speculation;
+use matrix_delegation::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Service};
 use matrix_delegation::testing::strategies::internets;
 use matrix_delegation::testing::{Internet, Order, Run, Schedule, documentation_allowed};
-use matrix_delegation::{
-    Config, DnsAnswer, DnsFailure, DnsQuestion, FetchFailure, FetchFailureKind, NoRecord, Service,
-    Speculation, Step,
-};
+use matrix_delegation::well_known::{FetchFailure, FetchFailureKind};
+use matrix_delegation::{Config, Step};
 use proptest::prelude::*;
 
 fn lenient() -> Config {
@@ -39,7 +39,7 @@ fn what_nothing_was_said_about_does_not_exist() {
     let internet = internet.host("a.example", &["192.0.2.1"]);
     let v6 = DnsQuestion::Addresses {
         host: "a.example".parse().unwrap(),
-        family: matrix_delegation::Family::V6,
+        family: matrix_delegation::dns::Family::V6,
     };
     assert_eq!(internet.dns_answer(&v6), none(NoRecord::NoData));
     let refused = FetchFailure::new(FetchFailureKind::Refused, "scripted");
@@ -52,7 +52,7 @@ fn a_name_that_has_other_records_is_nodata_one_that_has_none_is_not_there() {
         .dns("A a.example", DnsAnswer::None { kind: NoRecord::NotImplemented, ttl: None });
     let v6 = DnsQuestion::Addresses {
         host: "a.example".parse().unwrap(),
-        family: matrix_delegation::Family::V6,
+        family: matrix_delegation::dns::Family::V6,
     };
     let kind = |internet: &Internet| match internet.dns_answer(&v6) {
         DnsAnswer::None { kind, .. } => kind,
@@ -67,8 +67,8 @@ fn a_body_over_the_limit_is_not_read_to_its_end() {
     let url = "https://a.example/";
     let internet = Internet::new().page(url, 200, &[], "12345");
     let body = |most| internet.response(url, most).unwrap().into_body();
-    assert_eq!(body(5), matrix_delegation::Body::from("12345"));
-    assert_eq!(body(4), matrix_delegation::Body::TooLarge);
+    assert_eq!(body(5), matrix_delegation::well_known::Body::from("12345"));
+    assert_eq!(body(4), matrix_delegation::well_known::Body::TooLarge);
 }
 
 #[test]

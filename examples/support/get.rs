@@ -8,7 +8,8 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use matrix_delegation::{Connector, Resolution, UserAgent};
+use matrix_delegation::config::UserAgent;
+use matrix_delegation::{Connector, Resolution};
 
 /// All of it may take this long.
 const TOTAL: Duration = Duration::from_secs(30);

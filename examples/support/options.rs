@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ipnet::IpNet;
-use matrix_delegation::{AddressPolicy, HickoryDns, TlsSetupError, TrustedRoots};
+use matrix_delegation::transport::TlsSetupError;
+use matrix_delegation::{AddressPolicy, HickoryDns, TrustedRoots};
 
 /// Whom to ask, whom to trust and where to go.
 #[derive(Debug, Args)]

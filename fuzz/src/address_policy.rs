@@ -11,7 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arbitrary::{Result, Unstructured};
 use ipnet::IpNet;
-use matrix_delegation::{AddressPolicy, BlockedRange};
+use matrix_delegation::config::BlockedRange;
+use matrix_delegation::AddressPolicy;
 
 use crate::oracle::{is_public, judged, shares_prefix};
 

@@ -23,10 +23,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
+use matrix_delegation::config::{AddressFamilies, DnsFailurePolicy, Speculation};
+use matrix_delegation::discovery::{Machine, Outcome, Output, Question};
+use matrix_delegation::dns::{DnsAnswer, DnsQuestion, Family, Records, Service};
+use matrix_delegation::error::FamilyOutcome;
+use matrix_delegation::names::Host;
+use matrix_delegation::time::Now;
+use matrix_delegation::well_known::{Fetch, WellKnownUrl};
 use matrix_delegation::{
-    AddressFamilies, Config, DelegationTarget, Discovery, DnsAnswer, DnsFailurePolicy, DnsQuestion,
-    Family, FamilyOutcome, Fetch, Host, Machine, Now, Outcome, Output, Question, Records, Report,
-    ResolveError, ServerName, Service, Speculation, Step, WellKnownUrl,
+    Config, DelegationTarget, Discovery, Report, ResolveError, ServerName, Step,
 };
 
 use crate::driver::{self, Driven};
@@ -373,7 +378,7 @@ impl<'a> World<'a> {
             Question::Dns { token, question } => {
                 let mut u = self.at(&question.to_string());
                 let answer = driver::dns_answer(&mut u, &question);
-                let failed = DnsAnswer::failed(matrix_delegation::DnsFailure::Malformed);
+                let failed = DnsAnswer::failed(matrix_delegation::dns::DnsFailure::Malformed);
                 machine.handle(token.answer(answer.unwrap_or(failed)), now);
             }
             Question::Fetch { token, fetch } => {

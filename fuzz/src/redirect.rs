@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use matrix_delegation::cache::WellKnownEntry;
-use matrix_delegation::{
-    AddressFamilies, AddressPolicy, Body, Config, DnsName, Host, Machine, Now, Output, Question,
-    RedirectError, WellKnownFailure, WellKnownLookup, WellKnownUrl,
-};
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::discovery::{Machine, Output, Question, WellKnownLookup};
+use matrix_delegation::names::{DnsName, Host};
+use matrix_delegation::time::Now;
+use matrix_delegation::well_known::{Body, RedirectError, WellKnownFailure, WellKnownUrl};
+use matrix_delegation::{AddressPolicy, Config};
 use url::Url;
 
 use crate::oracle;

@@ -12,10 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use matrix_delegation::cache::{Purpose, WellKnownEntry};
+use matrix_delegation::cache::WellKnownRecord;
+use matrix_delegation::discovery::{Machine, Output};
+use matrix_delegation::dns::{DnsAnswer, SrvSet};
+use matrix_delegation::error::Evidence;
+use matrix_delegation::report::WellKnownReport;
+use matrix_delegation::time::{Monotonic, Now};
+use matrix_delegation::well_known::{FetchFailure, Freshness, WellKnownFailure, WellKnownUrl};
 use matrix_delegation::{
-    AddressPolicy, Config, DelegationTarget, Discovery, DnsAnswer, Evidence, FetchFailure,
-    Freshness, Machine, Monotonic, Now, Output, Report, ResolveError, SrvSet, Warning,
-    WellKnownFailure, WellKnownRecord, WellKnownReport, WellKnownUrl,
+    AddressPolicy, Config, DelegationTarget, Discovery, Report, ResolveError, Warning,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -13,11 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use matrix_delegation::{
-    AddressFamilies, Body, Config, DelegationTarget, Discovery, DnsAnswer, DnsQuestion,
-    FetchFailure, FetchFailureKind, Machine, Now, Output, Question, Records, Service,
-    SrvDropReason, SrvRecord, SrvSet, select_by_weight,
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::discovery::{Machine, Output, Question};
+use matrix_delegation::dns::{
+    DnsAnswer, DnsQuestion, Records, Service, SrvDropReason, SrvRecord, SrvSet, select_by_weight,
 };
+use matrix_delegation::time::Now;
+use matrix_delegation::well_known::{Body, FetchFailure, FetchFailureKind};
+use matrix_delegation::{Config, DelegationTarget, Discovery};
 
 use crate::driver::short;
 use crate::oracle;
@@ -174,7 +177,7 @@ fn check_set(set: &SrvSet, input: &Input) {
         assert!(expected.contains(&(drop.target.clone(), drop.port, reason)), "{drop}");
     }
     assert_eq!(set.dropped().is_empty(), expected.is_empty());
-    let key = |drop: &matrix_delegation::DroppedSrv| (drop.target.clone(), drop.port);
+    let key = |drop: &matrix_delegation::dns::DroppedSrv| (drop.target.clone(), drop.port);
     assert!(set.dropped().is_sorted_by_key(key));
 
     let only_root = input.records.iter().all(|record| reason(record) == Some("no_service"));

@@ -13,7 +13,9 @@ use arbitrary::{Arbitrary, Unstructured};
 use matrix_delegation::testing::{
     Drive, Internet, Order, Run, Scenario, Scenarios, Schedule, Settings, documentation_allowed,
 };
-use matrix_delegation::{Config, ResolveError, ServerName, ServerNameError, Speculation};
+use matrix_delegation::config::Speculation;
+use matrix_delegation::names::ServerNameError;
+use matrix_delegation::{Config, ResolveError, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

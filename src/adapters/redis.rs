@@ -18,16 +18,17 @@ use crate::resolver::config::MOST_VALUE_BYTES;
 use crate::resolver::store::{Store, StoreError};
 use crate::runtime::BoxFuture;
 
-/// What an expiry is at most: Redis refuses one that its clock cannot hold.
+/// The longest expiry: Redis refuses one that its clock cannot represent.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The error of a command for strings on a key that holds something else.
 const WRONG_TYPE: &str = "WRONGTYPE";
 
-/// Section `[redis]`: what a [`RedisStore`] takes of a server, and how long it waits.
+/// The section `[redis]`: the limits of a [`RedisStore`].
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::{RedisConfig, RedisStore};
+/// use matrix_delegation::adapters::RedisConfig;
+/// use matrix_delegation::RedisStore;
 ///
 /// let mut config = RedisConfig::default();
 /// config.command = Duration::from_secs(3);
@@ -40,21 +41,21 @@ const WRONG_TYPE: &str = "WRONGTYPE";
 #[non_exhaustive]
 pub struct RedisConfig {
     /// How long a new connection may take, its handshake included. Default 5 s. A connection that
-    /// the application has made keeps its own limit.
+    /// the application made keeps its own limit.
     #[serde(with = "crate::core::config::duration")]
     pub connect: Duration,
-    /// How long a reply may take; then the connection is given up. Default 2 s. A connection that
-    /// the application has made keeps its own limit.
+    /// How long a reply may take before the connection is given up. Default 2 s. A connection that
+    /// the application made keeps its own limit.
     #[serde(with = "crate::core::config::duration")]
     pub response: Duration,
     /// How long a command may take in all, connecting included. Default 10 s.
     #[serde(with = "crate::core::config::duration")]
     pub command: Duration,
-    /// Commands under way at a time; others wait in their callers. Default 64.
+    /// At most this many commands are in flight; further callers wait. Default 64.
     pub concurrent: usize,
-    /// The largest value that is read, in bytes; one byte more is asked for, so that a larger one is
-    /// seen to be. Default 4,096, as [`StoreLimits::value_bytes`](crate::StoreLimits::value_bytes),
-    /// and never to be less than that.
+    /// The largest value that is read, in bytes. One more byte is asked for, to recognise larger
+    /// values. Default 4,096, as [`StoreLimits::value_bytes`](crate::config::StoreLimits::value_bytes), and
+    /// never less than that.
     pub value_bytes: usize,
 }
 
@@ -89,29 +90,29 @@ impl RedisConfig {
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum RedisStoreError {
-    /// It leads to no server, or asks for TLS where the `redis` crate is built without it.
+    /// The URL is not one of a server, or asks for TLS where the `redis` crate is built without it.
     #[error("this is no URL of a Redis server")]
     Url(#[source] Arc<RedisError>),
 }
 
-/// [`Store`] on one Redis or Valkey server, for several processes to share what they learn.
+/// A [`Store`] on one Redis or Valkey server, for several processes that share what they learn.
 ///
-/// The value of a host is a string at the key [`DEFAULT_PREFIX`](Self::DEFAULT_PREFIX) and the host
-/// in lower case, `matrix-delegation:well-known:a.example`; it expires by itself. The commands are
-/// `GETRANGE`, for at most 4097 bytes, and `SET` with `PX`. An empty string is taken for none, as
-/// `GETRANGE` does not tell them apart; what is no string at all is handed on as an empty value,
-/// which the resolver rejects and overwrites.
+/// The value of a host is a string at the key [`DEFAULT_PREFIX`](Self::DEFAULT_PREFIX) followed by
+/// the host in lower case, `matrix-delegation:well-known:a.example`; it expires by itself. The
+/// commands are `GETRANGE`, for at most 4097 bytes, and `SET` with `PX`. `GETRANGE` does not
+/// distinguish an empty string from a missing one, so that both count as missing. A key of another
+/// type is reported as an empty value, which the resolver rejects and overwrites.
 ///
-/// The connection is made when it is first needed, and made again when it is lost, by tasks on the
-/// tokio runtime that a command is given from: a caller that goes away stops neither. How
-/// many commands are under way at a time, and how long each may take, says [`RedisConfig`]; nothing
-/// is kept for a server that is down. Clones share the connection.
+/// The connection is made when it is first needed, and again when it is lost, by tasks on the tokio
+/// runtime that a command is sent from. A caller that goes away cancels neither. [`RedisConfig`]
+/// sets how many commands are in flight at a time and how long each may take. Nothing is queued for
+/// a server that is down. Clones share the connection.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use matrix_delegation::{RedisStore, ResolverBuilder};
 ///
-/// # fn add(builder: ResolverBuilder) -> Result<ResolverBuilder, matrix_delegation::RedisStoreError> {
+/// # fn add(builder: ResolverBuilder) -> Result<ResolverBuilder, matrix_delegation::adapters::RedisStoreError> {
 /// // The resolver does without it while the server is not there.
 /// let store = RedisStore::new("redis://:secret@127.0.0.1:6379/2")?.prefix("hs1:well-known:");
 /// # Ok(
@@ -128,30 +129,32 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// What keys begin with if nothing else is said.
+    /// The default prefix of keys.
     pub const DEFAULT_PREFIX: &'static str = "matrix-delegation:well-known:";
 
-    /// With a connection of its own to the server at this URL: `redis://` or `valkey://`, or
-    /// `redis+unix://` for a socket, with user, password and database as the `redis` crate reads
-    /// them. `rediss://` needs one of that crate's TLS features, which the application turns on.
+    /// Creates a store with a connection of its own to the server at this URL: `redis://` or
+    /// `valkey://`, or `redis+unix://` for a socket, with user, password and database as the
+    /// `redis` crate reads them. `rediss://` needs one of that crate's TLS features, which the
+    /// application turns on.
     pub fn new(url: &str) -> Result<Self, RedisStoreError> {
         let client = Client::open(url).map_err(|error| RedisStoreError::Url(Arc::new(error)))?;
         Ok(Self::over(Link::Own { client, manager: Mutex::new(None) }))
     }
 
-    /// With a connection that the application has already. Its time limits and retries apply.
+    /// Creates a store on a connection that the application has already. Its time limits and
+    /// retries apply.
     pub fn with_connection(manager: ConnectionManager) -> Self {
         Self::over(Link::Given(Arc::new(manager)))
     }
 
-    /// With keys that begin with this. Resolvers that are to share outcomes need the same.
+    /// Sets the prefix of keys. Resolvers that share outcomes need the same one.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Keeps within this configuration. Default: [`RedisConfig::default`].
+    /// Sets the limits. Default: [`RedisConfig::default`].
     ///
     /// # Errors
     ///
@@ -168,8 +171,8 @@ impl RedisStore {
         Self { link: Arc::new(link), prefix: Self::DEFAULT_PREFIX.into(), turns, config }
     }
 
-    /// Gives a command, in a task that outlives the caller: else a connection that takes longer
-    /// than one is waited for would never come about.
+    /// Sends a command in a task that outlives the caller. Otherwise a connection that takes longer
+    /// than its callers wait would never be made.
     async fn give(&self, command: Cmd) -> Result<RedisResult<Value>, StoreError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await?;
         let (link, config) = (Arc::clone(&self.link), self.config);
@@ -185,7 +188,7 @@ impl Store for RedisStore {
     fn get<'a>(&'a self, host: &'a DnsName) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
         Box::pin(async move {
             let mut command = redis::cmd("GETRANGE");
-            // The last byte is one too many, so that what is too large is seen to be.
+            // One byte more than allowed, to recognise a value that is too large.
             command.arg(format!("{}{host}", self.prefix)).arg(0).arg(self.config.value_bytes);
             match self.give(command).await?.and_then(|it| Ok(redis::from_redis_value(it)?)) {
                 Ok(value) => Ok(Some(value).filter(|value: &Vec<u8>| !value.is_empty())),
@@ -222,7 +225,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// The way to the server.
+/// The connection to the server.
 enum Link {
     Own { client: Client, manager: Mutex<Option<Arc<ConnectionManager>>> },
     Given(Arc<ConnectionManager>),
@@ -233,14 +236,16 @@ impl Link {
         let manager = self.manager(config)?;
         let again = |error: &RedisError| error.is_io_error() && !error.is_timeout();
         let mut said: RedisResult<Value> = command.query_async(&mut (*manager).clone()).await;
-        // Such an error may be an old one. The manager connects anew; both commands may be repeated.
+        // Such an error may be an old one. The manager reconnects, and both commands may be
+        // repeated.
         if said.as_ref().is_err_and(again) {
             said = command.query_async(&mut (*manager).clone()).await;
         }
-        // All others it would go on with for ever: a server that is silent, a refused handshake.
+        // The manager keeps the connection after all other errors, such as a silent server or a
+        // refused handshake.
         let lasts = said.as_ref().is_err_and(|it| !again(it) && it.code() != Some(WRONG_TYPE));
         if let (true, Self::Own { manager: slot, .. }) = (lasts, self) {
-            // Another task may have made a new one meanwhile.
+            // Another task may have replaced it meanwhile.
             lock(slot).take_if(|kept| Arc::ptr_eq(kept, &manager));
         }
         said
@@ -254,7 +259,7 @@ impl Link {
         if let Some(manager) = &*slot {
             return Ok(Arc::clone(manager));
         }
-        // Without retries: who asks while the server is down learns so at once.
+        // Without retries: a caller learns at once that the server is down.
         let without_retries = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(config.connect))
             .set_response_timeout(Some(config.response))

@@ -1,4 +1,4 @@
-//! A resolver as the system it runs on is set up.
+//! A resolver with the system's configuration.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::resolver::Resolver;
 use crate::resolver::config::ResolverConfig;
 use crate::transport::TlsSetupError;
 
-/// Why the system's own set-up is of no use.
+/// Why a resolver could not be made from the system's configuration.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum SystemError {
@@ -25,22 +25,21 @@ pub enum SystemError {
     /// The configuration cannot work.
     #[error("the configuration cannot work")]
     Config(#[from] ConfigError),
-    /// The configuration leaves look-ups to a proxy, but none is set up here: make the parts
-    /// yourself, the fetch with a [`Dial`](crate::Dial) that knows the proxy.
+    /// The configuration leaves look-ups to a proxy, but there is none here. Make the parts
+    /// yourself, the fetch with a [`Dial`](crate::transport::Dial) that knows the proxy.
     #[error("look-ups are left to a proxy, but there is none: give the fetch a Dial that knows it")]
     NoProxy,
 }
 
 impl Resolver {
-    /// A resolver with the system's DNS configuration and hosts file, the platform's trusted roots
-    /// and the tokio runtime that it is called from.
+    /// Creates a resolver with the system's DNS configuration and hosts file, the platform's
+    /// trusted roots and the tokio runtime that it is called from.
     ///
-    /// To change one of the parts, make each and hand them to [`Resolver::new`]; it takes a line
-    /// each.
+    /// To change one of the parts, make each, in a line each, and pass them to [`Resolver::new`].
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// If called outside a tokio runtime.
     ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")]

@@ -10,8 +10,8 @@ use crate::runtime::{BoxFuture, Runtime};
 
 /// [`Runtime`] on a tokio runtime with its time driver enabled.
 ///
-/// The monotonic clock is tokio's, counted from the moment this value was made, so that
-/// `tokio::time::pause` works as usual; the wall clock is the system's.
+/// The monotonic clock is tokio's, counted from the creation of this value, so that
+/// `tokio::time::pause` works as usual. The wall clock is the system's.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -30,7 +30,7 @@ pub struct TokioRuntime {
 }
 
 impl TokioRuntime {
-    /// On the runtime that this is called from.
+    /// Creates a runtime from the tokio runtime that this is called from.
     ///
     /// # Panics
     ///
@@ -39,7 +39,7 @@ impl TokioRuntime {
         Self::new(Handle::current())
     }
 
-    /// On this runtime.
+    /// Creates a runtime from this handle.
     pub fn new(handle: Handle) -> Self {
         Self { handle, origin: Instant::now() }
     }
@@ -55,7 +55,7 @@ impl Runtime for TokioRuntime {
         Box::pin(async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at).await,
-                // Later than the clock can say: never.
+                // The clock cannot represent this point: never.
                 None => std::future::pending().await,
             }
         })

@@ -42,7 +42,9 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// names as its issuer. So no harm is done by a whole bundle of roots in it.
 ///
 /// ```
-/// use matrix_delegation::{CertificateCheck, CertificateVerdict, FixedTarget, Now};
+/// use matrix_delegation::certificate::CertificateVerdict;
+/// use matrix_delegation::time::Now;
+/// use matrix_delegation::{CertificateCheck, FixedTarget};
 /// use rustls_pki_types::UnixTime;
 /// # use std::time::Duration;
 ///

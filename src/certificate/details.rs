@@ -29,7 +29,7 @@ const LONGEST_OID: usize = 64;
 /// What stands in a server's certificate.
 ///
 /// It says so of itself: as long as the verdict is not
-/// [`CertificateVerdict::Valid`](crate::CertificateVerdict::Valid), anyone may have written it.
+/// [`CertificateVerdict::Valid`](crate::certificate::CertificateVerdict::Valid), anyone may have written it.
 /// Texts are cut at 255 characters; what a terminal would act on is escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -96,7 +96,7 @@ impl fmt::Display for CertificateDetails {
 /// A host that a certificate is for, as a check found it there: anyone may have written it, and it
 /// need not be a name that any host can have.
 ///
-/// To plan with such names (feature `plan`), `plan::CertificateName` can be made of it by `TryFrom`.
+/// To plan with such names (feature `plan`), `plan::NamePattern` can be made of it by `TryFrom`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CertificateName {
@@ -128,7 +128,7 @@ impl CertificateName {
 ///
 /// ```
 /// use matrix_delegation::CertificateCheck;
-/// use matrix_delegation::plan::{CertificateName, Setup};
+/// use matrix_delegation::plan::{NamePattern, Setup};
 /// # use std::time::Duration;
 /// # use rustls_pki_types::{ServerName, UnixTime};
 ///
@@ -150,8 +150,8 @@ impl CertificateName {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[cfg(feature = "plan")]
-impl TryFrom<&CertificateName> for crate::plan::CertificateName {
-    type Error = crate::plan::CertificateNameError;
+impl TryFrom<&CertificateName> for crate::plan::NamePattern {
+    type Error = crate::plan::NamePatternError;
 
     /// # Errors
     ///

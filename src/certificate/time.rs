@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 /// displays and serialises as RFC 3339 writes it.
 ///
 /// ```
-/// use matrix_delegation::CertificateTime;
+/// use matrix_delegation::certificate::CertificateTime;
 ///
 /// let date: CertificateTime = "2030-01-31T12:00:00Z".parse()?;
 /// assert_eq!(date.unix_seconds(), 1_896_091_200);
 /// assert_eq!(CertificateTime::from_unix_seconds(0).to_string(), "1970-01-01T00:00:00Z");
-/// # Ok::<(), matrix_delegation::NotADate>(())
+/// # Ok::<(), matrix_delegation::certificate::NotADate>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -262,7 +262,7 @@ impl fmt::Display for ChainFault {
 /// A verdict with all that it rests on.
 ///
 /// ```
-/// use matrix_delegation::CertificateReport;
+/// use matrix_delegation::certificate::CertificateReport;
 ///
 /// let report: CertificateReport = serde_json::from_str(r#"{
 ///     "verdict": {"status": "expired", "not_after": "2026-01-31T12:00:00Z", "whose": "server"},

@@ -22,7 +22,7 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 ///
 /// Endpoints are tried in the order that SRV asks for, drawn anew for each contact; those that a
 /// [`Resolution`] says had failed come last. The addresses of one endpoint are tried side by side,
-/// alternating between the families and [`PhaseLimits::attempt_delay`](crate::PhaseLimits::attempt_delay)
+/// alternating between the families and [`PhaseLimits::attempt_delay`](crate::config::PhaseLimits::attempt_delay)
 /// apart, each until the TLS handshake is done. The first to finish is used and the others are dropped
 /// (RFC 8305). Unlike in that RFC, IPv4 comes first, as in [`Endpoint::addresses`]: Matrix servers are
 /// more often unreachable over IPv6. A server whose handshake takes longer than that delay gets a
@@ -119,7 +119,8 @@ impl Connector {
     ///
     /// ```no_run
     /// # async fn example(connector: matrix_delegation::Connector) -> Result<(), Box<dyn std::error::Error>> {
-    /// use matrix_delegation::{FixedTarget, Now};
+    /// use matrix_delegation::time::Now;
+    /// use matrix_delegation::FixedTarget;
     ///
     /// let fixed = FixedTarget::new(["192.0.2.7:8448".parse()?])?;
     /// let target = fixed.target(&"example.org".parse()?, Now::EPOCH)?;

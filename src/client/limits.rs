@@ -10,7 +10,7 @@ use crate::core::phase_limits::PhaseLimits;
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::ConnectLimits;
+/// use matrix_delegation::client::ConnectLimits;
 ///
 /// let mut limits = ConnectLimits::default();
 /// limits.total = Duration::from_secs(10);
@@ -41,7 +41,7 @@ impl Default for ConnectLimits {
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::ClientLimits;
+/// use matrix_delegation::client::ClientLimits;
 ///
 /// let mut limits = ClientLimits::default();
 /// limits.idle = Duration::from_secs(30);
@@ -74,7 +74,7 @@ pub struct ClientLimits {
     /// Servers being connected to at a time, each for [`ConnectLimits::total`] at most; others wait
     /// for their turn. Default 1,000.
     ///
-    /// [`ConnectLimits::total`]: crate::ConnectLimits::total
+    /// [`ConnectLimits::total`]: crate::client::ConnectLimits::total
     pub connecting: usize,
     /// Servers that wait to be connected to; a request to one more fails. Default 10,000.
     pub connecting_waiting: usize,

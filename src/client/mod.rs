@@ -1,14 +1,21 @@
-//! Connecting to servers that were resolved, and sending them requests.
+//! Connections and requests to servers that were resolved: limits and errors (feature `client`).
 //!
-//! [`Connector`] connects to the endpoints of a target (`race` to the addresses of one), and
-//! [`FederationClient`] sends requests by server name. For it, `request` makes a request what it must
-//! be for its target, `shared_connect` makes a connection for all who need the same, `http_connection`
-//! is one that speaks HTTP, `pool` keeps those, and `keys` says what is shared by whom.
+//! [`Connector`](crate::Connector) connects to the endpoints of a target within [`ConnectLimits`] and
+//! returns a [`Connection`], or a [`ConnectError`] with every [`ConnectAttempt`].
+//! [`FederationClient`](crate::FederationClient) sends requests by server name over connections that
+//! it keeps within [`ClientLimits`]; a response's body is a [`FederationBody`], and a request that got
+//! no response ends as a [`RequestError`].
+//!
+//! Both errors say whose fault it was (`blame`), whether trying again may help (`is_temporary`) and
+//! whether the server may have received the request (`was_sent`).
+// Of the files, `race` connects to the addresses of one endpoint; `request` makes a request what it
+// must be for its target; `shared_connect` makes one connection for all who need the same;
+// `http_connection` speaks HTTP on it; `pool` keeps connections; `keys` says what is shared by whom.
 
 mod connect_error;
 mod connection;
-mod connector;
-mod federation_client;
+pub(crate) mod connector;
+pub(crate) mod federation_client;
 mod http_connection;
 mod keys;
 mod limits;
@@ -22,8 +29,6 @@ mod shared_connect;
 
 pub use self::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
 pub use self::connection::Connection;
-pub use self::connector::Connector;
-pub use self::federation_client::FederationClient;
 pub use self::limits::{ClientLimits, ConnectLimits};
 pub use self::request_error::{InvalidRequest, RequestError};
 pub use self::response_body::FederationBody;

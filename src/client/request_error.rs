@@ -25,7 +25,7 @@ pub enum RequestError {
     Connect(#[from] ConnectError),
     /// Too many servers wait to be connected to ([`ClientLimits::connecting_waiting`]).
     ///
-    /// [`ClientLimits::connecting_waiting`]: crate::ClientLimits::connecting_waiting
+    /// [`ClientLimits::connecting_waiting`]: crate::client::ClientLimits::connecting_waiting
     #[error("too many servers wait to be connected to: {limit}")]
     TooBusy {
         /// The limit.
@@ -33,7 +33,7 @@ pub enum RequestError {
     },
     /// Too many requests to this server wait for others to be over ([`ClientLimits::waiting`]).
     ///
-    /// [`ClientLimits::waiting`]: crate::ClientLimits::waiting
+    /// [`ClientLimits::waiting`]: crate::client::ClientLimits::waiting
     #[error("too many requests to {server_name} wait already: {limit}")]
     ServerBusy {
         /// The server.

@@ -1,5 +1,6 @@
-//! Which addresses may be connected to. Names come from strangers, and what they resolve to is
-//! theirs to choose: without a policy any server name could make this host talk to its own network.
+//! Which addresses may be connected to. Server names come from strangers, who choose what their
+//! names resolve to. Without a policy, any server name could make this host connect to its own
+//! network.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,7 +14,7 @@ use Reach::{Global, Local};
 
 use crate::core::config::check::Problems;
 
-/// Which addresses may be connected to. By default: those of the public internet.
+/// Decides which addresses may be connected to. By default: those of the public internet.
 ///
 /// Blocked is every block of the IANA special-purpose address registries (IPv4 and IPv6, RFC 6890)
 /// that they do not mark globally reachable, multicast, and all IPv6 space that is not given out
@@ -48,13 +49,14 @@ use crate::core::config::check::Problems;
 #[serde(from = "Written", into = "Written")]
 pub struct AddressPolicy {
     base: Base,
-    /// In the order given, each once, host bits cleared, none truly within [`MAPPED`] or [`NAT64`].
+    /// In the given order, without duplicates, host bits cleared, none strictly within [`MAPPED`]
+    /// or [`NAT64`].
     allowed: Vec<IpNet>,
-    /// Likewise.
+    /// Normalised in the same way.
     blocked: Vec<IpNet>,
 }
 
-/// What holds where neither list speaks.
+/// The rule for addresses that neither list contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Base {
@@ -65,7 +67,7 @@ enum Base {
     Unrestricted,
 }
 
-/// A policy as it is written in configurations.
+/// A policy as configurations write it.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
@@ -76,7 +78,7 @@ struct Written {
     block: Vec<IpNet>,
 }
 
-/// Reads CIDRs and addresses, of which each is a range of one.
+/// Reads CIDRs and addresses; an address is a range of one.
 fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let written = Vec::<Cow<'de, str>>::deserialize(deserializer)?;
     let read = |text: &Cow<'de, str>| {
@@ -89,7 +91,8 @@ fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::E
     written.iter().map(read).collect()
 }
 
-/// Why an address is blocked: the range it lies in and who set that range apart.
+/// Why an address is blocked: the range that contains it, and the document that reserves that
+/// range.
 ///
 /// ```
 /// use matrix_delegation::AddressPolicy;
@@ -107,13 +110,14 @@ pub struct BlockedRange {
 }
 
 impl BlockedRange {
-    /// The range. Of an address that is judged as the IPv4 inside, an IPv4 range; of an ISATAP
-    /// address, the /96 that ends with its interface identifier's first half.
+    /// Returns the range. For an address that is judged as the IPv4 address inside, it is an IPv4
+    /// range; for an ISATAP address, the /96 that ends with the first half of its interface
+    /// identifier.
     pub fn range(&self) -> IpNet {
         self.range
     }
 
-    /// The name of the range's entry in its registry and the RFC that asks for it, or "the
+    /// Returns the range's name in its registry with the RFC that reserves it, or "the
     /// configuration".
     pub fn source(&self) -> &str {
         &self.source_text
@@ -125,11 +129,12 @@ impl BlockedRange {
 }
 
 impl AddressPolicy {
-    /// Nothing is blocked but what [`block`](Self::block) adds.
+    /// Permits every address that [`block`](Self::block) does not add.
     ///
-    /// Dangerous outside of tests and closed networks: anyone who can name a Matrix server then
-    /// chooses which of this host's neighbours it talks to, itself and the cloud's metadata service
-    /// included (CVE-2021-21392). [`allow`](Self::allow) what is needed instead.
+    /// This is dangerous outside of tests and closed networks. Anyone who can name a Matrix server
+    /// then chooses which addresses this host connects to, including itself and the cloud's
+    /// metadata service (CVE-2021-21392). [`Allow`](Self::allow) the ranges that are needed
+    /// instead.
     ///
     /// ```
     /// use matrix_delegation::AddressPolicy;
@@ -141,23 +146,24 @@ impl AddressPolicy {
         Self { base: Base::Unrestricted, allowed: Vec::new(), blocked: Vec::new() }
     }
 
-    /// The same, and addresses in `range` may be connected to whatever else is said of them. Host
-    /// bits are cleared. Default: none. Risk: see [`unrestricted`](Self::unrestricted).
+    /// Permits addresses in `range`, whatever else blocks them. Host bits are cleared. Default: no
+    /// range. Risk: see [`unrestricted`](Self::unrestricted).
     #[must_use]
     pub fn allow(mut self, range: IpNet) -> Self {
         insert(&mut self.allowed, range);
         self
     }
 
-    /// The same, and addresses in `range` may not be connected to, unless allowed. Host bits are
-    /// cleared. Default: none besides the registries'.
+    /// Blocks addresses in `range`, unless they are allowed. Host bits are cleared. Default: no
+    /// range besides those of the registries.
     #[must_use]
     pub fn block(mut self, range: IpNet) -> Self {
         insert(&mut self.blocked, range);
         self
     }
 
-    /// Whether this address may be connected to; if not, the range that says so. Allocates nothing.
+    /// Returns whether this address may be connected to; the error is the range that blocks it.
+    /// Allocates nothing.
     pub fn check(&self, address: IpAddr) -> Result<(), BlockedRange> {
         let address = inside(address);
         if self.allowed.iter().any(|range| range.contains(&address)) {
@@ -172,7 +178,7 @@ impl AddressPolicy {
         }
     }
 
-    /// Finds ranges that do nothing: see [`inside_range`].
+    /// Finds ranges without effect: see [`inside_range`].
     pub(crate) fn find(&self, problems: &mut Problems) {
         for (field, ranges) in [("allow", &self.allowed), ("block", &self.blocked)] {
             for range in ranges {
@@ -189,10 +195,10 @@ impl AddressPolicy {
         }
     }
 
-    /// The ranges that are blocked: those of the configuration, then those of the registries.
+    /// Lists the blocked ranges: those of the configuration, then those of the registries.
     ///
-    /// Not the whole of the default: ISATAP addresses are no range, and the registries mark some
-    /// blocks within these ranges globally reachable.
+    /// The list does not describe the default in full: ISATAP addresses are no range, and the
+    /// registries mark some blocks within these ranges globally reachable.
     pub fn blocked(&self) -> impl Iterator<Item = BlockedRange> + '_ {
         let registries = match self.base {
             Base::PublicInternet => REGISTRY,
@@ -205,7 +211,7 @@ impl AddressPolicy {
             .chain(registries.map(|entry| BlockedRange::new(entry.range, entry.source)))
     }
 
-    /// The ranges of the configuration that are allowed whatever else is said of them.
+    /// Lists the ranges that the configuration allows, whatever else blocks them.
     pub fn allowed(&self) -> impl Iterator<Item = &IpNet> {
         self.allowed.iter()
     }
@@ -233,7 +239,7 @@ fn insert(ranges: &mut Vec<IpNet>, range: IpNet) {
     }
 }
 
-/// The source of a range that the registries do not know.
+/// The source of a range that comes from the configuration.
 const CONFIGURATION: &str = "the configuration";
 /// The source of a range that ends with an ISATAP interface identifier.
 const ISATAP: &str = "ISATAP, RFC 5214 section 6.1";
@@ -242,7 +248,8 @@ const MAPPED: Ipv6Net = v6_net([0, 0, 0, 0, 0, 0xffff, 0, 0], 96);
 /// The well-known prefix of NAT64 (RFC 6052 section 2.1).
 const NAT64: Ipv6Net = v6_net([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 
-/// The address that is judged: the IPv4 inside, where that is the one connected to in the end.
+/// Returns the address that is judged: the IPv4 address inside, if that is where a connection
+/// leads.
 fn inside(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) if MAPPED.contains(&v6) || NAT64.contains(&v6) => last_four(v6).into(),
@@ -250,8 +257,8 @@ fn inside(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The range of the addresses that are judged for those of `range`. The two blocks themselves stay
-/// what they are, and so cover no address that is judged.
+/// Returns the range of addresses that are judged for those of `range`. The two blocks themselves
+/// stay as they are, and so cover no address that is judged.
 fn inside_range(range: IpNet) -> IpNet {
     match range {
         IpNet::V6(v6) if v6 == MAPPED || v6 == NAT64 => range,
@@ -263,14 +270,14 @@ fn inside_range(range: IpNet) -> IpNet {
     }
 }
 
-/// The last four bytes.
+/// Returns the last four bytes.
 fn last_four(address: Ipv6Addr) -> Ipv4Addr {
     let [.., a, b, c, d] = address.octets();
     Ipv4Addr::new(a, b, c, d)
 }
 
-/// What the registries say; the most specific entry decides (their notes on `192.0.0.0/24` and
-/// `2001::/23`). What they do not mention is reachable.
+/// Checks an address by the registries, whose most specific entry decides (their notes on
+/// `192.0.0.0/24` and `2001::/23`). What they do not mention is reachable.
 fn check_public(address: IpAddr) -> Result<(), BlockedRange> {
     if let IpAddr::V6(v6) = address
         && let Some(range) = isatap(v6)
@@ -287,8 +294,8 @@ fn check_public(address: IpAddr) -> Result<(), BlockedRange> {
     }
 }
 
-/// The range of an ISATAP address: any prefix of 64 bits, then the interface identifier
-/// `00-00-5E-FE` or, with the universal bit set, `02-00-5E-FE`; the IPv4 address follows.
+/// Returns the range of an ISATAP address: any prefix of 64 bits, then the interface identifier
+/// `00-00-5E-FE` or, with the universal bit set, `02-00-5E-FE`. The IPv4 address follows.
 fn isatap(address: Ipv6Addr) -> Option<IpNet> {
     match address.segments() {
         [a, b, c, d, flags @ (0 | 0x0200), 0x5efe, _, _] => {
@@ -302,11 +309,11 @@ fn isatap(address: Ipv6Addr) -> Option<IpNet> {
 struct Entry {
     range: IpNet,
     reach: Reach,
-    /// Its name and the RFC that asks for it.
+    /// Its name and the RFC that reserves it.
     source: &'static str,
 }
 
-/// What a registry says in its column "Globally Reachable".
+/// The column "Globally Reachable" of a registry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
     /// "True".
@@ -331,9 +338,9 @@ const fn v6(segments: [u16; 8], prefix: u8, reach: Reach, source: &'static str) 
     Entry { range: IpNet::V6(v6_net(segments, prefix)), reach, source }
 }
 
-/// In this order: the IANA IPv4 Special-Purpose Address Registry; the IANA IPv6 one, but for its
-/// entries of [`MAPPED`] and [`NAT64`], whose addresses are judged as IPv4; what is in neither, by
-/// RFC 4291 and the IANA IPv6 address space registry, which is all but `2000::/3`.
+/// The entries, in this order: the IANA IPv4 Special-Purpose Address Registry; the IANA IPv6 one,
+/// without its entries of [`MAPPED`] and [`NAT64`], whose addresses are judged as IPv4; and by RFC
+/// 4291 and the IANA IPv6 address space registry what neither lists, which is all but `2000::/3`.
 #[rustfmt::skip]
 const REGISTRY: &[Entry] = &[
     v4([0, 0, 0, 0], 8, Local, "This network, RFC 791 section 3.2"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Whose fault a failure is, and so who can do something about it.
+/// Whose fault a failure is, and who can do something about it.
 ///
 /// | | what happened | who can help |
 /// | --- | --- | --- |
@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 /// | `Local` | this machine or process could not try, or reached a limit of its own | its operator |
 ///
 /// ```
-/// use matrix_delegation::{Blame, ResolveError, ServerName};
+/// use matrix_delegation::error::Blame;
+/// use matrix_delegation::{ResolveError, ServerName};
 ///
 /// let error = ResolveError::from(ServerName::parse("a b").unwrap_err());
 /// assert_eq!((error.blame(), error.is_temporary()), (Blame::Name, false));
@@ -24,15 +25,15 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Blame {
-    /// The server name: it is none, or no host can be made of it.
+    /// The server name: it is invalid, or no host can be made of it.
     Name,
     /// The server, or whoever set up its records.
     Server,
-    /// DNS, which said nothing about the server.
+    /// DNS, which gave no answer about the server.
     Dns,
     /// The caller, whose request cannot be sent.
     Caller,
-    /// This machine or process. Nothing of it is held against the server.
+    /// This machine or process. It says nothing about the server.
     Local,
 }
 

@@ -1,4 +1,4 @@
-//! Every choice and every limit of a discovery, each with its default and where it comes from.
+//! Every choice and every limit of a discovery, with its default and its source.
 
 pub(crate) mod check;
 pub(crate) mod duration;
@@ -30,12 +30,13 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How names are resolved where the specification leaves a choice.
 ///
-/// Three presets: [`Config::default`] is lenient where that is safe, [`Config::strict`] is the
-/// letter of the specification, [`Config::synapse`] does as Synapse does. Each field can be set.
+/// There are three presets: [`Config::default`] is lenient where that is safe, [`Config::strict`]
+/// is the letter of the specification, and [`Config::synapse`] does what Synapse does.
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::{AddressFamilies, Config};
+/// use matrix_delegation::config::AddressFamilies;
+/// use matrix_delegation::Config;
 ///
 /// let config = Config::default().with_addresses(AddressFamilies::V4);
 /// assert_eq!(config.time.well_known, Duration::from_secs(15));
@@ -54,17 +55,20 @@ pub struct Config {
     pub addresses: AddressFamilies,
     /// Which family is connected to first. Default [`FamilyOrder::V4First`].
     pub family_order: FamilyOrder,
-    /// Which addresses may be connected to. Default: the public internet only.
+    /// Which addresses may be connected to. Default [`AddressPolicy::default`]: the public
+    /// internet.
     pub address_policy: AddressPolicy,
     /// What a blocked address does to its host. Default [`BlockedAddressPolicy::Drop`].
     pub blocked_address: BlockedAddressPolicy,
-    /// What a failed look-up does. Default [`DnsFailurePolicy::GoOn`]; `strict` and Synapse fail.
+    /// What a failed DNS look-up does. Default [`DnsFailurePolicy::GoOn`];
+    /// [`DnsFailurePolicy::Fail`] in `strict` and `synapse`.
     pub dns_failure: DnsFailurePolicy,
-    /// What an alias as SRV target does. Default [`SrvAliasPolicy::Follow`]; `strict` drops.
+    /// What an alias as SRV target does. Default [`SrvAliasPolicy::Follow`];
+    /// [`SrvAliasPolicy::Drop`] in `strict`.
     pub srv_alias: SrvAliasPolicy,
-    /// How long well-known answers are kept.
+    /// How long well-known answers hold.
     pub well_known: WellKnownLifetimes,
-    /// How long DNS answers are kept.
+    /// How long DNS answers hold.
     pub dns: DnsLifetimes,
     /// How much is asked and read.
     pub limits: Limits,
@@ -72,13 +76,13 @@ pub struct Config {
     pub time: TimeLimits,
     /// When a remembered answer is renewed.
     pub refresh: Refresh,
-    /// What the well-known fetch calls itself. Default: this crate's name and version.
+    /// The `User-Agent` of the well-known fetch. Default: this crate's name and version.
     pub user_agent: UserAgent,
 }
 
 impl Config {
-    /// The letter of the specification: lifetimes as the peer states them, down to zero; an SRV
-    /// look-up that fails is an error; an SRV target that is an alias is dropped.
+    /// Returns the letter of the specification: lifetimes as the peer states them, down to zero; a
+    /// failed SRV look-up is an error; an SRV target that is an alias is dropped.
     pub fn strict() -> Self {
         Self {
             dns_failure: DnsFailurePolicy::Fail,
@@ -88,8 +92,8 @@ impl Config {
         }
     }
 
-    /// As Synapse does: nothing is asked before it is needed, an SRV look-up that fails is an
-    /// error, good answers are kept for 5 minutes at least, up to 20 redirects are followed.
+    /// Returns what Synapse does: no speculation, a failed SRV look-up is an error, good answers
+    /// hold for at least 5 minutes, up to 20 redirects are followed.
     pub fn synapse() -> Self {
         Self {
             speculation: Speculation::Off,
@@ -100,42 +104,42 @@ impl Config {
         }
     }
 
-    /// With this speculation.
+    /// Sets whether questions are asked before it is known that they are needed.
     #[must_use]
     pub fn with_speculation(mut self, speculation: Speculation) -> Self {
         self.speculation = speculation;
         self
     }
 
-    /// With these address families.
+    /// Sets which addresses are looked up.
     #[must_use]
     pub fn with_addresses(mut self, addresses: AddressFamilies) -> Self {
         self.addresses = addresses;
         self
     }
 
-    /// With this address policy.
+    /// Sets which addresses may be connected to.
     #[must_use]
     pub fn with_address_policy(mut self, policy: AddressPolicy) -> Self {
         self.address_policy = policy;
         self
     }
 
-    /// With these time limits.
+    /// Sets how long each thing may take.
     #[must_use]
     pub fn with_time(mut self, time: TimeLimits) -> Self {
         self.time = time;
         self
     }
 
-    /// With this `User-Agent`.
+    /// Sets the `User-Agent` of the well-known fetch.
     #[must_use]
     pub fn with_user_agent(mut self, user_agent: UserAgent) -> Self {
         self.user_agent = user_agent;
         self
     }
 
-    /// The limits of one exchange that may take `total` in all.
+    /// Returns the limits of one exchange that may take `total` in all.
     pub(crate) fn fetch_limits(&self, total: Duration) -> FetchLimits {
         FetchLimits {
             phases: PhaseLimits {

@@ -1,4 +1,4 @@
-//! Why a name does not resolve, with the evidence.
+//! Why a server name does not resolve, with the evidence.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,8 +15,8 @@ use crate::core::step::Step;
 
 /// Why a server name does not resolve.
 ///
-/// Where several of the kinds that come from DNS hold at once, the error is the first in the order
-/// of the variants, and the others stand in its [`Evidence`].
+/// If several causes from DNS apply at once, the error is the first in the order of the variants,
+/// and its [`Evidence`] lists the others.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -48,7 +48,7 @@ pub enum ResolveError {
         service: Service,
         /// The host that has the record.
         host: DnsName,
-        /// What else is known.
+        /// Other facts about the endpoints.
         evidence: Box<Evidence>,
     },
     /// Every SRV record was unusable.
@@ -79,10 +79,10 @@ pub enum ResolveError {
         question: DnsQuestion,
         /// How it failed.
         failure: DnsFailure,
-        /// What else is known.
+        /// Other facts about the endpoints.
         evidence: Box<Evidence>,
     },
-    /// An address was blocked by the address policy, and none is left.
+    /// The address policy blocked an address, and there is no other.
     #[error(
         "{name} leads to {address}, which may not be connected to (step {step}): {range}; allow the range in the address policy if it is meant to be reached"
     )]
@@ -97,7 +97,7 @@ pub enum ResolveError {
         address: IpAddr,
         /// The range it lies in.
         range: Box<BlockedRange>,
-        /// What else is known.
+        /// Other facts about the endpoints.
         evidence: Box<Evidence>,
     },
     /// No endpoint has an address.
@@ -107,20 +107,20 @@ pub enum ResolveError {
         name: ServerName,
         /// The step that decided.
         step: Step,
-        /// Each host, with what DNS said.
+        /// Each host, with the answers of DNS.
         evidence: Box<Evidence>,
     },
-    /// The time for a whole discovery ran out.
+    /// The time limit on the discovery passed.
     #[error("resolving {name} took longer than {} s; still waiting for {}", limit.as_secs_f32(), List(waiting_for))]
     DeadlineExceeded {
         /// The server name.
         name: ServerName,
         /// The limit.
         limit: Duration,
-        /// The questions that were open.
+        /// The questions that were not answered yet.
         waiting_for: Vec<String>,
     },
-    /// A limit on what this resolver does at once was reached. Temporary: try again.
+    /// A limit of this resolver was reached. Temporary: try again later.
     #[error("{name} is not resolved now: {busy} (the limit is {limit})")]
     TooBusy {
         /// The server name.
@@ -143,13 +143,13 @@ pub enum ResolveError {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Busy {
-    /// As many discoveries are under way or wait for their turn as may.
+    /// The limit on discoveries that run or wait.
     Discoveries,
-    /// No turn came in time: as many discoveries were under way as may be.
+    /// The limit on discoveries that run: no permit came in time.
     Turn,
-    /// As many questions to DNS are under way as may be.
+    /// The limit on DNS questions in flight.
     Questions,
-    /// As many fetches go to the destination of the well-known, or wait for it, as may.
+    /// The limit on fetches to the destination of the well-known that run or wait.
     Destination,
 }
 
@@ -171,7 +171,7 @@ pub struct Evidence {
     pub hosts: Vec<HostEvidence>,
     /// SRV records that were not used.
     pub dropped: Vec<DroppedSrv>,
-    /// SRV look-ups that failed and were passed over; what they would have said is not known.
+    /// SRV look-ups that failed and were passed over. Whether there are such records is not known.
     pub failed: Vec<(DnsQuestion, DnsFailure)>,
 }
 
@@ -180,29 +180,29 @@ pub struct Evidence {
 pub struct HostEvidence {
     /// The host.
     pub host: DnsName,
-    /// What DNS said of each family asked for.
+    /// The answer of DNS for each family asked for.
     pub families: Vec<(Family, FamilyOutcome)>,
-    /// Addresses that the policy blocked, the first four of them.
+    /// Addresses that the policy blocked, at most the first four.
     pub blocked: Vec<(IpAddr, BlockedRange)>,
 }
 
-/// What DNS said of one address family of a host.
+/// The answer of DNS for one address family of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FamilyOutcome {
-    /// This many addresses let through by the policy.
+    /// The number of addresses that the policy permits.
     Found(usize),
-    /// None, surely.
+    /// There surely is none.
     None(NoRecord),
-    /// Not known.
+    /// The look-up failed, so it is not known.
     Failed(DnsFailure),
     /// No answer yet when the resolution ended.
     Late,
 }
 
 impl Evidence {
-    /// Whether some look-up brought no answer, so that more may come to light.
+    /// Returns whether some look-up brought no answer, so that another try may find more.
     fn is_partial(&self) -> bool {
         let unknown = |outcome| matches!(outcome, FamilyOutcome::Failed(_) | FamilyOutcome::Late);
         let mut outcomes = self.hosts.iter().flat_map(|host| &host.families);
@@ -236,7 +236,7 @@ impl fmt::Display for HostEvidence {
     }
 }
 
-/// Items with semicolons between them.
+/// Displays items with semicolons between them.
 struct List<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
@@ -252,7 +252,7 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
 }
 
 impl ResolveError {
-    /// The server name that does not resolve; `None` if it is none.
+    /// Returns the server name that does not resolve; `None` if the text is not a server name.
     pub const fn server_name(&self) -> Option<&ServerName> {
         match self {
             Self::InvalidServerName { .. } => None,
@@ -268,7 +268,7 @@ impl ResolveError {
         }
     }
 
-    /// The error's name in `snake_case`, as in its JSON.
+    /// Returns the error's name in `snake_case`, as in its JSON.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::InvalidServerName { .. } => "invalid_server_name",
@@ -284,7 +284,7 @@ impl ResolveError {
         }
     }
 
-    /// The step that decided or needed the missing answer, where one was reached.
+    /// Returns the step that decided, or that needed the missing answer, if one was reached.
     pub const fn step(&self) -> Option<Step> {
         match self {
             Self::ServiceNotAvailable { step, .. }
@@ -300,7 +300,7 @@ impl ResolveError {
         }
     }
 
-    /// Whose fault it is.
+    /// Returns whose fault the error is.
     ///
     /// | kind | blame |
     /// | --- | --- |
@@ -323,8 +323,7 @@ impl ResolveError {
         }
     }
 
-    /// Whether the same name may well resolve a little later, with nothing changed by its
-    /// administrator.
+    /// Returns whether the name may resolve a little later without a change by its administrator.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::DnsFailed { .. }

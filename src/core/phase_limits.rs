@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::PhaseLimits;
+/// use matrix_delegation::config::PhaseLimits;
 ///
 /// let mut limits = PhaseLimits::default();
 /// limits.connect = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! Everything that a resolution asked, got, skipped and noticed.
+//! Everything that a resolution asked, received, skipped and noticed.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -17,9 +17,10 @@ use crate::core::time::Now;
 use crate::core::warning::Warning;
 use crate::core::well_known::{FetchFailure, WellKnownFailure, WellKnownUrl};
 
-/// The whole story of one resolution. Times are counted from its start.
+/// The report of one resolution: its questions, answers, steps and warnings. Times are counted from
+/// its start.
 ///
-/// `Display` prints it for people, several lines; serde stores it.
+/// `Display` prints it for people on several lines; serde stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -39,21 +40,21 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// Why it failed, if it did.
     pub error: Option<ResolveError>,
-    /// Whether it was made again from what memory holds, some time after the resolution. Look-ups
-    /// whose answers are not remembered are missing then.
+    /// Whether it was rebuilt from what memory holds, some time after the resolution. It then lacks
+    /// look-ups whose answers memory no longer holds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rebuilt: bool,
 }
 
 impl Report {
-    /// Marks it as made again from what memory holds.
+    /// Marks the report as rebuilt from memory.
     #[cfg(feature = "resolver")]
     pub(crate) fn rebuilt(mut self) -> Self {
         self.rebuilt = true;
         self
     }
 
-    /// Tells what a target itself tells, where memory holds nothing else of how it was found.
+    /// Reports what the target itself says, if memory holds nothing else of how it was found.
     #[cfg(feature = "resolver")]
     pub(crate) fn of_target(target: &DelegationTarget) -> Self {
         let steps = Step::ALL.map(|step| {
@@ -65,7 +66,7 @@ impl Report {
         Self { steps: steps.into(), warnings, ..Self::of_rule(target) }.rebuilt()
     }
 
-    /// Of a target that no question was asked for, because a rule of the application set it.
+    /// Reports a target that a rule of the application set, so that no question was asked.
     #[cfg(feature = "resolver")]
     pub(crate) fn of_rule(target: &DelegationTarget) -> Self {
         let outcome = StepOutcome::Skipped(SkipReason::Rule);
@@ -84,21 +85,21 @@ impl Report {
     }
 }
 
-/// What became of a step.
+/// A step and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
     /// The step.
     pub step: Step,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: StepOutcome,
 }
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StepOutcome {
-    /// It decided, for better or worse.
+    /// It decided, with or without success.
     Decided,
     /// It was passed because its SRV records were looked up and do not exist.
     NoSrvRecord(NoRecord),
@@ -129,9 +130,9 @@ pub enum SkipReason {
     Onion,
     /// A rule of the application decided.
     Rule,
-    /// What became of it is not remembered.
+    /// Memory does not say what came of it.
     NotRemembered,
-    /// The resolution ended before.
+    /// The resolution ended before it was reached.
     Ended,
     /// The resolution is still under way.
     NotYet,
@@ -171,11 +172,11 @@ impl fmt::Display for SkipReason {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Source {
-    /// It was asked for by this resolution, or by another at the same time.
+    /// It was asked for by this resolution, or by another one at the same time.
     Asked,
-    /// It was remembered.
+    /// It comes from memory.
     Memory {
-        /// How old it was.
+        /// The age of the answer.
         age: Duration,
     },
 }
@@ -188,9 +189,9 @@ pub struct DnsExchange {
     pub question: DnsQuestion,
     /// When it was asked.
     pub asked: Duration,
-    /// When it was answered; `None` if nobody waited for the answer to the end.
+    /// When it was answered; `None` if nobody waited until then.
     pub answered: Option<Duration>,
-    /// What was answered; after the time limit, that it timed out.
+    /// The answer; a time-out if the time limit passed.
     pub answer: Option<DnsAnswer>,
     /// Where the answer came from.
     pub source: Source,
@@ -207,14 +208,14 @@ pub struct WellKnownReport {
     /// When the look-up began, which other resolutions may share. The times below are counted from
     /// then.
     pub started: Now,
-    /// What the look-up asked of DNS; empty where it came from memory, and where the resolution
-    /// asked for itself and has it in its own list.
+    /// The DNS questions of the look-up. Empty if it came from memory, or if the resolution asked
+    /// them itself and lists them itself.
     pub dns: Vec<DnsExchange>,
-    /// Each exchange, redirects included; empty where it came from memory.
+    /// Each exchange, redirects included. Empty if it came from memory.
     pub hops: Vec<Hop>,
     /// What `m.server` says, or why there is no valid document; `None` while it runs.
     pub result: Option<Result<ServerName, WellKnownFailure>>,
-    /// How long the answer holds.
+    /// How long the answer holds; `None` while the look-up runs.
     pub lifetime: Option<Duration>,
     /// How many fetches have failed in a row, this one included.
     pub failures: u32,
@@ -226,17 +227,17 @@ pub struct WellKnownReport {
 pub struct Hop {
     /// What was fetched.
     pub url: WellKnownUrl,
-    /// Where from, in the order to try; empty where it never came to that.
+    /// The addresses, in the order to try. Empty if none was known in time.
     pub addresses: Vec<SocketAddr>,
     /// When the fetch began; `None` if it never did.
     pub asked: Option<Duration>,
     /// When it ended.
     pub answered: Option<Duration>,
-    /// What came.
+    /// What came of it; `None` while it runs.
     pub outcome: Option<HopOutcome>,
 }
 
-/// What came of an exchange.
+/// The outcome of an exchange.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -246,11 +247,11 @@ pub enum HopOutcome {
         /// Its status.
         status: u16,
     },
-    /// None.
+    /// No response.
     Failed(FetchFailure),
 }
 
-/// How old an answer is, if it was remembered.
+/// Displays the age of an answer, if it comes from memory.
 struct Remembered(Source);
 
 impl fmt::Display for Remembered {
@@ -262,7 +263,7 @@ impl fmt::Display for Remembered {
     }
 }
 
-/// A time since the start, in milliseconds.
+/// Displays a time since the start, in milliseconds.
 struct At(Option<Duration>);
 
 impl fmt::Display for At {
@@ -302,7 +303,7 @@ impl fmt::Display for Report {
 }
 
 impl WellKnownReport {
-    /// The hosts that redirects led to, each once.
+    /// Returns the hosts that redirects led to, each once.
     #[cfg(feature = "resolver")]
     pub(crate) fn redirected_to(&self, host: &DnsName) -> Box<[DnsName]> {
         let mut hosts: Vec<DnsName> = Vec::new();

@@ -52,12 +52,12 @@ pub enum Step {
     Fixed,
 }
 
-/// Says in words for people why the three parts of an answer are what they are.
+/// The reasons, in words for people, why the three parts of an answer are what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reasons {
-    /// Why one connects there.
+    /// Why connections go there.
     pub endpoints: &'static str,
-    /// Why `Host` is that.
+    /// Why `Host` has this value.
     pub host_header: &'static str,
     /// Why the certificate must carry that name.
     pub tls_name: &'static str,
@@ -82,7 +82,8 @@ impl Step {
     /// name is delegated to, or at its own.
     ///
     /// ```
-    /// use matrix_delegation::{Service, Step};
+    /// use matrix_delegation::dns::Service;
+    /// use matrix_delegation::Step;
     ///
     /// assert_eq!(Step::of(Service::MatrixFed, true).number(), "3.3");
     /// assert_eq!(Step::of(Service::Matrix, false).number(), "5");

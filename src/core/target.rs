@@ -28,7 +28,7 @@ pub(crate) const DEFAULT_PORT: u16 = 8448;
 ///
 /// A target that was stored and read again was judged by the policy of then, and its times are
 /// those of a clock that may be gone: see [`recheck`](Self::recheck) and
-/// [`Now::wall`](crate::Now) of [`decided`](Self::decided).
+/// [`Now::wall`](crate::time::Now) of [`decided`](Self::decided).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct DelegationTarget {
@@ -114,7 +114,7 @@ impl Endpoint {
     ///
     /// The order does not depend on the order in which DNS answered.
     ///
-    /// [`FamilyOrder`]: crate::FamilyOrder
+    /// [`FamilyOrder`]: crate::config::FamilyOrder
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         interleaved(&self.addresses).map(|address| SocketAddr::new(address, self.port))
     }
@@ -336,7 +336,8 @@ impl FixedTarget {
     /// the name.
     ///
     /// ```
-    /// use matrix_delegation::{FixedTarget, Now};
+    /// use matrix_delegation::time::Now;
+    /// use matrix_delegation::FixedTarget;
     ///
     /// let fixed = FixedTarget::new(["127.0.0.1:8448".parse()?])?;
     /// let target = fixed.target(&"dev.example".parse()?, Now::EPOCH)?;
@@ -437,7 +438,7 @@ impl DelegationTarget {
     }
 
     /// Whether the endpoints carry no addresses because a proxy looks their hosts up
-    /// ([`crate::AddressFamilies::ByProxy`]).
+    /// ([`crate::config::AddressFamilies::ByProxy`]).
     pub const fn is_left_to_proxy(&self) -> bool {
         self.parts.left_to_proxy
     }

@@ -1,25 +1,25 @@
-//! Text that comes from outside, as evidence.
+//! Text from outside that is kept as evidence.
 
 use std::error::Error;
 use std::fmt;
 
-/// How much of a text from outside is kept as evidence, in bytes: as much as a host name may have
-/// (the appendix's `dns-name`).
+/// At most this many bytes of a text from outside are kept as evidence: the length limit of a host
+/// name (the appendix's `dns-name`).
 pub(crate) const MAX_EXCERPT: usize = 255;
 
-/// The start of a text, at most [`MAX_EXCERPT`] bytes, cut between characters.
+/// Returns the start of a text, at most [`MAX_EXCERPT`] bytes, cut between characters.
 pub(crate) fn excerpt(text: &str) -> String {
     let end = (0..=MAX_EXCERPT.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }
 
-/// The start of a text in bytes that need not be UTF-8, at most [`MAX_EXCERPT`] bytes.
+/// Returns the start of a text that need not be UTF-8, at most [`MAX_EXCERPT`] bytes.
 pub(crate) fn excerpt_of_bytes(bytes: &[u8]) -> String {
     let start = bytes.get(..MAX_EXCERPT.min(bytes.len())).unwrap_or_default();
     excerpt(&String::from_utf8_lossy(start))
 }
 
-/// An error with its causes, on one line.
+/// Displays an error with its causes on one line.
 pub(crate) struct Causes<'a>(pub(crate) &'a dyn Error);
 
 impl fmt::Display for Causes<'_> {

@@ -1,4 +1,4 @@
-//! Time as an argument. The core owns no clock: whoever drives it says what time it is.
+//! Time as an argument. The core owns no clock: its driver passes the time in.
 
 use std::fmt;
 use std::ops::Add;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::Monotonic;
+/// use matrix_delegation::time::Monotonic;
 ///
 /// let start = Monotonic::ZERO;
 /// let later = start + Duration::from_secs(5);
@@ -24,15 +24,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Duration", into = "Duration")]
 pub struct Monotonic(
-    /// Nanoseconds since [`BEFORE_ORIGIN`] before the origin: what an earlier process fetched lies
-    /// there. Eight bytes, because every remembered answer has several; they last for 584 years.
+    /// Nanoseconds since [`BEFORE_ORIGIN`] before the origin, so that it can express what an
+    /// earlier process fetched. Eight bytes, because every remembered answer has several; they last
+    /// for 584 years.
     u64,
 );
 
 /// How far before its origin the clock reaches, in nanoseconds.
 const BEFORE_ORIGIN: u64 = 100 * 24 * 3600 * 1_000_000_000;
 
-/// The time in nanoseconds, at most what a clock can count.
+/// Returns the time in nanoseconds, at most what the clock can count.
 const fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos() as u64)
 }
@@ -44,64 +45,64 @@ impl Monotonic {
     /// The earliest point, 100 days before the origin.
     pub const MIN: Self = Self(0);
 
-    /// The latest point, which stands for "never".
+    /// The latest point, which means "never".
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The point this long after the origin.
+    /// Returns the point this long after the origin.
     pub const fn from_origin(elapsed: Duration) -> Self {
         Self(BEFORE_ORIGIN.saturating_add(nanos(elapsed)))
     }
 
     #[cfg(any(feature = "resolver", test))]
-    /// As a number that grows with time, to be held in an atomic.
+    /// Returns a number that grows with time and fits an atomic.
     pub(crate) const fn to_bits(self) -> u64 {
         self.0
     }
 
     #[cfg(any(feature = "resolver", test))]
-    /// The point that [`to_bits`](Self::to_bits) made this number of.
+    /// Returns the point for a number from [`to_bits`](Self::to_bits).
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// How long after the origin this point lies; zero if it lies before.
+    /// Returns how long after the origin this point lies; zero if it lies before.
     pub const fn since_origin(self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(BEFORE_ORIGIN))
     }
 
-    /// The point this long before this one, which may lie up to 100 days before the origin.
+    /// Returns the point this long before this one, at most 100 days before the origin.
     #[must_use]
     pub const fn before(self, ago: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(ago)))
     }
 
-    /// The point right after this one.
+    /// Returns the next point of the clock.
     pub(crate) const fn just_after(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// How long after `earlier` this point lies; zero if it does not.
+    /// Returns how long after `earlier` this point lies; zero if it does not.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
 impl Default for Monotonic {
-    /// The origin.
+    /// Returns the origin.
     fn default() -> Self {
         Self::ZERO
     }
 }
 
 impl From<Duration> for Monotonic {
-    /// The point this long after the origin.
+    /// Returns the point this long after the origin.
     fn from(elapsed: Duration) -> Self {
         Self::from_origin(elapsed)
     }
 }
 
 impl From<Monotonic> for Duration {
-    /// How long after the origin it lies; zero if it lies before.
+    /// Returns how long after the origin the point lies; zero if it lies before.
     fn from(at: Monotonic) -> Self {
         at.since_origin()
     }
@@ -110,7 +111,7 @@ impl From<Monotonic> for Duration {
 impl Add<Duration> for Monotonic {
     type Output = Self;
 
-    /// Saturates at the end of representable time.
+    /// Adds a duration; saturates at the latest point.
     fn add(self, rhs: Duration) -> Self {
         Self(self.0.saturating_add(nanos(rhs)))
     }
@@ -122,7 +123,7 @@ impl fmt::Display for Monotonic {
     }
 }
 
-/// What time it is, on both clocks.
+/// The time on both clocks.
 ///
 /// Lifetimes run on the monotonic clock, so that a step of the wall clock neither revives nor
 /// kills an answer. The wall clock is read only where HTTP speaks in dates (`Expires` without
@@ -136,12 +137,12 @@ pub struct Now {
 }
 
 impl Now {
-    /// Both clocks at once.
+    /// Combines the times of both clocks.
     pub const fn new(monotonic: Monotonic, wall: SystemTime) -> Self {
         Self { monotonic, wall }
     }
 
-    /// A point of the monotonic clock on the wall clock of now.
+    /// Converts a point of the monotonic clock to the wall clock.
     pub(crate) fn on_wall(self, at: Monotonic) -> SystemTime {
         let wall = if at <= self.monotonic {
             self.wall.checked_sub(self.monotonic.since(at))
@@ -151,14 +152,14 @@ impl Now {
         wall.unwrap_or(self.wall)
     }
 
-    /// A virtual clock's start: origin of the monotonic clock, the Unix epoch on the wall.
+    /// The start of a virtual clock: the origin of the monotonic clock, and the Unix epoch.
     pub const EPOCH: Self = Self::new(Monotonic::ZERO, SystemTime::UNIX_EPOCH);
 }
 
 impl Add<Duration> for Now {
     type Output = Self;
 
-    /// Both clocks moved on; the wall clock stays where it is if it cannot represent the sum.
+    /// Advances both clocks. The wall clock stays where it is if it cannot represent the sum.
     fn add(self, rhs: Duration) -> Self {
         Self {
             monotonic: self.monotonic + rhs,
@@ -167,12 +168,12 @@ impl Add<Duration> for Now {
     }
 }
 
-/// A time on the wall clock, in milliseconds since the Unix epoch.
+/// Returns a time on the wall clock in milliseconds since the Unix epoch.
 pub(crate) fn millis_since_epoch(at: SystemTime) -> u64 {
     whole_millis(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
-/// In milliseconds, rounded down; what is longer than they can say is the longest.
+/// Returns the duration in milliseconds, rounded down; saturates.
 pub(crate) fn whole_millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

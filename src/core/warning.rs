@@ -1,4 +1,4 @@
-//! Oddities that do not stop a resolution, in a channel of their own.
+//! Oddities that do not stop a resolution.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::core::well_known::WellKnownFailure;
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Warning {
-    /// The well-known exists or should, but is of no use.
+    /// The well-known exists or should exist, but cannot be used.
     #[error("the well-known document of {host} is of no use: {}", Causes(failure))]
     WellKnownUnusable {
         /// The host it was asked of.
@@ -31,10 +31,10 @@ pub enum Warning {
     WellKnownStale {
         /// The host it was asked of.
         host: DnsName,
-        /// Why it could not be renewed; `None` where it is not renewed yet.
+        /// Why it could not be renewed; `None` if it is not renewed yet.
         failure: Option<WellKnownFailure>,
     },
-    /// The answer rests on the deprecated service name.
+    /// The answer relies on the deprecated service name.
     #[error(
         "found by _matrix._tcp.{host}, which is deprecated: use a well-known document or _matrix-fed._tcp"
     )]
@@ -49,7 +49,7 @@ pub enum Warning {
         service: Service,
         /// The host.
         host: DnsName,
-        /// How.
+        /// How it failed.
         failure: DnsFailure,
     },
     /// An SRV record is not used.
@@ -59,19 +59,19 @@ pub enum Warning {
         service: Service,
         /// The host.
         host: DnsName,
-        /// The record, and why.
+        /// The record, and why it is not used.
         record: DroppedSrv,
     },
-    /// An SRV target is an alias; RFC 2782 forbids it, other servers may refuse it.
+    /// An SRV target is an alias. RFC 2782 forbids that, and other servers may refuse it.
     #[error("the SRV target {target} is an alias (CNAME), which RFC 2782 forbids")]
     SrvTargetAlias {
         /// The target.
         target: DnsName,
     },
-    /// No address of an SRV target is known, so that it is of no use.
+    /// No address of an SRV target is known, so it cannot be used.
     #[error("an SRV target has no usable address: {target}")]
     SrvTargetWithoutAddress {
-        /// The target, with what DNS said.
+        /// The target, with the answers of DNS.
         target: HostEvidence,
     },
     /// An SRV target's addresses did not come in time.
@@ -80,7 +80,7 @@ pub enum Warning {
         /// The target.
         target: DnsName,
     },
-    /// An address was dropped by the address policy. Of each host the first four are named.
+    /// The address policy dropped an address. At most the first four of each host are reported.
     #[error("{address} of {host} is not connected to: {range}")]
     AddressBlocked {
         /// The host.
@@ -95,7 +95,7 @@ pub enum Warning {
     DnsStale {
         /// What was asked.
         question: DnsQuestion,
-        /// How the look-up failed; `None` where it has not ended yet.
+        /// How the look-up failed; `None` if it has not ended yet.
         failure: Option<DnsFailure>,
     },
     /// One address family failed beside another that answered.
@@ -105,7 +105,7 @@ pub enum Warning {
         host: DnsName,
         /// The family.
         family: Family,
-        /// How.
+        /// How it failed.
         failure: DnsFailure,
     },
     /// One address family did not answer in time beside another that did.
@@ -118,7 +118,7 @@ pub enum Warning {
     },
 }
 
-/// Why the last good document is used although it has expired.
+/// Displays why the last good document is used although it has expired.
 struct Unrenewed<'a>(&'a Option<WellKnownFailure>);
 
 impl fmt::Display for Unrenewed<'_> {
@@ -133,7 +133,7 @@ impl fmt::Display for Unrenewed<'_> {
     }
 }
 
-/// Why the last good records are used although their TTL has passed.
+/// Displays why the last good records are used although their TTL has passed.
 struct StaleRecords<'a>(&'a DnsQuestion, &'a Option<DnsFailure>);
 
 impl fmt::Display for StaleRecords<'_> {
@@ -149,7 +149,7 @@ impl fmt::Display for StaleRecords<'_> {
 }
 
 impl Warning {
-    /// The warning's name in `snake_case`, as in its JSON.
+    /// Returns the warning's name in `snake_case`, as in its JSON.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::WellKnownUnusable { .. } => "well_known_unusable",

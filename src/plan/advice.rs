@@ -1,4 +1,4 @@
-//! The plan, and what it says to people.
+//! The plan, and how it displays for people.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use super::listening::Listening;
 use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
 use crate::core::names::{Host, ServerName};
 
-/// Every way to be found, weighed. It displays as advice for people.
+/// Every way to be found, with a verdict on each. It displays as advice for people.
 ///
-/// Serialised, it is an object of `server_name`, `listening`, `delegation` and `ways`, each with its
-/// `kind` and its `verdict`; those that work come first.
+/// Serialised, it is an object of `server_name`, `listening`, `delegation` and `ways`. Each way has
+/// its `kind` and its `verdict`; those that work come first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     server_name: ServerName,
@@ -28,23 +28,23 @@ pub enum Delegation {
     NotNeeded,
     /// Yes, and it works.
     Needed,
-    /// No way works as things are; each says why.
+    /// No way works as things are. Each one says why.
     Impossible,
 }
 
-/// What a reverse proxy before the homeserver must do.
+/// What a reverse proxy in front of the homeserver must do.
 ///
 /// It displays as advice for people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct ReverseProxy {
-    /// Where it takes connections: the host.
+    /// The host at which it accepts connections.
     pub host: Host,
-    /// The port.
+    /// The port at which it accepts connections.
     pub port: u16,
     /// The name that its certificate must carry.
     pub certificate_name: Host,
-    /// The `Host` that comes in and must be passed on as it is.
+    /// The `Host` of incoming requests, which must be passed on unchanged.
     pub host_header: String,
 }
 
@@ -57,38 +57,38 @@ impl Plan {
         Self { server_name, listening, proposals }
     }
 
-    /// The server name.
+    /// Returns the server name.
     pub const fn server_name(&self) -> &ServerName {
         &self.server_name
     }
 
-    /// Where the server listens.
+    /// Returns where the server listens.
     pub const fn listening(&self) -> &Listening {
         &self.listening
     }
 
-    /// Every way, those that work first, in the order of recommendation: [`WayKind::reason`] says
-    /// why. One for which a name must have no other use ([`Proviso::NoOtherUse`]) is the last of
-    /// those that work.
+    /// Returns every way, those that work first, in the order of recommendation
+    /// ([`WayKind::reason`] says why). A way that needs a name without other use
+    /// ([`Proviso::NoOtherUse`]) is the last of those that work.
     ///
     /// [`Proviso::NoOtherUse`]: super::Proviso::NoOtherUse
     pub fn proposals(&self) -> &[Proposal] {
         &self.proposals
     }
 
-    /// What became of one way.
+    /// Returns the verdict on one way.
     pub fn proposal(&self, kind: WayKind) -> &Proposal {
-        // Every way is there.
+        // Every way is in the list.
         let [first, ..] = &self.proposals;
         self.proposals.iter().find(|proposal| proposal.kind == kind).unwrap_or(first)
     }
 
-    /// The way to take, if any works.
+    /// Returns the recommended way, if any works.
     pub fn recommended(&self) -> Option<&Way> {
         self.proposals.iter().find_map(Proposal::way)
     }
 
-    /// Whether delegation is needed.
+    /// Returns whether delegation is needed.
     ///
     /// ```
     /// use matrix_delegation::plan::{Delegation, Setup};
@@ -108,10 +108,11 @@ impl Plan {
 }
 
 impl Way {
-    /// What a reverse proxy must do. One may always stand before the homeserver: others see no
-    /// difference, as long as it has the certificate that they verify and changes neither `Host`
-    /// nor path, both of which requests are signed over (server-server API, "Request
-    /// Authentication").
+    /// Returns what a reverse proxy must do, should there be one.
+    ///
+    /// A reverse proxy is always possible. Other servers see no difference as long as it has the
+    /// certificate that they verify and changes neither `Host` nor path: requests are signed over
+    /// both (server-server API, "Request Authentication").
     ///
     /// ```
     /// use matrix_delegation::plan::Setup;

@@ -9,58 +9,58 @@ use thiserror::Error;
 
 use crate::core::names::{DnsName, Host, NotAHostName};
 
-/// A name that a certificate carries or is to carry, to plan with: a `dNSName` or an `iPAddress` (RFC
-/// 9525 section 2), which some host can have.
+/// A name that a certificate carries or is to carry, to plan with: a `dNSName` or an `iPAddress`
+/// (RFC 9525 section 2) that a host can have.
 ///
-/// What a check found in a server's certificate, whatever that is, is a `CertificateName` at the
-/// crate's root (feature `certificate`); one of these can be made of it by `TryFrom`.
+/// The names that a check finds in a server's certificate, valid or not, are `CertificateName`s in
+/// module `certificate` (feature `certificate`); `TryFrom` converts them into this type.
 ///
-/// A wildcard stands for one whole label, the leftmost one (RFC 9525 section 6.3): `*.example.org`
-/// is good for `matrix.example.org`, neither for `example.org` nor for `a.b.example.org`.
+/// A wildcard matches one whole label, the leftmost one (RFC 9525 section 6.3): `*.example.org`
+/// matches `matrix.example.org`, but neither `example.org` nor `a.b.example.org`.
 ///
 /// ```
-/// use matrix_delegation::Host;
-/// use matrix_delegation::plan::CertificateName;
+/// use matrix_delegation::names::Host;
+/// use matrix_delegation::plan::NamePattern;
 ///
-/// let name: CertificateName = "*.Example.org".parse()?;
+/// let name: NamePattern = "*.Example.org".parse()?;
 /// let covers = |host: &str| host.parse().map(|host| name.covers(&Host::Dns(host)));
 /// assert_eq!(covers("matrix.example.org"), Ok(true));
 /// assert_eq!(covers("example.org"), Ok(false));
 /// assert_eq!(covers("a.b.example.org"), Ok(false));
-/// # Ok::<(), matrix_delegation::plan::CertificateNameError>(())
+/// # Ok::<(), matrix_delegation::plan::NamePatternError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum CertificateName {
+pub enum NamePattern {
     /// One DNS name.
     Dns(DnsName),
-    /// Every name one label below this one. Read from text, it has two labels at least: the
-    /// common verifiers take no wildcard right below a top-level domain.
+    /// Every name one label below this one. A wildcard that is parsed has at least two labels,
+    /// since common verifiers refuse one right below a top-level domain.
     Wildcard(DnsName),
     /// An IP address.
     Ip(IpAddr),
 }
 
-/// Why something is no name that a certificate can carry.
+/// Why a text is not a name that a certificate can carry.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum CertificateNameError {
-    /// `*` stands elsewhere than alone in the leftmost label.
+pub enum NamePatternError {
+    /// `*` is not the whole leftmost label.
     #[error("a wildcard is the whole leftmost label and nothing else, as in *.example.org")]
     Wildcard,
-    /// A wildcard right below a top-level domain.
+    /// The wildcard is right below a top-level domain.
     #[error(
         "a wildcard right below a top-level domain is refused by those who verify; name the host \
          or use *.example.org"
     )]
     WildcardTooWide,
-    /// It is neither a host name nor an IP address.
+    /// The text is neither a host name nor an IP address.
     #[error("neither an IP address nor a name of DNS such as matrix.example.org")]
     NotAHostName(#[source] NotAHostName),
 }
 
-impl CertificateName {
-    /// Whether a certificate with this name is good for the host.
+impl NamePattern {
+    /// Returns whether a certificate with this name is valid for the host.
     ///
     /// An IP address needs an `iPAddress` with the same bytes; DNS names are compared without
     /// regard to letter case (RFC 9525 sections 6.3 and 6.4).
@@ -77,7 +77,7 @@ impl CertificateName {
     }
 }
 
-impl From<Host> for CertificateName {
+impl From<Host> for NamePattern {
     fn from(host: Host) -> Self {
         match host {
             Host::Ip(address) => Self::Ip(address),
@@ -86,12 +86,12 @@ impl From<Host> for CertificateName {
     }
 }
 
-impl FromStr for CertificateName {
-    type Err = CertificateNameError;
+impl FromStr for NamePattern {
+    type Err = NamePatternError;
 
-    /// Reads `matrix.example.org`, `*.example.org`, `192.0.2.7`, `2001:db8::7` or, as server names
-    /// write it, `[2001:db8::7]`.
-    fn from_str(text: &str) -> Result<Self, CertificateNameError> {
+    /// Parses `matrix.example.org`, `*.example.org`, `192.0.2.7`, `2001:db8::7` or, as in server
+    /// names, `[2001:db8::7]`.
+    fn from_str(text: &str) -> Result<Self, NamePatternError> {
         let bracketed = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
         if let Some(Ok(address)) = bracketed.map(str::parse) {
             return Ok(Self::Ip(IpAddr::V6(address)));
@@ -103,41 +103,41 @@ impl FromStr for CertificateName {
     }
 }
 
-impl CertificateName {
-    /// Reads a `dNSName`. One that reads like an address is none, and no host's name either (RFC 9525
-    /// section 6.4).
-    pub(crate) fn of_dns_name(text: &str) -> Result<Self, CertificateNameError> {
+impl NamePattern {
+    /// Reads a `dNSName`. One that looks like an address is neither an address nor a host's name
+    /// (RFC 9525 section 6.4).
+    pub(crate) fn of_dns_name(text: &str) -> Result<Self, NamePatternError> {
         let (wildcard, name) = match text.strip_prefix("*.") {
             Some(parent) => (true, parent),
             None => (false, text),
         };
         if name.contains('*') {
-            return Err(CertificateNameError::Wildcard);
+            return Err(NamePatternError::Wildcard);
         }
-        let name: DnsName = name.parse().map_err(CertificateNameError::NotAHostName)?;
+        let name: DnsName = name.parse().map_err(NamePatternError::NotAHostName)?;
         match wildcard {
             true if name.as_str().contains('.') => Ok(Self::Wildcard(name)),
-            true => Err(CertificateNameError::WildcardTooWide),
+            true => Err(NamePatternError::WildcardTooWide),
             false => Ok(Self::Dns(name)),
         }
     }
 }
 
-impl TryFrom<String> for CertificateName {
-    type Error = CertificateNameError;
+impl TryFrom<String> for NamePattern {
+    type Error = NamePatternError;
 
-    fn try_from(text: String) -> Result<Self, CertificateNameError> {
+    fn try_from(text: String) -> Result<Self, NamePatternError> {
         text.parse()
     }
 }
 
-impl From<CertificateName> for String {
-    fn from(name: CertificateName) -> Self {
+impl From<NamePattern> for String {
+    fn from(name: NamePattern) -> Self {
         name.to_string()
     }
 }
 
-impl fmt::Display for CertificateName {
+impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dns(name) => write!(f, "{name}"),
@@ -154,17 +154,17 @@ mod tests {
     #[test]
     fn names_are_read_and_written_the_same() {
         for text in ["matrix.example.org", "*.example.org", "192.0.2.7", "2001:db8::7", "a"] {
-            let name: CertificateName = text.parse().unwrap();
+            let name: NamePattern = text.parse().unwrap();
             assert_eq!(name.to_string(), text);
             let json = serde_json::to_string(&name).unwrap();
-            assert_eq!(serde_json::from_str::<CertificateName>(&json).unwrap(), name);
+            assert_eq!(serde_json::from_str::<NamePattern>(&json).unwrap(), name);
         }
-        assert_eq!("[2001:DB8::7]".parse(), "2001:db8::7".parse::<CertificateName>());
+        assert_eq!("[2001:DB8::7]".parse(), "2001:db8::7".parse::<NamePattern>());
     }
 
     #[test]
     fn what_no_certificate_carries_is_refused() {
-        use CertificateNameError::{NotAHostName as Bad, Wildcard, WildcardTooWide};
+        use NamePatternError::{NotAHostName as Bad, Wildcard, WildcardTooWide};
         for (text, error) in [
             ("*", Wildcard),
             ("*.*.example.org", Wildcard),
@@ -180,7 +180,7 @@ mod tests {
             ("example.org.", Bad(NotAHostName::TrailingDot)),
             ("example.org\n", Bad(NotAHostName::Character)),
         ] {
-            assert_eq!(text.parse::<CertificateName>(), Err(error), "{text:?}");
+            assert_eq!(text.parse::<NamePattern>(), Err(error), "{text:?}");
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
             ("2001:db8::7", "[2001:DB8:0::7]", true),
             ("a.example.org", "192.0.2.7", false),
         ] {
-            let certificate: CertificateName = name.parse().unwrap();
+            let certificate: NamePattern = name.parse().unwrap();
             let host = crate::ServerName::parse(host).unwrap().to_host().unwrap();
             assert_eq!(certificate.covers(&host), covers, "{name} {host}");
         }

@@ -1,4 +1,4 @@
-//! Where the server really is.
+//! Where the server listens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use crate::core::names::{Host, ServerName, ServerNameError, UnresolvableName};
 
-/// Where a homeserver, or the reverse proxy before it, takes connections from the federation.
+/// Where a homeserver, or the reverse proxy in front of it, accepts connections from the
+/// federation.
 ///
 /// ```
 /// use matrix_delegation::plan::Listening;
@@ -37,48 +38,48 @@ pub enum HostRecords {
     Alias,
 }
 
-/// Why a text says of no place where a server could listen.
+/// Why a text does not say where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ListeningError {
-    /// It is neither `host` nor `host:port`.
+    /// The text is neither `host` nor `host:port`.
     #[error("not a host and a port, such as matrix.example.org:443")]
     Syntax(#[source] ServerNameError),
     /// There is no port.
     #[error("there is no port: write it out, as in matrix.example.org:8448")]
     NoPort,
-    /// No host can be made of it.
+    /// The host is not a valid host name.
     #[error("not a host that can be connected to")]
     Host(#[source] UnresolvableName),
 }
 
 impl Listening {
-    /// At this host and port.
+    /// Creates a place of this host and port.
     ///
-    /// Port 0 is taken, and every way is then said not to work: see
+    /// Port 0 is accepted here, and every way then has an obstacle:
     /// [`Obstacle::PortZero`](super::Obstacle::PortZero).
     pub fn new(host: impl Into<Host>, port: u16) -> Self {
         Self { host: host.into(), port, host_records: HostRecords::default() }
     }
 
-    /// The same where DNS has this for the host. Default: [`HostRecords::Addresses`].
+    /// Sets what DNS has for the host. Default: [`HostRecords::Addresses`].
     #[must_use]
     pub const fn with_host_records(mut self, records: HostRecords) -> Self {
         self.host_records = records;
         self
     }
 
-    /// The host.
+    /// Returns the host.
     pub const fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The port.
+    /// Returns the port.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// What DNS has for the host.
+    /// Returns what DNS has for the host.
     pub const fn host_records(&self) -> HostRecords {
         self.host_records
     }
@@ -87,7 +88,7 @@ impl Listening {
 impl FromStr for Listening {
     type Err = ListeningError;
 
-    /// Reads `host:port`; an IPv6 address in brackets.
+    /// Parses `host:port`; an IPv6 address needs brackets.
     fn from_str(text: &str) -> Result<Self, ListeningError> {
         let name = ServerName::parse(text).map_err(ListeningError::Syntax)?;
         let port = name.port().ok_or(ListeningError::NoPort)?;

@@ -1,8 +1,8 @@
-//! One's own server, the other side of delegation: how to be found (feature `plan`).
+//! Plans how one's own server is found: the other side of delegation (feature `plan`).
 //!
-//! A [`Setup`] says what is there: the server name, where the server takes connections, and which
-//! names its certificates carry. [`Setup::plan`] weighs the three ways that the specification knows
-//! (server-server API, "Server discovery") and answers what administrators ask:
+//! A [`Setup`] describes the server: its name, where it accepts connections, and which names its
+//! certificates carry. [`Setup::plan`] judges the three ways to be found that the specification has
+//! (server-server API, "Server discovery") and answers the questions of administrators:
 //!
 //! - **Do I need delegation?** [`Plan::delegation`].
 //! - **How?** [`Plan::recommended`], with the exact document or the exact zone lines; and of each
@@ -12,13 +12,13 @@
 //!   record.
 //! - **May I use a reverse proxy?** [`Way::reverse_proxy`].
 //!
-//! It is pure: nothing is looked up, and nothing is tried. What a plan promises of a way,
-//! [`Way::contact`], is what resolving the server name comes to once all is published, and what it
-//! cannot see holds: [`Way::provisos`].
+//! Planning is pure: nothing is looked up or tried. [`Way::contact`] says what the server name will
+//! resolve to once everything is published, and [`Way::provisos`] what the plan cannot see and must
+//! hold.
 //!
-//! A document delegates to a name that a certificate is good for, and rather to one that has no other
-//! use: to the host where the server listens, to `matrix.example.org`, or to another name below the
-//! server name that begins with `matrix.`. Where only other names are left, SRV comes first.
+//! A document delegates to a name that a certificate is valid for, preferably one without another
+//! use: the host where the server listens, `matrix.example.org`, or another name below the server
+//! name that begins with `matrix.`. If there are only other names, SRV is recommended first.
 //!
 //! ```
 //! use matrix_delegation::plan::{Delegation, Setup};
@@ -46,12 +46,12 @@ mod weigh;
 mod zone;
 
 pub use self::advice::{Delegation, Plan, ReverseProxy};
-pub use self::certificate::{CertificateName, CertificateNameError};
+pub use self::certificate::{NamePattern, NamePatternError};
 pub use self::listening::{HostRecords, Listening, ListeningError};
 pub use self::obstacle::Obstacle;
 pub use self::proviso::Proviso;
 pub use self::way::{
-    CertificatePlace, Contact, Document, Proposal, Purpose, Verdict, Way, WayKind,
+    CertificatePlace, CertificatePurpose, Contact, Document, Proposal, Verdict, Way, WayKind,
 };
 pub use self::zone::{ZoneData, ZoneRecord};
 
@@ -62,7 +62,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::address_policy::AddressPolicy;
 use crate::core::names::ServerName;
 
-/// What is there: a server name, a server, and its certificates.
+/// A server name, where the server listens, and its certificates.
 ///
 /// ```
 /// use std::time::Duration;
@@ -80,7 +80,7 @@ pub struct Setup {
     server_name: ServerName,
     listening: Listening,
     #[serde(default)]
-    certificate_names: Vec<CertificateName>,
+    certificate_names: Vec<NamePattern>,
     #[serde(default)]
     srv_services: SrvServices,
     #[serde(default = "default_max_age")]
@@ -91,30 +91,31 @@ pub struct Setup {
     address_policy: AddressPolicy,
 }
 
-/// Which SRV records a plan has.
+/// Which SRV records a plan publishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SrvServices {
     /// `_matrix-fed._tcp` alone, which is all that the specification asks for. The default.
     #[default]
     Current,
-    /// `_matrix._tcp` after it, for servers that are older than version 1.8 of the specification.
+    /// `_matrix-fed._tcp` first and `_matrix._tcp` second, for servers older than version 1.8 of
+    /// the specification.
     WithDeprecated,
 }
 
-/// What others assume where a document says nothing ("Server discovery", step 3), and half of what
-/// they hold it at most.
+/// What others assume if a document states no lifetime ("Server discovery", step 3), and half of
+/// the longest lifetime that they apply.
 const fn default_max_age() -> Duration {
     Duration::from_secs(86_400)
 }
 
-/// Long enough to spare others questions, short enough to move within the hour.
+/// Long enough to spare others questions, short enough that a move takes effect within the hour.
 const fn default_ttl() -> Duration {
     Duration::from_secs(3600)
 }
 
 impl Setup {
-    /// A server of this name that listens there, with no certificate yet.
+    /// Creates a setup for a server of this name that listens there, without a certificate.
     pub fn new(server_name: ServerName, listening: Listening) -> Self {
         Self {
             server_name,
@@ -127,84 +128,81 @@ impl Setup {
         }
     }
 
-    /// Its certificates carry these names, besides those said before.
+    /// Adds names that the server's certificates carry.
     #[must_use]
-    pub fn with_certificate_names(
-        mut self,
-        names: impl IntoIterator<Item = CertificateName>,
-    ) -> Self {
+    pub fn with_certificate_names(mut self, names: impl IntoIterator<Item = NamePattern>) -> Self {
         self.certificate_names.extend(names);
         self
     }
 
-    /// Which SRV records the plan has. Default: [`SrvServices::Current`].
+    /// Sets which SRV records the plan publishes. Default: [`SrvServices::Current`].
     #[must_use]
     pub const fn with_srv_services(mut self, services: SrvServices) -> Self {
         self.srv_services = services;
         self
     }
 
-    /// How long others may remember the document, in whole seconds. Default: 24 h. Over 48 h it has
-    /// no effect; the shorter, the sooner a move is noticed.
+    /// Sets how long others may cache the document, in whole seconds. Default: 24 h. More than 48 h
+    /// has no effect; the shorter it is, the sooner a move is noticed.
     #[must_use]
     pub const fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
     }
 
-    /// The TTL of records, in whole seconds; at most 2,147,483,647 (RFC 2181 section 8). Default:
-    /// 1 h.
+    /// Sets the TTL of records, in whole seconds; at most 2,147,483,647 (RFC 2181 section 8).
+    /// Default: 1 h.
     #[must_use]
     pub const fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// Which addresses others connect to. Default: those of the public internet. For a federation
-    /// within a closed network, allow its ranges; `localhost` and names such as `hs1` or
-    /// `hs1.local` are then taken for known where 127.0.0.1 and 10.0.0.1 are allowed.
+    /// Sets which addresses others connect to. Default: those of the public internet. For a
+    /// federation within a closed network, allow its ranges. `localhost` and names such as `hs1` or
+    /// `hs1.local` then count as reachable if 127.0.0.1 and 10.0.0.1 are allowed.
     #[must_use]
     pub fn with_address_policy(mut self, policy: AddressPolicy) -> Self {
         self.address_policy = policy;
         self
     }
 
-    /// The server name.
+    /// Returns the server name.
     pub const fn server_name(&self) -> &ServerName {
         &self.server_name
     }
 
-    /// Where the server listens.
+    /// Returns where the server listens.
     pub const fn listening(&self) -> &Listening {
         &self.listening
     }
 
-    /// The names that its certificates carry.
-    pub fn certificate_names(&self) -> &[CertificateName] {
+    /// Returns the names that the server's certificates carry.
+    pub fn certificate_names(&self) -> &[NamePattern] {
         &self.certificate_names
     }
 
-    /// Which SRV records the plan has.
+    /// Returns which SRV records the plan publishes.
     pub const fn srv_services(&self) -> SrvServices {
         self.srv_services
     }
 
-    /// How long others may remember the document.
+    /// Returns how long others may cache the document.
     pub const fn max_age(&self) -> Duration {
         self.max_age
     }
 
-    /// The TTL of records.
+    /// Returns the TTL of records.
     pub const fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    /// Which addresses others connect to.
+    /// Returns which addresses others connect to.
     pub const fn address_policy(&self) -> &AddressPolicy {
         &self.address_policy
     }
 
-    /// Weighs every way to be found.
+    /// Plans: judges every way to be found.
     ///
     /// ```
     /// use matrix_delegation::plan::{Obstacle, Setup, WayKind};

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::certificate::CertificateName;
+use super::certificate::NamePattern;
 use crate::core::address_policy::BlockedRange;
 use crate::core::names::{DnsName, Host, NotAHostName};
 
-/// Why a way cannot work. It displays what is wrong and what to do about it; each variant names its
+/// Why a way cannot work. It displays what is wrong and how to fix it; each variant cites its
 /// source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -47,9 +47,9 @@ pub enum Obstacle {
         /// The name.
         name: DnsName,
     },
-    /// The name means something within one machine or network only: `localhost` (RFC 6761 section
+    /// The name has a meaning within one machine or network only: `localhost` (RFC 6761 section
     /// 6.3), `.local` (RFC 6762), `.internal` (reserved by ICANN), `.home.arpa` (RFC 8375), or a
-    /// single label, which DNS has no addresses for.
+    /// single label, which has no addresses in DNS.
     #[error("{name} is known in one's own network only; use a name that all of DNS knows")]
     LocalName {
         /// The name.
@@ -63,7 +63,7 @@ pub enum Obstacle {
     AddressNotPublic {
         /// The address.
         address: IpAddr,
-        /// The range that is set apart.
+        /// The reserved range that contains the address.
         range: BlockedRange,
     },
     /// Nothing can be reached at port 0 (RFC 6335 section 6).
@@ -101,7 +101,7 @@ pub enum Obstacle {
         /// The name that others verify.
         wanted: Host,
         /// The names that the certificates carry.
-        carried: Vec<CertificateName>,
+        carried: Vec<NamePattern>,
     },
     /// An SRV record points to a name, never to an address (RFC 2782, "Target").
     #[error(
@@ -131,7 +131,7 @@ pub enum Obstacle {
     },
 }
 
-struct Names<'a>(&'a [CertificateName]);
+struct Names<'a>(&'a [NamePattern]);
 
 impl std::fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,4 +1,4 @@
-//! What a plan cannot see, and what a way rests on nevertheless.
+//! What a way relies on and a plan cannot see.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::core::names::DnsName;
 
-/// What a way rests on and a plan cannot see: it looks nothing up. It displays what must hold, to
-/// follow "provided that".
+/// Something that a way relies on and a plan cannot see, because it looks nothing up. It displays
+/// as a condition after "provided that".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -23,20 +23,20 @@ pub enum Proviso {
         /// The server name's host.
         host: DnsName,
     },
-    /// The name has the address already, or nothing at another address is lost with it.
+    /// The name has this address already, or nothing that uses its present address is lost.
     LeadsThere {
         /// The server name's host.
         name: DnsName,
         /// Where the server listens.
         address: IpAddr,
     },
-    /// Nothing uses the name that is to lead to the server, such as a web site, which would be
-    /// reached no more. A way with this comes after those without.
+    /// Nothing else uses the name that is to lead to the server, such as a web site, which would
+    /// then be unreachable. A way with this proviso comes after those without.
     NoOtherUse {
         /// The name delegated to.
         name: DnsName,
     },
-    /// No zone begins at the name: beside the SOA and NS records there, a CNAME is not allowed (RFC
+    /// No zone begins at the name: a CNAME is not allowed beside the SOA and NS records there (RFC
     /// 1034 section 3.6.2).
     NotAnApex {
         /// The name delegated to.
@@ -47,7 +47,7 @@ pub enum Proviso {
 }
 
 impl Proviso {
-    /// Whether it may take a name away from what has nothing to do with Matrix.
+    /// Returns whether the way may take a name away from another use.
     pub(super) const fn is_of_another_name(&self) -> bool {
         matches!(self, Self::NoOtherUse { .. })
     }

@@ -1,4 +1,4 @@
-//! Ways to be found, and what each asks of whom.
+//! The ways to be found, and what each one requires.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::core::names::{Host, ServerName};
 use crate::core::step::Step;
 use crate::core::well_known::WellKnown;
 
-/// The ways to be found.
+/// A way to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WayKind {
@@ -26,11 +26,11 @@ pub enum WayKind {
 }
 
 impl WayKind {
-    /// Every way, in the order of recommendation. A plan alone knows where a document delegates to:
-    /// see [`Proviso::NoOtherUse`].
+    /// Every way, in the order of recommendation. Where a document delegates to is known only with
+    /// a plan: see [`Proviso::NoOtherUse`].
     pub const ALL: [Self; 3] = [Self::NothingNeeded, Self::WellKnown, Self::Srv];
 
-    /// Why it has its place in the order of recommendation.
+    /// Returns why the way has its place in the order of recommendation.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::NothingNeeded => {
@@ -58,7 +58,7 @@ impl fmt::Display for WayKind {
     }
 }
 
-/// A way, and whether it works.
+/// A way and the verdict on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Proposal {
@@ -69,7 +69,7 @@ pub struct Proposal {
     pub verdict: Verdict,
 }
 
-/// Whether a way works.
+/// The verdict on a way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
@@ -85,7 +85,7 @@ pub enum Verdict {
     },
 }
 
-/// A way that works: what to publish, and how others will come.
+/// A way that works: what to publish, and what others will then find.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "publish", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -93,38 +93,38 @@ pub enum Way {
     /// No delegation is needed.
     #[non_exhaustive]
     NothingNeeded {
-        /// How others come.
+        /// What others will find.
         contact: Contact,
         /// Address records that must be there.
         records: Vec<ZoneRecord>,
-        /// What must hold besides.
+        /// What else must hold.
         provisos: Vec<Proviso>,
     },
     /// A document delegates.
     #[non_exhaustive]
     WellKnown {
-        /// How others come.
+        /// What others will find.
         contact: Contact,
-        /// What to serve, and where.
+        /// The document to serve, and where.
         document: Document,
         /// Records of the delegated name that must be there.
         records: Vec<ZoneRecord>,
-        /// What must hold besides.
+        /// What else must hold.
         provisos: Vec<Proviso>,
     },
-    /// SRV records say where.
+    /// SRV records point to the server.
     #[non_exhaustive]
     Srv {
-        /// How others come. Those who read the deprecated record alone decide by step 5.
+        /// What others will find. Servers that read only the deprecated record decide by step 5.
         contact: Contact,
         /// The SRV records, that of `_matrix-fed._tcp` first.
         records: Vec<ZoneRecord>,
-        /// What must hold besides.
+        /// What else must hold.
         provisos: Vec<Proviso>,
     },
 }
 
-/// How other servers come once all is in place: what they resolve the server name to.
+/// What other servers will resolve the server name to, once everything is in place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Contact {
@@ -134,7 +134,7 @@ pub struct Contact {
     pub host: Host,
     /// Its port.
     pub port: u16,
-    /// Byte for byte what they send as `Host`.
+    /// The exact value of `Host` that they send.
     pub host_header: String,
     /// The name that the certificate must carry there, and that they send as SNI.
     pub certificate_name: Host,
@@ -151,20 +151,20 @@ pub struct CertificatePlace {
     /// The name that the certificate must carry.
     pub name: Host,
     /// What it is for.
-    pub purpose: Purpose,
+    pub purpose: CertificatePurpose,
 }
 
-/// What others connect for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Purpose {
+pub enum CertificatePurpose {
     /// To read the document.
     Document,
     /// To talk to the homeserver.
     Federation,
 }
 
-impl fmt::Display for Purpose {
+impl fmt::Display for CertificatePurpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Document => "for the document",
@@ -173,7 +173,7 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// A well-known document, to be served as it stands here.
+/// A well-known document, to be served exactly as it is.
 ///
 /// Serialised, it is an object of `url`, `delegated_name`, `body` and `headers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,29 +185,29 @@ pub struct Document {
 }
 
 impl Document {
-    /// Where others ask for it: port 443 of the server name's host. It may redirect to another
-    /// https URL.
+    /// Returns the URL that others ask for: port 443 of the server name's host. It may redirect to
+    /// another https URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The host of [`url`](Self::url), which needs a certificate of its own at port 443.
+    /// Returns the host of [`url`](Self::url), which needs a certificate of its own at port 443.
     pub const fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The name delegated to. It has a port, even where that is 8448: so nobody need ask for SRV
-    /// records of it, and none that stands there by mistake counts (step 3.2).
+    /// Returns the delegated name. It always has a port, even 8448, so that others need not ask for
+    /// its SRV records and none that exists by mistake has an effect (step 3.2).
     pub fn delegated_name(&self) -> &ServerName {
         self.well_known.server()
     }
 
-    /// The exact body.
+    /// Returns the exact body.
     pub fn body(&self) -> String {
         String::from_utf8_lossy(&self.well_known.to_body()).into_owned()
     }
 
-    /// The exact headers, in lower case. `Content-Length` is the web server's.
+    /// Returns the exact headers, in lower case. The web server adds `Content-Length`.
     pub fn headers(&self) -> Vec<(String, String)> {
         let response = self.response();
         let headers = response.headers().iter();
@@ -219,7 +219,7 @@ impl Document {
             .collect()
     }
 
-    /// The whole response, with status 200: any other is no delegation.
+    /// Returns the whole response, with status 200; any other status does not delegate.
     pub fn response(&self) -> http::Response<Vec<u8>> {
         self.well_known.to_response(self.max_age)
     }
@@ -238,7 +238,7 @@ impl Serialize for Document {
 }
 
 impl Proposal {
-    /// What to do, if it works.
+    /// Returns what to do, if the way works.
     pub const fn way(&self) -> Option<&Way> {
         match &self.verdict {
             Verdict::Works { way } => Some(way),
@@ -246,12 +246,12 @@ impl Proposal {
         }
     }
 
-    /// Whether it works.
+    /// Returns whether the way works.
     pub const fn works(&self) -> bool {
         matches!(self.verdict, Verdict::Works { .. })
     }
 
-    /// Why it cannot work; empty if it does.
+    /// Returns why the way cannot work; empty if it does.
     pub fn obstacles(&self) -> &[Obstacle] {
         match &self.verdict {
             Verdict::Works { .. } => &[],
@@ -261,7 +261,7 @@ impl Proposal {
 }
 
 impl Way {
-    /// Which way it is.
+    /// Returns the kind of the way.
     pub const fn kind(&self) -> WayKind {
         match self {
             Self::NothingNeeded { .. } => WayKind::NothingNeeded,
@@ -270,7 +270,7 @@ impl Way {
         }
     }
 
-    /// How others will come.
+    /// Returns what others will find.
     pub const fn contact(&self) -> &Contact {
         match self {
             Self::NothingNeeded { contact, .. }
@@ -279,8 +279,8 @@ impl Way {
         }
     }
 
-    /// The records that DNS must have. Those of the hosts that are named as they are, the server
-    /// name's and the listening one, are not among them where they are there already.
+    /// Returns the records that DNS must have. Address records of the server name's host and of the
+    /// listening host are left out if they exist already.
     pub fn records(&self) -> &[ZoneRecord] {
         match self {
             Self::NothingNeeded { records, .. }
@@ -289,7 +289,7 @@ impl Way {
         }
     }
 
-    /// What must hold besides, and the plan cannot see.
+    /// Returns what else must hold and the plan cannot see.
     pub fn provisos(&self) -> &[Proviso] {
         match self {
             Self::NothingNeeded { provisos, .. }
@@ -298,7 +298,7 @@ impl Way {
         }
     }
 
-    /// The document, if it is the way of one.
+    /// Returns the document, if the way has one.
     pub const fn document(&self) -> Option<&Document> {
         match self {
             Self::WellKnown { document, .. } => Some(document),
@@ -306,20 +306,20 @@ impl Way {
         }
     }
 
-    /// Which certificate goes where.
+    /// Returns which certificate is needed where.
     pub fn certificates(&self) -> Vec<CertificatePlace> {
         let contact = self.contact();
         let document = self.document().map(|document| CertificatePlace {
             host: document.host.clone(),
             port: 443,
             name: document.host.clone(),
-            purpose: Purpose::Document,
+            purpose: CertificatePurpose::Document,
         });
         let federation = CertificatePlace {
             host: contact.host.clone(),
             port: contact.port,
             name: contact.certificate_name.clone(),
-            purpose: Purpose::Federation,
+            purpose: CertificatePurpose::Federation,
         };
         document.into_iter().chain([federation]).collect()
     }

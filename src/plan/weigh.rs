@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::certificate::CertificateName;
+use super::certificate::NamePattern;
 use super::listening::HostRecords;
 use super::obstacle::Obstacle;
 use super::proviso::Proviso;
@@ -15,7 +15,7 @@ use crate::core::step::Step;
 use crate::core::target::DEFAULT_PORT;
 use crate::core::well_known::{WellKnown, WellKnownUrl};
 
-/// What stands under these names is known within a network only: RFC 6762, ICANN's resolution of
+/// Names under these domains are known within one network only: RFC 6762, ICANN's resolution of
 /// 2024-07-29, RFC 8375.
 const LOCAL_DOMAINS: [&str; 3] = ["local", "internal", "home.arpa"];
 /// The priority and the weight of the one SRV record; with one, neither matters.
@@ -35,12 +35,12 @@ pub(super) fn weigh(setup: &Setup) -> [Proposal; 3] {
         };
         Proposal { kind, verdict }
     });
-    // The order is otherwise kept.
+    // The sort is stable, so the order is otherwise kept.
     proposals.sort_by_key(rank);
     proposals
 }
 
-/// What works comes first, and of that, what takes no name from another use.
+/// Ranks ways that work first, and among those the ways that take no name from another use.
 fn rank(proposal: &Proposal) -> u8 {
     match proposal.way() {
         Some(way) if way.provisos().iter().any(Proviso::is_of_another_name) => 1,
@@ -62,7 +62,7 @@ fn nothing_needed(setup: &Setup) -> Weighed {
     let (mut records, mut provisos) = (Vec::new(), Vec::new());
     match (&host, listening.host()) {
         (host, there) if host == there => {}
-        // The name may well point to that address: then the record is there already.
+        // The name may point to that address already, and then the record exists.
         (Host::Dns(host), Host::Ip(address)) => {
             records.push(address_of(setup, host, *address));
             provisos.push(Proviso::LeadsThere { name: host.clone(), address: *address });
@@ -102,7 +102,7 @@ fn well_known(setup: &Setup) -> Weighed {
     none(obstacles)?;
     let Delegated { host: delegated, records, provisos } = delegated;
     let port = setup.listening.port();
-    // A host and a port above 0 always make a server name of which a host can be made.
+    // A host and a port above 0 always form a resolvable server name.
     let written = ServerName::parse(format!("{delegated}:{port}"));
     let document = written.ok().and_then(|name| WellKnown::new(name).ok());
     let Some(well_known) = document else { return Err(vec![Obstacle::PortZero]) };
@@ -178,7 +178,7 @@ fn none(obstacles: Vec<Obstacle>) -> Result<(), Vec<Obstacle>> {
     if obstacles.is_empty() { Ok(()) } else { Err(obstacles) }
 }
 
-/// What is wrong with where the server listens, whatever the way.
+/// Returns the obstacles in where the server listens, which apply to every way.
 fn places(setup: &Setup) -> Vec<Obstacle> {
     let listening = &setup.listening;
     let mut obstacles = Vec::new();
@@ -189,7 +189,7 @@ fn places(setup: &Setup) -> Vec<Obstacle> {
     obstacles
 }
 
-/// Why others cannot reach a host, if they cannot.
+/// Returns why others cannot reach a host, if they cannot.
 fn unreachable(setup: &Setup, host: &Host) -> Option<Obstacle> {
     let name = match host {
         Host::Ip(address) => {
@@ -201,13 +201,13 @@ fn unreachable(setup: &Setup, host: &Host) -> Option<Obstacle> {
     if name.is_onion() {
         return Some(Obstacle::OnionName { name: name.clone() });
     }
-    // In a network that may connect within itself, its own names will do.
+    // In a network that may connect within itself, its own names are reachable.
     let stands_for = local_address(name)?;
     setup.address_policy.check(stands_for).err()?;
     Some(Obstacle::LocalName { name: name.clone() })
 }
 
-/// An address of the kind that a local name has; `None` for names of all of DNS.
+/// Returns an address of the kind that a local name has; `None` for names in public DNS.
 fn local_address(name: &DnsName) -> Option<IpAddr> {
     let name = name.as_str();
     let under = |domain: &str| {
@@ -220,7 +220,7 @@ fn local_address(name: &DnsName) -> Option<IpAddr> {
     local.then(|| Ipv4Addr::new(10, 0, 0, 1).into())
 }
 
-/// The server name's host. An error, with what else is wrong: there is none.
+/// Returns the server name's host. If there is none, the error contains all obstacles.
 fn server_host(setup: &Setup, obstacles: &mut Vec<Obstacle>) -> Result<Host, Vec<Obstacle>> {
     let host = match setup.server_name.to_host() {
         Ok(host) => host,
@@ -235,7 +235,7 @@ fn server_host(setup: &Setup, obstacles: &mut Vec<Obstacle>) -> Result<Host, Vec
     Ok(host)
 }
 
-/// The name that others ask a document and SRV records for, if they ask at all.
+/// Returns the name for which others ask for a document and SRV records, if they do.
 fn is_asked<'a>(
     setup: &Setup,
     host: &'a Host,
@@ -274,20 +274,20 @@ fn address_of(setup: &Setup, host: &DnsName, address: IpAddr) -> ZoneRecord {
     ZoneRecord::new(Owner::Host(host.clone()), setup.ttl, ZoneData::Address(address))
 }
 
-/// A host to delegate to, and what that asks for.
+/// A host to delegate to, and what that requires.
 struct Delegated {
     host: Host,
     records: Vec<ZoneRecord>,
     provisos: Vec<Proviso>,
 }
 
-/// The host to delegate to: one that a certificate is good for, and that leads to the server, or may
-/// be led there with the least harm to what else there is.
+/// Chooses the host to delegate to: one that a certificate is valid for and that leads to the
+/// server, or may be made to do so with the least harm to other uses.
 ///
-/// First the host where the server listens, which needs no record; then `matrix.` before the server
-/// name, and the certificates' other names below the server name that begin so: whoever has the
-/// server name has these, and has them for Matrix. Then the server name's own host, unless that
-/// would take its web server away; last any other name, which may well be a web site.
+/// The order is: the host where the server listens, which needs no record; `matrix.` before the
+/// server name, and the certificates' other names below the server name that begin so, because the
+/// owner of the server name has these for Matrix; the server name's own host, unless that would
+/// take its web server away; any other name, which may be a web site.
 fn delegate(setup: &Setup, server: &DnsName) -> Option<Delegated> {
     let there = setup.listening.host();
     let is_usable = |name: &DnsName| {
@@ -298,13 +298,13 @@ fn delegate(setup: &Setup, server: &DnsName) -> Option<Delegated> {
         return Some(Delegated { host: there.clone(), records: vec![], provisos: vec![] });
     }
     let exact = setup.certificate_names.iter().filter_map(|name| match name {
-        CertificateName::Dns(name) => Some(name.clone()),
-        CertificateName::Wildcard(_) | CertificateName::Ip(_) => None,
+        NamePattern::Dns(name) => Some(name.clone()),
+        NamePattern::Wildcard(_) | NamePattern::Ip(_) => None,
     });
     let of_wildcards = setup.certificate_names.iter().filter_map(|name| match name {
-        // Any label would do; this is the customary one.
-        CertificateName::Wildcard(parent) => for_matrix(parent),
-        CertificateName::Dns(_) | CertificateName::Ip(_) => None,
+        // Any label would do; this one is customary.
+        NamePattern::Wildcard(parent) => for_matrix(parent),
+        NamePattern::Dns(_) | NamePattern::Ip(_) => None,
     });
     let names: Vec<DnsName> =
         exact.chain(of_wildcards).filter(|name| is_usable(name) && name != server).collect();
@@ -329,7 +329,7 @@ fn delegate(setup: &Setup, server: &DnsName) -> Option<Delegated> {
     Some(led_there(setup, name, provisos))
 }
 
-/// The name with a record that leads it to the server.
+/// Returns the name with the record that leads it to the server.
 fn led_there(setup: &Setup, name: DnsName, provisos: Vec<Proviso>) -> Delegated {
     let record = match setup.listening.host() {
         Host::Ip(address) => address_of(setup, &name, *address),
@@ -341,7 +341,7 @@ fn led_there(setup: &Setup, name: DnsName, provisos: Vec<Proviso>) -> Delegated 
     Delegated { host: Host::Dns(name), records: vec![record], provisos }
 }
 
-/// The customary name for a homeserver in a domain.
+/// Returns the customary name for a homeserver in a domain.
 fn for_matrix(domain: &DnsName) -> Option<DnsName> {
     format!("matrix.{domain}").parse().ok()
 }
@@ -351,18 +351,18 @@ fn is_below(name: &DnsName, domain: &DnsName) -> bool {
     above.is_some_and(|above| above.len() > 1 && above.ends_with('.'))
 }
 
-/// Whether a zone may begin at the name, so that it has SOA and NS records, beside which there can be
-/// no CNAME (RFC 1034 section 3.6.2).
+/// Returns whether a zone may begin at the name. It would have SOA and NS records, and no CNAME is
+/// allowed beside those (RFC 1034 section 3.6.2).
 ///
-/// Where zones begin cannot be seen from names. It is assumed that none begins below the server name;
-/// nor at a name that a wildcard is good for, as there is none for all of a registry's domain
-/// (CA/Browser Forum, Baseline Requirements, section 3.2.2.6), so that it is not a registered one.
-/// Any other name may be one that was registered.
+/// Names do not show where zones begin. The assumption is that none begins below the server name,
+/// or at a name that a wildcard is valid for: no wildcard covers a whole registry's domain
+/// (CA/Browser Forum, Baseline Requirements, section 3.2.2.6), so such a name is not a registered
+/// one. Any other name may have been registered.
 fn may_be_apex(setup: &Setup, server: &DnsName, name: &DnsName) -> bool {
     let host = Host::Dns(name.clone());
     let of_wildcard = setup
         .certificate_names
         .iter()
-        .any(|it| matches!(it, CertificateName::Wildcard(_)) && it.covers(&host));
+        .any(|it| matches!(it, NamePattern::Wildcard(_)) && it.covers(&host));
     !is_below(name, server) && !of_wildcard
 }

@@ -1,4 +1,4 @@
-//! Records as they stand in a zone file.
+//! Records as a zone file contains them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,8 +13,8 @@ use crate::core::names::DnsName;
 /// 2.3.4).
 const MAX_NAME: usize = 253;
 
-/// A DNS record. It displays as its line in a zone file (RFC 1035 section 5.1): absolute names with
-/// their final dot, the TTL in seconds, the class `IN`.
+/// A DNS record. It displays as its line in a zone file (RFC 1035 section 5.1), with absolute names
+/// and their final dot, the TTL in seconds, and the class `IN`.
 ///
 /// Serialised, it is an object of `name`, `ttl`, `type`, `data` and the whole `line`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,14 +24,14 @@ pub struct ZoneRecord {
     pub(super) data: ZoneData,
 }
 
-/// Whose record it is.
+/// The owner of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
     Host(DnsName),
     Service(Service, DnsName),
 }
 
-/// What a record says.
+/// The data of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ZoneData {
@@ -39,11 +39,11 @@ pub enum ZoneData {
     Address(IpAddr),
     /// The host is an alias of this one (CNAME).
     Alias(DnsName),
-    /// The service is offered there (SRV, RFC 2782).
+    /// The service is offered at this host and port (SRV, RFC 2782).
     Srv {
-        /// The lowest is tried first.
+        /// The priority; the lowest is tried first.
         priority: u16,
-        /// The share of contacts among records of one priority.
+        /// The weight: its share of contacts among records of one priority.
         weight: u16,
         /// The port.
         port: u16,
@@ -60,7 +60,8 @@ impl ZoneRecord {
         Self { owner, ttl, data }
     }
 
-    /// The owner's name, absolute and without its final dot: `_matrix-fed._tcp.example.org`.
+    /// Returns the owner's name, absolute and without its final dot:
+    /// `_matrix-fed._tcp.example.org`.
     pub fn name(&self) -> String {
         match &self.owner {
             Owner::Host(host) => host.to_string(),
@@ -68,17 +69,17 @@ impl ZoneRecord {
         }
     }
 
-    /// The time to live, in seconds.
+    /// Returns the time to live, in seconds.
     pub const fn ttl(&self) -> u32 {
         self.ttl
     }
 
-    /// What it says.
+    /// Returns the data.
     pub const fn data(&self) -> &ZoneData {
         &self.data
     }
 
-    /// The service, if it is an SRV record.
+    /// Returns the service, if it is an SRV record.
     pub const fn service(&self) -> Option<Service> {
         match self.owner {
             Owner::Service(service, _) => Some(service),
@@ -87,13 +88,13 @@ impl ZoneRecord {
     }
 }
 
-/// Whether DNS can hold SRV records of this service for the host.
+/// Returns whether DNS can hold SRV records of this service for the host.
 pub(super) fn fits(service: Service, host: &DnsName) -> bool {
     service.prefix().len() + 1 + host.as_str().len() <= MAX_NAME
 }
 
 impl ZoneData {
-    /// The record's type, such as `SRV`.
+    /// Returns the record's type, such as `SRV`.
     pub const fn record_type(&self) -> &'static str {
         match self {
             Self::Address(IpAddr::V4(_)) => "A",

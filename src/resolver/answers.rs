@@ -1,4 +1,4 @@
-//! Finds answers: remembered, under way, in the store, or asked for now.
+//! Finds answers: in memory, in flight, in the store, or by asking now.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind, WellK
 use crate::runtime::single_flight::{Joined, SingleFlight};
 use crate::runtime::{BoxFuture, Runtime};
 
-/// How much longer than the limit on a DNS question an adapter is waited for. The machine waits
-/// longer still.
+/// How much longer than the limit on a DNS question the resolver waits for an adapter. The machine
+/// waits longer still.
 const ANSWER_MARGIN: Duration = Duration::from_millis(125);
 
-/// What finds answers, and remembers them.
+/// Finds answers and remembers them.
 #[derive(Debug)]
 pub(super) struct Answers {
     pub(super) dns: Arc<dyn Dns>,
@@ -42,7 +42,7 @@ pub(super) struct Answers {
     pub(super) rules: Rules,
     pub(super) store: Option<GuardedStore>,
     pub(super) limits: ResolverConfig,
-    /// What of it each machine reads.
+    /// The part of the configuration that each machine reads.
     pub(super) config: Arc<Config>,
     pub(super) tally: Arc<Tally>,
     pub(super) memory: Memory,
@@ -52,24 +52,24 @@ pub(super) struct Answers {
     pub(super) seed: AtomicU64,
 }
 
-/// What is known of a well-known, and how that was found out.
+/// What is known of a well-known, and how that was found.
 #[derive(Clone, Debug)]
 pub(super) struct KnownWellKnown {
     pub(super) entry: WellKnownEntry,
     pub(super) source: Source,
-    /// The look-up, where it was made just now.
+    /// The look-up, if it was made for this answer.
     pub(super) lookup: Option<Arc<WellKnownReport>>,
 }
 
-/// Whoever asks questions: what for, and for how long.
+/// A task that asks questions: its purpose, and how long it has run.
 #[derive(Debug)]
 pub(super) struct Asker {
     pub(super) purpose: Purpose,
-    /// When what is used is to be renewed.
+    /// When the answers that it uses are to be renewed.
     pub(super) renewal: Renewal,
-    /// For how long it ran, in milliseconds, but for the time since it last began to.
+    /// For how long it ran in earlier stretches, in milliseconds.
     ran: AtomicU64,
-    /// When it last began to run; `u64::MAX` while it waits for its turn.
+    /// When it last began to run; `u64::MAX` while it waits for a permit.
     since: AtomicU64,
 }
 
@@ -85,7 +85,7 @@ impl Asker {
         self.since.store(since, Ordering::Relaxed);
     }
 
-    /// For how long it has run.
+    /// Returns for how long it has run, without the time that it waited for permits.
     fn ran(&self, now: Monotonic) -> Duration {
         let ran = Duration::from_millis(self.ran.load(Ordering::Relaxed));
         match self.since.load(Ordering::Relaxed) {
@@ -97,7 +97,8 @@ impl Asker {
 
 impl Answers {
     pub(super) fn next_seed(&self) -> u64 {
-        // An odd step visits every number before it repeats one; this one is not the generator's own.
+        // An odd step visits every number before it repeats one. It differs from the generator's
+        // own.
         self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
     }
 
@@ -105,7 +106,7 @@ impl Answers {
         self.runtime.now().monotonic
     }
 
-    /// Begins to answer a question of a machine.
+    /// Starts to answer a question of a machine.
     pub(super) fn ask(
         self: &Arc<Self>,
         question: Question,
@@ -137,9 +138,9 @@ impl Answers {
         }
     }
 
-    /// Makes an exchange once it is its turn at its destinations, with those that have room. Where it
-    /// does not get as far as to ask there, the others' turn comes: the ones with room may be of a
-    /// family that this machine does not have.
+    /// Makes an exchange with those destinations that have a free permit, and waits if none has. If
+    /// no request was sent there, tries the remaining ones: the first may be of an address family
+    /// that this machine lacks.
     async fn fetch(
         &self,
         mut fetch: Fetch,
@@ -147,7 +148,7 @@ impl Answers {
     ) -> Result<Result<http::Response<Body>, FetchFailure>, BrokenOff> {
         let mut left = std::mem::take(&mut fetch.addresses);
         let (mut attempts, mut furthest) = (Vec::new(), None::<FetchFailure>);
-        // Ends: each time some address is left out.
+        // Each pass removes at least one address, so this loop ends.
         loop {
             asker.runs(false, self.now());
             let turns = self.destinations.turns(&left, &*self.runtime).await;
@@ -160,7 +161,7 @@ impl Answers {
                 Err(failure) => failure,
             };
             attempts.extend(failure.attempts.iter().cloned());
-            // Of those that got equally far, the first.
+            // Of those that got equally far, the first is kept.
             let failure = match furthest.take() {
                 Some(before) if before.kind >= failure.kind => before,
                 _ => failure,
@@ -174,7 +175,7 @@ impl Answers {
         }
     }
 
-    /// Finds the answer of DNS: remembered, under way, or asked for now.
+    /// Finds a DNS answer: in memory, in flight, or by asking now.
     pub(super) fn dns(
         self: &Arc<Self>,
         question: &DnsQuestion,
@@ -215,7 +216,7 @@ impl Answers {
         }
     }
 
-    /// Asks DNS. An adapter that overruns the limit on a question has timed out.
+    /// Asks DNS. An adapter that overruns the limit on a question counts as timed out.
     async fn look_up(&self, question: &DnsQuestion) -> DnsEntry {
         let due = self.now() + self.config.time.dns.saturating_add(ANSWER_MARGIN);
         let dns = self.rules.dns_of(question.host()).unwrap_or(&self.dns);
@@ -230,8 +231,8 @@ impl Answers {
         entry
     }
 
-    /// Finds what is known of a host's well-known: remembered, under way, in the store, or looked up
-    /// now.
+    /// Finds what is known of a host's well-known: in memory, in flight, in the store, or by a
+    /// look-up now.
     fn well_known(
         self: &Arc<Self>,
         host: &DnsName,
@@ -260,7 +261,7 @@ impl Answers {
                     let new = found.as_ref().ok().filter(|known| known.lookup.is_some());
                     let new = new.map(|known| known.entry.clone());
                     leader.finish(found);
-                    // Nobody waits for the store to take it.
+                    // Callers do not wait for the store to take it.
                     if let Some(entry) = new.filter(|_| answers.memory.is_current(begun, &host)) {
                         answers.share(&host, &entry).await;
                     }
@@ -282,7 +283,7 @@ impl Answers {
         }
     }
 
-    /// Finds it in the store, or looks it up; remembers it either way.
+    /// Finds a well-known in the store or by a look-up, and remembers it either way.
     async fn find_well_known(
         self: &Arc<Self>,
         host: &DnsName,
@@ -293,8 +294,8 @@ impl Answers {
         if let Some(store) = self.store.as_ref().filter(|_| !forget) {
             let runtime = &*self.runtime;
             if let Some(entry) = store.get(host, runtime, &self.config, &self.tally).await {
-                // What is older than ours, or was to be forgotten, is of no use; what has expired
-                // is still the last that was good.
+                // What is older than ours, or was to be forgotten, is refused. An expired document
+                // is still the last good one.
                 self.memory.take_in(begun, host, entry, runtime.now());
             }
             let now = runtime.now().monotonic;
@@ -320,15 +321,15 @@ impl Answers {
         Ok(KnownWellKnown { entry, source: Source::Asked, lookup: Some(Arc::new(lookup)) })
     }
 
-    /// Hands the store what became of a host.
+    /// Gives the store the outcome for a host.
     async fn share(&self, host: &DnsName, entry: &WellKnownEntry) {
         if let Some(store) = self.store.as_ref().filter(|_| !self.rules.forgets(host)) {
             store.put(host, entry, &*self.runtime, &self.config, &self.tally).await;
         }
     }
 
-    /// Remembers that a look-up was abandoned that had taken long already. The time that it waited
-    /// for its turn says nothing about the server.
+    /// Remembers that a look-up was abandoned after it had run for long. The time that it waited
+    /// for a permit is not counted, because it says nothing about the server.
     fn abandoned(&self, host: &DnsName, asker: &Asker, begun: Epoch) {
         let now = self.runtime.now();
         let after = asker.ran(now.monotonic);
@@ -359,9 +360,9 @@ impl Answers {
         if let Some(earlier) = self.memory.earlier_well_known(host) {
             machine = machine.with_earlier(earlier.entry.clone());
         }
-        // The addresses that it is fetched from need not be renewed with it.
+        // The addresses for the fetch need not be renewed together with the document.
         let ask = |question| -> BoxFuture<'static, Result<Answer, Unanswered>> {
-            // A look-up asks for nothing that it does not need.
+            // A look-up asks only for what it needs.
             let needed = |unanswered: Unanswered| unanswered.why.into();
             Box::pin(self.ask(question, asker).map(move |answer| answer.map_err(needed)))
         };
@@ -375,19 +376,19 @@ impl Answers {
     }
 }
 
-/// An answer that was remembered: for how long.
+/// Returns the source of an answer from memory, with its age.
 fn from_memory<G: Clone, F>(entry: &CacheEntry<G, F>, now: Monotonic) -> Source {
     Source::Memory { age: now.since(entry.served_since(now)) }
 }
 
-/// Where an answer is from that came of a question: from memory, where asking failed and what was
-/// known before still holds.
+/// Returns the source of the answer to a question: memory, if asking failed and the earlier answer
+/// still holds.
 fn source_of<G: Clone, F>(entry: &CacheEntry<G, F>, now: Monotonic, asked: Source) -> Source {
     let holds = entry.serve(now, Purpose::Answer).is_some_and(|it| it.holds());
     if entry.failure().is_some() && holds { from_memory(entry, now) } else { asked }
 }
 
-/// Whether the exchange got so far that the server may have been asked, or could not be made at all.
+/// Returns whether the server may have been asked, or the exchange could not be made at all.
 const fn has_asked(failure: &FetchFailure) -> bool {
     use FetchFailureKind::{Connect, ConnectTimeout, Refused, Tls, TlsTimeout};
 

@@ -1,4 +1,4 @@
-//! A map of so many entries and so many bytes at most.
+//! A map with at most a given number of entries and bytes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,36 +8,37 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
 use super::size::COUNTS;
 
-/// What the cache itself takes for an entry besides key and value, in bytes, as it says.
+/// What the cache takes for an entry besides key and value, in bytes, by its own documentation.
 const OVERHEAD: usize = 21;
-/// How many places there are for each entry at the most, since tables double.
+/// At most this many slots exist for each entry, because tables double.
 const PLACES: usize = 2;
-/// Places are set aside as if no entry took less, in bytes. The cache remembers the hashes of half
-/// as many that it pushed out, in places like those of entries.
+/// Slots are allocated as if no entry took less than this many bytes. The cache also remembers the
+/// hashes of half as many evicted entries, in slots of the same size.
 const ORDINARY: usize = 1 << 10;
-/// What a shard may hold at the least, in bytes: entries larger than that are rare.
+/// The least capacity of a shard, in bytes: larger entries are rare.
 const LEAST_SHARD: usize = 1 << 20;
-/// Shards at the most. It does not depend on the machine, or what is remembered would.
+/// At most this many shards. The figure does not depend on the machine, so that what is remembered
+/// does not, either.
 const MOST_SHARDS: usize = 16;
-/// The share of what is used again, as in the cache's default, but exact in binary: all but a 32nd.
-/// An entry heavier than that share of its shard is not kept.
+/// The share of a shard for entries that are used again. It is about the cache's default, but exact
+/// in binary: all but a 32nd. An entry that weighs more than this share of its shard is not kept.
 const HOT: f64 = 0.968_75;
-/// No limit is larger, in bytes, so that sums of weights do not overflow.
+/// The largest limit, in bytes, so that sums of weights do not overflow.
 const MOST_BYTES: u64 = u64::MAX >> 2;
 
-/// A map from names to values, of so many entries and so many bytes at most.
+/// A map from names to values, with at most a given number of entries and bytes.
 ///
-/// It has one capacity, in bytes. An entry weighs what it takes, but no less than its share of the
-/// capacity were there as many entries as may be: so both limits hold at once.
+/// The cache has one capacity, in bytes. An entry weighs what it takes, but at least the capacity
+/// divided by the allowed number of entries. So both limits hold at once.
 pub(super) struct Bounded<V> {
     cache: Cache<Arc<str>, Weighed<V>, ByWeight, DefaultHashBuilder, Collect>,
-    /// What an entry weighs at the least.
+    /// The least weight of an entry.
     least: u64,
-    /// What it may weigh at the most.
+    /// The greatest weight of an entry.
     most: u64,
 }
 
-/// The weight is computed once: it is asked for often, and must not change.
+/// A value with its weight, which is computed once: it is read often and must not change.
 #[derive(Clone, Debug)]
 struct Weighed<V> {
     value: V,
@@ -53,7 +54,8 @@ impl<V> Weighter<Arc<str>, Weighed<V>> for ByWeight {
     }
 }
 
-/// Collects what an insertion pushes out, to be counted, and dropped outside of the lock.
+/// Collects the entries that an insertion evicts. They are counted, and dropped outside of the
+/// lock.
 #[derive(Clone, Debug)]
 struct Collect;
 
@@ -76,7 +78,7 @@ impl<V: Clone> Bounded<V> {
         let bytes = u64::try_from(bytes.saturating_sub(pushed_out)).unwrap_or(u64::MAX);
         let bytes = bytes.min(MOST_BYTES);
         let least = bytes.checked_div(entries as u64).unwrap_or(u64::MAX);
-        // As many entries as may be fit exactly; shards have equal parts, rounded up.
+        // The allowed number of entries fits exactly. Shards have equal parts, rounded up.
         let bytes = if (1..=bytes).contains(&least) { least * entries as u64 } else { bytes };
         let bytes = bytes / shards as u64 * shards as u64;
         let options = OptionsBuilder::new()
@@ -86,7 +88,7 @@ impl<V: Clone> Bounded<V> {
             .ghost_allocation(0.5)
             .hot_allocation(HOT)
             .build();
-        // It fails only where a capacity is missing.
+        // This fails only if a capacity is missing.
         let cache = match options {
             Ok(options) => {
                 Cache::with_options(options, ByWeight, DefaultHashBuilder::default(), Collect)
@@ -99,12 +101,12 @@ impl<V: Clone> Bounded<V> {
         Self { cache, least, most }
     }
 
-    /// The value of a key, which counts as used.
+    /// Returns the value of a key and marks it as used.
     pub(super) fn get(&self, key: &str) -> Option<V> {
         self.cache.get(key).map(|entry| entry.value)
     }
 
-    /// The value of a key.
+    /// Returns the value of a key without marking it as used.
     pub(super) fn peek(&self, key: &str) -> Option<V> {
         self.cache.peek(key).map(|entry| entry.value)
     }
@@ -120,10 +122,10 @@ impl<V: Clone> Bounded<V> {
             return 1;
         }
         let mut out = Vec::new();
-        // Replacing an entry does not use it.
+        // Replacing an entry does not count as a use.
         let entry = Weighed { value, weight };
         let replaced = match self.cache.replace_with_lifecycle(key, entry, true, &mut out) {
-            // What it took the place of is among what went out.
+            // The replaced entry is among those that were removed.
             Ok(()) => 1,
             Err((key, entry)) => {
                 self.cache.insert_with_lifecycle(key, entry, &mut out);
@@ -137,7 +139,7 @@ impl<V: Clone> Bounded<V> {
         self.cache.remove(key);
     }
 
-    /// Every entry. Nothing is locked while one is looked at.
+    /// Returns every entry. Nothing is locked while the caller looks at one.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Arc<str>, V)> {
         self.cache.iter().map(|(key, entry)| (key, entry.value))
     }

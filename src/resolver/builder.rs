@@ -1,4 +1,4 @@
-//! What a resolver is made of.
+//! The parts that a resolver is built from.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
 use crate::runtime::single_flight::SingleFlight;
 
-/// Makes a [`Resolver`]: see [`Resolver::builder`].
+/// Builds a [`Resolver`]: see [`Resolver::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ResolverBuilder {
@@ -49,19 +49,19 @@ impl ResolverBuilder {
         self
     }
 
-    /// With this seed for all random choices, for tests. Default: one that nobody knows.
+    /// Sets the seed of all random choices, for tests. Default: a random one.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// With these rules for some names. Default: none.
+    /// Sets rules for some names. Default: none.
     pub fn rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
         self
     }
 
-    /// With a store beside its own memory. Default: none.
+    /// Sets a store, used beside the resolver's own memory. Default: none.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
@@ -75,7 +75,7 @@ impl ResolverBuilder {
     pub fn build(self) -> Result<Resolver, ConfigError> {
         let Self { dns, fetch, runtime, config, seed, rules, store } = self;
         config.check()?;
-        // The standard library's only source of randomness; it need not be strong here.
+        // The standard library's only source of randomness. It need not be strong here.
         #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
         let (abandoned, limits) = (config.abandoned, config);

@@ -1,4 +1,4 @@
-//! What a resolver remembers, how much it does at once, and what it does unasked.
+//! What a resolver remembers, how much it does at once, and what it does in the background.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ pub use crate::runtime::single_flight::Abandoned;
 /// A [`Config`] converts into it, with the defaults for the rest. The presets are those of
 /// [`Config`].
 ///
-/// Serialised it leaves out [`discovery`](Self::discovery), which stands beside it: in a file for
-/// operators `[discovery]` and `[resolver]` are two sections, and neither repeats the other.
+/// The serialised form leaves out [`discovery`](Self::discovery): in a configuration file
+/// `[discovery]` and `[resolver]` are two sections beside each other.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,19 +30,19 @@ pub use crate::runtime::single_flight::Abandoned;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ResolverConfig {
-    /// How a name is resolved, and how long each answer is kept. Not part of the serialised form.
+    /// How a name is resolved, and how long each answer holds. Not part of the serialised form.
     #[serde(skip)]
     pub discovery: Config,
     /// How much is remembered.
     pub memory: MemoryLimits,
-    /// How much is under way at a time, and who waits how long.
+    /// How much is in flight at a time, and how long callers wait.
     pub queue: QueueLimits,
-    /// What a failure that a caller reports brings about.
+    /// How the resolver reacts to failures that callers report.
     pub feedback: Feedback,
-    /// What becomes of a look-up that nobody waits for any more. Default [`Abandoned::Finish`].
+    /// What happens to a look-up that nobody waits for any more. Default [`Abandoned::Finish`].
     pub abandoned: Abandoned,
-    /// How long a well-known look-up has to have run for it to count as a failure when it is
-    /// stopped because nobody waits for it any more ([`Abandoned::Cancel`]). Default 2 s.
+    /// How long a well-known look-up has to have run to count as failed when it is cancelled
+    /// because nobody waits for it any more ([`Abandoned::Cancel`]). Default 2 s.
     #[serde(with = "crate::core::config::duration")]
     pub abandoned_after: Duration,
     /// How a [`Store`](crate::Store) is treated.
@@ -70,20 +70,20 @@ impl From<Config> for ResolverConfig {
 }
 
 impl ResolverConfig {
-    /// Returns this with another configuration of the discoveries, such as the section
-    /// `[discovery]` of the file that this is the section `[resolver]` of.
+    /// Returns this configuration with other settings for discoveries: joins the sections
+    /// `[discovery]` and `[resolver]` of a file.
     #[must_use]
     pub fn with_discovery(mut self, discovery: Config) -> Self {
         self.discovery = discovery;
         self
     }
 
-    /// Returns the letter of the specification: [`Config::strict`] and the defaults for the rest.
+    /// Returns the letter of the specification: [`Config::strict`], and defaults for the rest.
     pub fn strict() -> Self {
         Config::strict().into()
     }
 
-    /// Returns what Synapse does: [`Config::synapse`] and the defaults for the rest.
+    /// Returns what Synapse does: [`Config::synapse`], and defaults for the rest.
     pub fn synapse() -> Self {
         Config::synapse().into()
     }
@@ -121,20 +121,20 @@ impl StoreLimits {
 
 /// How much a resolver remembers.
 ///
-/// It is bounded by entries and by bytes, whichever is reached first. Bytes are estimated; what
-/// several entries share is counted with each. An entry is not remembered that alone would take
-/// more than a sixteenth of a limit in bytes, or more than about 1 MiB of a limit that is under 16
-/// MiB. With 0 nothing is remembered.
+/// Memory is bounded by hosts and by bytes, whichever limit is reached first. Bytes are estimated,
+/// and what several entries share is counted with each. An entry is not remembered if it alone
+/// takes more than a sixteenth of the limit in bytes, or more than about 1 MiB where that limit is
+/// under 16 MiB. With 0, nothing is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MemoryLimits {
-    /// Hosts: of server names, of the names that they delegate to, and of SRV targets. A server name
-    /// that delegates takes two or more. Default 200,000.
+    /// At most this many hosts: those of server names, of the names that they delegate to, and of
+    /// SRV targets. A server name that delegates takes two or more. Default 200,000.
     pub hosts: usize,
-    /// What is remembered of them, in bytes. Default 128 MiB.
+    /// At most this many bytes for all hosts together. Default 128 MiB.
     pub bytes: usize,
-    /// What becomes of reports. Default [`Reports::Rebuilt`].
+    /// Whether reports are kept. Default [`Reports::Rebuilt`].
     pub reports: Reports,
 }
 
@@ -149,41 +149,41 @@ impl Default for MemoryLimits {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reports {
-    /// Nothing. The report of a remembered target is made again from what memory holds, and says so.
-    /// It shows no look-up whose answer is gone. The default.
+    /// Reports are not kept. The report of a remembered target is rebuilt from memory and marked as
+    /// such. It lacks look-ups whose answers memory no longer holds. The default.
     #[default]
     Rebuilt,
-    /// Each, with its target. It takes some kilobytes a name.
+    /// Each report is kept with its target. It takes some kilobytes a name.
     Kept,
 }
 
-/// How much a resolver has under way at a time, and who waits how long for a turn.
+/// How much a resolver has in flight at a time, and how long callers wait for a permit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct QueueLimits {
-    /// Discoveries under way. Default 1,000.
+    /// At most this many discoveries run at a time. Default 1,000.
     pub discoveries: usize,
-    /// Discoveries that wait for their turn, first come, first served; one more is refused as too
-    /// busy. Default 10,000.
+    /// At most this many discoveries wait for a permit, first come, first served. Further ones fail
+    /// as too busy. Default 10,000.
     pub waiting: usize,
-    /// How long a discovery waits for its turn; then it is refused as too busy. Default 30 s.
+    /// How long a discovery waits for a permit before it fails as too busy. Default 30 s.
     #[serde(with = "crate::core::config::duration")]
     pub wait: Duration,
-    /// Fetches under way to one destination: an IPv4 address, or an IPv6 network of 64 bits, which
-    /// is what one host commonly has. A fetch that may go to several goes to those that have room;
-    /// it waits only if none has. Default 16.
+    /// At most this many fetches are in flight to one destination: an IPv4 address, or an IPv6 /64
+    /// network, which is what one host commonly has. A fetch with several destinations uses those
+    /// with a free permit, and waits only if none has one. Default 16.
     pub per_destination: usize,
-    /// Fetches that wait for their turn at one destination; a discovery that needs one more is
-    /// refused as too busy, so that one host behind many names does not take every turn. Default
-    /// 112.
+    /// At most this many fetches wait for a permit at one destination. A discovery that needs one
+    /// more fails as too busy, so that one host behind many names does not take every permit.
+    /// Default 112.
     pub per_destination_waiting: usize,
-    /// How long a fetch waits for its turn at a destination; then its discovery is refused as too
-    /// busy. Default 5 s.
+    /// How long a fetch waits for a permit at a destination before its discovery fails as too busy.
+    /// Default 5 s.
     #[serde(with = "crate::core::config::duration")]
     pub per_destination_wait: Duration,
-    /// DNS questions under way; a discovery that needs one more is refused as too busy. Default
-    /// 50,000: what 1,000 discoveries need at the limit of SRV records.
+    /// At most this many DNS questions are in flight. A discovery that needs one more fails as too
+    /// busy. Default 50,000: what 1,000 discoveries need at the limit of SRV records.
     pub questions: usize,
 }
 
@@ -206,13 +206,14 @@ impl Default for QueueLimits {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StoreLimits {
-    /// How long an operation may take; then it has failed. Default 250 ms.
+    /// How long an operation may take before it counts as failed. Default 250 ms.
     #[serde(with = "crate::core::config::duration")]
     pub timeout: Duration,
-    /// How long a store is not used after it failed. Default 1 s.
+    /// How long a store is not used after a failure. Default 1 s.
     #[serde(with = "crate::core::config::duration")]
     pub rest: Duration,
-    /// The largest value that is read, in bytes; a larger one is not this crate's. Default 4,096.
+    /// The largest value that is read, in bytes; a larger one was not written by this crate.
+    /// Default 4,096.
     pub value_bytes: usize,
 }
 

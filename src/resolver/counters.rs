@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::cache::{DnsEntry, WellKnownEntry};
 use crate::core::dns::{DnsQuestion, DnsRecords, Family, Service};
 
-/// One number that only grows; with feature `metrics`, under a name there, too.
+/// A number that only grows. With feature `metrics` it is also a counter of that facade.
 struct Count {
     so_far: AtomicU64,
     #[cfg(feature = "metrics")]
@@ -16,7 +16,7 @@ struct Count {
 }
 
 impl Count {
-    /// `labels`: pairs of key and value.
+    /// Creates a counter. `labels` are pairs of key and value.
     #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "metrics are off"))]
     fn new(name: &'static str, labels: &[(&'static str, &'static str)]) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl fmt::Debug for Count {
     }
 }
 
-/// Writes the public numbers and those that count them from one table: the field, and its
+/// Defines the public numbers and the counters behind them from one table of fields with their
 /// documentation.
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident,)*) => {
@@ -113,35 +113,37 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Calls that memory answered.
+    /// Calls that were answered from memory.
     hits,
-    /// Calls that memory could not answer, those that joined a discovery under way included.
+    /// Calls that memory could not answer, including those that joined a discovery in flight.
     misses,
-    /// Of these, those that did.
+    /// Of the misses, the calls that joined a discovery in flight.
     joins,
-    /// Answers given that rest on something that has outlived its lifetime.
+    /// Answers that rely on something that has expired.
     stale,
-    /// Answers given that are worse than they could be.
+    /// Answers that may be incomplete
+    /// ([`DelegationTarget::degraded`](crate::DelegationTarget::degraded)).
     degraded,
     /// Calls that ended with an error.
     failed,
-    /// Of these, those that were refused because too much was under way.
+    /// Of the failed calls, those that were refused because a limit was reached.
     too_busy,
-    /// Renewals begun in the background.
+    /// Renewals started in the background.
     renewals,
     /// Failures reported by callers.
     reports,
-    /// Look-ups of a well-known and discoveries that met an address that the policy blocks.
+    /// Well-known look-ups and discoveries that met an address blocked by the policy.
     blocked,
-    /// What memory let go of for want of room.
+    /// Entries that memory evicted for want of room.
     evictions,
     /// Well-known outcomes taken from the store.
     store_hits,
-    /// Well-known outcomes that the store did not have, or had older than was wanted.
+    /// Well-known outcomes that the store did not have, or had only in an older version than
+    /// needed.
     store_misses,
-    /// Values in the store that were not believed.
+    /// Values in the store that were not valid.
     store_rejected,
-    /// Times that the store failed or took too long.
+    /// Operations of the store that failed or took too long.
     store_failures,
 }
 
@@ -167,16 +169,16 @@ pub struct Queries {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Outcomes {
-    /// There were records, or a valid document.
+    /// The answer had records, or a valid document.
     pub found: u64,
-    /// There surely were none: a permanent failure of a well-known.
+    /// There surely is none; for a well-known, a permanent failure.
     pub none: u64,
-    /// It could not be found out: a temporary failure of a well-known.
+    /// The answer is not known; for a well-known, a temporary failure.
     pub failed: u64,
 }
 
 impl Outcomes {
-    /// All of them.
+    /// Returns the sum of all outcomes.
     pub const fn total(self) -> u64 {
         self.found.saturating_add(self.none).saturating_add(self.failed)
     }

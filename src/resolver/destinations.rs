@@ -1,5 +1,5 @@
-//! How many fetches go to one destination at a time, so that one host behind many names neither is
-//! flooded nor takes the turns of all others.
+//! Limits the fetches to one destination at a time, so that one host behind many names is not
+//! flooded and does not take the permits of all others.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,8 +14,8 @@ use crate::runtime::Runtime;
 use crate::runtime::permits::{KeyedPermits, Permit};
 use crate::runtime::single_flight::TooMany;
 
-/// What counts as one destination: an IPv4 address, or the 64 bits of an IPv6 network, of which one
-/// host commonly has all addresses.
+/// One destination: an IPv4 address, or a /64 network of IPv6, since one host commonly has all
+/// addresses of such a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Destination {
     V4(Ipv4Addr),
@@ -40,12 +40,12 @@ pub(super) struct Destinations {
     wait: Duration,
 }
 
-/// Turns at some destinations.
+/// Permits for some destinations.
 #[derive(Debug)]
 pub(super) struct Turns(Vec<Permit<Destination>>);
 
 impl Turns {
-    /// Whether there is a turn at the destination of this address.
+    /// Returns whether there is a permit for the destination of this address.
     pub(super) fn allow(&self, address: &SocketAddr) -> bool {
         let destination = Destination::from(address);
         self.0.iter().any(|turn| *turn.at() == destination)
@@ -58,11 +58,13 @@ impl Destinations {
         Self { places: Arc::new(places), wait: limits.per_destination_wait }
     }
 
-    /// Takes a turn at each of the destinations of these addresses, as long as all of them are at
-    /// most half taken; else one turn, at the one with the fewest users, and waits for that. So
-    /// whoever lists addresses of others beside a silent one of his own takes no more than half of
-    /// their turns along, and nobody holds one turn while waiting for another. An error: too many
-    /// wait already, or it took too long.
+    /// Takes a permit at each destination of these addresses, as long as at most half of the
+    /// permits of each are taken. Otherwise waits for one permit, at the destination with the
+    /// fewest users.
+    ///
+    /// A name that lists other hosts' addresses beside a silent one of its own therefore takes at
+    /// most half of their permits, and nobody holds a permit while waiting for another. Fails if
+    /// too many wait already, or if the wait takes too long.
     pub(super) async fn turns(
         &self,
         addresses: &[SocketAddr],

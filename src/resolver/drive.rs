@@ -18,16 +18,16 @@ pub(super) enum BrokenOff {
 }
 
 impl BrokenOff {
-    /// As many as may be of this.
+    /// Creates the error for a limit that was reached.
     pub(super) const fn busy(busy: Busy, TooMany { limit }: TooMany) -> Self {
         Self::Busy { busy, limit }
     }
 }
 
-/// A question that this resolver cannot go on with.
+/// A question that this resolver could not answer.
 pub(super) struct Unanswered {
     pub(super) why: BrokenOff,
-    /// Of a question that the machine may be able to do without.
+    /// The token, if the machine may be able to do without the answer.
     pub(super) token: Option<DnsToken>,
 }
 
@@ -37,14 +37,14 @@ impl From<BrokenOff> for Unanswered {
     }
 }
 
-/// How a machine came to its end.
+/// The outcome of a machine.
 pub(super) struct Driven<T> {
     pub(super) done: T,
-    /// Why one of its answers never came, if one did not.
+    /// Why an answer was given up, if one was.
     pub(super) given_up: Option<BrokenOff>,
 }
 
-/// Drives `machine`, asking `ask` for what it wants to know.
+/// Drives `machine` to its end and asks `ask` for each answer that it needs.
 pub(super) async fn drive<M: Machine>(
     machine: &mut M,
     runtime: &dyn Runtime,
@@ -52,7 +52,7 @@ pub(super) async fn drive<M: Machine>(
 ) -> Result<Driven<M::Done>, BrokenOff> {
     let mut open = FuturesUnordered::new();
     let mut given_up = None;
-    // The machine bounds its questions and its time, and so this loop.
+    // The machine bounds its questions and its time, so this loop ends.
     loop {
         let wait = match machine.poll_output(runtime.now()) {
             Output::Done(done) => return Ok(Driven { done, given_up }),

@@ -1,4 +1,4 @@
-//! What memory holds, for people and programs that look into it.
+//! What memory holds, for people and programs that inspect it.
 
 use std::time::SystemTime;
 
@@ -14,26 +14,26 @@ use crate::core::well_known::WellKnown;
 
 /// Something that a resolver remembers: see [`Resolver::entries`](crate::Resolver::entries).
 ///
-/// What has run out is there, too, for as long as there is room: it may stand in for failures, and
-/// says how far a back-off has come.
+/// Expired answers are included for as long as there is room: they may be served stale while
+/// look-ups fail, and they say how far a back-off has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Remembered {
     /// What it is about.
     #[serde(flatten)]
     pub subject: Subject,
-    /// What is known: the target, the name delegated to, the records; for people. `None` where
-    /// nothing ever was.
+    /// The last good value, for people: the target, the delegated name, the records. `None` if
+    /// there never was one.
     pub value: Option<String>,
-    /// When it was last asked for and answered, well or badly.
+    /// When it was last asked for and answered, with or without success.
     pub fetched: SystemTime,
-    /// Until when that holds; `None` where it has no end.
+    /// When that expires; `None` if never.
     pub until: Option<SystemTime>,
-    /// Whether something holds now.
+    /// Whether a value holds now.
     pub holds: bool,
-    /// How many times in a row asking for it failed.
+    /// How many times in a row the look-up failed.
     pub failures: u32,
-    /// How it failed the last time, if it did.
+    /// How the look-up failed the last time, if it did.
     pub last_error: Option<String>,
 }
 
@@ -51,7 +51,7 @@ pub enum Subject {
 }
 
 impl Remembered {
-    /// All that is remembered of a host.
+    /// Lists everything that is remembered of a host.
     pub(super) fn all_of(host: &str, entry: &HostEntry, now: Now) -> Vec<Self> {
         let mut all: Vec<_> = entry.targets().iter().map(|it| Self::target(it, now)).collect();
         if let Ok(host) = host.parse::<DnsName>() {
@@ -74,7 +74,7 @@ impl Remembered {
         }
     }
 
-    /// An answer, but for what it says.
+    /// Describes an answer, without its value.
     fn answer<G: Clone, F>(subject: Subject, entry: &CacheEntry<G, F>, now: Now) -> Self {
         Self {
             subject,

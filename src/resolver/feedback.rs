@@ -1,4 +1,4 @@
-//! What callers say of a target that led nowhere.
+//! What callers report of a target that could not be used.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::core::target::Endpoint;
 /// How a contact with a target failed, for [`Resolver::report_failure`](crate::Resolver::report_failure).
 ///
 /// ```
-/// use matrix_delegation::{ContactFailure, ContactFailureKind};
+/// use matrix_delegation::resolver::{ContactFailure, ContactFailureKind};
 ///
 /// let gone = ContactFailure::new(ContactFailureKind::NotFound);
 /// assert_eq!(gone.to_string(), "the server says that there is no such thing");
@@ -26,33 +26,33 @@ pub struct ContactFailure {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ContactFailureKind {
-    /// No connection came about, or it broke.
+    /// No connection was made, or it broke.
     CouldNotConnect,
     /// The certificate is not one for this target.
     WrongCertificate,
-    /// Status 404 for what every Matrix server has.
+    /// The server answered 404 for a path that every Matrix server has.
     NotFound,
 }
 
 impl ContactFailure {
-    /// A failure of the whole target.
+    /// Creates a failure of the whole target.
     pub const fn new(kind: ContactFailureKind) -> Self {
         Self { kind, endpoint: None }
     }
 
-    /// A failure of this endpoint, which is tried last for a while.
+    /// Sets the endpoint that failed, which is then tried last for a while.
     #[must_use]
     pub fn at(mut self, endpoint: &Endpoint) -> Self {
         self.endpoint = Some((endpoint.host().clone(), endpoint.port()));
         self
     }
 
-    /// In which way it failed.
+    /// Returns how the contact failed.
     pub const fn kind(&self) -> ContactFailureKind {
         self.kind
     }
 
-    /// Host and port of the endpoint that failed, if it was one.
+    /// Returns host and port of the endpoint that failed, if one was set.
     pub fn endpoint(&self) -> Option<(&Host, u16)> {
         self.endpoint.as_ref().map(|(host, port)| (host, *port))
     }

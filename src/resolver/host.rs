@@ -6,13 +6,13 @@ use crate::core::cache::{CachedTarget, DnsEntry, WellKnownEntry};
 use crate::core::dns::{DnsQuestion, Family, Service};
 use crate::core::names::{DnsName, ServerName};
 
-/// All that is remembered of one host: what its well-known and DNS said, and the targets of the
-/// server names that it is the host of. It is shared, and replaced whole.
+/// All that is remembered of one host: its well-known and DNS answers, and the targets of the
+/// server names with this host. It is shared, and replaced as a whole.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostEntry {
     well_known: Option<Arc<WellKnownOfHost>>,
     dns: Box<[(HostQuestion, DnsEntry)]>,
-    /// The last used comes last.
+    /// The last used one is at the end.
     targets: Box<[Arc<CachedTarget>]>,
 }
 
@@ -20,11 +20,11 @@ pub(super) struct HostEntry {
 #[derive(Debug)]
 pub(super) struct WellKnownOfHost {
     pub(super) entry: WellKnownEntry,
-    /// Other hosts that it was fetched from, by way of redirects.
+    /// The other hosts that redirects led to.
     pub(super) redirected_to: Box<[DnsName]>,
 }
 
-/// A question to DNS about a host that is known.
+/// A question to DNS, without the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HostQuestion {
     Addresses(Family),
@@ -51,8 +51,8 @@ impl HostQuestion {
 }
 
 impl HostEntry {
-    /// Server names of one host that are remembered at most, so that spellings and ports, of which a
-    /// stranger can invent as many as he likes, take the room of their own host alone.
+    /// At most this many server names of one host are remembered. Anyone can invent spellings and
+    /// ports of a name, which then take room from their own host only.
     const MOST_TARGETS: usize = 16;
 
     pub(super) fn well_known(&self) -> Option<&Arc<WellKnownOfHost>> {
@@ -68,7 +68,7 @@ impl HostEntry {
         &self.dns
     }
 
-    /// Every answer of DNS, with its question.
+    /// Returns every DNS answer, with its question.
     pub(super) fn dns_entries(
         &self,
         host: &DnsName,
@@ -96,8 +96,7 @@ impl HostEntry {
         self.dns = dns.into();
     }
 
-    /// Remembers a target; of too many, the one that has been there for longest makes room. Says
-    /// whether one had to.
+    /// Remembers a target. If there are too many, the oldest is evicted. Returns whether one was.
     pub(super) fn set_target(&mut self, target: Arc<CachedTarget>) -> bool {
         let mut targets = std::mem::take(&mut self.targets).into_vec();
         targets.retain(|it| it.target.server_name() != target.target.server_name());
@@ -116,7 +115,7 @@ impl HostEntry {
         self.targets = targets.into();
     }
 
-    /// Forgets all but the targets.
+    /// Forgets everything but the targets.
     pub(super) fn forget_answers(&mut self) {
         self.well_known = None;
         self.dns = Box::default();

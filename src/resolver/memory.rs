@@ -1,16 +1,17 @@
 //! What the resolver remembers: one entry a host, bounded by entries and by bytes.
 //!
-//! Answers are keyed by lower-cased host and shared by all server names that need them; targets stand
-//! with the host of their server name, each under the name itself, so that one name's answer never
-//! leaks into another's. What an answer may be used for, and when, is the core's to say
-//! ([`CacheEntry`](crate::cache::CacheEntry)); what has expired stays until it is overwritten or
-//! evicted, because it says how to go on.
+//! Answers are keyed by lower-cased host and shared by all server names that need them. Targets are
+//! part of the entry of their server name's host, each under the name itself, so that the answer
+//! for one name never leaks into another's. The core decides what an answer may be used for and
+//! when ([`CacheEntry`](crate::cache::CacheEntry)). What has expired stays until it is overwritten
+//! or evicted, because the next look-up needs it: for the back-off, for stale answers, and for the
+//! last step.
 //!
-//! Entries are read without a lock of ours and replaced whole under one, which also tells apart what
-//! was begun before something was forgotten on request.
+//! Entries are read without a lock of this module and replaced as a whole under one. That lock also
+//! guards the epochs, which tell apart what was begun before something was forgotten on request.
 //!
-//! Why `quick_cache`: of `cargo bench --bench caches --features resolver` on two shared cores, to
-//! be read as ratios between the crates, it came first in every row:
+//! Why `quick_cache`: it came first in every row of `cargo bench --bench caches --features
+//! resolver` on two shared cores. Read the figures as ratios between the crates:
 //!
 //! | | quick_cache | moka | mini-moka |
 //! | --- | --- | --- | --- |
@@ -36,7 +37,7 @@ use crate::core::dns::DnsQuestion;
 use crate::core::names::{DnsName, ServerName};
 use crate::core::time::{Monotonic, Now};
 
-/// How often something was forgotten on request when something else was begun.
+/// How often anything had been forgotten on request when a task began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Epoch(u64);
 
@@ -48,21 +49,21 @@ pub(super) struct Memory {
     tally: Arc<Tally>,
 }
 
-/// When something was forgotten on request.
+/// When something was last forgotten on request.
 #[derive(Clone, Copy, Debug)]
 struct Since {
     epoch: Epoch,
     wall: SystemTime,
 }
 
-/// What was forgotten on request: what was begun or stored before that is not used.
+/// What was forgotten on request. What was begun or stored before that is not used.
 #[derive(Debug)]
 struct Forgotten {
     epoch: Epoch,
     hosts: HashMap<DnsName, Since>,
-    /// Everything.
+    /// When everything was forgotten.
     all: Since,
-    /// How many hosts are noted at most. With one more, it is as if everything had been forgotten.
+    /// At most this many hosts are noted. With one more, everything counts as forgotten.
     most: usize,
 }
 
@@ -71,7 +72,7 @@ impl Forgotten {
         self.hosts.get(host).into_iter().chain([&self.all])
     }
 
-    /// Whether what was begun then is of use still.
+    /// Returns whether the result of a task that began then may still be used.
     fn is_current(&self, begun: Epoch, host: &DnsName) -> bool {
         self.of(host).all(|since| since.epoch <= begun)
     }
@@ -82,7 +83,7 @@ impl Forgotten {
     }
 }
 
-/// The host of a server name in lower case, without an allocation.
+/// Passes the host of a server name in lower case to `look`, without an allocation.
 fn with_host<T>(name: &ServerName, look: impl FnOnce(&str) -> T) -> T {
     let host = name.host_str();
     if !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -114,7 +115,7 @@ impl Memory {
         }
     }
 
-    /// To be taken before something is begun that is to be remembered.
+    /// Returns the current epoch. Take it before a task begins whose result is to be remembered.
     pub(super) fn epoch(&self) -> Epoch {
         self.forgotten().epoch
     }
@@ -128,12 +129,12 @@ impl Memory {
         self.hosts.peek(host.as_str())
     }
 
-    /// Notes that something that is remembered of a host was used.
+    /// Marks a host's entry as used, which protects it from eviction.
     fn used(&self, host: &DnsName) {
         drop(self.hosts.get(host.as_str()));
     }
 
-    /// Replaces a host's entry by what becomes of it, under the lock that the guard holds.
+    /// Replaces a host's entry by what `change` makes of it, under the lock that the guard holds.
     fn change(
         &self,
         _guard: &MutexGuard<'_, Forgotten>,
@@ -154,23 +155,24 @@ impl Memory {
         }
     }
 
-    /// The target of a name, while it holds.
+    /// Returns the target of a name, if it has not expired.
     pub(super) fn target(&self, name: &ServerName, now: Monotonic) -> Option<Arc<CachedTarget>> {
         self.earlier_target(name).filter(|cached| cached.target.is_fresh(now))
     }
 
-    /// The target of a name, whether it holds or not.
+    /// Returns the target of a name, expired or not.
     pub(super) fn earlier_target(&self, name: &ServerName) -> Option<Arc<CachedTarget>> {
         let entry = with_host(name, |host| self.hosts.get(host))?;
         entry.target(name).cloned()
     }
 
-    /// Whether what was begun then is of use still: its host was not forgotten since.
+    /// Returns whether the result of a task that began then may still be used: its host was not
+    /// forgotten since.
     pub(super) fn is_current(&self, begun: Epoch, host: &DnsName) -> bool {
         self.forgotten().is_current(begun, host)
     }
 
-    /// Remembers a target, unless a better one holds.
+    /// Remembers a target, unless memory holds a better one.
     pub(super) fn keep_target(&self, begun: Epoch, cached: Arc<CachedTarget>) {
         let hosts: Vec<DnsName> = cached.hosts().collect();
         let forgotten = self.forgotten();
@@ -194,7 +196,7 @@ impl Memory {
         }
     }
 
-    /// What is known of a host's well-known, if that may be used.
+    /// Returns what is known of a host's well-known, if it may be used for this purpose.
     pub(super) fn well_known(
         &self,
         host: &DnsName,
@@ -207,13 +209,13 @@ impl Memory {
         Some(known.entry.clone())
     }
 
-    /// What was learnt of it last, whether it holds or not.
+    /// Returns what was last learnt of a host's well-known, expired or not.
     pub(super) fn earlier_well_known(&self, host: &DnsName) -> Option<Arc<WellKnownOfHost>> {
         self.host(host)?.well_known().cloned()
     }
 
-    /// Remembers what became of a host. What it was asked for says what a failure means. Returns what
-    /// is known now.
+    /// Remembers the outcome of a well-known look-up and returns what is known now. The purpose of
+    /// the look-up decides what a failure means.
     pub(super) fn keep_well_known(
         &self,
         begun: Epoch,
@@ -240,8 +242,8 @@ impl Memory {
         known
     }
 
-    /// Remembers what was kept elsewhere, unless it is older than what is known here, or than when
-    /// it was to be forgotten.
+    /// Remembers an outcome that was stored elsewhere. Refuses it if it is older than what is known
+    /// here, or than the moment when it was to be forgotten.
     pub(super) fn take_in(
         &self,
         begun: Epoch,
@@ -250,7 +252,7 @@ impl Memory {
         now: Now,
     ) -> bool {
         let learnt = now.on_wall(entry.learnt());
-        // A time that lies ahead is of a clock that has been set back.
+        // A time in the future comes from a clock that was set back.
         let was_forgotten = |since: &Since| since.wall <= now.wall && learnt <= since.wall;
         let forgotten = self.forgotten();
         if forgotten.of(host).any(was_forgotten) || !forgotten.is_current(begun, host) {
@@ -272,7 +274,7 @@ impl Memory {
         taken
     }
 
-    /// The answer to a question, if that may be used.
+    /// Returns the answer to a DNS question, if it may be used for this purpose.
     pub(super) fn dns(
         &self,
         question: &DnsQuestion,
@@ -292,7 +294,7 @@ impl Memory {
         Some(entry.clone())
     }
 
-    /// The last answer to a question, whether it holds or not.
+    /// Returns the last answer to a DNS question, expired or not.
     pub(super) fn earlier_dns(&self, question: &DnsQuestion) -> Option<DnsEntry> {
         self.host(question.host())?.dns(question).cloned()
     }
@@ -305,12 +307,12 @@ impl Memory {
         }
     }
 
-    /// Everything, whether it holds or not.
+    /// Returns everything that is remembered, expired or not.
     pub(super) fn entries(&self, now: Now) -> impl Iterator<Item = Remembered> {
         self.hosts.iter().flat_map(move |(host, entry)| Remembered::all_of(&host, &entry, now))
     }
 
-    /// What is known of each host's well-known, whether it holds or not.
+    /// Returns what is known of each host's well-known, expired or not.
     pub(super) fn records(&self, now: Now) -> impl Iterator<Item = WellKnownRecord> {
         self.hosts.iter().filter_map(move |(host, it)| {
             let host: DnsName = host.parse().ok()?;
@@ -325,7 +327,7 @@ impl Memory {
         self.change(&forgotten, host, |entry| entry.remove_target(name));
     }
 
-    /// Forgets what a host's well-known and DNS said.
+    /// Forgets a host's well-known and DNS answers.
     pub(super) fn forget_host(&self, host: &DnsName, now: SystemTime) {
         let mut forgotten = self.forgotten();
         let since = forgotten.now(now);

@@ -1,386 +1,61 @@
-//! Drives the core over its traits and remembers what they said.
+//! What a resolver tells of its work, and what it is told (feature `resolver`).
 //!
-//! `traits` holds the seams to the world, `store` the one to the application's own memory, `rules`
-//! what it sets for some names. A call goes down: `targets` finds targets, each in its turn (`queue`);
-//! `drive` runs a machine of the core for each; `answers` finds what it asks for, with at most so many
-//! fetches to one of the `destinations` at a time; `memory` remembers one entry a `host`, in a map that
-//! is `bounded` by entries and by `size`. What callers get is a `resolution`; what they may look into
-//! is `entry`, `snapshot` and `counters`; what they report is `feedback`.
+//! [`Resolver`](crate::Resolver) finds a target for a server name and remembers the answers.
+//!
+//! | I want to | use |
+//! | --- | --- |
+//! | see what a discovery asked, also where it failed | [`Explanation`], from `Resolver::explain` |
+//! | know whether an answer is new, and how long it holds | [`Provenance`], of a `Resolution` |
+//! | say that a server could not be reached | [`ContactFailure`], to `Resolver::report_failure` |
+//! | list what is remembered | [`Remembered`], from `Resolver::entries` |
+//! | count questions, hits and failures | [`Counters`], from `Resolver::counters` |
+//! | keep the memory across a restart | [`Snapshot`], from `Resolver::snapshot` |
+//! | set something for some names only | [`Names`], for `Rules` |
+//! | implement `Dns`, `WellKnownFetch`, `Runtime` or `Store` | [`BoxFuture`], [`StoreError`] |
+//!
+//! The limits stand in [`config`](crate::config).
+// | file | what it holds |
+// | --- | --- |
+// | `builder`, `config`, `rules` | what the application sets |
+// | `handle` | what callers hold |
+// | `traits`, `store` | what adapters and the application implement |
+// | `targets` | finds targets: one discovery a name, each under a permit of `queue` |
+// | `drive` | runs a machine of the core for a discovery |
+// | `answers` | answers the machine's questions; `destinations` limits the fetches to one address |
+// | `memory` | one entry a `host`, in a map `bounded` by entries and by bytes, which `size` estimates |
+// | `resolution` | what callers get |
+// | `entry`, `snapshot`, `counters` | what callers may look into |
+// | `feedback` | what callers report |
 #![deny(clippy::disallowed_methods)]
 
 mod answers;
 mod bounded;
 pub(crate) mod builder;
 pub(crate) mod config;
-pub(crate) mod counters;
+mod counters;
 mod destinations;
 mod drive;
-pub(crate) mod entry;
+mod entry;
 pub(crate) mod feedback;
+pub(crate) mod handle;
 mod host;
 mod memory;
 mod queue;
 pub(crate) mod resolution;
 pub(crate) mod rules;
 mod size;
-pub(crate) mod snapshot;
+mod snapshot;
 pub(crate) mod store;
 mod targets;
 pub(crate) mod traits;
 
-use std::fmt;
-use std::sync::Arc;
-
-use tracing::debug;
-
-use self::builder::ResolverBuilder;
-use self::config::ResolverConfig;
-use self::counters::{Counters, Tally};
-use self::entry::Remembered;
-use self::feedback::ContactFailure;
-use self::resolution::{Explanation, Resolution};
-use self::snapshot::{RestoreError, Restored, Snapshot};
-use self::targets::{Ending, Outcome, Targets};
-use self::traits::{Dns, WellKnownFetch};
-use crate::core::cache::{CachedTarget, Purpose};
-use crate::core::config::ConfigError;
-use crate::core::error::ResolveError;
-use crate::core::names::ServerName;
-use crate::core::report::Report;
-use crate::core::step::Step;
-use crate::core::target::DelegationTarget;
-use crate::core::time::Monotonic;
-use crate::runtime::Runtime;
-
-/// Resolves Matrix server names and remembers the answers.
-///
-/// Cloning is cheap and shares the memory. Every part of an answer (well-known, SRV, addresses)
-/// lives by its own clock and is shared by all names that need it; the same question is never
-/// under way twice; a caller that goes away cancels nothing for the others.
-///
-/// ```
-/// # #[cfg(all(feature = "hickory", feature = "hyper", feature = "ring"))]
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let resolver = matrix_delegation::Resolver::from_system(Default::default())?;
-/// let found = resolver.resolve(&"matrix.org".parse()?).await?;
-/// let contact = 1; // counts contacts
-/// for endpoint in found.attempts(contact) {
-///     println!("connect to {endpoint}, send Host: {}", found.authority());
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct Resolver {
-    targets: Arc<Targets>,
-}
-
-impl Resolver {
-    /// Makes a resolver that asks these and remembers within the bounds of `config`: a
-    /// [`ResolverConfig`], or a [`Config`] for what the discoveries read.
-    ///
-    /// # Errors
-    ///
-    /// If [`ResolverConfig::check`] finds a problem.
-    pub fn new(
-        dns: Arc<dyn Dns>,
-        fetch: Arc<dyn WellKnownFetch>,
-        runtime: Arc<dyn Runtime>,
-        config: impl Into<ResolverConfig>,
-    ) -> Result<Self, ConfigError> {
-        Self::builder(dns, fetch, runtime).config(config).build()
-    }
-
-    /// The same with more to say: rules for some names, a store, a seed.
-    ///
-    /// ```
-    /// # #[cfg(feature = "testing")]
-    /// # {
-    /// use std::sync::Arc;
-    /// use matrix_delegation::testing::{Internet, Network};
-    /// use matrix_delegation::{FixedTarget, Names, Resolver, Rules};
-    ///
-    /// let network = Arc::new(Network::new(Internet::new()));
-    /// let name = Names::One("dev.example".parse()?);
-    /// let resolver = Resolver::builder(network.clone(), network.clone(), network.clone())
-    ///     .rules(Rules::new().target(name, FixedTarget::new(["127.0.0.1:8448".parse()?])?))
-    ///     .build()?;
-    /// let found = network.time().block_on(resolver.resolve(&"dev.example".parse()?))?;
-    /// assert_eq!(found.endpoints()[0].to_string(), "127.0.0.1:8448");
-    /// assert_eq!(found.authority(), "dev.example");
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn builder(
-        dns: Arc<dyn Dns>,
-        fetch: Arc<dyn WellKnownFetch>,
-        runtime: Arc<dyn Runtime>,
-    ) -> ResolverBuilder {
-        ResolverBuilder::new(dns, fetch, runtime)
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &ResolverConfig {
-        &self.targets.answers.limits
-    }
-
-    /// The remembered answer, while it holds: one look-up, no waiting, no allocation.
-    pub fn cached(&self, name: &ServerName) -> Option<Resolution> {
-        let answers = &self.targets.answers;
-        let now = answers.runtime.now().monotonic;
-        let cached = answers.memory.target(name, now)?;
-        answers.tally.hits();
-        Some(self.given(cached, None, true, now))
-    }
-
-    /// Where this server is reached.
-    ///
-    /// The future may be dropped at any time; by default the discovery goes on and is remembered
-    /// ([`ResolverConfig::abandoned`]).
-    pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
-        match self.remembered(name) {
-            Some(resolution) => Ok(resolution),
-            None => self.discover(name).await.result,
-        }
-    }
-
-    /// The same with the report of how it was found, which errors have, too.
-    pub async fn explain(&self, name: &ServerName) -> Explanation {
-        match self.remembered(name) {
-            Some(resolution) => {
-                let rebuilt = || Arc::new(self.rebuilt_report(resolution.cached()));
-                let report = resolution.report().cloned().unwrap_or_else(rebuilt);
-                Explanation { result: Ok(resolution), report: Some(report) }
-            }
-            None => self.discover(name).await,
-        }
-    }
-
-    /// Makes the report of a remembered target again, from what memory holds.
-    fn rebuilt_report(&self, cached: &CachedTarget) -> Report {
-        let target = &cached.target;
-        if target.step() == Step::Fixed {
-            return Report::of_rule(target);
-        }
-        match self.targets.compose(target.server_name()) {
-            Some(it) if it.cached.target.step() == target.step() => it.report,
-            _ => Report::of_target(target),
-        }
-    }
-
-    /// Says that a target led nowhere: the endpoint that failed is tried last for a while by
-    /// [`Resolution::attempts`], and the name is asked for again in the background, so that a server
-    /// that has moved is found in seconds. It is asked for at most once in
-    /// [`Feedback::apart`](crate::Feedback::apart), and less often the more often that changed
-    /// nothing; what backs off is left alone.
-    ///
-    /// ```
-    /// # #[cfg(feature = "testing")]
-    /// # {
-    /// use matrix_delegation::testing::{Internet, Network};
-    /// use matrix_delegation::{Config, ContactFailure, ContactFailureKind};
-    ///
-    /// let internet = Internet::new()
-    ///     .srv("_matrix-fed._tcp.a.example", &[(0, 1, 1, "one.example."), (1, 1, 2, "two.example.")])
-    ///     .host("a.example", &["192.0.2.1"])
-    ///     .host("one.example", &["192.0.2.2"])
-    ///     .host("two.example", &["192.0.2.3"]);
-    /// let network = Network::new(internet);
-    /// let resolver = network.resolver(Config::default());
-    /// let name = "a.example".parse()?;
-    ///
-    /// let found = network.time().block_on(resolver.resolve(&name))?;
-    /// let first = found.attempts(1).next().ok_or("none")?;
-    /// assert_eq!(first.to_string(), "one.example:1");
-    /// let why = ContactFailure::new(ContactFailureKind::CouldNotConnect).at(first);
-    /// resolver.report_failure(&found, &why);
-    ///
-    /// let again = network.time().block_on(resolver.resolve(&name))?;
-    /// assert_eq!(again.attempts(1).next().ok_or("none")?.to_string(), "two.example:2");
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn report_failure(&self, target: &DelegationTarget, why: &ContactFailure) {
-        let (answers, name) = (&self.targets.answers, target.server_name());
-        let now = answers.runtime.now().monotonic;
-        answers.tally.reports();
-        debug!(server_name = %name, %why, "a contact failed");
-        // What is not remembered is asked for by the next call in any case.
-        let Some(cached) = answers.memory.earlier_target(name) else { return };
-        let feedback = &answers.limits.feedback;
-        if let Some((host, port)) = why.endpoint() {
-            cached.demote(host, port, now + feedback.demoted);
-        }
-        // Where there is no room for it, the allowance is not spent.
-        if self.targets.queue.has_room() && cached.heeds(now, feedback) {
-            self.targets.renew(name, Purpose::Recheck { apart: feedback.apart });
-        }
-    }
-
-    /// Forgets what is remembered of this name: its target, and the well-known and DNS answers of
-    /// its host, of the host that it delegates to, of their SRV targets and of the hosts that its
-    /// well-known was redirected to, the last good well-known and the back-off included. What is
-    /// under way ends for those who wait for it, but is not remembered, and nobody joins it any
-    /// more. What a [store](crate::Store) has of them from before is not used by this resolver
-    /// any more.
-    pub fn invalidate(&self, name: &ServerName) {
-        self.targets.forget(name);
-    }
-
-    /// Forgets everything. What is under way ends for those who wait for it, but is not remembered,
-    /// and nobody joins it any more. What a [store](crate::Store) has from before is not used by
-    /// this resolver any more.
-    pub fn clear(&self) {
-        self.targets.forget_all();
-    }
-
-    /// What is remembered, in no order: targets, well-knowns and DNS answers, those that have run
-    /// out included. Nothing is locked meanwhile; what comes or goes during the iteration may or may
-    /// not be part of it.
-    ///
-    /// ```
-    /// # #[cfg(feature = "testing")]
-    /// # {
-    /// use matrix_delegation::testing::{Internet, Network};
-    /// use matrix_delegation::{Config, Subject};
-    ///
-    /// let network = Network::new(Internet::new().host("a.example", &["192.0.2.1"]));
-    /// let resolver = network.resolver(Config::default());
-    /// network.time().block_on(resolver.resolve(&"a.example".parse()?))?;
-    /// let host = Subject::WellKnown("a.example".parse()?);
-    /// let known = resolver.entries().find(|it| it.subject == host).ok_or("nothing")?;
-    /// assert_eq!((known.failures, known.holds), (1, true));
-    /// assert!(known.last_error.is_some_and(|error| error.contains("refused")));
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn entries(&self) -> impl Iterator<Item = Remembered> + '_ {
-        self.targets.answers.memory.entries(self.targets.answers.runtime.now())
-    }
-
-    /// What this resolver has done so far, in numbers.
-    pub fn counters(&self) -> Counters {
-        self.targets.answers.tally.read()
-    }
-
-    /// What is remembered of well-knowns, to be written down for the next process.
-    ///
-    /// ```
-    /// # #[cfg(feature = "testing")]
-    /// # {
-    /// use matrix_delegation::testing::{Internet, Network};
-    /// use matrix_delegation::{Config, Snapshot};
-    ///
-    /// let internet = Internet::new()
-    ///     .host("a.example", &["192.0.2.1"])
-    ///     .delegates("a.example", "a.example:443");
-    /// let network = Network::new(internet);
-    /// let resolver = network.resolver(Config::default());
-    /// network.time().block_on(resolver.resolve(&"a.example".parse()?))?;
-    /// let written = serde_json::to_string(&resolver.snapshot())?;
-    ///
-    /// let next = network.resolver(Config::default());
-    /// let read: Snapshot = serde_json::from_str(&written)?;
-    /// assert_eq!(next.restore(&read)?.restored, 1);
-    /// network.clear_asked();
-    /// network.time().block_on(next.resolve(&"a.example".parse()?))?;
-    /// assert!(!network.asked().iter().any(|question| question.starts_with("GET")));
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn snapshot(&self) -> Snapshot {
-        let answers = &self.targets.answers;
-        Snapshot::new(answers.memory.records(answers.runtime.now()))
-    }
-
-    /// Takes in what an earlier process remembered. Names are parsed again; what is from the future,
-    /// of another version or past its use is dropped; what memory has already stays, unless it is
-    /// older.
-    pub fn restore(&self, snapshot: &Snapshot) -> Result<Restored, RestoreError> {
-        let answers = &self.targets.answers;
-        let (begun, now) = (answers.memory.epoch(), answers.runtime.now());
-        let mut restored = Restored::default();
-        for record in snapshot.entries()? {
-            let Some(Ok((host, entry))) = record.map(|it| it.restore(now, &answers.config)) else {
-                restored.dropped += 1;
-                continue;
-            };
-            if !answers.rules.forgets(&host) && answers.memory.take_in(begun, &host, entry, now) {
-                restored.restored += 1;
-            } else {
-                restored.passed_over += 1;
-            }
-        }
-        Ok(restored)
-    }
-
-    /// Counts an answer that is given.
-    fn given(
-        &self,
-        cached: Arc<CachedTarget>,
-        report: Option<Arc<Report>>,
-        remembered: bool,
-        now: Monotonic,
-    ) -> Resolution {
-        let tally = &self.targets.answers.tally;
-        let report = report.or_else(|| cached.report().cloned());
-        let resolution = Resolution::new(cached, report, remembered, now);
-        if resolution.is_stale() {
-            tally.stale();
-        }
-        if resolution.degraded().is_some() {
-            tally.degraded();
-        }
-        resolution
-    }
-
-    /// The remembered answer, while it holds; one that soon does not is renewed meanwhile.
-    fn remembered(&self, name: &ServerName) -> Option<Resolution> {
-        let answers = &self.targets.answers;
-        let now = answers.runtime.now().monotonic;
-        let cached = answers.memory.target(name, now)?;
-        if cached.is_due(now, &answers.config.refresh) {
-            // If there is no room for it, it is renewed when it has expired.
-            self.targets.renew(name, Purpose::Renewal);
-        }
-        answers.tally.hits();
-        Some(self.given(cached, None, true, now))
-    }
-
-    async fn discover(&self, name: &ServerName) -> Explanation {
-        let answers = &self.targets.answers;
-        let Outcome { ending, remembered } = self.targets.discover(name).await;
-        let counted = if remembered { Tally::hits } else { Tally::misses };
-        counted(&answers.tally);
-        match &*ending {
-            Ending::Target { cached, report } => {
-                let now = answers.runtime.now().monotonic;
-                let (cached, report) = (Arc::clone(cached), report.clone());
-                let result = self.given(Arc::clone(&cached), report.clone(), remembered, now);
-                let report = report.unwrap_or_else(|| Arc::new(self.rebuilt_report(&cached)));
-                Explanation { result: Ok(result), report: Some(report) }
-            }
-            Ending::Failed { error, report } => {
-                answers.tally.failed();
-                if matches!(error, ResolveError::TooBusy { .. }) {
-                    answers.tally.too_busy();
-                }
-                Explanation { result: Err(error.clone()), report: report.clone() }
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Resolver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver")
-            .field("dns", &self.targets.answers.dns)
-            .field("fetch", &self.targets.answers.fetch)
-            .field("runtime", &self.targets.answers.runtime)
-            .field("config", &self.targets.answers.config)
-            .field("rules", &self.targets.answers.rules)
-            .field("store", &self.targets.answers.store)
-            .field("counters", &self.counters())
-            .finish_non_exhaustive()
-    }
-}
+pub use self::counters::{Counters, Outcomes, Queries};
+pub use self::entry::{Remembered, Subject};
+pub use self::feedback::{ContactFailure, ContactFailureKind};
+#[cfg(any(feature = "hickory", feature = "client", feature = "testing", test))]
+pub(crate) use self::handle::Resolver;
+pub use self::resolution::{Explanation, Provenance};
+pub use self::rules::Names;
+pub use self::snapshot::{RestoreError, Restored, Snapshot};
+pub use self::store::StoreError;
+pub use crate::runtime::BoxFuture;

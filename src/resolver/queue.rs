@@ -1,4 +1,4 @@
-//! How many discoveries are under way at a time, and who is next.
+//! Limits how many discoveries are under way at a time, first come, first served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,7 @@ use super::config::QueueLimits;
 use crate::runtime::Runtime;
 use crate::runtime::single_flight::TooMany;
 
-/// Turns, first come, first served: that is what tokio's semaphore promises, which needs no
-/// runtime.
+/// The permits for discoveries. Tokio's semaphore is fair and needs no runtime.
 #[derive(Debug)]
 pub(super) struct Queue {
     turns: Arc<Semaphore>,
@@ -25,7 +24,7 @@ impl Queue {
         Self { turns: Arc::new(Semaphore::new(limit)), limit, wait: limits.wait }
     }
 
-    /// Waits for a turn, which ends when it is dropped. An error: it took too long.
+    /// Waits for a permit, which is returned when it is dropped. Fails if that takes too long.
     pub(super) async fn turn(
         &self,
         runtime: &dyn Runtime,
@@ -38,12 +37,12 @@ impl Queue {
         }
     }
 
-    /// Whether there is a turn to be had at once.
+    /// Returns whether a permit is free now.
     pub(super) fn has_room(&self) -> bool {
         self.turns.available_permits() > 0
     }
 
-    /// A turn, if there is one to be had at once.
+    /// Takes a permit, if one is free now.
     pub(super) fn turn_at_once(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turns).try_acquire_owned().ok()
     }

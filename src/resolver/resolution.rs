@@ -1,4 +1,4 @@
-//! What a caller gets: the shared target, and what differs from call to call.
+//! What a caller gets: the shared target, and what differs between calls.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,34 +13,34 @@ use crate::core::report::Report;
 use crate::core::target::{Attempts, DelegationTarget};
 use crate::core::time::Monotonic;
 
-/// An answer as one call got it. It derefs to the [`DelegationTarget`].
+/// The answer to one call. It derefs to the [`DelegationTarget`].
 #[derive(Clone, Debug)]
 pub struct Resolution {
     cached: Arc<CachedTarget>,
-    /// How it was found, where that is known.
+    /// How it was found, if that is known.
     report: Option<Arc<Report>>,
     provenance: Provenance,
     remembered: bool,
     now: Monotonic,
 }
 
-/// Where an answer comes from: the first that holds.
+/// Where an answer comes from. The first variant that applies counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Provenance {
-    /// It rests on something that has outlived its lifetime and could not be renewed.
+    /// It relies on something that has expired and could not be renewed.
     Stale,
-    /// It is worse than it could be; see [`DelegationTarget::degraded`].
+    /// It may be incomplete; see [`DelegationTarget::degraded`].
     Degraded,
-    /// It was remembered.
+    /// It comes from memory.
     Cached,
-    /// It was found just now.
+    /// It was found for this call.
     Fresh,
 }
 
 impl Provenance {
-    /// The name in `snake_case`.
+    /// Returns the name in `snake_case`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stale => "stale",
@@ -77,46 +77,48 @@ impl Resolution {
         &self.cached
     }
 
-    /// The target, shared by all who asked for this name.
+    /// Returns the target, which is shared by all who asked for this name.
     pub fn target(&self) -> &Arc<DelegationTarget> {
         &self.cached.target
     }
 
-    /// An order to try the endpoints in, as [`DelegationTarget::attempts`] says, but those that a
-    /// caller said had failed come last
+    /// Returns the endpoints in an order to try them, as [`DelegationTarget::attempts`] does, but
+    /// with those last that a caller reported as failed
     /// ([`Resolver::report_failure`](crate::Resolver::report_failure)).
     pub fn attempts(&self, seed: u64) -> Attempts<'_> {
         self.cached.target.attempts_but(seed, self.cached.last(self.now))
     }
 
-    /// Where the answer comes from.
+    /// Returns where the answer comes from.
     pub const fn provenance(&self) -> Provenance {
         self.provenance
     }
 
-    /// Whether the target was decided for this call (or one at the same time), not remembered.
+    /// Returns whether the target was found for this call, or one at the same time, and not
+    /// remembered.
     pub const fn is_new(&self) -> bool {
         !self.remembered
     }
 
-    /// How long ago the target was decided, at the time of the call.
+    /// Returns the age of the target at the time of the call.
     pub fn age(&self) -> Duration {
         self.now.since(self.cached.target.decided().monotonic)
     }
 
-    /// How long the target holds, at the time of the call; `None` where nothing ends (step 1).
+    /// Returns how long the target held at the time of the call; `None` if it never expires (step
+    /// 1).
     pub fn lifetime(&self) -> Option<Duration> {
         self.left(self.cached.target.lifetimes().least())
     }
 
-    /// How long the well-known answer holds, good or bad, at the time of the call; `None` where
+    /// Returns how long the well-known answer held, good or bad, at the time of the call; `None` if
     /// none was asked for.
     pub fn well_known_lifetime(&self) -> Option<Duration> {
         self.left(self.cached.target.lifetimes().well_known)
     }
 
     /// Returns how the target was found: every question, answer, hop and skipped step. `None` where
-    /// it was remembered and reports are not kept ([`MemoryLimits::reports`](crate::MemoryLimits));
+    /// it was remembered and reports are not kept ([`MemoryLimits::reports`](crate::config::MemoryLimits));
     /// [`Resolver::explain`](crate::Resolver::explain) then makes one from memory.
     pub const fn report(&self) -> Option<&Arc<Report>> {
         self.report.as_ref()
@@ -145,7 +147,7 @@ impl fmt::Display for Resolution {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// What came of it.
+    /// The target, or the error.
     pub result: Result<Resolution, ResolveError>,
     /// How it was found; `None` if the discovery broke off before it could say.
     pub report: Option<Arc<Report>>,

@@ -8,10 +8,10 @@ use super::traits::Dns;
 use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::target::FixedTarget;
 
-/// Which names a rule is for.
+/// The names that a rule applies to.
 ///
 /// ```
-/// use matrix_delegation::Names;
+/// use matrix_delegation::resolver::Names;
 ///
 /// let one = Names::One("hs.example:8448".parse()?);
 /// let all = Names::Under("lan".parse()?); // hs1.lan and a.b.lan, and lan itself
@@ -27,15 +27,16 @@ pub enum Names {
     Under(DnsName),
 }
 
-/// Rules for some names. Where several hold, the one for the name itself comes first, then the one
-/// for the longest ending.
+/// Rules for some names. Where several apply, the rule for the name itself wins, then the one for
+/// the longest ending.
 ///
 /// ```
 /// # #[cfg(feature = "testing")]
 /// # {
 /// use std::sync::Arc;
 /// use matrix_delegation::testing::{Internet, Network};
-/// use matrix_delegation::{FixedTarget, Names, Rules};
+/// use matrix_delegation::resolver::Names;
+/// use matrix_delegation::{FixedTarget, Rules};
 ///
 /// let lan = Arc::new(Network::new(Internet::new().host("hs1.lan", &["10.0.0.1"])));
 /// let rules = Rules::new()
@@ -52,7 +53,7 @@ pub struct Rules {
     forget: ByName<DnsName, ()>,
 }
 
-/// What is set for some names.
+/// What is set for each name or ending.
 #[derive(Clone, Debug)]
 struct ByName<K, V> {
     one: HashMap<K, V>,
@@ -70,7 +71,7 @@ impl<K: Eq + Hash, V> ByName<K, V> {
         self.one.is_empty() && self.under.is_empty()
     }
 
-    /// What is set for a host by its longest ending.
+    /// Returns what is set for the longest ending of a host.
     fn under(&self, host: &DnsName) -> Option<&V> {
         if self.under.is_empty() {
             return None;
@@ -91,7 +92,7 @@ impl<V> ByName<DnsName, V> {
             }
             Names::One(name) => name.to_host(),
         };
-        // An IP literal is never looked up, so that there is nothing to set.
+        // An IP literal is never looked up, so there is nothing to set.
         if let Ok(Host::Dns(host)) = hosts {
             self.one.insert(host, value);
         }
@@ -103,12 +104,12 @@ impl<V> ByName<DnsName, V> {
 }
 
 impl Rules {
-    /// None.
+    /// Creates a set without rules.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// These names are reached there, without a question.
+    /// Sets the target of these names, which are then resolved without a question.
     #[must_use]
     pub fn target(mut self, names: Names, target: FixedTarget) -> Self {
         match names {
@@ -118,15 +119,15 @@ impl Rules {
         self
     }
 
-    /// Questions about these hosts are asked of this DNS, whichever server name they are asked for:
-    /// its own, or one that delegates there. What it says is subject to the address policy.
+    /// Sets the DNS that is asked about these hosts, whichever server name needs the answer: the
+    /// host's own, or one that delegates to it. The address policy applies to what it answers.
     #[must_use]
     pub fn dns(mut self, names: Names, dns: Arc<dyn Dns>) -> Self {
         self.dns.set(names, dns);
         self
     }
 
-    /// Nothing is remembered or stored of these hosts, and no target that rests on one of them.
+    /// Remembers and stores nothing of these hosts, nor any target that relies on one of them.
     /// Callers who ask at the same time still share an answer.
     #[must_use]
     pub fn forget(mut self, names: Names) -> Self {

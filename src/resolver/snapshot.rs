@@ -9,16 +9,16 @@ use crate::core::cache::WellKnownRecord;
 /// What a resolver remembers of well-knowns, for the next process: see
 /// [`Resolver::snapshot`](crate::Resolver::snapshot).
 ///
-/// It is versioned, holds absolute times, and is to be written in a format that says what its fields
-/// are, such as JSON. DNS answers and targets are not part of it: DNS is asked anew, and the address
-/// policy of then judges.
+/// It is versioned and holds absolute times. Write it in a self-describing format, such as JSON.
+/// DNS answers and targets are not part of it: the next process asks DNS again and applies its own
+/// address policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     version: u32,
     well_known: Vec<Entry>,
 }
 
-/// A record, or what cannot be read as one, which costs no other.
+/// A record, or a value that cannot be read as one, which does not affect the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Entry {
@@ -26,7 +26,7 @@ enum Entry {
     Unreadable(Unreadable),
 }
 
-/// It is written as nothing.
+/// An unreadable value. It is written as a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Unreadable;
 
@@ -36,14 +36,14 @@ impl<'de> Deserialize<'de> for Unreadable {
     }
 }
 
-/// Why a snapshot is not taken in. Nothing in memory is lost by it.
+/// Why a snapshot was refused. Memory stays as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RestoreError {
     /// It was written by another version of this crate.
     #[error("the snapshot is of version {found}, not {}", Snapshot::VERSION)]
     Version {
-        /// The version that it says.
+        /// The version in the snapshot.
         found: u32,
     },
 }
@@ -52,16 +52,17 @@ pub enum RestoreError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Restored {
-    /// Remembered.
+    /// Records that were remembered.
     pub restored: usize,
-    /// Passed over, because memory holds something newer or the rules say to forget it.
+    /// Records that were passed over, because memory holds something newer or a rule says to forget
+    /// the host.
     pub passed_over: usize,
-    /// Dropped: unreadable, of another version, from the future or too old.
+    /// Records that were dropped: unreadable, of another version, from the future or too old.
     pub dropped: usize,
 }
 
 impl Default for Snapshot {
-    /// Of a resolver that remembers nothing.
+    /// Creates the snapshot of a resolver that remembers nothing.
     fn default() -> Self {
         Self::new(std::iter::empty())
     }
@@ -75,17 +76,17 @@ impl Snapshot {
         Self { version: Self::VERSION, well_known: records.map(Entry::Record).collect() }
     }
 
-    /// How many well-known outcomes it holds, readable or not.
+    /// Returns the number of records, readable or not.
     pub fn len(&self) -> usize {
         self.well_known.len()
     }
 
-    /// Whether it holds none.
+    /// Returns whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.well_known.is_empty()
     }
 
-    /// Its entries; `None` for one that cannot be read.
+    /// Returns the records; `None` for one that cannot be read.
     pub(super) fn entries(
         &self,
     ) -> Result<impl Iterator<Item = Option<&WellKnownRecord>>, RestoreError> {

@@ -23,21 +23,23 @@ use crate::runtime::{BoxFuture, Runtime};
 /// Why a [`Store`] could not do what it was asked.
 pub type StoreError = Box<dyn Error + Send + Sync>;
 
-/// Keeps well-known outcomes for the application: in its database, or where other processes find
-/// them, too.
+/// Keeps well-known outcomes for the application, for example in its database or where other
+/// processes find them.
 ///
-/// A resolver asks it when its own memory has nothing that will do, and hands it each new outcome.
-/// What comes back is trusted no more than a peer: it is parsed again, and what is of another
-/// version or host, from the future or too old is passed over. A store that fails, or takes longer
-/// than [`StoreLimits::timeout`], is left alone for [`StoreLimits::rest`]; the resolver goes on
-/// without it.
+/// The resolver asks it when its own memory has no usable answer, and gives it each new outcome.
+/// What it returns is not trusted: the resolver parses it again and passes over values of another
+/// version or host, from the future, or too old. A store that fails, or takes longer than
+/// [`StoreLimits::timeout`], is not used for [`StoreLimits::rest`]; the resolver continues without
+/// it.
 ///
 /// An implementation may be dropped at any await. Two resolvers may write the same key at a time;
 /// the last one may win.
 ///
 /// ```
 /// use std::{collections::HashMap, sync::Mutex, time::Duration};
-/// use matrix_delegation::{BoxFuture, DnsName, Store, StoreError};
+/// use matrix_delegation::names::DnsName;
+/// use matrix_delegation::resolver::{BoxFuture, StoreError};
+/// use matrix_delegation::Store;
 ///
 /// /// Lifetimes are left to the resolver, which judges what it gets.
 /// #[derive(Debug, Default)]
@@ -64,11 +66,11 @@ pub type StoreError = Box<dyn Error + Send + Sync>;
 /// }
 /// ```
 pub trait Store: Send + Sync + fmt::Debug {
-    /// What was last put there for this host, if it is still there.
+    /// Returns the value that was last put for this host, if the store still has it.
     fn get<'a>(&'a self, host: &'a DnsName) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>>;
 
-    /// Keeps a value, at most a few hundred bytes of JSON, in place of what was there. After
-    /// `lifetime` it is of no use any more.
+    /// Stores a value, at most a few hundred bytes of JSON, and replaces an earlier one. After
+    /// `lifetime` the value is no longer needed.
     fn put<'a>(
         &'a self,
         host: &'a DnsName,
@@ -77,12 +79,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// A store, under its time limit.
+/// A store with a time limit.
 #[derive(Debug)]
 pub(super) struct GuardedStore {
     store: Arc<dyn Store>,
     limits: StoreLimits,
-    /// Until when it is left alone, in milliseconds of the monotonic clock.
+    /// When the store may be used again, in milliseconds of the monotonic clock.
     rests: AtomicU64,
 }
 
@@ -91,7 +93,7 @@ impl GuardedStore {
         Self { store, limits, rests: AtomicU64::new(0) }
     }
 
-    /// What the store has of a host, if it may be believed.
+    /// Returns what the store has of a host, if it is valid.
     pub(super) async fn get(
         &self,
         host: &DnsName,
@@ -108,7 +110,7 @@ impl GuardedStore {
         believed.ok()
     }
 
-    /// Hands the store what became of a host.
+    /// Gives the store the outcome for a host.
     pub(super) async fn put(
         &self,
         host: &DnsName,
@@ -119,9 +121,10 @@ impl GuardedStore {
     ) {
         let now = runtime.now();
         let record = WellKnownRecord::new(host, entry, now);
-        // It serialises: it holds nothing but text and numbers.
+        // This cannot fail: the record holds only text and numbers.
         let Ok(value) = serde_json::to_vec(&record) else { return };
-        // As long as a good answer is remembered, or as the next failure backs off further for it.
+        // For as long as a good answer is remembered, or a next failure would continue the
+        // back-off.
         let lifetime = match entry.last_good() {
             Some(_) => config.well_known.remembered,
             None => entry.until().since(entry.learnt()).saturating_mul(2),
@@ -129,7 +132,7 @@ impl GuardedStore {
         self.within(|| self.store.put(host, value, lifetime), runtime, tally).await;
     }
 
-    /// What the store says, unless it fails, is slow or did so a moment ago.
+    /// Returns the store's answer, unless it fails, is slow, or did so a moment ago.
     async fn within<'a, T>(
         &self,
         ask: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
@@ -141,7 +144,7 @@ impl GuardedStore {
             return None;
         }
         let overdue = runtime.sleep_until(now + self.limits.timeout);
-        // A store that panics has failed, and costs nobody an answer.
+        // A panic of the store counts as a failure, and costs no caller an answer.
         let asked = AssertUnwindSafe(async { ask().await }).catch_unwind();
         let error = match select(pin!(asked), overdue).await {
             Either::Left((Ok(Ok(said)), _)) => return Some(said),
@@ -157,7 +160,7 @@ impl GuardedStore {
     }
 }
 
-/// What may be believed of a value that is said to be of this host.
+/// Returns the entry that a value holds, if it is valid and of this host.
 fn believe(
     value: &[u8],
     host: &DnsName,

@@ -1,4 +1,5 @@
-//! Finds targets: in turn, one discovery a name at a time, ahead of need where a name is in use.
+//! Finds targets: under a permit, one discovery a name at a time, and in the background before an
+//! answer in use expires.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,47 +25,47 @@ use crate::core::well_known::WellKnown;
 use crate::runtime::BoxFuture;
 use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
 
-/// An answer of DNS on its way, asked for before it is known to be needed.
+/// A DNS answer in flight that was asked for before it is known to be needed.
 type EarlyAnswer = BoxFuture<'static, Result<(DnsEntry, Source), BrokenOff>>;
 
-/// What finds targets, from answers.
+/// Finds targets, and remembers them.
 #[derive(Debug)]
 pub(super) struct Targets {
     pub(super) answers: Arc<Answers>,
-    /// The configuration for what nobody waits for: one question after the other.
+    /// The configuration of background discoveries, without speculation.
     pub(super) unhurried: Arc<Config>,
     pub(super) queue: Queue,
     pub(super) flights: Arc<SingleFlight<ServerName, Arc<Ending>>>,
 }
 
-/// How a discovery ended, for all who waited.
+/// The outcome of a discovery, shared by all who waited for it.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// With a target.
+    /// A target was found.
     Target {
         cached: Arc<CachedTarget>,
-        /// None of a target that was in memory when its turn came.
+        /// `None` for a target that was in memory when the discovery was about to start.
         report: Option<Arc<Report>>,
     },
-    /// Without one.
+    /// The discovery failed.
     Failed { error: ResolveError, report: Option<Arc<Report>> },
 }
 
 impl Ending {
-    /// It ended before there was anything to report.
+    /// Creates the outcome of a discovery that ended before there was a report.
     fn broken_off(error: ResolveError) -> Arc<Self> {
         Arc::new(Self::Failed { error, report: None })
     }
 }
 
-/// How a call was answered.
+/// The answer to a call.
 pub(super) struct Outcome {
     pub(super) ending: Arc<Ending>,
-    /// Whether it was remembered.
+    /// Whether it comes from memory.
     pub(super) remembered: bool,
 }
 
-/// A target made of what is remembered, and how.
+/// A target that was composed from memory, and its report.
 pub(super) struct Composed {
     pub(super) cached: CachedTarget,
     pub(super) report: Report,
@@ -77,7 +78,7 @@ impl From<Composed> for Arc<Ending> {
 }
 
 impl Targets {
-    /// Discovers a name for a caller who waits.
+    /// Discovers a name for a caller that waits.
     pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Outcome {
         let answers = &self.answers;
         if self.asks_nothing(name) {
@@ -107,7 +108,7 @@ impl Targets {
             Either::Left((ended, _)) => ended,
             Either::Right(_) => {
                 if let Some(composed) = self.compose(name) {
-                    // It is renewed for others, whoever else leaves.
+                    // It is renewed for others, even if every other caller leaves.
                     waiter.detach();
                     return Outcome { ending: composed.into(), remembered: false };
                 }
@@ -118,8 +119,8 @@ impl Targets {
         self.instead_of(ended.unwrap_or_else(broken_off))
     }
 
-    /// Answers with how a discovery ended; where it failed for a reason of our own, with what is
-    /// remembered, as long as that may be served although it has expired.
+    /// Returns the outcome of a discovery. If it failed for a local reason, returns a target from
+    /// memory in its place, if there is one that may be served stale.
     fn instead_of(&self, ending: Arc<Ending>) -> Outcome {
         let instead = match &*ending {
             Ending::Failed {
@@ -135,7 +136,7 @@ impl Targets {
         Outcome { ending, remembered: false }
     }
 
-    /// Renews a name in the background, if there is room for it.
+    /// Renews a name in the background, if a permit is free.
     pub(super) fn renew(self: &Arc<Self>, name: &ServerName, purpose: Purpose) {
         let Some(turn) = self.queue.turn_at_once() else { return };
         if let Ok(Joined::Waiting(waiter)) = self.join(name, purpose, Some(turn)) {
@@ -146,7 +147,7 @@ impl Targets {
         }
     }
 
-    /// Joins the discovery of a name, or starts it.
+    /// Joins the discovery in flight of a name, or starts one.
     fn join(
         self: &Arc<Self>,
         name: &ServerName,
@@ -189,13 +190,14 @@ impl Targets {
         )
     }
 
-    /// Whether a name needs no question, and so no turn: a rule or the name itself says it all.
+    /// Returns whether a name needs no question, and so no permit: a rule or the name itself
+    /// decides.
     fn asks_nothing(&self, name: &ServerName) -> bool {
         matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_))
             || self.answers.rules.target_of(name).is_some()
     }
 
-    /// Remembers how a discovery ended, unless a rule says to forget a host that it rests on.
+    /// Remembers the outcome of a discovery, unless a rule says to forget a host that it relies on.
     fn keep(&self, begun: Epoch, ending: &Ending) {
         if let Ending::Target { cached, .. } = ending
             && !cached.hosts().any(|host| self.answers.rules.forgets(&host))
@@ -204,13 +206,13 @@ impl Targets {
         }
     }
 
-    /// Composes a target of what is remembered of a name, although parts of it have expired; none if
-    /// a part is missing or has expired too long ago. Nothing is asked.
+    /// Composes a target from what is remembered of a name, expired parts included. Returns `None`
+    /// if a part is missing or too old to be served. Asks nothing.
     pub(super) fn compose(&self, name: &ServerName) -> Option<Composed> {
         self.compose_with(name, &mut |_| ())
     }
 
-    /// Tells `expired` of each question to DNS whose answer does not hold any more.
+    /// Composes a target and calls `expired` with each DNS question whose answer has expired.
     fn compose_with(
         &self,
         name: &ServerName,
@@ -223,7 +225,7 @@ impl Targets {
         let mut machine = Discovery::new(name.clone(), config, now, answers.next_seed())
             .with_shared_well_known()
             .with_last_step(earlier.target.step());
-        // Each turn answers one question, and the machine bounds those.
+        // Each pass answers one question, and the machine bounds those.
         loop {
             match machine.poll_output(now) {
                 Output::Done(outcome) => {
@@ -252,9 +254,9 @@ impl Targets {
         }
     }
 
-    /// Asks DNS again for what the last target rests on, where whether it still does is not known
-    /// before the well-known is: both then take their time at once, and one who does not wait for
-    /// the well-known gets addresses of now. They are to be held until the discovery ends.
+    /// Asks DNS again for what the last target relies on, before the well-known is there to confirm
+    /// that it still does. Both look-ups then run at the same time, and a caller that does not wait
+    /// for the well-known gets current addresses. Hold the result until the discovery ends.
     fn ask_early(&self, name: &ServerName) -> Vec<EarlyAnswer> {
         let answers = &self.answers;
         let Ok(Host::Dns(host)) = name.to_host() else { return Vec::new() };
@@ -266,7 +268,7 @@ impl Targets {
         }
         let mut ask = |question: &DnsQuestion| early.push(answers.dns(question, Purpose::Answer));
         self.compose_with(name, &mut ask);
-        // Where the SRV records expired too long ago to be served, their targets were not reached.
+        // If the SRV records are too old to be served, composing has not reached their targets.
         let earlier = answers.memory.earlier_target(name);
         let endpoints = earlier.iter().flat_map(|earlier| earlier.target.endpoints());
         for host in endpoints.filter_map(|it| it.host().as_dns()) {
@@ -314,10 +316,10 @@ impl Targets {
         let error = match driven {
             Ok(Driven { done: Ok(found), .. }) => {
                 debug!(target = %found, "resolved");
-                // What is asked still, for nobody, is not taken in any more.
+                // Answers that arrive later are not taken into account.
                 return target(found, report, asker.renewal.so_far());
             }
-            // What the machine cannot know: that it went without an answer for want of room.
+            // The machine cannot know that an answer is missing because a limit was reached.
             Ok(Driven {
                 done: Err(ResolveError::AdapterFailed { .. }),
                 given_up: Some(BrokenOff::Busy { busy, limit }),
@@ -331,7 +333,7 @@ impl Targets {
         Ending::Failed { error, report: Some(Arc::new(report)) }
     }
 
-    /// Forgets a name and all hosts that its answer rests on, as far as they are known.
+    /// Forgets a name and all hosts that its answer relies on, as far as they are known.
     pub(super) fn forget(&self, name: &ServerName) {
         let hosts = self.hosts_of(name);
         let answers = &self.answers;

@@ -1,5 +1,5 @@
-//! Time and tasks for everything above the core, and what many callers share: one task for the same
-//! work, and permits by key.
+//! The clock, the timer and the tasks for everything above the core, and two tools that many
+//! callers share: single flight and permits by key.
 #![deny(clippy::disallowed_methods)]
 
 pub(crate) mod permits;
@@ -16,12 +16,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The clock, the timer and the tasks.
 pub trait Runtime: Send + Sync + fmt::Debug {
-    /// What time it is.
+    /// Returns the current time.
     fn now(&self) -> Now;
 
     /// Completes once the monotonic clock has reached this point.
     fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()>;
 
-    /// Runs the task to its end, whoever waits for it or not.
+    /// Runs the task to its end, whether anybody waits for it or not.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 }

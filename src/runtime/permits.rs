@@ -1,4 +1,5 @@
-//! Permits by key, first come, first served: at most so many have one at a time, at most so many wait.
+//! Permits by key, first come, first served. For each key there are at most N permits, and at most
+//! M callers wait.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,7 +18,7 @@ pub(crate) struct KeyedPermits<K: Eq + Hash> {
 #[derive(Debug)]
 struct InUse {
     permits: Arc<Semaphore>,
-    /// Those who have a permit and those who wait for one.
+    /// How many callers have a permit or wait for one.
     users: usize,
 }
 
@@ -29,11 +30,11 @@ pub(crate) struct Reservation<K: Eq + Hash> {
     permits: Arc<Semaphore>,
 }
 
-/// A permit. When it is dropped, the next in line has it.
+/// A permit. When it is dropped, the next caller in line gets it.
 #[derive(Debug)]
 pub(crate) struct Permit<K: Eq + Hash> {
     _permit: OwnedSemaphorePermit,
-    /// Dropped after the permit: the last to leave takes the semaphore along.
+    /// It is dropped after the permit: the last user removes the key's semaphore.
     reservation: Reservation<K>,
 }
 
@@ -43,7 +44,7 @@ impl<K: Clone + Eq + Hash> KeyedPermits<K> {
         Self { running, waiting, in_use: Mutex::default() }
     }
 
-    /// How many have a permit at a time.
+    /// Returns how many permits each key has.
     pub(crate) const fn running(&self) -> usize {
         self.running
     }
@@ -52,14 +53,14 @@ impl<K: Clone + Eq + Hash> KeyedPermits<K> {
         self.lock().get(at).map_or(0, |there| there.users)
     }
 
-    /// Reserves a place in line, unless as many as may wait already.
+    /// Reserves a place in line, unless too many wait already.
     pub(crate) fn reserve(self: &Arc<Self>, at: K) -> Option<Reservation<K>> {
         let mut in_use = self.lock();
         let there = in_use
             .entry(at.clone())
             .or_insert_with(|| InUse { permits: Arc::new(Semaphore::new(self.running)), users: 0 });
         if there.users >= self.running.saturating_add(self.waiting) {
-            // With a limit of 0 it was made just now.
+            // With a limit of 0 the entry was created just now.
             if there.users == 0 {
                 in_use.remove(&at);
             }
@@ -77,7 +78,7 @@ impl<K: Eq + Hash> KeyedPermits<K> {
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many keys are in use.
+    /// Returns how many keys are in use.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
@@ -85,7 +86,7 @@ impl<K: Eq + Hash> KeyedPermits<K> {
 }
 
 impl<K: Eq + Hash> Reservation<K> {
-    /// Takes a permit if one is free; otherwise hands the reservation back.
+    /// Takes a permit if one is free, or returns the reservation.
     pub(crate) fn try_permit(self) -> Result<Permit<K>, Self> {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => Ok(Permit { _permit: permit, reservation: self }),

@@ -1,8 +1,9 @@
-//! One flight a key, however many callers: the first starts it, the others join.
+//! Single flight: at most one task a key is in flight, however many callers want its result. The
+//! first caller starts it, the others join.
 //!
-//! A flight is a task of its own. A caller that goes away leaves its seat: by default the flight
-//! goes on without waiters; with [`Abandoned::Cancel`] it is stopped when the last has left. A
-//! flight that panics, or whose runtime is shut down, fails its callers and frees its key.
+//! By default the task continues when all callers have left; with [`Abandoned::Cancel`] it is
+//! cancelled when the last one leaves. If a task panics, or its runtime is shut down, its callers
+//! get an error and the key is free again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,21 +20,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoxFuture, Runtime};
 
-/// What becomes of a look-up that nobody waits for any more.
+/// What happens to a look-up that nobody waits for any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Abandoned {
-    /// It ends and is remembered, for whoever asks next. The default.
+    /// The look-up continues and is remembered, for the next caller. The default.
     #[default]
     Finish,
-    /// It stops when the last caller goes away. A well-known look-up that ran for
-    /// [`ResolverConfig::abandoned_after`](crate::ResolverConfig::abandoned_after) counts as failed, so that impatient callers do not ask a
-    /// slow server over and over. What is renewed in the background goes on.
+    /// The look-up is cancelled when the last caller leaves. If a well-known look-up ran for
+    /// [`ResolverConfig::abandoned_after`](crate::ResolverConfig::abandoned_after), it counts as
+    /// failed, so that impatient callers do not ask a slow server over and over. Renewals in the
+    /// background continue.
     Cancel,
 }
 
-/// What all waiters wait for. An error: the flight broke off.
+/// The result that all waiters wait for. An error: the task ended without one.
 type Finished<V> = Shared<oneshot::Receiver<V>>;
 
 pub(crate) struct SingleFlight<K: Clone + Eq + Hash, V> {
@@ -44,23 +46,23 @@ pub(crate) struct SingleFlight<K: Clone + Eq + Hash, V> {
 
 struct InFlight<K, V> {
     flights: HashMap<K, Flight<V>>,
-    /// The number of the next flight.
+    /// The number of the next task.
     next: u64,
 }
 
 struct Flight<V> {
-    /// No other flight of the key has it.
+    /// A number that no other task of this key has.
     number: u64,
     finished: Finished<V>,
     waiters: usize,
-    /// Whether it goes on without waiters.
+    /// Whether the task continues without waiters.
     detached: bool,
     stop: AbortHandle,
-    /// What is to be remembered of it if it is stopped; called without a lock.
+    /// Called without a lock if the task is cancelled, to remember what follows from that.
     stopped: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// There are too many flights already.
+/// The limit on tasks in flight is reached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TooMany {
     pub(crate) limit: usize,
@@ -68,13 +70,13 @@ pub(crate) struct TooMany {
 
 /// How a caller gets its value.
 pub(crate) enum Joined<K: Clone + Eq + Hash, V> {
-    /// It was there.
+    /// The value was known already.
     Known(V),
-    /// It is under way.
+    /// The value is in flight.
     Waiting(Waiter<K, V>),
 }
 
-/// Waits for a flight to land. An error: it broke off.
+/// Waits for a task to finish. An error: the task ended without a result.
 pub(crate) struct Waiter<K: Clone + Eq + Hash, V> {
     finished: Finished<V>,
     flights: Arc<SingleFlight<K, V>>,
@@ -83,7 +85,7 @@ pub(crate) struct Waiter<K: Clone + Eq + Hash, V> {
     first: bool,
 }
 
-/// The duty of a flight's task: to land. Dropped without finish, it fails the callers.
+/// The task's duty to finish. If it is dropped without that, the waiters get an error.
 pub(crate) struct Leader<K: Clone + Eq + Hash, V> {
     flights: Arc<SingleFlight<K, V>>,
     key: K,
@@ -97,11 +99,11 @@ impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
         Self { limit, abandoned, in_flight }
     }
 
-    /// Joins the flight of this key, or starts it.
+    /// Joins the task in flight for this key, or starts one.
     ///
-    /// `known` is asked under the lock, because a flight may have finished since the caller last
-    /// looked; `stopped` is called before the flight ends, so that whoever starts the next one sees
-    /// what it does.
+    /// `known` is called under the lock, because a task may have finished since the caller last
+    /// looked. `stopped` is called before a cancelled task ends, so that whoever starts the next
+    /// one sees its effect.
     pub(crate) fn join<F>(
         self: &Arc<Self>,
         key: &K,
@@ -161,7 +163,7 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The flight of this number, if it has not ended.
+    /// Returns the task of this number, if it has not ended.
     fn in_flight<'a>(
         in_flight: &'a mut InFlight<K, V>,
         key: &K,
@@ -170,28 +172,29 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
         in_flight.flights.get_mut(key).filter(|flight| flight.number == number)
     }
 
-    /// Has those who come from now on start flights of their own. Who is in one lands as ever.
+    /// Makes later callers start tasks of their own. The waiters of earlier tasks still get their
+    /// results.
     pub(crate) fn forget(&self, keys: impl Fn(&K) -> bool) {
         let mut in_flight = self.lock();
-        // What is dropped here may own what locks again.
+        // What is dropped here may own something that takes the lock again.
         let forgotten: Vec<_> = in_flight.flights.extract_if(|key, _| keys(key)).collect();
         drop(in_flight);
         drop(forgotten);
     }
 
-    /// How many are under way.
+    /// Returns how many tasks are in flight.
     pub(crate) fn len(&self) -> usize {
         self.lock().flights.len()
     }
 }
 
 impl<K: Clone + Eq + Hash, V> Waiter<K, V> {
-    /// Whether the flight was started for it.
+    /// Returns whether the task was started for this waiter.
     pub(crate) const fn is_first(&self) -> bool {
         self.first
     }
 
-    /// Leaves the flight, which goes on whoever else leaves it.
+    /// Leaves the task, which then continues even if all other waiters leave.
     pub(crate) fn detach(self) {
         let mut in_flight = self.flights.lock();
         if let Some(flight) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
@@ -202,7 +205,7 @@ impl<K: Clone + Eq + Hash, V> Waiter<K, V> {
 
 impl<K: Clone + Eq + Hash, V> Drop for Waiter<K, V> {
     fn drop(&mut self) {
-        // The flight, if nobody is left in it.
+        // Returns the task, if it has no waiters left.
         let empty = |in_flight: &mut InFlight<K, V>| {
             let flight = SingleFlight::in_flight(in_flight, &self.key, self.number)?;
             (flight.waiters == 0 && !flight.detached).then(|| flight.stopped.take())
@@ -218,12 +221,12 @@ impl<K: Clone + Eq + Hash, V> Drop for Waiter<K, V> {
         if let Some(stopped) = stopped {
             stopped();
         }
-        // Somebody may have come meanwhile: the flight goes on.
+        // A waiter may have joined meanwhile. The task then continues.
         let flight = {
             let mut in_flight = self.flights.lock();
             empty(&mut in_flight).and_then(|_| in_flight.flights.remove(&self.key))
         };
-        // Its task is woken to end, which may run code of the runtime's.
+        // The task is woken in order to end, which may run code of the runtime.
         if let Some(flight) = flight {
             flight.stop.abort();
         }
@@ -239,8 +242,8 @@ impl<K: Clone + Eq + Hash + Unpin, V: Clone> Future for Waiter<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Leader<K, V> {
-    /// Ends the flight. What was found must have been remembered before, so that nobody starts the
-    /// next one in between.
+    /// Finishes the task. Remember the result before this call, so that nobody starts a second task
+    /// in between.
     pub(crate) fn finish(mut self, value: V) {
         if let Some(finish) = self.finish.take() {
             drop(finish.send(value));
@@ -254,7 +257,7 @@ impl<K: Clone + Eq + Hash, V> Drop for Leader<K, V> {
         if SingleFlight::in_flight(&mut in_flight, &self.key, self.number).is_some() {
             let flight = in_flight.flights.remove(&self.key);
             drop(in_flight);
-            // It owns what may lock again.
+            // It owns something that may take the lock again.
             drop(flight);
         }
     }

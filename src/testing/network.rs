@@ -21,7 +21,8 @@ use crate::runtime::{BoxFuture, Runtime};
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::{Config, Provenance};
+/// use matrix_delegation::resolver::Provenance;
+/// use matrix_delegation::Config;
 /// use matrix_delegation::testing::{Internet, Network};
 ///
 /// let internet = Internet::new()

@@ -5,7 +5,9 @@
 //!
 //! ```
 //! use matrix_delegation::Config;
-//! use matrix_delegation::testing::{documentation_allowed, generate::HOSTS, strategies::internets};
+//! use matrix_delegation::testing::documentation_allowed;
+//! use matrix_delegation::testing::generate::HOSTS;
+//! use matrix_delegation::testing::strategies::internets;
 //! use proptest::prelude::*;
 //! use proptest::sample::select;
 //!

@@ -24,14 +24,15 @@ use crate::runtime::BoxFuture;
 /// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable),
 /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable),
 /// [`PermissionDenied`](io::ErrorKind::PermissionDenied), [`Unsupported`](io::ErrorKind::Unsupported))
-/// are [`ConnectPhase::Local`](crate::ConnectPhase::Local) and not held against the server: a proxy
+/// are [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) and not held against the server: a proxy
 /// that says that *it* cannot get there is better reported as
 /// [`HostUnreachable`](io::ErrorKind::HostUnreachable).
 ///
 /// ```
 /// use std::io;
 /// use std::net::SocketAddr;
-/// use matrix_delegation::{BoxFuture, Dial, DialStream};
+/// use matrix_delegation::resolver::BoxFuture;
+/// use matrix_delegation::transport::{Dial, DialStream};
 ///
 /// /// Lets nothing out.
 /// #[derive(Debug)]
@@ -44,20 +45,20 @@ use crate::runtime::BoxFuture;
 /// }
 /// ```
 ///
-/// [`PhaseLimits::connect`]: crate::PhaseLimits::connect
-/// [`FetchFailureKind::Refused`]: crate::FetchFailureKind::Refused
-/// [`FetchFailureKind::ConnectTimeout`]: crate::FetchFailureKind::ConnectTimeout
-/// [`FetchFailureKind::Connect`]: crate::FetchFailureKind::Connect
+/// [`PhaseLimits::connect`]: crate::config::PhaseLimits::connect
+/// [`FetchFailureKind::Refused`]: crate::well_known::FetchFailureKind::Refused
+/// [`FetchFailureKind::ConnectTimeout`]: crate::well_known::FetchFailureKind::ConnectTimeout
+/// [`FetchFailureKind::Connect`]: crate::well_known::FetchFailureKind::Connect
 pub trait Dial: Send + Sync + fmt::Debug {
     /// Opens a stream to this address.
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>>;
 
     /// Opens a stream to a host that a proxy looks up, where look-ups are left to one
-    /// ([`AddressFamilies::ByProxy`](crate::AddressFamilies::ByProxy)); never called otherwise. The
+    /// ([`AddressFamilies::ByProxy`](crate::config::AddressFamilies::ByProxy)); never called otherwise. The
     /// address policy has not judged what the name leads to.
     ///
     /// By default an error of kind [`io::ErrorKind::Unsupported`], which is reported as
-    /// [`FetchFailureKind::Adapter`](crate::FetchFailureKind::Adapter).
+    /// [`FetchFailureKind::Adapter`](crate::well_known::FetchFailureKind::Adapter).
     fn dial_name<'a>(
         &'a self,
         host: &'a str,

@@ -23,7 +23,7 @@ pub enum ConnectFailureKind {
     NoAddress,
     /// This machine could not begin: no network of that family, no socket left, not allowed.
     Local,
-    /// The [`Dial`](crate::Dial) opens no such stream.
+    /// The [`Dial`](crate::transport::Dial) opens no such stream.
     Unsupported,
     /// Nothing listens on the port.
     Refused,

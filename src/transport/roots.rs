@@ -18,7 +18,7 @@ use thiserror::Error;
 ///
 /// # let pem = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 /// let roots = TrustedRoots::platform().with_pem(pem.as_bytes())?;
-/// # Ok::<(), matrix_delegation::TlsSetupError>(())
+/// # Ok::<(), matrix_delegation::transport::TlsSetupError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]

@@ -82,7 +82,7 @@ fn agree(
         }
     }
     // What is said of dates is so at this time.
-    let now: matrix_delegation::CertificateTime = at(seconds).into();
+    let now: matrix_delegation::certificate::CertificateTime = at(seconds).into();
     for problem in report.problems() {
         match problem {
             CertificateVerdict::Expired { not_after, .. } => assert!(*not_after < now, "{report}"),
@@ -302,7 +302,7 @@ fn old_kinds_of_signature_and_certificate_are_refused() {
 
 #[test]
 fn a_key_that_no_handshake_is_verified_with_is_refused() {
-    use matrix_delegation::CertificateKey;
+    use matrix_delegation::certificate::CertificateKey;
     let check = CertificateCheck::with_roots([openssl!("root")], algorithms()).unwrap();
     for (leaf, key) in [
         (openssl!("rsa1024"), CertificateKey::Rsa { bits: 1024 }),

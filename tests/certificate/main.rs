@@ -12,10 +12,11 @@ mod times;
 
 use std::time::Duration;
 
-use matrix_delegation::{
-    CertificateCheck, CertificateName, CertificateReport, CertificateVerdict, ChainFault,
-    DelegationTarget, FixedTarget, Now, TrustGap, Whose,
+use matrix_delegation::certificate::{
+    CertificateName, CertificateReport, CertificateVerdict, ChainFault, TrustGap, Whose,
 };
+use matrix_delegation::time::Now;
+use matrix_delegation::{CertificateCheck, DelegationTarget, FixedTarget};
 use rcgen::{CertificateParams, date_time_ymd};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 

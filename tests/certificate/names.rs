@@ -154,7 +154,7 @@ fn the_name_of_an_srv_target_is_refused() {
 #[cfg(feature = "plan")]
 #[test]
 fn the_names_that_a_host_can_have_are_of_use_to_a_plan() {
-    use matrix_delegation::plan::CertificateName as Planned;
+    use matrix_delegation::plan::NamePattern as Planned;
 
     let long = format!("{}.example", "a.".repeat(300));
     for (found, planned) in [

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use matrix_delegation::certificate::{AddressCheck, CheckStatus, ProbeLimits, TlsVersion};
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, documentation_allowed};
-use matrix_delegation::{
-    AddressCheck, AddressFamilies, BoxFuture, CertificateProbe, CheckStatus, Config, Dial,
-    DialStream, ProbeLimits, TcpDial, TlsVersion,
-};
+use matrix_delegation::transport::{Dial, DialStream, TcpDial};
+use matrix_delegation::{CertificateProbe, Config};
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;

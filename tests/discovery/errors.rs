@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use matrix_delegation::{
-    Blame, BlockedRange, Busy, DnsQuestion, DroppedSrv, Evidence, Family, FamilyOutcome,
-    HostEvidence, ServerName, Service,
-};
+use matrix_delegation::ServerName;
+use matrix_delegation::config::BlockedRange;
+use matrix_delegation::dns::{DnsQuestion, DroppedSrv, Family, Service};
+use matrix_delegation::error::{Blame, Busy, Evidence, FamilyOutcome, HostEvidence};
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn evidence() -> Evidence {
 /// Every kind, with its JSON tag, its step and its words.
 #[test]
 fn are_told_apart_by_kind_step_and_words() {
-    let host: matrix_delegation::DnsName = "b.example".parse().unwrap();
+    let host: matrix_delegation::names::DnsName = "b.example".parse().unwrap();
     let (step, evidence) = (Step::Srv, Box::new(evidence()));
     let service = Service::MatrixFed;
     let invalid = "a b".parse::<ServerName>().unwrap_err();
@@ -151,7 +151,7 @@ fn are_told_apart_by_kind_step_and_words() {
 #[test]
 fn blame_somebody() {
     let (step, service) = (Step::Srv, Service::MatrixFed);
-    let host: matrix_delegation::DnsName = "b.example".parse().unwrap();
+    let host: matrix_delegation::names::DnsName = "b.example".parse().unwrap();
     let question = DnsQuestion::Srv { service, host: host.clone() };
     // With a look-up that has no answer, and with none.
     for (evidence, is_partial) in [(Box::new(evidence()), true), (Box::default(), false)] {
@@ -197,7 +197,7 @@ fn blame_somebody() {
                 ResolveError::BlockedAddress {
                     name: name(),
                     step,
-                    host: matrix_delegation::Host::Dns(host.clone()),
+                    host: matrix_delegation::names::Host::Dns(host.clone()),
                     address: "10.0.0.1".parse().unwrap(),
                     range,
                     evidence: evidence.clone(),
@@ -248,7 +248,7 @@ fn server_names_that_are_none_become_errors() {
         assert_eq!(error.kind(), "invalid_server_name");
         assert_eq!(error.to_string(), format!("{shown:?} is not a Matrix server name"));
         let source = std::error::Error::source(&error).unwrap();
-        let source: &matrix_delegation::ServerNameError = source.downcast_ref().unwrap();
+        let source: &matrix_delegation::names::ServerNameError = source.downcast_ref().unwrap();
         assert_eq!(source.name(), shown);
     }
 }
@@ -276,7 +276,7 @@ fn print_families_and_services_within_a_width() {
 
 #[test]
 fn name_what_is_asked() {
-    let host: matrix_delegation::DnsName = "a.example".parse().unwrap();
+    let host: matrix_delegation::names::DnsName = "a.example".parse().unwrap();
     for (question, name, record_type) in [
         (DnsQuestion::Addresses { host: host.clone(), family: Family::V4 }, "a.example", "A"),
         (DnsQuestion::Addresses { host: host.clone(), family: Family::V6 }, "a.example", "AAAA"),

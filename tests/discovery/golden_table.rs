@@ -1,8 +1,9 @@
 //! The table of the ten steps, row by row: endpoints, `Host` and certificate name.
 
 use super::support::{InternetExt, RunExt, documentation, lenient, seconds};
+use matrix_delegation::target::Origin;
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{AddressPolicy, Origin, Step};
+use matrix_delegation::{AddressPolicy, Step};
 use rustls_pki_types::ServerName as TlsName;
 use serde_json::{Value, json};
 

@@ -18,13 +18,17 @@ mod well_known;
 use std::sync::Arc;
 
 use http::Response;
-use matrix_delegation::testing::{Internet, Run};
-use matrix_delegation::{
-    AddressFamilies, BlockedAddressPolicy, Body, Config, Degraded, Discovery, DnsAnswer,
-    DnsFailure, FamilyOrder, FetchFailure, FetchFailureKind, Machine, NoRecord, Now, Output,
-    Question, Records, ResolveError, SkipReason, Speculation, SrvDropReason, Step, StepOutcome,
-    StepReport, TimeLimits, Warning, WellKnownFailure,
+use matrix_delegation::config::{
+    AddressFamilies, BlockedAddressPolicy, FamilyOrder, Speculation, TimeLimits,
 };
+use matrix_delegation::discovery::{Machine, Output, Question};
+use matrix_delegation::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvDropReason};
+use matrix_delegation::report::{SkipReason, StepOutcome, StepReport};
+use matrix_delegation::target::Degraded;
+use matrix_delegation::testing::{Internet, Run};
+use matrix_delegation::time::Now;
+use matrix_delegation::well_known::{Body, FetchFailure, FetchFailureKind, WellKnownFailure};
+use matrix_delegation::{Config, Discovery, ResolveError, Step, Warning};
 use support::{
     InternetExt, RunExt, documentation, lenient, millis, seconds, strict, synapse, whole,
 };

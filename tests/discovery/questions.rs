@@ -1,7 +1,9 @@
 //! What is asked, how often, and what late answers do.
 
 use matrix_delegation::cache::DnsEntry;
-use matrix_delegation::{DnsQuestion, Source, WellKnownLookup};
+use matrix_delegation::discovery::WellKnownLookup;
+use matrix_delegation::dns::DnsQuestion;
+use matrix_delegation::report::Source;
 
 use super::*;
 

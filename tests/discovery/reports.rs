@@ -1,6 +1,7 @@
 //! What reports say.
 
-use matrix_delegation::{Report, Source};
+use matrix_delegation::Report;
+use matrix_delegation::report::Source;
 
 use super::*;
 

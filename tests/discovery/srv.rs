@@ -15,7 +15,7 @@ fn a_failed_look_up_is_passed_over_and_marked() {
         let run = world.resolve_every_way("a.example", &lenient());
         let target = run.target();
         assert_eq!(target.step(), Step::DefaultPort);
-        let degraded = Degraded::SrvLookupFailed(matrix_delegation::Service::MatrixFed);
+        let degraded = Degraded::SrvLookupFailed(matrix_delegation::dns::Service::MatrixFed);
         assert_eq!(target.degraded(), Some(degraded));
         assert_eq!(run.warnings(), ["srv_lookup_failed"]);
         assert!(target.lifetimes().least() <= Some(seconds(120)));

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use matrix_delegation::cache::WellKnownEntry;
-use matrix_delegation::{Fetch, WellKnownLookup};
+use matrix_delegation::discovery::WellKnownLookup;
+use matrix_delegation::well_known::Fetch;
 
 use super::*;
 

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use crate::internet::check::{Client, config, differences};
 use crate::internet::scenarios::{self, ALLOWED, STEPS};
-use matrix_delegation::{Config, Provenance, Speculation, Step};
+use matrix_delegation::config::Speculation;
+use matrix_delegation::resolver::Provenance;
+use matrix_delegation::{Config, Step};
 
 async fn check_all_rows(config: Config) {
     let internet = scenarios::internet().start().await;

@@ -35,7 +35,7 @@ fn servers(scenario: &Scenario) -> Result<Builder, Inexpressible> {
     if scenario.earlier.is_some() {
         return Err("days would have to pass");
     }
-    if scenario.config.addresses == matrix_delegation::AddressFamilies::ByProxy {
+    if scenario.config.addresses == matrix_delegation::config::AddressFamilies::ByProxy {
         return Err("a proxy looks names up");
     }
     let internet = serde_json::to_value(&scenario.internet).unwrap();

@@ -2,14 +2,14 @@
 
 use http::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response};
-use matrix_delegation::{Body, FetchFailure, FetchFailureKind};
+use matrix_delegation::well_known::{Body, FetchFailure, FetchFailureKind};
 
 pub(crate) type Fetched = Result<Response<Body>, FetchFailure>;
 
 /// What comes of `https://a.example/.well-known/matrix/server`.
 ///
 /// Each way to be valid that the rules tell apart, and each way to fail that
-/// [`WellKnownFailure`](matrix_delegation::WellKnownFailure) tells apart, with every kind within it
+/// [`WellKnownFailure`](matrix_delegation::well_known::WellKnownFailure) tells apart, with every kind within it
 /// and every class of statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Document {

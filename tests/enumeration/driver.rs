@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use matrix_delegation::cache::WellKnownEntry;
-use matrix_delegation::{
-    Config, DelegationTarget, Discovery, DnsFailurePolicy, DnsQuestion, DnsToken, Family, Fetch,
-    FetchToken, Machine, Monotonic, Now, Outcome, Output, Question, ServerName, Service, Source,
-    Step, WellKnownFailure, WellKnownLookup, WellKnownToken,
+use matrix_delegation::config::DnsFailurePolicy;
+use matrix_delegation::discovery::{
+    DnsToken, FetchToken, Machine, Outcome, Output, Question, WellKnownLookup, WellKnownToken,
 };
+use matrix_delegation::dns::{DnsQuestion, Family, Service};
+use matrix_delegation::report::Source;
+use matrix_delegation::time::{Monotonic, Now};
+use matrix_delegation::well_known::{Fetch, WellKnownFailure};
+use matrix_delegation::{Config, DelegationTarget, Discovery, ServerName, Step};
 
 use super::document::Document;
 use super::world::{Addresses, Answers, NAMES, Srv, World, is_blocked, most_questions, port};

@@ -36,7 +36,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use matrix_delegation::cache::WellKnownEntry;
-use matrix_delegation::{AddressFamilies, Config, Outcome, ServerName};
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::discovery::Outcome;
+use matrix_delegation::{Config, ServerName};
 
 use document::Document;
 use driver::{Case, document_fails, look_up, same};

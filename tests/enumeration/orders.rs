@@ -17,7 +17,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use matrix_delegation::{AddressFamilies, Config, Monotonic, Outcome, ServerName};
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::discovery::Outcome;
+use matrix_delegation::time::Monotonic;
+use matrix_delegation::{Config, ServerName};
 
 use super::document::Document;
 use super::driver::{Case, Key, Session, look_up, same};

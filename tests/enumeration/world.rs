@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use matrix_delegation::{
-    AddressFamilies, AddressPolicy, Config, DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord,
-    Records, Service, Speculation, SrvRecord,
+use matrix_delegation::config::{AddressFamilies, Speculation};
+use matrix_delegation::dns::{
+    DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,
 };
+use matrix_delegation::{AddressPolicy, Config};
 
 use super::document::{Document, Fetched, redirected};
 

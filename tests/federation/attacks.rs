@@ -13,11 +13,12 @@ use futures_util::stream;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use matrix_delegation::client::{ClientLimits, ConnectPhase, FederationBody, RequestError};
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{
-    AddressFamilies, BoxFuture, ClientLimits, Config, ConnectPhase, Connector, Dial, DialStream,
-    FederationBody, FederationClient, RequestError, TcpDial, TokioRuntime,
-};
+use matrix_delegation::transport::{Dial, DialStream, TcpDial};
+use matrix_delegation::{Config, Connector, FederationClient, TokioRuntime};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;

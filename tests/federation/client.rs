@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
-use matrix_delegation::{
-    Blame, ClientLimits, FederationBody, FederationClient, InvalidRequest, RequestError,
-};
+use matrix_delegation::FederationClient;
+use matrix_delegation::client::{ClientLimits, FederationBody, InvalidRequest, RequestError};
+use matrix_delegation::error::Blame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_service::Service;
 

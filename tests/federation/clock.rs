@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use matrix_delegation::client::{ConnectLimits, ConnectPhase};
+use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{
-    BoxFuture, Config, ConnectFailureKind, ConnectLimits, ConnectPhase, Connector, Dial,
-    DialStream, FederationClient, TokioRuntime, TrustedRoots,
-};
+use matrix_delegation::transport::{ConnectFailureKind, Dial, DialStream};
+use matrix_delegation::{Config, Connector, FederationClient, TokioRuntime, TrustedRoots};
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use matrix_delegation::client::{ConnectAttempt, ConnectPhase};
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{ConnectAttempt, ConnectPhase, Endpoint, FixedTarget, Now};
+use matrix_delegation::time::Now;
+use matrix_delegation::{Endpoint, FixedTarget};
 
 use super::peer::Peer;
 use super::server::{Authority, refusing, silent};
@@ -72,7 +74,10 @@ async fn where_all_fail_the_error_lists_each_attempt() {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     let json = serde_json::to_string(&error).unwrap();
-    assert_eq!(serde_json::from_str::<matrix_delegation::ConnectError>(&json).unwrap(), error);
+    assert_eq!(
+        serde_json::from_str::<matrix_delegation::client::ConnectError>(&json).unwrap(),
+        error
+    );
 }
 
 #[tokio::test]

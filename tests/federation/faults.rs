@@ -6,10 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use matrix_delegation::client::{ClientLimits, ConnectPhase, RequestError};
+use matrix_delegation::error::Blame;
+use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::Network;
+use matrix_delegation::time::Now;
+use matrix_delegation::transport::{Dial, DialStream, TcpDial};
 use matrix_delegation::{
-    Blame, BoxFuture, ClientLimits, Config, ConnectPhase, Dial, DialStream, Endpoint,
-    FederationClient, FixedTarget, Now, RequestError, ResolverConfig, TcpDial, TokioRuntime,
+    Config, Endpoint, FederationClient, FixedTarget, ResolverConfig, TokioRuntime,
 };
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

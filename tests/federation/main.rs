@@ -19,10 +19,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use matrix_delegation::client::ConnectLimits;
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{
-    Config, ConnectLimits, Connector, Resolution, Resolver, TokioRuntime, TrustedRoots,
-};
+use matrix_delegation::{Config, Connector, Resolution, Resolver, TokioRuntime, TrustedRoots};
 
 use server::Authority;
 

@@ -12,8 +12,9 @@ use std::time::Instant;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
+use matrix_delegation::FederationClient;
+use matrix_delegation::client::{ConnectPhase, RequestError};
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{ConnectPhase, FederationClient, RequestError};
 
 use super::server::{Authority, NAME, refusing};
 use super::{WATCHDOG, connector, delegated, found, resolver, watched};

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
+use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, Network};
+use matrix_delegation::transport::{Dial, DialStream, TcpDial};
 use matrix_delegation::{
-    BoxFuture, Config, Dial, DialStream, FederationClient, HyperFetch, Resolver, TcpDial,
-    TokioRuntime, TrustedRoots,
+    Config, FederationClient, HyperFetch, Resolver, TokioRuntime, TrustedRoots,
 };
 
 use super::nginx::{Nginx, Site};

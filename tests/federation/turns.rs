@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http_body_util::BodyExt;
-use matrix_delegation::{
-    BoxFuture, ClientLimits, Dial, DialStream, FederationClient, RequestError, TcpDial,
-};
+use matrix_delegation::FederationClient;
+use matrix_delegation::client::{ClientLimits, RequestError};
+use matrix_delegation::resolver::BoxFuture;
+use matrix_delegation::transport::{Dial, DialStream, TcpDial};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 

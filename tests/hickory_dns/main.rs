@@ -9,10 +9,11 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::NS;
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use matrix_delegation::{
-    Dns, DnsAnswer, DnsFailure, DnsQuestion, Family, HickoryDns, HickoryDnsError, NoRecord,
-    Records, Service, SrvRecord,
+use matrix_delegation::adapters::HickoryDnsError;
+use matrix_delegation::dns::{
+    DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,
 };
+use matrix_delegation::{Dns, HickoryDns};
 
 use self::server::{
     Server, Transport, address, bytes, cname, dname, name, records, reply, soa, srv,

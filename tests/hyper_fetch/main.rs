@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, LOCATION};
 use http::{Request, Response};
-use matrix_delegation::FetchFailureKind as Kind;
-use matrix_delegation::{
-    Body, BoxFuture, Dial, DialStream, Fetch, FetchAttempt, FetchFailure, FetchLimits, HyperFetch,
-    TcpDial, TrustedRoots, WellKnownFetch,
-};
+use matrix_delegation::resolver::BoxFuture;
+use matrix_delegation::transport::{Dial, DialStream, TcpDial};
+use matrix_delegation::well_known::FetchFailureKind as Kind;
+use matrix_delegation::well_known::{Body, Fetch, FetchAttempt, FetchFailure, FetchLimits};
+use matrix_delegation::{HyperFetch, TrustedRoots, WellKnownFetch};
 use rustls_pki_types::ServerName as TlsName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpListener;

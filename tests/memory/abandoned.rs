@@ -1,7 +1,9 @@
 //! Callers that go away, under either setting.
 
+use matrix_delegation::config::Abandoned;
+use matrix_delegation::resolver::Provenance;
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{Abandoned, Provenance, ResolverConfig, Step};
+use matrix_delegation::{ResolverConfig, Step};
 
 use super::{Bench, URL, delegated, millis, seconds};
 

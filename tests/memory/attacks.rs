@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{
-    Abandoned, BoxFuture, Config, ContactFailure, ContactFailureKind, DnsFailure, DnsName,
-    FixedTarget, Names, NoRecord, Provenance, ResolverConfig, Rules, Runtime, Step, Store,
-    StoreError, Subject,
+use matrix_delegation::config::Abandoned;
+use matrix_delegation::dns::{DnsFailure, NoRecord};
+use matrix_delegation::names::DnsName;
+use matrix_delegation::resolver::{
+    BoxFuture, ContactFailure, ContactFailureKind, Names, Provenance, StoreError, Subject,
 };
+use matrix_delegation::testing::{Internet, Network};
+use matrix_delegation::{Config, FixedTarget, ResolverConfig, Rules, Runtime, Step, Store};
 
 use super::store::Fleet;
 use super::{Bench, URL, delegated, millis, seconds};

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use matrix_delegation::resolver::{BoxFuture, Provenance, Subject};
 use matrix_delegation::testing::{Internet, Network, VirtualTime, documentation_allowed};
-use matrix_delegation::{
-    Body, BoxFuture, Config, Fetch, FetchFailure, FetchFailureKind, Provenance, ResolveError,
-    Resolver, ResolverConfig, Step, Subject, WellKnownFetch,
-};
+use matrix_delegation::well_known::{Body, Fetch, FetchFailure, FetchFailureKind};
+use matrix_delegation::{Config, ResolveError, Resolver, ResolverConfig, Step, WellKnownFetch};
 
 use super::{Bench, URL, delegated, millis, seconds};
 

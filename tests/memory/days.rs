@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{
-    AddressFamilies, Config, DnsAnswer, DnsFailure, Endpoint, FetchFailure, FetchFailureKind,
-    NoRecord, Records, Resolution, ResolveError, Runtime, SrvRecord,
-};
+use matrix_delegation::well_known::{FetchFailure, FetchFailureKind};
+use matrix_delegation::{Config, Endpoint, Resolution, ResolveError, Runtime};
 
 use rows::ROWS;
 

@@ -1,8 +1,10 @@
 //! Every number and every time of the configuration at nothing and at its most: a resolver refuses
 //! what cannot work; with all else nothing panics and nobody waits for ever.
 
+use matrix_delegation::dns::DnsFailure;
+use matrix_delegation::resolver::{ContactFailure, ContactFailureKind};
 use matrix_delegation::testing::documentation_allowed;
-use matrix_delegation::{Config, ContactFailure, ContactFailureKind, DnsFailure, ResolverConfig};
+use matrix_delegation::{Config, ResolverConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,7 +1,8 @@
 //! What callers say of a target that led nowhere.
 
+use matrix_delegation::resolver::{ContactFailure, ContactFailureKind};
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{ContactFailure, ContactFailureKind, Endpoint, Resolution};
+use matrix_delegation::{Endpoint, Resolution};
 
 use super::{Bench, URL, delegated, millis, seconds};
 

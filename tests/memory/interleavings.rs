@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use matrix_delegation::config::{Abandoned, Speculation};
 use matrix_delegation::testing::{Internet, Network, VirtualTime};
-use matrix_delegation::{Abandoned, Config, Resolver, ResolverConfig, Runtime, Speculation};
+use matrix_delegation::{Config, Resolver, ResolverConfig, Runtime};
 use tokio::sync::oneshot;
 
 /// What became of a caller.
@@ -28,8 +29,9 @@ fn walk(seed: u64, abandoned: Abandoned, panics: bool) -> [Fate; 3] {
         network.panic_at(Some("A a.example"));
     }
     let discovery = Config::default().with_speculation(Speculation::Off);
-    let mut config =
-        ResolverConfig::from(discovery.with_addresses(matrix_delegation::AddressFamilies::V4));
+    let mut config = ResolverConfig::from(
+        discovery.with_addresses(matrix_delegation::config::AddressFamilies::V4),
+    );
     config.abandoned = abandoned;
     let resolver = network.resolver(config);
     let fates = Arc::new(Mutex::new([None; 3]));

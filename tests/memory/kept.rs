@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{
-    Config, Counters, DnsQuestion, Family, Outcomes, Provenance, Resolver, RestoreError, Runtime,
-    Snapshot, Step, Subject,
+use matrix_delegation::dns::{DnsQuestion, Family};
+use matrix_delegation::resolver::{
+    Counters, Outcomes, Provenance, RestoreError, Snapshot, Subject,
 };
+use matrix_delegation::testing::{Internet, Network};
+use matrix_delegation::{Config, Resolver, Runtime, Step};
 use serde_json::{Value, json};
 
 use super::{Bench, URL, delegated, millis, seconds};
@@ -148,7 +149,7 @@ fn the_present_policy_judges_what_was_kept() {
 #[test]
 fn entries_say_all_there_is_to_know() {
     let bench =
-        Bench::new(delegated().fails("A t.example", matrix_delegation::DnsFailure::ServFail));
+        Bench::new(delegated().fails("A t.example", matrix_delegation::dns::DnsFailure::ServFail));
     bench.resolve("a.example").unwrap_err();
     bench.pass(seconds(31));
     bench.resolve("a.example").unwrap_err();
@@ -182,7 +183,7 @@ fn entries_say_all_there_is_to_know() {
     assert!(!target.holds);
     // They can be printed as JSON, and read again.
     let json = serde_json::to_string(&entries).unwrap();
-    let back: Vec<matrix_delegation::Remembered> = serde_json::from_str(&json).unwrap();
+    let back: Vec<matrix_delegation::resolver::Remembered> = serde_json::from_str(&json).unwrap();
     assert_eq!(back, entries);
 }
 
@@ -208,8 +209,8 @@ fn all_is_counted() {
 
     bench.network.change(|internet| {
         internet
-            .fails("A t.example", matrix_delegation::DnsFailure::Refused)
-            .fails("SRV _matrix-fed._tcp.m.example", matrix_delegation::DnsFailure::Timeout)
+            .fails("A t.example", matrix_delegation::dns::DnsFailure::Refused)
+            .fails("SRV _matrix-fed._tcp.m.example", matrix_delegation::dns::DnsFailure::Timeout)
             .page(URL.trim_start_matches("GET "), 503, &[], "")
     });
     bench.pass(seconds(24 * 3600));
@@ -231,7 +232,7 @@ fn outcomes(found: u64, none: u64, failed: u64) -> Outcomes {
 
 #[test]
 fn degraded_answers_and_renewals_are_counted() {
-    let fails = matrix_delegation::DnsFailure::ServFail;
+    let fails = matrix_delegation::dns::DnsFailure::ServFail;
     let bench = Bench::new(
         Internet::new()
             .host("a.example", &["192.0.2.1"])

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use matrix_delegation::dns::DnsFailure;
+use matrix_delegation::resolver::Provenance;
 use matrix_delegation::testing::Internet;
-use matrix_delegation::{DnsFailure, Provenance, ResolverConfig, Runtime, Step};
+use matrix_delegation::{ResolverConfig, Runtime, Step};
 
 use super::{Bench, URL, delegated, seconds, warnings, whole};
 
@@ -198,7 +200,7 @@ fn whoever_joins_a_renewal_that_fails_gets_what_still_holds() {
 /// That there are no SRV records ends while this is being asked for again.
 #[test]
 fn no_renewal_that_fails_takes_the_place_of_what_holds() {
-    let none = matrix_delegation::NoRecord::NoData;
+    let none = matrix_delegation::dns::NoRecord::NoData;
     let srv = "SRV _matrix-fed._tcp.a.example";
     let internet = Internet::new().host_for("a.example", &["192.0.2.1"], seconds(730));
     let bench = Bench::new(internet.none(srv, none).page(&URL[4..], 404, &[], ""));

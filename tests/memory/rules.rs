@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use matrix_delegation::resolver::{Names, Provenance};
+use matrix_delegation::target::{FixedTargetError, Origin};
 use matrix_delegation::testing::{Internet, Network, VirtualTime};
-use matrix_delegation::{
-    Config, FixedTarget, FixedTargetError, Names, Origin, Provenance, Resolver, ResolverConfig,
-    Rules, Step,
-};
+use matrix_delegation::{Config, FixedTarget, Resolver, ResolverConfig, Rules, Step};
 
 use super::{Bench, delegated, seconds};
 
@@ -159,7 +158,7 @@ fn some_names_are_not_remembered() {
 #[test]
 fn nor_is_what_was_given_up() {
     let mut config = ResolverConfig::default();
-    config.abandoned = matrix_delegation::Abandoned::Cancel;
+    config.abandoned = matrix_delegation::config::Abandoned::Cancel;
     let network = Network::new(delegated().after(super::URL, seconds(10)));
     let rules = Rules::new().forget(one("a.example"));
     let resolver: Resolver = network.builder(config).rules(rules).build().unwrap();

@@ -1,6 +1,8 @@
 //! DNS that fails: the last good records serve on.
 
-use matrix_delegation::{DnsFailure, Provenance, Step};
+use matrix_delegation::Step;
+use matrix_delegation::dns::DnsFailure;
+use matrix_delegation::resolver::Provenance;
 
 use super::{Bench, delegated, seconds, warnings, whole};
 
@@ -61,7 +63,7 @@ fn what_comes_back_is_fresh_again() {
 fn that_there_is_none_takes_the_place_of_old_records() {
     let bench = Bench::new(delegated().host("m.example", &["192.0.2.2"]));
     bench.resolve("a.example").unwrap();
-    let none = matrix_delegation::NoRecord::NoData;
+    let none = matrix_delegation::dns::NoRecord::NoData;
     bench.network.change(|internet| internet.none(SRV, none));
     bench.pass(seconds(601));
     assert_eq!(bench.resolve("a.example").unwrap().step(), Step::DelegatedDefaultPort);

@@ -5,10 +5,11 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use matrix_delegation::names::DnsName;
+use matrix_delegation::report::Source;
+use matrix_delegation::resolver::{BoxFuture, Provenance, StoreError};
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{
-    BoxFuture, Config, DnsName, Provenance, Runtime, Source, Step, Store, StoreError,
-};
+use matrix_delegation::{Config, Runtime, Step, Store};
 
 use super::{Bench, URL, delegated, millis, seconds};
 

@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use http::Response;
 use matrix_delegation::cache::{DnsEntry, WellKnownEntry};
-use matrix_delegation::{
-    AddressFamilies, Body, Config, Discovery, DnsAnswer, DnsFailure, DnsQuestion, DnsToken,
-    FetchFailure, FetchFailureKind, FetchToken, Machine, Monotonic, NoRecord, Now, Outcome, Output,
-    Question, Records, Source, Speculation, SrvRecord, WellKnownLookup, WellKnownReport,
-    WellKnownToken,
+use matrix_delegation::config::{AddressFamilies, Speculation};
+use matrix_delegation::discovery::{
+    DnsToken, FetchToken, Machine, Outcome, Output, Question, WellKnownLookup, WellKnownToken,
 };
+use matrix_delegation::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Records, SrvRecord};
+use matrix_delegation::report::{Source, WellKnownReport};
+use matrix_delegation::time::{Monotonic, Now};
+use matrix_delegation::well_known::{Body, FetchFailure, FetchFailureKind};
+use matrix_delegation::{Config, Discovery};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 

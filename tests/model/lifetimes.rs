@@ -3,7 +3,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use matrix_delegation::{DnsAnswer, Lifetimes, NoRecord, Report};
+use matrix_delegation::Report;
+use matrix_delegation::dns::{DnsAnswer, NoRecord};
+use matrix_delegation::target::Lifetimes;
 
 use super::support::seconds;
 use super::worlds::{Expires, Keeping, Preset};

@@ -15,8 +15,11 @@ mod worlds;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use matrix_delegation::config::Speculation;
+use matrix_delegation::target::{Degraded, Origin};
 use matrix_delegation::testing::Run;
-use matrix_delegation::{Degraded, Origin, Speculation, Step, Warning, WellKnownFailure};
+use matrix_delegation::well_known::WellKnownFailure;
+use matrix_delegation::{Step, Warning};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestRng, TestRunner};

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use matrix_delegation::{Body, DnsAnswer, Records, Speculation, SrvRecord};
+use matrix_delegation::config::Speculation;
+use matrix_delegation::dns::{DnsAnswer, Records, SrvRecord};
+use matrix_delegation::well_known::Body;
 use proptest::prelude::*;
 
 use super::support::{InternetExt, RunExt};

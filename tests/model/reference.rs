@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use matrix_delegation::{
-    AddressFamilies, DnsAnswer, DnsName, FetchFailureKind, Host, Records, ServerName, Service,
-    SrvRecord,
-};
+use matrix_delegation::ServerName;
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::dns::{DnsAnswer, Records, Service, SrvRecord};
+use matrix_delegation::names::{DnsName, Host};
+use matrix_delegation::well_known::FetchFailureKind;
 
 use super::lifetimes::{Kept, Rests};
 use super::support::InternetExt;

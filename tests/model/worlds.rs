@@ -2,7 +2,10 @@
 
 mod script;
 
-use matrix_delegation::{AddressFamilies, DnsFailure, FetchFailureKind, NoRecord, Step};
+use matrix_delegation::Step;
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::dns::{DnsFailure, NoRecord};
+use matrix_delegation::well_known::FetchFailureKind;
 use proptest::prelude::*;
 use proptest::sample::select;
 

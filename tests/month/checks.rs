@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use matrix_delegation::Monotonic;
+use matrix_delegation::time::Monotonic;
 
 use crate::world::{DnsSaid, HttpSaid};
 

@@ -20,10 +20,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use matrix_delegation::config::AddressFamilies;
+use matrix_delegation::dns::Service;
+use matrix_delegation::names::Host;
+use matrix_delegation::resolver::Subject;
+use matrix_delegation::target::Origin;
 use matrix_delegation::testing::VirtualTime;
+use matrix_delegation::time::Monotonic;
 use matrix_delegation::{
-    AddressFamilies, Config, Host, Monotonic, Origin, Resolution, ResolveError, Resolver,
-    ResolverConfig, Runtime, ServerName, Service, Subject,
+    Config, Resolution, ResolveError, Resolver, ResolverConfig, Runtime, ServerName,
 };
 
 use checks::{How, Promise};

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use matrix_delegation::{Monotonic, Service};
+use matrix_delegation::dns::Service;
+use matrix_delegation::time::Monotonic;
 
 use crate::totals::Questions;
 use crate::world::{About, DnsSaid, HttpSaid, Kind, Place, Role, World, address, srv_port};

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::{Response, StatusCode};
+use matrix_delegation::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Records, SrvRecord};
+use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::VirtualTime;
-use matrix_delegation::{
-    Body, BoxFuture, Dns, DnsAnswer, DnsFailure, DnsQuestion, Fetch, FetchFailure,
-    FetchFailureKind, Monotonic, NoRecord, Records, Runtime, SrvRecord, WellKnownFetch,
-};
+use matrix_delegation::time::Monotonic;
+use matrix_delegation::well_known::{Body, Fetch, FetchFailure, FetchFailureKind};
+use matrix_delegation::{Dns, Runtime, WellKnownFetch};
 
 use crate::checks::{Checked, DnsLog, WellKnownLog};
 use crate::totals::Questions;

@@ -7,7 +7,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use matrix_delegation::{DnsName, DnsQuestion, Monotonic, Service};
+use matrix_delegation::dns::{DnsQuestion, Service};
+use matrix_delegation::names::DnsName;
+use matrix_delegation::time::Monotonic;
 
 use crate::random::Random;
 

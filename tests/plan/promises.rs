@@ -3,15 +3,15 @@
 
 use std::net::IpAddr;
 
+use matrix_delegation::dns::Service;
+use matrix_delegation::names::{DnsName, Host, HostRef};
 use matrix_delegation::plan::{
-    CertificateName, HostRecords, Listening, Obstacle, Setup, SrvServices, Way, WayKind, ZoneData,
+    HostRecords, Listening, NamePattern, Obstacle, Setup, SrvServices, Way, WayKind, ZoneData,
     ZoneRecord,
 };
 use matrix_delegation::testing::strategies::server_names;
 use matrix_delegation::testing::{Internet, documentation_allowed};
-use matrix_delegation::{
-    Config, DelegationTarget, DnsName, Host, HostRef, ServerName, Service, Step,
-};
+use matrix_delegation::{Config, DelegationTarget, ServerName, Step};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
@@ -86,7 +86,7 @@ fn host(text: &str) -> Host {
     text.parse::<IpAddr>().map_or_else(|_| Host::Dns(text.parse().unwrap()), Host::Ip)
 }
 
-fn certificates() -> impl Strategy<Value = Vec<CertificateName>> {
+fn certificates() -> impl Strategy<Value = Vec<NamePattern>> {
     let names = [
         "a.example",
         "a.example",
@@ -101,7 +101,7 @@ fn certificates() -> impl Strategy<Value = Vec<CertificateName>> {
         "hs1",
         "other.example",
     ];
-    let mut names: Vec<CertificateName> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let mut names: Vec<NamePattern> = names.iter().map(|name| name.parse().unwrap()).collect();
     names.push(long().parse().unwrap());
     // A server that has nothing but an address is rare, and is to come up, too.
     let address = select(vec!["192.0.2.1", "2001:db8::1"]);
@@ -130,7 +130,7 @@ fn setups() -> impl Strategy<Value = Setup> {
                 names = vec![listening.host().clone().into()];
             }
             let own = own.then(|| name.to_host().ok()).flatten();
-            names.extend(own.map(CertificateName::from));
+            names.extend(own.map(NamePattern::from));
             Setup::new(name, listening)
                 .with_certificate_names(names)
                 .with_srv_services(services)
@@ -306,11 +306,9 @@ fn attempts(setup: &Setup, kind: WayKind) -> Vec<Internet> {
             let mut world = world;
             for name in setup.certificate_names() {
                 let name = match name {
-                    CertificateName::Wildcard(parent) => {
-                        format!("matrix.{parent}").parse().unwrap()
-                    }
-                    CertificateName::Dns(name) => name.clone(),
-                    CertificateName::Ip(_) => continue,
+                    NamePattern::Wildcard(parent) => format!("matrix.{parent}").parse().unwrap(),
+                    NamePattern::Dns(name) => name.clone(),
+                    NamePattern::Ip(_) => continue,
                 };
                 // The server name's host serves the document, and stays where it is.
                 let named = Host::Dns(name.clone());

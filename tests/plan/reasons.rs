@@ -1,7 +1,7 @@
 //! Why a way cannot work: each reason, and the case in which it is the only one.
 
 use matrix_delegation::plan::{
-    Delegation, HostRecords, Listening, Plan, Purpose, Setup, SrvServices, WayKind,
+    CertificatePurpose, Delegation, HostRecords, Listening, Plan, Setup, SrvServices, WayKind,
 };
 
 fn setup(name: &str, listening: &str, certificates: &[&str]) -> Setup {
@@ -49,13 +49,14 @@ fn each_reason_stands_where_it_belongs() {
         let plan = setup(name, listening, certificates).plan();
         assert_eq!(kinds(&plan, way), expected, "{name} at {listening}: {way}");
     }
-    let alias = Listening::new("m.a.org".parse::<matrix_delegation::DnsName>().unwrap(), 443)
-        .with_host_records(HostRecords::Alias);
+    let alias =
+        Listening::new("m.a.org".parse::<matrix_delegation::names::DnsName>().unwrap(), 443)
+            .with_host_records(HostRecords::Alias);
     let setup = Setup::new("a.org".parse().unwrap(), alias)
         .with_certificate_names(["a.org".parse().unwrap(), "m.a.org".parse().unwrap()]);
     assert_eq!(kinds(&setup.plan(), Srv), ["srv_target_is_alias"]);
     assert!(setup.plan().proposal(WellKnown).works());
-    let zero = Listening::new("a.org".parse::<matrix_delegation::DnsName>().unwrap(), 0);
+    let zero = Listening::new("a.org".parse::<matrix_delegation::names::DnsName>().unwrap(), 0);
     let zero = Setup::new("a.org".parse().unwrap(), zero)
         .with_certificate_names(["a.org".parse().unwrap()]);
     for way in WayKind::ALL {
@@ -249,7 +250,7 @@ fn people_and_programs_are_told_the_same() {
     assert_eq!(json["ways"][1]["way"]["records"][0]["type"], "SRV");
     assert_eq!(json["ways"][2]["reasons"][0]["kind"], "wrong_port");
     let certificates = plan.recommended().unwrap().certificates();
-    assert_eq!(certificates[0].purpose, Purpose::Document);
+    assert_eq!(certificates[0].purpose, CertificatePurpose::Document);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use http::{HeaderValue, Request, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use matrix_delegation::plan::{Document, Setup, Way, WayKind};
-use matrix_delegation::{Body, Fetch, ServerName, WellKnownFetch};
+use matrix_delegation::well_known::{Body, Fetch};
+use matrix_delegation::{ServerName, WellKnownFetch};
 use tokio::time::timeout;
 
 use crate::client::{Client, policy};

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use matrix_delegation::names::Host;
 use matrix_delegation::plan::{Way, ZoneData};
+use matrix_delegation::resolver::BoxFuture;
+use matrix_delegation::transport::{Dial, DialStream};
 use matrix_delegation::{
-    AddressPolicy, BoxFuture, Config, Connector, Dial, DialStream, FederationClient, HickoryDns,
-    Host, HyperFetch, Resolver, ServerName, TokioRuntime, TrustedRoots,
+    AddressPolicy, Config, Connector, FederationClient, HickoryDns, HyperFetch, Resolver,
+    ServerName, TokioRuntime, TrustedRoots,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use matrix_delegation::ServerName;
-use matrix_delegation::plan::{CertificateName, Listening, Setup, WayKind};
+use matrix_delegation::plan::{Listening, NamePattern, Setup, WayKind};
 use matrix_delegation::testing::strategies::server_names;
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn what_means_something_to_a_server_is_refused_before_it_gets_there() {
         "ä.example",
     ] {
         assert!(bad.parse::<ServerName>().is_err(), "{bad:?}");
-        assert!(bad.parse::<CertificateName>().is_err(), "{bad:?}");
+        assert!(bad.parse::<NamePattern>().is_err(), "{bad:?}");
         assert!(format!("{bad}:443").parse::<Listening>().is_err(), "{bad:?}");
         let path = format!("/etc/{bad}");
         let harmless = ["a.example/../b"].contains(&bad);
@@ -48,7 +48,7 @@ fn server_names_that_are_no_hosts_get_no_configuration() {
         let setup = Setup::new(odd.parse().unwrap(), "a.example:443".parse().unwrap())
             .with_certificate_names(["a.example".parse().unwrap()]);
         assert!(setup.plan().recommended().is_none(), "{odd}");
-        assert!(odd.parse::<CertificateName>().is_err(), "{odd}");
+        assert!(odd.parse::<NamePattern>().is_err(), "{odd}");
         assert!(format!("{odd}:443").parse::<Listening>().is_err(), "{odd}");
     }
 }

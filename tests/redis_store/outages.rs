@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use matrix_delegation::{DnsName, RedisStore, Store};
+use matrix_delegation::names::DnsName;
+use matrix_delegation::{RedisStore, Store};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use matrix_delegation::{DnsName, RedisStore, Store};
+use matrix_delegation::names::DnsName;
+use matrix_delegation::{RedisStore, Store};
 
 use crate::support::{ask, redis, within};
 

@@ -1,7 +1,7 @@
 //! The scenarios of `tests/vectors`, by the core and by the resolver, on virtual time.
 
 use crate::scenarios;
-use matrix_delegation::Speculation;
+use matrix_delegation::config::Speculation;
 use matrix_delegation::testing::{Drive, Order, Scenario, Schedule};
 
 /// What is wrong with a scenario in one way to run it.

@@ -10,11 +10,11 @@
 
 use std::time::Duration;
 
+use matrix_delegation::config::Speculation;
+use matrix_delegation::dns::{DnsAnswer, DnsQuestion, Family, Service};
 use matrix_delegation::testing::{Drive, Internet, Run, documentation_allowed};
-use matrix_delegation::{
-    AddressPolicy, Config, DelegationTarget, DnsAnswer, DnsQuestion, Family, Now, ResolveError,
-    Service, Speculation, Warning,
-};
+use matrix_delegation::time::Now;
+use matrix_delegation::{AddressPolicy, Config, DelegationTarget, ResolveError, Warning};
 
 /// What tests do in an internet.
 pub trait InternetExt {

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
-use matrix_delegation::{AddressPolicy, BlockedRange};
+use matrix_delegation::AddressPolicy;
+use matrix_delegation::config::BlockedRange;
 use proptest::prelude::*;
 
 fn ip(text: &str) -> IpAddr {

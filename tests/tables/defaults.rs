@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use matrix_delegation::{Config, FetchLimits, MAX_BODY_BYTES};
+use matrix_delegation::Config;
+use matrix_delegation::well_known::{FetchLimits, MAX_BODY_BYTES};
 use serde_json::{Value, json};
 
 /// Where the field stands in the configuration's JSON, and its value in the presets `default`,
@@ -164,7 +165,7 @@ fn a_resolver_s_problems_name_the_whole_path() {
     config.store.value_bytes = 0;
     let error = config.check().unwrap_err();
     let paths: Vec<_> =
-        error.problems().iter().map(matrix_delegation::ConfigProblem::path).collect();
+        error.problems().iter().map(matrix_delegation::config::ConfigProblem::path).collect();
     assert_eq!(
         paths,
         [
@@ -203,7 +204,7 @@ fn limits_that_stand_in_two_places_agree() {
 #[cfg(feature = "client")]
 #[test]
 fn the_defaults_of_connecting_are_as_documented() {
-    use matrix_delegation::{ClientLimits, ConnectLimits};
+    use matrix_delegation::client::{ClientLimits, ConnectLimits};
 
     let phases = json!({"connect": "5s", "tls": "5s", "attempt_delay": "250ms"});
     let connect = json!({"phases": phases, "total": "30s"});
@@ -234,7 +235,7 @@ fn the_defaults_of_connecting_are_as_documented() {
 #[cfg(all(feature = "certificate", feature = "hyper"))]
 #[test]
 fn the_defaults_of_checking_certificates_are_as_documented() {
-    use matrix_delegation::ProbeLimits;
+    use matrix_delegation::certificate::ProbeLimits;
 
     let limits = serde_json::to_value(ProbeLimits::default()).unwrap();
     assert_eq!(limits["phases"]["connect"], "5s");
@@ -268,7 +269,9 @@ fn a_configuration_survives_serde_and_knows_its_fields() {
 /// The file that operators begin with holds every field with its default, and a comment above each.
 #[cfg(all(feature = "hickory", feature = "client", feature = "redis"))]
 mod operators {
-    use matrix_delegation::{ClientLimits, Config, DnsConfig, RedisConfig, ResolverConfig};
+    use matrix_delegation::adapters::{DnsConfig, RedisConfig};
+    use matrix_delegation::client::ClientLimits;
+    use matrix_delegation::{Config, ResolverConfig};
     use serde::{Deserialize, Serialize};
 
     const FILE: &str = include_str!("../../examples/matrix-delegation.toml");

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use matrix_delegation::{Freshness, retry_after};
+use matrix_delegation::well_known::{Freshness, retry_after};
 use proptest::prelude::*;
 
 /// The largest time that is told apart.

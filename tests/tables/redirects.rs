@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
-use matrix_delegation::{DnsName, Host, NotAHostName, RedirectError, WellKnownUrl, is_redirect};
+use matrix_delegation::names::{DnsName, Host, NotAHostName};
+use matrix_delegation::well_known::{RedirectError, WellKnownUrl, is_redirect};
 use proptest::prelude::*;
 
 fn start() -> WellKnownUrl {

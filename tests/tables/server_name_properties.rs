@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use matrix_delegation::{HostRef, ServerName, WellKnown};
+use matrix_delegation::names::HostRef;
+use matrix_delegation::{ServerName, WellKnown};
 use proptest::prelude::*;
 
 /// The appendix, production by production: every way to split the text is tried, and each half is

@@ -6,10 +6,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::uri::Authority;
-use matrix_delegation::ServerNameErrorKind::*;
-use matrix_delegation::{
-    DnsName, Host, HostRef, NotAHostName, ServerName, ServerNameError, ServerNameErrorKind,
-    UnresolvableName,
+use matrix_delegation::ServerName;
+use matrix_delegation::names::ServerNameErrorKind::*;
+use matrix_delegation::names::{
+    DnsName, Host, HostRef, NotAHostName, ServerNameError, ServerNameErrorKind, UnresolvableName,
 };
 use rustls_pki_types::ServerName as TlsName;
 use serde::Deserialize;

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bugs::{Bug, Plant};
 use case::Case;
-use matrix_delegation::Speculation;
+use matrix_delegation::config::Speculation;
 use matrix_delegation::testing::Scenario;
 use observed::Observed;
 use serde_json::Value as Json;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::{Request, StatusCode};
+use matrix_delegation::names::Host;
+use matrix_delegation::well_known::{Body, Fetch};
 use matrix_delegation::{
-    AddressPolicy, Body, Config, DelegationTarget, Endpoint, Fetch, HickoryDns, Host, HyperFetch,
-    Resolution, ResolveError, Resolver, ServerName, TokioRuntime, TrustedRoots, WellKnownFetch,
+    AddressPolicy, Config, DelegationTarget, Endpoint, HickoryDns, HyperFetch, Resolution,
+    ResolveError, Resolver, ServerName, TokioRuntime, TrustedRoots, WellKnownFetch,
 };
 
 use super::scenarios::{ALLOWED, Expect, Row, Target};

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use matrix_delegation::{BoxFuture, Dial, DialStream};
+use matrix_delegation::resolver::BoxFuture;
+use matrix_delegation::transport::{Dial, DialStream};
 
 use super::Routes;
 

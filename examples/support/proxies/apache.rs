@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use matrix_delegation::Host;
+use matrix_delegation::names::Host;
 
 use super::{Options, Site};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use matrix_delegation::Host;
+use matrix_delegation::names::Host;
 
 use super::{Options, Site};
 

@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use matrix_delegation::Host;
+use matrix_delegation::names::Host;
 use matrix_delegation::plan::{Document, Listening, Way};
 
 /// For what the configuration is.

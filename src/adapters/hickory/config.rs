@@ -18,7 +18,8 @@ pub(super) const LEAST_PAYLOAD: u16 = 512;
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::{DnsConfig, HickoryDns};
+/// use matrix_delegation::adapters::DnsConfig;
+/// use matrix_delegation::HickoryDns;
 ///
 /// let mut config = DnsConfig::default();
 /// config.first_retry = Duration::from_millis(500);

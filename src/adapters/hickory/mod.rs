@@ -61,7 +61,7 @@ use crate::runtime::BoxFuture;
 ///
 /// **Aliases** (CNAME, DNAME) are followed for 16 steps. If a reply ends at an alias without the
 /// records of its target, those are asked for within the same time limit. An alias loop is
-/// [`DnsFailure::Malformed`](crate::DnsFailure::Malformed).
+/// [`DnsFailure::Malformed`](crate::dns::DnsFailure::Malformed).
 ///
 /// At most 256 records are returned, in the order of the reply. In an SRV target, bytes that cannot
 /// be part of a host name are written `\DDD` (RFC 1035 section 5.1).
@@ -116,7 +116,7 @@ impl HickoryDns {
     ///
     /// let dns = HickoryDns::from_system()?;
     /// # let _ = dns;
-    /// # Ok::<(), matrix_delegation::HickoryDnsError>(())
+    /// # Ok::<(), matrix_delegation::adapters::HickoryDnsError>(())
     /// ```
     pub fn from_system() -> Result<Self, HickoryDnsError> {
         let (configuration, _) = read_system_conf()

@@ -10,7 +10,7 @@ use crate::certificate::verdict::{CertificateReport, CertificateVerdict};
 /// What came of a handshake with one address of a target.
 ///
 /// ```
-/// use matrix_delegation::{AddressCheck, CheckStatus};
+/// use matrix_delegation::certificate::{AddressCheck, CheckStatus};
 ///
 /// let check: AddressCheck = serde_json::from_str(r#"{
 ///     "endpoint": "fed.example:8448", "address": "192.0.2.7:8448", "status": "unreachable",

@@ -39,7 +39,7 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::ProbeLimits;
+/// use matrix_delegation::certificate::ProbeLimits;
 ///
 /// let mut limits = ProbeLimits::default();
 /// assert_eq!(limits.total, Duration::from_secs(60));
@@ -195,7 +195,8 @@ impl CertificateProbe {
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use matrix_delegation::{CertificateProbe, FixedTarget, Now, TrustedRoots};
+    /// use matrix_delegation::time::Now;
+    /// use matrix_delegation::{CertificateProbe, FixedTarget, TrustedRoots};
     ///
     /// let target = FixedTarget::new(["192.0.2.7:8448".parse()?])?
     ///     .target(&"m.example".parse()?, Now::EPOCH)?;

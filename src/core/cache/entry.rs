@@ -14,7 +14,7 @@ use crate::core::time::Monotonic;
 ///
 /// ```
 /// use std::time::Duration;
-/// use matrix_delegation::Monotonic;
+/// use matrix_delegation::time::Monotonic;
 /// use matrix_delegation::cache::{CacheEntry, FailureTerms, GoodTerms, Purpose, Served};
 ///
 /// let at = |seconds| Monotonic::from_origin(Duration::from_secs(seconds));

@@ -16,7 +16,9 @@ use crate::core::well_known::{FailureClass, WellKnown, WellKnownFailure};
 /// Unix epoch. Nothing in it is believed before [`restore`](Self::restore) has judged it.
 ///
 /// ```
-/// use matrix_delegation::{Config, Now, WellKnownRecord};
+/// use matrix_delegation::cache::WellKnownRecord;
+/// use matrix_delegation::time::Now;
+/// use matrix_delegation::Config;
 ///
 /// let kept = r#"{"version": 1, "host": "a.example", "delegates": "m.example:443",
 ///                "fetched": 1000, "until": 3601000}"#;

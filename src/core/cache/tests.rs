@@ -569,14 +569,18 @@ fn answers_that_do_not_fit_the_question_are_not_believed() {
 
 #[test]
 fn of_too_many_records_those_are_kept_that_are_used_first_in_whatever_order_they_came() {
-    let host: crate::DnsName = "a.example".parse().unwrap();
+    let host: crate::names::DnsName = "a.example".parse().unwrap();
     let srv = DnsQuestion::Srv { service: Service::MatrixFed, host };
     let read = |question: &DnsQuestion, records| {
         let answer = DnsAnswer::Found { records, ttl: seconds(1), alias: false };
         DnsRecords::new(question, answer).unwrap()
     };
-    let record =
-        |n: u16| crate::SrvRecord { priority: n, weight: 0, port: 1, target: format!("h{n:03}.") };
+    let record = |n: u16| crate::dns::SrvRecord {
+        priority: n,
+        weight: 0,
+        port: 1,
+        target: format!("h{n:03}."),
+    };
     let mut records: Vec<_> = (0..300).map(record).collect();
     let mut addresses: Vec<std::net::IpAddr> =
         (0..300_u32).map(|n| std::net::Ipv4Addr::from_bits(0xC000_0200 + n).into()).collect();

@@ -1,4 +1,4 @@
-//! What cannot work, found before anything runs.
+//! Checks that find, before anything runs, values that cannot work.
 
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
@@ -10,9 +10,9 @@ use super::duration::print;
 use super::{Config, DnsLifetimes, Feedback, Limits, Refresh, TimeLimits, WellKnownLifetimes};
 use crate::core::dns::WeightedOrder;
 
-/// A value of a configuration with which nothing can work, or which contradicts another.
+/// A value of a configuration that cannot work, or that contradicts another.
 ///
-/// Displays as `limits.srv_records: ...`: where it stands, what is wrong, and what to set.
+/// Displays as `limits.srv_records: ...`: the field, what is wrong, and what to set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConfigProblem {
     path: String,
@@ -20,7 +20,7 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// Returns the field, from the structure that was checked down: `limits.srv_records`.
+    /// Returns the path of the field from the checked structure: `limits.srv_records`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -37,7 +37,7 @@ impl Display for ConfigProblem {
     }
 }
 
-/// Every problem that a configuration has, of which there is at least one.
+/// All problems of a configuration; there is at least one.
 ///
 /// Displays one problem a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
@@ -51,10 +51,10 @@ impl ConfigError {
     }
 }
 
-/// Gathers the problems of a configuration and of the structures in it.
+/// Collects the problems of a configuration and of the structures in it.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
-    /// Where the structure stands that is being checked, with a dot at its end.
+    /// The path of the structure that is being checked, with a final dot.
     within: String,
     found: Vec<ConfigProblem>,
 }
@@ -74,7 +74,7 @@ impl Problems {
         self.found.push(ConfigProblem { path, message: message.into() });
     }
 
-    /// A number that has to be within `range`; what would come of one below it is said by `because`.
+    /// Checks that a number lies in `range`; `because` says what a smaller one would cause.
     pub(crate) fn number(
         &mut self,
         field: &str,
@@ -96,14 +96,14 @@ impl Problems {
         self.number(field, value.into(), 0..=100, "");
     }
 
-    /// A time that must not be zero; what would come of it is said by `because`.
+    /// Checks that a time is not zero; `because` says what zero would cause.
     pub(crate) fn not_zero(&mut self, field: &str, value: Duration, because: &str) {
         if value.is_zero() {
             self.add(field, format!("0s: {because}; set more"));
         }
     }
 
-    /// The first time has to be at most the second.
+    /// Checks that the first time is at most the second.
     pub(crate) fn ordered(
         &mut self,
         (least, at_least): (&str, Duration),
@@ -120,12 +120,12 @@ impl Problems {
     }
 }
 
-/// Gives a structure its `check`, which returns what its `find` found.
+/// Defines `check` for a structure, which returns what its `find` found.
 macro_rules! checked {
     ($($name:ty),* $(,)?) => { $(
         impl $name {
-            /// Checks every value, and returns each with which nothing can work or which
-            /// contradicts another.
+            /// Checks every value and returns each one that cannot work or that contradicts
+            /// another.
             pub fn check(&self) -> Result<(), $crate::core::config::ConfigError> {
                 let mut problems = $crate::core::config::check::Problems::default();
                 self.find(&mut problems);

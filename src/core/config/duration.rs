@@ -1,8 +1,7 @@
 //! Durations as operators write them: `"1h30m"`, `"250ms"`, or plain seconds.
 //!
-//! Of the crates that do this, `humantime` and `jiff`, each would be a dependency of everyone who
-//! uses the core, for what takes a page here. Units are a subset of theirs; months and years have no
-//! fixed length and are none.
+//! `humantime` and `jiff` do this, too, but either would be a dependency of everyone who uses the
+//! core. The units are a subset of theirs. Months and years have no fixed length and are left out.
 //!
 //! For fields: `#[serde(with = "crate::core::config::duration")]`.
 
@@ -52,7 +51,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     }
 }
 
-/// This number of a unit, in nanoseconds; what is finer than one is cut off.
+/// Returns this number of a unit in nanoseconds, rounded down.
 fn of(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if whole.is_empty() || fraction.is_empty() || fraction.len() > 9 {
@@ -64,7 +63,7 @@ fn of(number: &str, unit: u128) -> Option<u128> {
     (u128::from(whole) * unit).checked_add(fraction * unit / scale)
 }
 
-/// Writes a duration so that [`parse`] reads the same one.
+/// Writes a duration so that [`parse`] returns the same one.
 pub(crate) fn print(duration: Duration) -> String {
     let mut left = duration.as_nanos();
     let count_of = |(name, length)| {

@@ -1,4 +1,4 @@
-//! How long answers are kept, and when they are renewed.
+//! How long answers hold, and when they are renewed.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use super::{DAY, HOUR, MINUTE};
 
-/// How long well-known answers are kept, good or bad.
+/// How long well-known answers hold, good or bad.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct WellKnownLifetimes {
-    /// The least a good answer is kept, whatever its headers say: a floor against floods. Default
-    /// 1 min; `strict` 0; Synapse 5 min.
+    /// The least lifetime of a good answer, whatever its headers say, which bounds how often a
+    /// server can make this one ask. Default 1 min; `strict` 0; Synapse 5 min.
     #[serde(with = "super::duration")]
     pub least: Duration,
-    /// The most a good answer is kept. Default 48 h, as the specification recommends.
+    /// The greatest lifetime of a good answer. Default 48 h, as the specification recommends.
     #[serde(with = "super::duration")]
     pub most: Duration,
-    /// How long a good answer is kept whose headers say nothing. Default 24 h, as the
-    /// specification recommends, shortened by up to `jitter_percent`.
+    /// The lifetime of a good answer whose headers state none. Default 24 h, as the specification
+    /// recommends; shortened by up to `jitter_percent`.
     #[serde(with = "super::duration")]
     pub unstated: Duration,
     /// By how much, in percent, lifetimes that the peer did not state are shortened at random, so
-    /// that what was fetched together is not fetched together again. Default 10.
+    /// that answers fetched together do not expire together. Default 10.
     pub jitter_percent: u8,
     /// How long the first temporary failure is kept; each further one in a row doubles it. Default
     /// 2 min.
@@ -35,18 +35,19 @@ pub struct WellKnownLifetimes {
     /// How long a permanent failure is kept. Default 1 h, as the specification recommends.
     #[serde(with = "super::duration")]
     pub permanent: Duration,
-    /// The least that `Retry-After` of a 429 is heeded. Default 1 min.
+    /// The least wait that `Retry-After` of a 429 can ask for. Default 1 min.
     #[serde(with = "super::duration")]
     pub retry_after_least: Duration,
-    /// The most that `Retry-After` of a 429 is heeded. Default 24 h.
+    /// The longest wait that `Retry-After` of a 429 can ask for. Default 24 h.
     #[serde(with = "super::duration")]
     pub retry_after_most: Duration,
-    /// How long after its fetch a good answer is served while look-ups fail temporarily. Default
-    /// 48 h.
+    /// How long after its fetch a good answer may be served stale while look-ups fail temporarily.
+    /// Default 48 h.
     #[serde(with = "super::duration")]
     pub stale: Duration,
-    /// How long after its fetch a good answer is remembered at all, so that failures are retried
-    /// soon and what is found meanwhile is marked degraded. Default 50 h.
+    /// How long after its fetch a good answer is remembered. Until then the host counts as known to
+    /// delegate: failures are retried soon, and targets found meanwhile are marked degraded.
+    /// Default 50 h.
     #[serde(with = "super::duration")]
     pub remembered: Duration,
 }
@@ -69,44 +70,44 @@ impl Default for WellKnownLifetimes {
     }
 }
 
-/// The time, doubled this number of times.
+/// Returns the time, doubled this number of times; saturates.
 pub(crate) fn doubled(time: Duration, times: u32) -> Duration {
     2_u32.checked_pow(times).and_then(|factor| time.checked_mul(factor)).unwrap_or(Duration::MAX)
 }
 
-/// How long DNS answers are kept.
+/// How long DNS answers hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DnsLifetimes {
-    /// The least that records are kept, whatever their TTL. Default 5 s.
+    /// The least lifetime of records, whatever their TTL. Default 5 s.
     #[serde(with = "super::duration")]
     pub least: Duration,
-    /// The most that records are kept. Default 1 day.
+    /// The greatest lifetime of records. Default 1 day.
     #[serde(with = "super::duration")]
     pub most: Duration,
-    /// The least that "there is none" is kept, whatever the SOA record says. Default 5 s.
+    /// The least lifetime of "there is none", whatever the SOA record says. Default 5 s.
     #[serde(with = "super::duration")]
     pub negative_least: Duration,
-    /// The most that "there is none" is kept (RFC 2308 section 5). Default 1 h.
+    /// The greatest lifetime of "there is none" (RFC 2308 section 5). Default 1 h.
     #[serde(with = "super::duration")]
     pub negative_most: Duration,
-    /// How long "there is none" is kept where the answer carried no SOA record, or the server does
-    /// not implement the question. Default 1 min.
+    /// The lifetime of "there is none" if the answer has no SOA record, or if the server does not
+    /// implement the question. Default 1 min.
     #[serde(with = "super::duration")]
     pub negative_unstated: Duration,
-    /// How long a first failure is kept; each further one in a row doubles it. Default 30 s.
+    /// How long the first failure is kept; each further one in a row doubles it. Default 30 s.
     #[serde(with = "super::duration")]
     pub failed: Duration,
-    /// The most a failure is kept. Default 10 min.
+    /// The longest time that a failure is kept. Default 10 min.
     #[serde(with = "super::duration")]
     pub failed_most: Duration,
-    /// After how long an address family, or an SRV target, is asked again that failed or came late
-    /// beside another that answered. Default 2 min.
+    /// How soon an address family or SRV target is asked again that failed or was late while
+    /// another one answered. Default 2 min.
     #[serde(with = "super::duration")]
     pub incomplete: Duration,
-    /// How long past their TTL the last good records are served while look-ups fail (RFC 8767).
-    /// Default 1 day.
+    /// How long past their TTL the last good records may be served stale while look-ups fail (RFC
+    /// 8767). Default 1 day.
     #[serde(with = "super::duration")]
     pub stale: Duration,
 }
@@ -132,17 +133,18 @@ impl Default for DnsLifetimes {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Refresh {
-    /// The last part of an answer's life, in percent, in which it is renewed in the background while
-    /// callers still get it. Default 20; 0 renews nothing ahead.
+    /// The last part of an answer's lifetime, in percent, in which it is renewed in the background
+    /// while callers still get it. Default 20; with 0, nothing is renewed before it expires.
     pub ahead_percent: u8,
     /// How long a caller waits for an expired answer to be renewed before it gets the stale one.
     /// Default 1.8 s (RFC 8767 section 5).
     #[serde(with = "super::duration")]
     pub wait: Duration,
-    /// The least time from the start of one renewal ahead to that of the next. Default 1 s.
+    /// The least time between the starts of two background renewals. Default 1 s.
     #[serde(with = "super::duration")]
     pub apart: Duration,
-    /// How long a target holds that rests on an answer which is not renewed yet. Default 5 s.
+    /// How long a target holds that relies on an expired answer which is not renewed yet. Default 5
+    /// s.
     #[serde(with = "super::duration")]
     pub unrenewed: Duration,
 }
@@ -158,16 +160,16 @@ impl Default for Refresh {
     }
 }
 
-/// What a failure that a caller reports brings about.
+/// How a resolver reacts to failures that callers report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Feedback {
-    /// How long after its answers were asked for a name is asked for again, at the least; each time
-    /// in a row that this changes nothing, it is twice as long. Default 10 s.
+    /// The least age of a name's answers at which a report has it looked up again. It doubles each
+    /// time in a row that this changes nothing. Default 10 s.
     #[serde(with = "super::duration")]
     pub apart: Duration,
-    /// How long that becomes at most. Default 10 min.
+    /// The longest time that doubling leads to. Default 10 min.
     #[serde(with = "super::duration")]
     pub apart_most: Duration,
     /// How long an endpoint that failed is tried last. Default 10 min.

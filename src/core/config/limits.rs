@@ -1,4 +1,4 @@
-//! How much is asked and read, and how long each thing may take.
+//! Limits on what is asked and read, and on how long each thing may take.
 
 use std::time::Duration;
 
@@ -7,24 +7,26 @@ use serde::{Deserialize, Serialize};
 use super::MINUTE;
 use crate::core::well_known::FetchLimits;
 
-/// How much is asked and read.
+/// Limits on what is asked and read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
-    /// SRV records used of a set; those that would be tried first are kept. Default 20, at most 64.
+    /// The most SRV records used of a set; those that would be tried first are kept. Default 20, at
+    /// most 64.
     pub srv_records: usize,
-    /// Addresses used of each family of a host. Default 8.
+    /// The most addresses used of each family of a host. Default 8.
     pub addresses_per_family: usize,
-    /// Redirects followed. Default 10; Synapse 20.
+    /// The most redirects followed. Default 10; Synapse 20.
     pub redirects: usize,
-    /// Further tries of a fetch that failed, within the time for all of the well-known, where the
-    /// host is known to delegate and its last answer is too old to be served. Default 3.
+    /// The most retries of a fetch that failed. There are retries only within the limit for all of
+    /// the well-known, for a host that is known to delegate and whose last answer is too old to be
+    /// served. Default 3.
     pub retries: u32,
-    /// Status line and headers of a response, in bytes. Default 16 KiB.
+    /// The most bytes of the status line and headers of a response. Default 16 KiB.
     pub head_bytes: usize,
-    /// Body of a well-known, in bytes. Default 51,200, as in Synapse and gomatrixserverlib; more
-    /// than that is never parsed.
+    /// The most bytes of the body of a well-known. Default 51,200, as in Synapse and
+    /// gomatrixserverlib. A larger body is never parsed.
     pub body_bytes: usize,
 }
 
@@ -47,45 +49,47 @@ impl Default for Limits {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TimeLimits {
-    /// One DNS question, retries included. Default 5 s; an adapter that has not answered a quarter
-    /// of a second later counts as timed out.
+    /// How long one DNS question may take, retries included. Default 5 s. An adapter that has not
+    /// answered a quarter of a second later counts as timed out.
     #[serde(with = "super::duration")]
     pub dns: Duration,
-    /// Connecting to one address. Default 5 s.
+    /// How long connecting to one address may take. Default 5 s.
     #[serde(with = "super::duration")]
     pub connect: Duration,
-    /// How long an address is silent before the next is tried beside it (RFC 8305 section 5).
+    /// How long to wait for one address before the next is tried beside it (RFC 8305 section 5).
     /// Default 250 ms.
     #[serde(with = "super::duration")]
     pub attempt_delay: Duration,
-    /// The TLS handshake with one address. Default 5 s.
+    /// How long the TLS handshake with one address may take. Default 5 s.
     #[serde(with = "super::duration")]
     pub tls: Duration,
-    /// One HTTP exchange. Default 10 s.
+    /// How long one HTTP exchange may take, from the first byte of the request. Default 10 s.
     #[serde(with = "super::duration")]
     pub exchange: Duration,
-    /// All of the well-known: its DNS, every hop, every retry. Default 15 s; then it counts as a
-    /// temporary failure and step 4 begins.
+    /// How long all of the well-known may take: its DNS, every hop, every retry. Default 15 s. Then
+    /// it counts as a temporary failure, and step 4 begins.
     #[serde(with = "super::duration")]
     pub well_known: Duration,
-    /// The pause before a fetch is tried again for the first time; each further pause is twice as
-    /// long. Default 500 ms.
+    /// The pause before the first retry of a fetch; each further pause is twice as long. Default
+    /// 500 ms.
     #[serde(with = "super::duration")]
     pub retry_pause: Duration,
-    /// The whole discovery. Default 30 s.
+    /// How long the whole discovery may take. Default 30 s.
     #[serde(with = "super::duration")]
     pub discovery: Duration,
-    /// How long the fetch waits for the other address family once one is there (RFC 8305
+    /// How long the fetch waits for the other address family once one has answered (RFC 8305
     /// section 3). Default 50 ms.
     #[serde(with = "super::duration")]
     pub fetch_grace: Duration,
-    /// How long the answer waits for the other address family. Default 250 ms.
+    /// How long the answer waits for the other address family once one has answered. Default 250
+    /// ms.
     #[serde(with = "super::duration")]
     pub family_grace: Duration,
     /// How long the answer waits for other SRV targets once one has an address. Default 1 s.
     #[serde(with = "super::duration")]
     pub target_grace: Duration,
-    /// How long a degraded answer is held at most, if none of its parts ends sooner. Default 2 min.
+    /// The longest lifetime of a degraded answer, if none of its parts expires sooner. Default 2
+    /// min.
     #[serde(with = "super::duration")]
     pub degraded: Duration,
 }

@@ -1,4 +1,4 @@
-//! Choices between ways of doing something.
+//! Policies: choices between ways of doing something.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +27,11 @@ use crate::core::dns::Family;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Speculation {
-    /// Whatever can be asked early is asked early, so that the answer is ready after the longest
+    /// Everything that can be asked early is asked early, so that the answer takes only the longest
     /// chain of questions that truly depend on each other.
     #[default]
     Full,
-    /// One thing after the other: fewer questions, more round trips.
+    /// One question after the other: fewer questions, more round trips.
     Off,
 }
 
@@ -46,16 +46,16 @@ pub enum AddressFamilies {
     V4,
     /// IPv6 only.
     V6,
-    /// None: the target has hosts and ports only, and a proxy (SOCKS, Tor) resolves the names. The
-    /// address policy then judges IP literals alone. The fetch must be able to connect by name
-    /// ([`crate::Fetch::left_to_proxy`]). If it is not, no delegation is ever found. Written `leave`
-    /// or `by_proxy`.
+    /// None: the target has only hosts and ports, and a proxy (SOCKS, Tor) resolves the names. The
+    /// address policy then judges IP literals only. The fetch must be able to connect by name
+    /// ([`crate::well_known::Fetch::left_to_proxy`]); otherwise no delegation is ever found. Serialised as
+    /// `leave`; `by_proxy` is read, too.
     #[serde(rename = "leave", alias = "by_proxy")]
     ByProxy,
 }
 
 impl AddressFamilies {
-    /// The families that are asked for.
+    /// Returns the families that are asked for.
     pub const fn families(self) -> &'static [Family] {
         match self {
             Self::Both => &Family::ALL,
@@ -66,7 +66,7 @@ impl AddressFamilies {
     }
 }
 
-/// Which address family of a host is connected to first; the families then take turns (RFC 8305
+/// Which address family of a host is connected to first. The families then alternate (RFC 8305
 /// section 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,19 +90,20 @@ pub enum BlockedAddressPolicy {
     RefuseHost,
 }
 
-/// What a failed DNS look-up (SERVFAIL, REFUSED, silence, ...) does. "There is none" is no failure.
+/// What a failed DNS look-up (SERVFAIL, REFUSED, silence, ...) does. "There is none" is not a
+/// failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DnsFailurePolicy {
-    /// A failed SRV look-up is passed over, with a warning, and the answer is marked degraded. TLS
-    /// still guards the name.
+    /// A failed SRV look-up is passed over, with a warning, and the answer is marked degraded. The
+    /// certificate check still protects the connection.
     #[default]
     GoOn,
     /// A failed SRV look-up, or a failed look-up of the only addresses, is an error.
     Fail,
 }
 
-/// What an SRV target that is an alias does; RFC 2782 forbids it.
+/// What happens with an SRV target that is an alias; RFC 2782 forbids it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SrvAliasPolicy {

@@ -1,4 +1,4 @@
-//! What the well-known fetch calls itself.
+//! The `User-Agent` of the well-known fetch.
 
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct UserAgent(HeaderValue);
 
 impl UserAgent {
-    /// The header's value.
+    /// Returns the header's value.
     pub const fn as_header(&self) -> &HeaderValue {
         &self.0
     }
@@ -28,7 +28,7 @@ impl Default for UserAgent {
 impl TryFrom<String> for UserAgent {
     type Error = http::header::InvalidHeaderValue;
 
-    /// Visible ASCII and spaces only, as RFC 9110 section 5.5 asks of what one sends.
+    /// Accepts visible ASCII and spaces only, as RFC 9110 section 5.5 asks of senders.
     fn try_from(value: String) -> Result<Self, Self::Error> {
         value.parse()
     }
@@ -38,7 +38,7 @@ impl std::str::FromStr for UserAgent {
     type Err = http::header::InvalidHeaderValue;
 
     fn from_str(value: &str) -> Result<Self, Self::Err> {
-        // What `HeaderValue` takes besides, it does not give back as text.
+        // `HeaderValue` accepts other bytes, but does not return them as text.
         let text = if value.is_ascii() { value } else { "\0" };
         HeaderValue::from_str(text).map(Self)
     }

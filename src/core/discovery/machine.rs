@@ -12,7 +12,7 @@ use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{Body, Fetch, FetchFailure};
 
 /// A state machine that asks questions, is handed answers, and performs no I/O itself:
-/// [`Discovery`](crate::Discovery) and [`WellKnownLookup`](crate::WellKnownLookup).
+/// [`Discovery`](crate::Discovery) and [`WellKnownLookup`](crate::discovery::WellKnownLookup).
 ///
 /// # Driving it
 ///
@@ -47,7 +47,10 @@ use crate::core::well_known::{Body, Fetch, FetchFailure};
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use matrix_delegation::{Config, Discovery, DnsAnswer, Machine, Now, Output, Question, Records};
+/// use matrix_delegation::discovery::{Machine, Output, Question};
+/// use matrix_delegation::dns::{DnsAnswer, Records};
+/// use matrix_delegation::time::Now;
+/// use matrix_delegation::{Config, Discovery};
 ///
 /// let config = Arc::new(Config::default());
 /// let mut discovery = Discovery::new("a.example:443".parse()?, config, Now::EPOCH, 0);
@@ -110,7 +113,7 @@ pub enum Question {
         fetch: Box<Fetch>,
     },
     /// Find out about a host's well-known document with a
-    /// [`WellKnownLookup`](crate::WellKnownLookup). Only asked after
+    /// [`WellKnownLookup`](crate::discovery::WellKnownLookup). Only asked after
     /// [`Discovery::with_shared_well_known`](crate::Discovery::with_shared_well_known).
     WellKnown {
         /// For [`WellKnownToken::answer`].
@@ -184,7 +187,7 @@ impl DnsToken {
     ///
     /// If a [`Discovery`](crate::Discovery) turns out to need the answer, it fails with
     /// [`ResolveError::AdapterFailed`](crate::ResolveError::AdapterFailed); a question that was
-    /// asked early may not be needed. A [`WellKnownLookup`](crate::WellKnownLookup) needs every
+    /// asked early may not be needed. A [`WellKnownLookup`](crate::discovery::WellKnownLookup) needs every
     /// answer and has no error to end with, so it waits for the time limit; drop it instead.
     pub const fn unanswered(self) -> Answer {
         Answer::NoDns { token: self }

@@ -43,8 +43,8 @@ use crate::core::warning::Warning;
 /// # Guarantees
 ///
 /// Whatever is answered, in whatever order: it ends within
-/// [`TimeLimits::discovery`](crate::TimeLimits) of the driver's clock and after a number of
-/// questions bounded by [`Limits`](crate::Limits); an IP literal or a port asks for no well-known
+/// [`TimeLimits::discovery`](crate::config::TimeLimits) of the driver's clock and after a number of
+/// questions bounded by [`Limits`](crate::config::Limits); an IP literal or a port asks for no well-known
 /// and no SRV; there is one delegation at most; a well-known that fails leads to step 4, never to
 /// an error; no fetch and no endpoint has a blocked address.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Discovery {
     }
 
     /// Asks for the well-known document as a whole
-    /// ([`Question::WellKnown`](crate::Question::WellKnown)), for drivers that share what they know
+    /// ([`Question::WellKnown`](crate::discovery::Question::WellKnown)), for drivers that share what they know
     /// of it between discoveries.
     #[must_use]
     pub fn with_shared_well_known(mut self) -> Self {

@@ -100,11 +100,11 @@ impl fmt::Display for Service {
 /// One question for DNS. Names are absolute: search domains never apply.
 ///
 /// ```
-/// use matrix_delegation::{DnsQuestion, Service};
+/// use matrix_delegation::dns::{DnsQuestion, Service};
 ///
 /// let question = DnsQuestion::Srv { service: Service::MatrixFed, host: "m.example".parse()? };
 /// assert_eq!(question.to_string(), "SRV _matrix-fed._tcp.m.example");
-/// # Ok::<(), matrix_delegation::NotAHostName>(())
+/// # Ok::<(), matrix_delegation::names::NotAHostName>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -70,7 +70,7 @@ impl fmt::Display for DroppedSrv {
 /// A set of SRV records: the usable targets in order, and the records that were dropped.
 ///
 /// ```
-/// use matrix_delegation::{SrvRecord, SrvSet};
+/// use matrix_delegation::dns::{SrvRecord, SrvSet};
 ///
 /// let record = |priority, target: &str| SrvRecord {
 ///     priority,
@@ -195,7 +195,7 @@ fn sort(targets: &mut [SrvTarget]) {
 /// `None` if there are no records or `choice` exceeds the sum.
 ///
 /// ```
-/// use matrix_delegation::select_by_weight;
+/// use matrix_delegation::dns::select_by_weight;
 ///
 /// let weights = [60, 20, 0];
 /// assert_eq!(select_by_weight(&weights, 0), Some(2));

@@ -21,7 +21,7 @@ const MAX_LABEL: usize = 63;
 /// an IP address. Comparison is therefore a comparison of bytes. Cloning is cheap.
 ///
 /// ```
-/// use matrix_delegation::{DnsName, NotAHostName};
+/// use matrix_delegation::names::{DnsName, NotAHostName};
 ///
 /// let name: DnsName = "Matrix.Example".parse()?;
 /// assert_eq!(name.as_str(), "matrix.example");
@@ -32,22 +32,22 @@ const MAX_LABEL: usize = 63;
 #[serde(into = "String")]
 pub struct DnsName(Arc<str>);
 
-/// Why no host can be made of a name.
+/// Why a name is not a host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NotAHostName {
-    /// There is nothing there.
+    /// The name is empty.
     #[error("it is empty")]
     Empty,
-    /// Longer than 253 bytes (RFC 1035 section 2.3.4).
+    /// The name is longer than 253 bytes (RFC 1035 section 2.3.4).
     #[error("it is longer than 253 bytes")]
     TooLong,
     /// It ends with a dot. Server names are absolute already; with the dot they would be a second
     /// spelling of the same host.
     #[error("it ends with a dot")]
     TrailingDot,
-    /// Two dots in a row, or one at the start.
+    /// There are two dots in a row, or one at the start.
     #[error("it has an empty label")]
     EmptyLabel,
     /// A label longer than 63 bytes (RFC 1035 section 2.3.4).
@@ -64,34 +64,35 @@ pub enum NotAHostName {
     LooksLikeAnAddress,
 }
 
-/// Which characters may stand in a label besides letters, digits and hyphens.
+/// The characters that a label may contain besides letters, digits and hyphens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Charset {
-    /// Host names proper.
+    /// None, as in host names.
     Host,
-    /// What the URL standard lets through as a domain and certificates may carry.
+    /// What the URL standard permits in a domain and certificates may carry.
     Url,
 }
 
 impl DnsName {
-    /// The name in lower case, without a final dot, shared.
+    /// Returns the name in lower case, without a final dot, as shared text.
     #[cfg(feature = "resolver")]
     pub(crate) fn into_text(self) -> Arc<str> {
         self.0
     }
 
-    /// The name in lower case, without a final dot.
+    /// Returns the name in lower case, without a final dot.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the name lies under `.onion`, which is never asked of DNS (RFC 7686 section 2).
+    /// Returns whether the name lies under `.onion`, which is never asked of DNS (RFC 7686 section
+    /// 2).
     pub fn is_onion(&self) -> bool {
         self.0.rsplit('.').next() == Some("onion")
     }
 
-    /// A domain as the URL standard reads it: a final dot is dropped and `_` may appear, else as
-    /// strict as [`FromStr`].
+    /// Reads a domain as the URL standard does: a final dot is dropped and `_` may appear.
+    /// Otherwise it is as strict as [`FromStr`].
     pub(crate) fn from_url_domain(domain: &str) -> Result<Self, NotAHostName> {
         Self::checked(domain.strip_suffix('.').unwrap_or(domain), Charset::Url)
     }
@@ -106,7 +107,7 @@ impl DnsName {
     }
 }
 
-/// Whether a host can be made of `name`, without making it.
+/// Checks whether `name` is a host name, without an allocation.
 pub(crate) fn check_host_name(name: &str) -> Result<(), NotAHostName> {
     check(name, Charset::Host)
 }
@@ -148,7 +149,7 @@ fn check(name: &str, charset: Charset) -> Result<(), NotAHostName> {
     Ok(())
 }
 
-/// Whether the URL standard's "ends in a number" checker would take the label for a number.
+/// Returns whether the URL standard's "ends in a number" checker would take the label for a number.
 fn is_number(label: &str) -> bool {
     let bytes = label.as_bytes();
     if bytes.iter().all(u8::is_ascii_digit) {
@@ -185,7 +186,7 @@ impl TryFrom<String> for DnsName {
 }
 
 impl<'de> Deserialize<'de> for DnsName {
-    /// Reads what a name serialises to, which may be a redirect's host with `_` in it.
+    /// Reads the serialised form, which may be the host of a redirect with `_` in it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         Self::checked(&name, Charset::Url).map_err(D::Error::custom)

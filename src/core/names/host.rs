@@ -10,10 +10,10 @@ use crate::core::names::dns_name::DnsName;
 
 /// A host that can be connected to.
 ///
-/// Displays as it stands in a URL: IPv6 addresses in brackets.
+/// Displays as in a URL: IPv6 addresses in brackets.
 ///
 /// ```
-/// use matrix_delegation::Host;
+/// use matrix_delegation::names::Host;
 ///
 /// assert_eq!(Host::Ip("2001:db8::7".parse()?).to_string(), "[2001:db8::7]");
 /// # Ok::<(), std::net::AddrParseError>(())
@@ -28,7 +28,7 @@ pub enum Host {
 }
 
 impl Host {
-    /// The name, if it is one.
+    /// Returns the name, if it is one.
     pub const fn as_dns(&self) -> Option<&DnsName> {
         match self {
             Self::Ip(_) => None,
@@ -36,7 +36,7 @@ impl Host {
         }
     }
 
-    /// The address, if it is one.
+    /// Returns the address, if it is one.
     pub const fn as_ip(&self) -> Option<IpAddr> {
         match self {
             Self::Ip(address) => Some(*address),
@@ -44,13 +44,13 @@ impl Host {
         }
     }
 
-    /// The name that a certificate for this host carries.
+    /// Returns the name that a certificate for this host carries.
     pub fn tls_name(&self) -> TlsName<'_> {
         match self {
             Self::Ip(address) => TlsName::IpAddress((*address).into()),
             // Every host name is a TLS name: letters, digits, hyphens, underscores and dots within
-            // DNS's lengths. The unspecified address stands in for the impossible rest, since no
-            // certificate can carry it.
+            // DNS's lengths. The fallback is never used; it is an address that no certificate can
+            // carry.
             Self::Dns(name) => TlsName::try_from(name.as_str()).unwrap_or_else(|_| {
                 TlsName::IpAddress(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED).into())
             }),

@@ -1,4 +1,4 @@
-//! Names: of Matrix servers, of hosts in DNS, and what a name's host is.
+//! Names: of Matrix servers, and of hosts in DNS.
 
 mod dns_name;
 mod host;

@@ -1,4 +1,4 @@
-//! Server names: the appendix "Server Name" of the Matrix specification, by bytes.
+//! Server names, by the appendix "Server Name" of the Matrix specification.
 
 mod convert;
 mod error;
@@ -23,7 +23,8 @@ use crate::core::names::host::Host;
 /// because they can stand in identifiers; [`ServerName::to_host`] refuses them.
 ///
 /// ```
-/// use matrix_delegation::{HostRef, ServerName};
+/// use matrix_delegation::names::HostRef;
+/// use matrix_delegation::ServerName;
 ///
 /// let name: ServerName = "Matrix.example:8449".parse()?;
 /// assert_eq!(name.as_str(), "Matrix.example:8449");
@@ -36,12 +37,12 @@ use crate::core::names::host::Host;
 pub struct ServerName {
     text: Arc<str>,
     kind: HostKind,
-    /// How many bytes of `text` are the host, brackets included: at most 255.
+    /// The length of the host in `text` in bytes, brackets included; at most 255.
     host_len: u8,
     port: Option<u16>,
 }
 
-/// What the host of a server name is.
+/// The kind of a server name's host.
 #[derive(Clone, Copy)]
 enum HostKind {
     Ipv4(Ipv4Addr),
@@ -49,7 +50,7 @@ enum HostKind {
     Dns,
 }
 
-/// The host of a [`ServerName`] as it was written.
+/// The host of a [`ServerName`], as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostRef<'a> {
     /// Four decimal numbers of 0 to 255 without leading zeros.
@@ -62,7 +63,7 @@ pub enum HostRef<'a> {
 }
 
 impl ServerName {
-    /// Reads a server name by the grammar of the appendix, and nothing more lenient.
+    /// Parses a server name by the grammar of the appendix, and nothing more lenient.
     ///
     /// Nothing is trimmed, decoded or mapped. Ports are 1 to 65535 in one to five digits. At most
     /// the first 262 bytes are looked at, and one block of memory is allocated: for the name, or, in
@@ -70,10 +71,11 @@ impl ServerName {
     ///
     /// # Errors
     ///
-    /// With what is wrong and at which byte.
+    /// If the text is not in the grammar: what is wrong, and at which byte.
     ///
     /// ```
-    /// use matrix_delegation::{ServerName, ServerNameErrorKind};
+    /// use matrix_delegation::names::ServerNameErrorKind;
+    /// use matrix_delegation::ServerName;
     ///
     /// let error = ServerName::parse("a.example:+443").unwrap_err();
     /// assert_eq!(error.kind(), ServerNameErrorKind::PortCharacter);
@@ -91,15 +93,16 @@ impl ServerName {
         })
     }
 
-    /// The name as it was written.
+    /// Returns the name as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The host, as an address or as it was written.
+    /// Returns the host: an address, or the name as it was written.
     ///
     /// ```
-    /// use matrix_delegation::{HostRef, ServerName};
+    /// use matrix_delegation::names::HostRef;
+    /// use matrix_delegation::ServerName;
     ///
     /// let name = ServerName::parse("[2001:DB8::7]:8448")?;
     /// assert_eq!(name.host(), HostRef::Ipv6("2001:db8::7".parse()?));
@@ -113,36 +116,37 @@ impl ServerName {
         }
     }
 
-    /// The host as it was written, brackets included, without the port.
+    /// Returns the text of the host, brackets included, without the port.
     pub fn host_str(&self) -> &str {
         self.text.get(..usize::from(self.host_len)).unwrap_or_default()
     }
 
-    /// The port that is written, if one is; never 0. What applies without one depends on the step
-    /// of the discovery, so that there is no default here.
+    /// Returns the port, if one is written; never 0. There is no default here, because it depends
+    /// on the step of the discovery.
     pub const fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Whether the host is an IPv4 or IPv6 address, so that step 1 of the server discovery, or
-    /// step 3.1 for a delegated name, applies.
+    /// Returns whether the host is an IPv4 or IPv6 address, so that step 1 of the server discovery,
+    /// or step 3.1 for a delegated name, applies.
     pub const fn is_ip_literal(&self) -> bool {
         matches!(self.kind, HostKind::Ipv4(_) | HostKind::Ipv6(_))
     }
 
-    /// The host as DNS, TLS and URLs take it: an address, or a name in lower case.
+    /// Returns the host as DNS, TLS and URLs need it: an address, or a name in lower case.
     ///
     /// # Errors
     ///
-    /// Where the grammar admits the name but DNS cannot be asked for it, or where other programs
-    /// would read an IP address in it.
+    /// If the grammar permits the name, but DNS cannot be asked for it or other programs would read
+    /// it as an IP address.
     ///
     /// ```
-    /// use matrix_delegation::{NotAHostName, ServerName};
+    /// use matrix_delegation::names::NotAHostName;
+    /// use matrix_delegation::ServerName;
     ///
     /// let name = ServerName::parse("0x7f.1")?;
     /// assert_eq!(name.to_host().unwrap_err().reason, NotAHostName::LooksLikeAnAddress);
-    /// # Ok::<(), matrix_delegation::ServerNameError>(())
+    /// # Ok::<(), matrix_delegation::names::ServerNameError>(())
     /// ```
     pub fn to_host(&self) -> Result<Host, UnresolvableName> {
         match self.host() {
@@ -155,7 +159,7 @@ impl ServerName {
         }
     }
 
-    /// Whether [`Self::to_host`] would succeed, without making the host.
+    /// Checks whether [`Self::to_host`] would succeed, without an allocation.
     fn check_host(&self) -> Result<(), UnresolvableName> {
         match self.kind {
             HostKind::Ipv4(_) | HostKind::Ipv6(_) => Ok(()),
@@ -186,7 +190,7 @@ impl Ord for ServerName {
 }
 
 impl Hash for ServerName {
-    /// As `str` hashes, so that a map keyed by server names can be asked with a `&str`.
+    /// Hashes like `str`, so that a map keyed by server names can be asked with a `&str`.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
     }

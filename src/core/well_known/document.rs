@@ -17,15 +17,15 @@ use crate::core::text::Causes;
 /// gomatrixserverlib read 50 KiB.
 pub const MAX_BODY_BYTES: usize = 51_200;
 
-/// The one key of the document that matters (`wellknown.yaml`).
+/// The only key of the document that is read (`wellknown.yaml`).
 const SERVER_KEY: &str = "m.server";
-/// Longest lifetime that is announced, in seconds: what fits 31 bits, since recipients need not
+/// The longest lifetime that is announced, in seconds. It fits 31 bits, because recipients need not
 /// read more (RFC 9111 section 1.2.2).
 const MAX_MAX_AGE: u64 = 2_147_483_647;
 
 /// A delegation as a server publishes it: the parsed document at `/.well-known/matrix/server`.
 ///
-/// Every value names a host that can be connected to. With serde it is the document itself, read
+/// Every value names a host that can be connected to. Its serde form is the document itself, read
 /// as [`WellKnown::from_body`] reads it.
 ///
 /// ```
@@ -34,7 +34,7 @@ const MAX_MAX_AGE: u64 = 2_147_483_647;
 /// let document = WellKnown::from_body(br#"{"m.server": "M.example:443", "other": [1]}"#)?;
 /// assert_eq!(document.server().as_str(), "M.example:443");
 /// assert_eq!(document.host().to_string(), "m.example");
-/// # Ok::<(), matrix_delegation::WellKnownError>(())
+/// # Ok::<(), matrix_delegation::well_known::WellKnownError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WellKnown {
@@ -42,15 +42,15 @@ pub struct WellKnown {
     host: Host,
 }
 
-/// Why a body is no such document. Each of these leads to step 4 of the server discovery.
+/// Why a body is not a valid document. Each of these leads to step 4 of the server discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WellKnownError {
-    /// The body is longer than is read.
+    /// The body is too long to be read.
     #[error("the body is longer than {limit} bytes")]
     TooLarge {
-        /// What it may have at most, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The body is not UTF-8 (RFC 8259 section 8.1).
@@ -66,7 +66,7 @@ pub enum WellKnownError {
         line: usize,
         /// The byte in the line, from 1; 0 at the end of what is empty.
         column: usize,
-        /// What the JSON parser says.
+        /// The message of the JSON parser.
         message: String,
     },
     /// It is JSON, but not an object.
@@ -90,31 +90,32 @@ pub enum WellKnownError {
 }
 
 impl WellKnown {
-    /// The document that delegates to `server`.
+    /// Creates the document that delegates to `server`.
     ///
     /// # Errors
     ///
-    /// Where no host can be made of the name, because no other server would follow it.
+    /// If no host can be made of the name, because no other server would follow it.
     ///
     /// ```
     /// use matrix_delegation::{ServerName, WellKnown};
     ///
     /// assert!(WellKnown::new(ServerName::parse("m.example:443")?).is_ok());
     /// assert!(WellKnown::new(ServerName::parse("m..example")?).is_err());
-    /// # Ok::<(), matrix_delegation::ServerNameError>(())
+    /// # Ok::<(), matrix_delegation::names::ServerNameError>(())
     /// ```
     pub fn new(server: ServerName) -> Result<Self, UnresolvableName> {
         Ok(Self { host: server.to_host()?, server })
     }
 
-    /// Reads a document of at most [`MAX_BODY_BYTES`].
+    /// Parses a document of at most [`MAX_BODY_BYTES`].
     ///
-    /// It is a JSON object in UTF-8, without a byte order mark and with nothing but white space
-    /// around it. Of several `m.server` the last counts, whatever it is; other keys are skipped
-    /// and not kept.
+    /// It has to be a JSON object in UTF-8, without a byte order mark and with only white space
+    /// around it. Of several `m.server` the last one counts, whatever it is. Other keys are
+    /// ignored.
     ///
     /// ```
-    /// use matrix_delegation::{WellKnown, WellKnownError};
+    /// use matrix_delegation::well_known::WellKnownError;
+    /// use matrix_delegation::WellKnown;
     ///
     /// assert_eq!(WellKnown::from_body(b"[]"), Err(WellKnownError::NotAnObject));
     /// assert_eq!(WellKnown::from_body(b"{}"), Err(WellKnownError::MissingServer));
@@ -126,7 +127,8 @@ impl WellKnown {
         let text = std::str::from_utf8(body)
             .map_err(|error| WellKnownError::NotUtf8 { at: error.valid_up_to() })?;
         let Document(server) = serde_json::from_str(text).map_err(|error| {
-            // The parser stops at what is no object. It is JSON only if the rest is, too.
+            // The parser stops at a value that is not an object. It is JSON only if the rest is
+            // valid, too.
             let error = match error.classify() {
                 Category::Data => serde_json::from_str::<IgnoredAny>(text).err(),
                 Category::Io | Category::Syntax | Category::Eof => Some(error),
@@ -136,17 +138,17 @@ impl WellKnown {
         Self::new(server?).map_err(WellKnownError::Unresolvable)
     }
 
-    /// The name delegated to, as it was written.
+    /// Returns the delegated name, as it was written.
     pub fn server(&self) -> &ServerName {
         &self.server
     }
 
-    /// Its host, names in lower case.
+    /// Returns the host of the delegated name, in lower case.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The document as JSON, to be served at `/.well-known/matrix/server`.
+    /// Returns the document as JSON, to be served at `/.well-known/matrix/server`.
     ///
     /// ```
     /// use matrix_delegation::WellKnown;
@@ -160,12 +162,12 @@ impl WellKnown {
         format!(r#"{{"{SERVER_KEY}":"{}"}}"#, self.server).into_bytes()
     }
 
-    /// The response that serves the document: status 200, `Content-Type: application/json`, and
-    /// `Cache-Control: max-age` with the whole seconds of `max_age`.
+    /// Returns the response that serves the document: status 200, `Content-Type: application/json`,
+    /// and `Cache-Control: max-age` with the whole seconds of `max_age`.
     ///
-    /// The specification advises others to remember it for no more than 48 hours, so that more
-    /// than that has no effect; over 2,147,483,647 seconds are written as that. Framing the body
-    /// (`Content-Length`) is left to the HTTP server, which also knows of `HEAD` and of content
+    /// The specification recommends that others cache it for at most 48 hours, so longer times have
+    /// no effect. The most that is written is 2,147,483,647 seconds. Framing the body
+    /// (`Content-Length`) is left to the HTTP server, which also handles `HEAD` and content
     /// codings.
     ///
     /// ```
@@ -182,7 +184,7 @@ impl WellKnown {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let lifetime = format!("max-age={}", max_age.as_secs().min(MAX_MAX_AGE));
-        // Letters, a sign and digits always make a header value.
+        // Letters, `=`, `-` and digits always form a header value.
         if let Ok(lifetime) = HeaderValue::try_from(lifetime) {
             headers.insert(CACHE_CONTROL, lifetime);
         }
@@ -193,7 +195,7 @@ impl WellKnown {
 impl WellKnownError {
     fn json(error: &serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
-        // serde_json ends its words with the place, which has fields of its own here.
+        // The messages of serde_json end with the position, which has fields of its own here.
         let message = error.to_string();
         let place = format!(" at line {line} column {column}");
         let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
@@ -214,12 +216,12 @@ impl<'de> Deserialize<'de> for WellKnown {
         let Document(server) = Document::deserialize(deserializer)?;
         let document =
             server.and_then(|server| Self::new(server).map_err(WellKnownError::Unresolvable));
-        // serde keeps no source, so that the whole chain goes into the words.
+        // serde keeps no source, so the message contains the whole chain.
         document.map_err(|error| D::Error::custom(Causes(&error)))
     }
 }
 
-/// An object, and what its last `m.server` says.
+/// An object, reduced to what its last `m.server` says.
 struct Document(Result<ServerName, WellKnownError>);
 
 impl<'de> Deserialize<'de> for Document {
@@ -250,7 +252,7 @@ impl<'de> Deserialize<'de> for Document {
     }
 }
 
-/// A key, looked at and not kept.
+/// A key, which is compared and not kept.
 struct Key {
     is_server: bool,
 }
@@ -275,8 +277,8 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-/// The value of one `m.server`. Any type will do while the document is read, because a later one
-/// may take its place.
+/// The value of one `m.server`. Any type is accepted while the document is read, because a later
+/// `m.server` may replace it.
 struct Member(Result<ServerName, WellKnownError>);
 
 impl Member {

@@ -1,4 +1,4 @@
-//! Why there is no valid well-known document, and of which kind that is.
+//! Why there is no valid well-known document, and what kind of failure that is.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,48 +23,48 @@ pub enum WellKnownFailure {
     Dns {
         /// The host of the document, or of a redirect.
         host: DnsName,
-        /// How.
+        /// How the look-up failed.
         failure: DnsFailure,
     },
-    /// There is no such host, or it has no address.
+    /// The host does not exist or has no address.
     #[error("{host} has no address: {kind}")]
     NoAddress {
         /// The host of the document, or of a redirect.
         host: DnsName,
-        /// In which way.
+        /// Which of the two.
         kind: NoRecord,
-        /// How long DNS says that this holds.
+        /// How long that holds, as DNS says.
         lifetime: Duration,
     },
-    /// The address policy lets none of its addresses through.
+    /// The address policy blocks all addresses of the host.
     #[error("{host} may not be connected to: {range}")]
     Blocked {
         /// The host of the document, or of a redirect.
         host: Host,
-        /// The range that the first of its addresses lies in.
+        /// The range that contains the first of its addresses.
         range: BlockedRange,
     },
     /// The exchange brought no response. Temporary.
     #[error(transparent)]
     Fetch(FetchFailure),
-    /// It took longer than all of the well-known may. Temporary.
+    /// The look-up took longer than the limit for all of the well-known. Temporary.
     #[error("it took longer than {} s", limit.as_secs_f32())]
     TimedOut {
         /// The limit.
         limit: Duration,
     },
-    /// The body is over the limit. Temporary.
+    /// The body is larger than the limit. Temporary.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// A status other than 200. 408, 429 and 5xx are temporary.
+    /// The status is not 200. 408, 429 and 5xx are temporary.
     #[error("status {status}")]
     Status {
         /// The status.
         status: u16,
-        /// `Retry-After`, of a 429.
+        /// The `Retry-After` of a 429.
         retry_after: Option<Duration>,
     },
     /// A redirect that is not followed.
@@ -79,41 +79,41 @@ pub enum WellKnownFailure {
     /// The body is not a valid document.
     #[error(transparent)]
     Body(WellKnownError),
-    /// All who waited for it went away, and it was given up ([`crate::Abandoned::Cancel`]).
+    /// Nobody waited for the look-up any more, and it was cancelled ([`crate::config::Abandoned::Cancel`]).
     /// Temporary.
     #[error("it was given up after {} s, because nobody waited for it any more", after.as_secs_f32())]
     Abandoned {
-        /// How long it had taken.
+        /// How long it had run.
         after: Duration,
     },
-    /// What an earlier process or another one kept of a failure ([`crate::WellKnownRecord`]).
+    /// A failure that an earlier or another process recorded ([`crate::cache::WellKnownRecord`]).
     #[error("it failed before: {class}")]
     Recorded {
-        /// Of which kind it was.
+        /// The class of the failure.
         class: FailureClass,
     },
 }
 
-/// What kind of failure it was: all that outlives the process.
+/// The class of a failure, which is all that a record keeps of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FailureClass {
     /// The host's addresses could not be looked up. Temporary.
     Dns,
-    /// Nothing listens there. Temporary.
+    /// The host refused the connection. Temporary.
     Refused,
-    /// The exchange brought no response otherwise. Temporary.
+    /// The exchange brought no response for another reason. Temporary.
     Exchange,
-    /// It took too long, or longer than anybody waited. Temporary.
+    /// It took too long, or was cancelled because nobody waited any more. Temporary.
     TimedOut,
     /// The body was too large. Temporary.
     TooLarge,
     /// Status 408, 429 or 5xx. Temporary.
     Unavailable,
-    /// There is no such host, or it has no address.
+    /// The host does not exist or has no address.
     NoAddress,
-    /// The address policy let none of its addresses through.
+    /// The address policy blocks all addresses of the host.
     Blocked,
     /// Status 404.
     NotFound,
@@ -121,12 +121,12 @@ pub enum FailureClass {
     Status,
     /// A redirect that is not followed.
     Redirect,
-    /// A body that is no valid document.
+    /// The body is not a valid document.
     Unreadable,
 }
 
 impl FailureClass {
-    /// Whether the next try may well succeed.
+    /// Returns whether the next try may succeed.
     pub const fn is_temporary(self) -> bool {
         match self {
             Self::Dns
@@ -165,7 +165,7 @@ impl fmt::Display for FailureClass {
 }
 
 impl WellKnownFailure {
-    /// Of which kind it is.
+    /// Returns the class of the failure.
     pub const fn class(&self) -> FailureClass {
         match self {
             Self::Dns { .. } => FailureClass::Dns,
@@ -186,12 +186,13 @@ impl WellKnownFailure {
         }
     }
 
-    /// Whether the next try may well succeed, so that a good answer should not give way to this.
+    /// Returns whether the next try may succeed, so that a good answer is kept meanwhile.
     pub const fn is_temporary(&self) -> bool {
         self.class().is_temporary()
     }
 
-    /// Whether it is worth another try at once: what ended the exchange may not end the next.
+    /// Returns whether another try at once is worthwhile: what ended this exchange may not end the
+    /// next.
     pub(crate) const fn is_quick(&self) -> bool {
         match self {
             Self::Fetch(_) => true,
@@ -200,9 +201,9 @@ impl WellKnownFailure {
         }
     }
 
-    /// Whether this is how a server looks that simply does not delegate: no such document, nothing
-    /// listening, no address. It deserves no warning. `asked` is the host that the document was
-    /// asked of: a redirect to a host that does not exist is not ordinary.
+    /// Returns whether a server that simply does not delegate looks like this: no document, nothing
+    /// listening, no address. Such a failure deserves no warning. `asked` is the host that the
+    /// document was asked of: a redirect to a host that does not exist is not ordinary.
     pub fn is_ordinary(&self, asked: &DnsName) -> bool {
         match self {
             Self::NoAddress { host, .. } => host == asked,
@@ -236,7 +237,7 @@ mod tests {
         };
         let host = asked.clone();
         let fetch = |kind| WellKnownFailure::Fetch(FetchFailure::new(kind, ""));
-        let url: crate::WellKnownUrl =
+        let url: crate::well_known::WellKnownUrl =
             "https://a.example/.well-known/matrix/server".parse().unwrap();
         let range = crate::AddressPolicy::default().check([127, 0, 0, 1].into()).unwrap_err();
         let recorded = |class| WellKnownFailure::Recorded { class };

@@ -1,4 +1,4 @@
-//! What is asked of HTTPS and what it may answer.
+//! An HTTPS exchange: what is asked, and what the answer may be.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,19 +10,19 @@ use thiserror::Error;
 
 use crate::core::phase_limits::PhaseLimits;
 
-/// One HTTPS exchange, ready to be made: no look-up and no decision is left to whoever makes it.
+/// One HTTPS exchange, ready to be made. It leaves no look-up and no decision to whoever makes it.
 ///
-/// The exchange connects to `addresses`, in order, and to nothing else, presents and verifies
-/// `tls_name`, speaks HTTP/1.1, follows no redirect and undoes no content coding.
+/// The exchange connects to `addresses`, in this order, and to nothing else. It presents and
+/// verifies `tls_name`, speaks HTTP/1.1, follows no redirect and decodes no content coding.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Fetch {
     /// The request: an absolute `https` URI and every header to send, `Host` among them.
     pub request: http::Request<()>,
-    /// Where to connect, vetted by the address policy, in the order to try.
+    /// The addresses to connect to, in the order to try. The address policy permits each of them.
     pub addresses: Vec<SocketAddr>,
-    /// Whether there are no addresses because a proxy is to look up the host of the request's URI
-    /// ([`crate::AddressFamilies::ByProxy`]). Without this, nothing is ever connected to by name.
+    /// Whether there are no addresses because a proxy looks up the host of the request's URI
+    /// ([`crate::config::AddressFamilies::ByProxy`]). Otherwise nothing is ever connected to by name.
     pub left_to_proxy: bool,
     /// The name for SNI and for the certificate check.
     pub tls_name: TlsName<'static>,
@@ -54,22 +54,23 @@ impl Fetch {
     }
 }
 
-/// Limits of one exchange.
+/// The limits of one exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FetchLimits {
-    /// Connecting and the TLS handshake.
+    /// How long connecting and the TLS handshake may take.
     pub phases: PhaseLimits,
-    /// From the first byte of the request to the last of the response. Default 10 s.
+    /// How long it may take from the first byte of the request to the last of the response. Default
+    /// 10 s.
     #[serde(with = "crate::core::config::duration")]
     pub exchange: Duration,
-    /// All of it, every address included. Default 15 s.
+    /// How long everything may take, over all addresses. Default 15 s.
     #[serde(with = "crate::core::config::duration")]
     pub total: Duration,
-    /// Status line and headers, in bytes. Default 16 KiB.
+    /// The most bytes of status line and headers. Default 16 KiB.
     pub head_bytes: usize,
-    /// The body, in bytes. Default 51,200, as in Synapse and gomatrixserverlib.
+    /// The most bytes of the body. Default 51,200, as in Synapse and gomatrixserverlib.
     pub body_bytes: usize,
 }
 
@@ -85,13 +86,14 @@ impl Default for FetchLimits {
     }
 }
 
-/// A response's body, as far as it was read.
+/// The body of a response, as far as it was read.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
-    /// All of it.
+    /// The whole body.
     Complete(Vec<u8>),
-    /// It went past [`FetchLimits::body_bytes`]; reading stopped there and nothing was kept.
+    /// The body is larger than [`FetchLimits::body_bytes`]. Reading stopped there, and nothing was
+    /// kept.
     TooLarge,
 }
 
@@ -117,7 +119,7 @@ impl<T: Into<Vec<u8>>> From<T> for Body {
 pub struct FetchFailure {
     /// What went wrong at the address that got furthest.
     pub kind: FetchFailureKind,
-    /// The words of the library that noticed.
+    /// The message of the library that noticed.
     pub detail: String,
     /// Every address tried, in order.
     pub attempts: Vec<FetchAttempt>,
@@ -129,7 +131,7 @@ impl FetchFailure {
         Self { kind, detail: detail.into(), attempts: Vec::new() }
     }
 
-    /// Adds the attempts that led to it.
+    /// Adds the attempts that led to the failure.
     #[must_use]
     pub fn with_attempts(mut self, attempts: Vec<FetchAttempt>) -> Self {
         self.attempts = attempts;
@@ -137,34 +139,34 @@ impl FetchFailure {
     }
 }
 
-/// One address that was tried in vain.
+/// One address that was tried without success.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FetchAttempt {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
     /// What went wrong there.
     pub kind: FetchFailureKind,
-    /// In the words of the library that noticed.
+    /// The message of the library that noticed.
     pub detail: String,
 }
 
-/// What can go wrong with an exchange; the later it stands here, the further the exchange got.
+/// How an exchange failed. The later a variant is listed, the further the exchange got.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FetchFailureKind {
-    /// The adapter itself failed, or has no way to make the exchange.
+    /// The adapter failed, or cannot make the exchange.
     #[error("the fetch could not be made")]
     Adapter,
     /// There was no address to connect to.
     #[error("no address to connect to")]
     NoAddress,
-    /// No connection: the network or the host is unreachable, or another error of the socket.
+    /// No connection: the network or the host is unreachable, or the socket had another error.
     #[error("could not connect")]
     Connect,
-    /// Nothing listens on the port.
+    /// The host refused the connection: nothing listens on the port.
     #[error("connection refused")]
     Refused,
     /// Connecting took too long.
@@ -179,10 +181,10 @@ pub enum FetchFailureKind {
     /// The response took too long.
     #[error("the response timed out")]
     ExchangeTimeout,
-    /// What came was not HTTP.
+    /// The response was not HTTP.
     #[error("the response was not valid HTTP")]
     Protocol,
-    /// Status line and headers were over the limit.
+    /// Status line and headers were larger than the limit.
     #[error("the response's header section was too large")]
     HeadTooLarge,
     /// The connection ended before the response did.

@@ -1,7 +1,7 @@
-//! How long a response may be kept, read from its headers (RFC 9111) as a private cache would.
+//! Reads from the headers how long a response may be kept, as a private cache would (RFC 9111).
 //!
-//! Nothing here clamps or fills in: that is the configuration's. Where a server contradicts itself
-//! the shortest reading counts, since asking again too early costs one request and asking too late
+//! Nothing here applies limits or defaults; the configuration does that. If headers contradict each
+//! other, the shortest lifetime counts: asking again too early costs one request, asking too late
 //! sends traffic to the wrong host.
 
 use std::time::{Duration, SystemTime};
@@ -10,8 +10,8 @@ use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderName, HeaderValue, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
 
-/// The longest time that is told apart, in seconds: about 136 years. RFC 9111 section 1.2.2 lets a
-/// recipient choose any figure from 2^31 up for what overflows.
+/// The longest lifetime, in seconds: about 136 years. For values that overflow, RFC 9111 section
+/// 1.2.2 lets a recipient choose any figure from 2^31 up.
 const LONGEST: u64 = u32::MAX as u64;
 
 /// What response headers say about how long a response may be kept.
@@ -19,7 +19,7 @@ const LONGEST: u64 = u32::MAX as u64;
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use http::{HeaderMap, HeaderValue};
-/// use matrix_delegation::Freshness;
+/// use matrix_delegation::well_known::Freshness;
 ///
 /// let mut headers = HeaderMap::new();
 /// let now = SystemTime::UNIX_EPOCH;
@@ -35,7 +35,8 @@ const LONGEST: u64 = u32::MAX as u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Freshness {
-    /// So long from now, in whole seconds, at most `u32::MAX` of them; zero is already stale.
+    /// It may be kept for this long from now, in whole seconds, at most `u32::MAX`. With zero it is
+    /// already stale.
     For(Duration),
     /// The headers do not say.
     Unstated,
@@ -55,7 +56,7 @@ impl Freshness {
     /// where it is no number (section 5.1). `s-maxage` is for shared caches, and every other
     /// directive is ignored (section 5.2.3), `private` for one.
     ///
-    /// Never fails: whatever the bytes are, they mean something.
+    /// This never fails: all bytes have a meaning.
     pub fn from_headers(headers: &HeaderMap, now: SystemTime) -> Self {
         let mut least: Option<u64> = None;
         for line in headers.get_all(CACHE_CONTROL) {
@@ -77,14 +78,16 @@ impl Freshness {
     }
 }
 
-/// How long to wait before asking again (RFC 9110 section 10.2.3): a number of seconds, or a date
-/// less `now`. Zero where the date has passed; at most `u32::MAX` seconds; `None` where the header
-/// is missing or unreadable. Of several lines the first counts.
+/// Reads `Retry-After` (RFC 9110 section 10.2.3): how long to wait before asking again.
+///
+/// It is a number of seconds, or a date less `now`. Returns zero if the date has passed, at most
+/// `u32::MAX` seconds, and `None` if the header is missing or unreadable. Of several lines the
+/// first counts.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use http::{HeaderMap, HeaderValue};
-/// use matrix_delegation::retry_after;
+/// use matrix_delegation::well_known::retry_after;
 ///
 /// let mut headers = HeaderMap::new();
 /// headers.insert("retry-after", HeaderValue::from_static("120"));
@@ -100,7 +103,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
-/// `Expires` less `Date`; `None` where there is no `Expires`.
+/// Returns `Expires` less `Date`; `None` if there is no `Expires`.
 fn expires(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
     let from = first_date(headers, DATE).unwrap_or(now);
     headers
@@ -110,8 +113,8 @@ fn expires(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
         .min()
 }
 
-/// The first member of `Age`, zero where there is none or it is no number. Empty members are no
-/// members (RFC 9110 section 5.6.1.2).
+/// Returns the first member of `Age`; zero if there is none or it is not a number. Empty members do
+/// not count (RFC 9110 section 5.6.1.2).
 fn age(headers: &HeaderMap) -> u64 {
     headers
         .get_all(AGE)
@@ -127,23 +130,23 @@ fn first_date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     headers.get(name).and_then(date)
 }
 
-/// A date in any of the three formats of RFC 9110 section 5.6.7.
+/// Reads a date in any of the three formats of RFC 9110 section 5.6.7.
 fn date(value: &HeaderValue) -> Option<SystemTime> {
     httpdate::parse_http_date(value.to_str().ok()?).ok()
 }
 
-/// Whole seconds from one date to a later one; zero if it is not later.
+/// Returns the whole seconds from one date to a later one; zero if it is not later.
 fn seconds_between(from: SystemTime, to: SystemTime) -> u64 {
     to.duration_since(from).map_or(0, |time| time.as_secs().min(LONGEST))
 }
 
-/// One or more digits and nothing else (RFC 9111 section 1.2.2).
+/// Reads one or more digits and nothing else (RFC 9111 section 1.2.2).
 fn delta_seconds(bytes: &[u8]) -> Option<u64> {
     digits(bytes.iter().copied())
 }
 
-/// The argument of a directive: digits, bare or as a quoted string in which a backslash stands for
-/// the byte after it (RFC 9110 section 5.6.4).
+/// Reads the argument of a directive: digits, bare or as a quoted string in which a backslash
+/// escapes the next byte (RFC 9110 section 5.6.4).
 fn delta_seconds_argument(argument: &[u8]) -> Option<u64> {
     let Some(quoted) = argument.strip_prefix(b"\"") else {
         return delta_seconds(argument);
@@ -174,9 +177,9 @@ fn digits(bytes: impl Iterator<Item = u8>) -> Option<u64> {
     value
 }
 
-/// The directives of one `Cache-Control` line, each with the raw bytes after its `=`.
+/// Splits one `Cache-Control` line into directives, each with the raw bytes after its `=`.
 ///
-/// A quoted string left open runs to the end of its line and swallows what stands there.
+/// A quoted string without an end extends to the end of its line.
 fn directives(line: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let (mut quoted, mut escaped) = (false, false);
     let members = line.split(move |&byte| {
@@ -196,7 +199,7 @@ fn directives(line: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     })
 }
 
-/// Without spaces and tabs at either end (OWS, RFC 9110 section 5.6.3).
+/// Removes spaces and tabs at either end (OWS, RFC 9110 section 5.6.3).
 fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;

@@ -1,7 +1,7 @@
 //! Where a well-known document may be fetched, and where a redirect may lead.
 //!
-//! A host is what the URL standard reads out of a URL, not what it looks like: `0x7f.1` is an
-//! address here, and the address policy judges it as one.
+//! A host is what the URL standard reads in a URL, not what it looks like: `0x7f.1` is an address
+//! here, and the address policy judges it as one.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,34 +16,35 @@ use url::Url;
 use crate::core::names::{DnsName, Host, NotAHostName};
 use crate::core::text::excerpt;
 
-/// Where a well-known document lies at its first host (RFC 8615; spec, `GET
+/// The path of a well-known document at its first host (RFC 8615; spec, `GET
 /// /.well-known/matrix/server`).
 const PATH: &str = "/.well-known/matrix/server";
 /// The default port of `https` (RFC 9110 section 4.2.2).
 const HTTPS_PORT: u16 = 443;
-/// Longest `Location`, and longest URL that one may resolve to, in bytes. RFC 9110 section 4.1
-/// asks recipients to support 8,000.
+/// The longest `Location`, and the longest URL that one may resolve to, in bytes. RFC 9110 section
+/// 4.1 asks recipients to support 8,000.
 const MAX_URL: usize = 8_192;
 
 /// An `https` URL that may be fetched for a well-known document.
 ///
-/// It has a host that can be connected to, a port other than 0, no credentials and no fragment.
-/// It is normalised as the URL standard says and loses its default port and the host's final dot,
-/// so that two spellings of one URL are equal; serialised it is a string, checked on the way in.
+/// It has a host that can be connected to, a port other than 0, no credentials and no fragment. It
+/// is normalised as the URL standard says, without its default port and the host's final dot, so
+/// that two spellings of one URL are equal. It serialises as a string, and reading checks it.
 ///
 /// ```
-/// use matrix_delegation::{DnsName, WellKnownUrl};
+/// use matrix_delegation::names::DnsName;
+/// use matrix_delegation::well_known::WellKnownUrl;
 ///
 /// let url = WellKnownUrl::of_host(&"Matrix.Example".parse::<DnsName>()?);
 /// assert_eq!(url.to_string(), "https://matrix.example/.well-known/matrix/server");
 /// assert_eq!(url.port(), 443);
 /// assert_eq!("https://matrix.example:443/.well-known/matrix/server".parse(), Ok(url));
-/// # Ok::<(), matrix_delegation::NotAHostName>(())
+/// # Ok::<(), matrix_delegation::names::NotAHostName>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WellKnownUrl {
-    /// Always `https`, always with an authority: `host` as it displays and `port` if not 443.
+    /// Always `https` with an authority: `host` as it displays, and `port` if it is not 443.
     uri: Uri,
     host: Host,
     port: u16,
@@ -84,12 +85,12 @@ pub enum RedirectError {
     /// No URL can be made of it.
     #[error("{location:?} is no URL: {reason}")]
     NotAUrl {
-        /// What was to be a URL, at most 255 bytes of it.
+        /// The text, at most 255 bytes of it.
         location: String,
-        /// In the words of the library that noticed.
+        /// The message of the URL parser.
         reason: String,
     },
-    /// Another scheme than `https`.
+    /// The scheme is not `https`.
     #[error("the URL's scheme is {scheme:?}, not https")]
     NotHttps {
         /// The scheme, at most 255 bytes of it.
@@ -99,7 +100,7 @@ pub enum RedirectError {
     /// an error where the URL comes from elsewhere). They are not kept.
     #[error("the URL carries credentials")]
     Credentials,
-    /// Nothing can be connected to under its host.
+    /// The host is not one that can be connected to.
     #[error("{host:?} is no host to connect to")]
     NotAHost {
         /// The host as the URL standard reads it, at most 255 bytes of it.
@@ -111,45 +112,46 @@ pub enum RedirectError {
     /// Port 0, on which nothing can listen.
     #[error("the URL's port is 0")]
     PortZero,
-    /// The URL was fetched before in this chain. Raised by whoever follows the chain.
+    /// The URL was fetched before in this chain. Whoever follows the chain raises this.
     #[error("the redirects lead in a circle, back to {url}")]
     Loop {
         /// The URL, at most 255 bytes of it.
         url: String,
     },
-    /// The chain is too long. Raised by whoever follows it.
+    /// The chain of redirects is too long. Whoever follows the chain raises this.
     #[error("more than {limit} redirects")]
     TooMany {
-        /// How many were followed.
+        /// The limit on redirects.
         limit: usize,
     },
 }
 
 impl RedirectError {
-    /// The error for a redirect to a URL that was fetched before.
+    /// Creates the error for a redirect to a URL that was fetched before.
     ///
     /// ```
-    /// use matrix_delegation::{DnsName, RedirectError, WellKnownUrl};
+    /// use matrix_delegation::names::DnsName;
+    /// use matrix_delegation::well_known::{RedirectError, WellKnownUrl};
     ///
     /// let seen = WellKnownUrl::of_host(&"a.example".parse::<DnsName>()?);
     /// assert_eq!(
     ///     RedirectError::back_to(&seen).to_string(),
     ///     "the redirects lead in a circle, back to https://a.example/.well-known/matrix/server",
     /// );
-    /// # Ok::<(), matrix_delegation::NotAHostName>(())
+    /// # Ok::<(), matrix_delegation::names::NotAHostName>(())
     /// ```
     pub fn back_to(url: &WellKnownUrl) -> Self {
         Self::Loop { url: excerpt(&url.to_string()) }
     }
 }
 
-/// Whether a status asks to look elsewhere for the same document: 301, 302, 303, 307 or 308 (RFC
-/// 9110 section 15.4). 300 leaves a choice that nobody is there to make, and 304 answers a
-/// condition that was never set.
+/// Returns whether a status asks to look elsewhere for the same document: 301, 302, 303, 307 or 308
+/// (RFC 9110 section 15.4). 300 leaves a choice to the user, and 304 answers a condition that was
+/// never set.
 ///
 /// ```
 /// use http::StatusCode;
-/// use matrix_delegation::is_redirect;
+/// use matrix_delegation::well_known::is_redirect;
 ///
 /// assert!(is_redirect(StatusCode::PERMANENT_REDIRECT));
 /// assert!(!is_redirect(StatusCode::NOT_MODIFIED));
@@ -166,52 +168,54 @@ pub fn is_redirect(status: StatusCode) -> bool {
 }
 
 impl WellKnownUrl {
-    /// Where a host's own well-known document lies (spec, "Server discovery", step 3): port 443,
-    /// `/.well-known/matrix/server`.
+    /// Returns the URL of a host's own well-known document (spec, "Server discovery", step 3): port
+    /// 443, `/.well-known/matrix/server`.
     pub fn of_host(host: &DnsName) -> Self {
-        // A host name holds nothing that a URI would refuse, so the fallback is never taken.
+        // A host name contains nothing that a URI would refuse, so the fallback is never used.
         let uri = Uri::try_from(format!("https://{host}{PATH}")).unwrap_or_default();
         Self { uri, host: Host::Dns(host.clone()), port: HTTPS_PORT }
     }
 
-    /// The URL, with scheme, authority and path: what [`http::Request`] takes.
+    /// Returns the URL with scheme, authority and path, as [`http::Request`] takes it.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// The host to connect to and to find in the certificate.
+    /// Returns the host to connect to and to find in the certificate.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The port to connect to; 443 where the URL names none.
+    /// Returns the port to connect to; 443 if the URL has none.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What goes into `Host`: the host, IPv6 in brackets, and the port unless it is 443 (RFC 9110
-    /// section 7.2).
+    /// Returns the value of `Host`: the host, IPv6 in brackets, and the port unless it is 443 (RFC
+    /// 9110 section 7.2).
     ///
     /// ```
-    /// use matrix_delegation::WellKnownUrl;
+    /// use matrix_delegation::well_known::WellKnownUrl;
     ///
     /// let url: WellKnownUrl = "https://[2001:DB8::7]:8443/".parse()?;
     /// assert_eq!(url.host_header(), "[2001:db8::7]:8443");
-    /// # Ok::<(), matrix_delegation::RedirectError>(())
+    /// # Ok::<(), matrix_delegation::well_known::RedirectError>(())
     /// ```
     pub fn host_header(&self) -> &str {
         self.uri.authority().map_or("", http::uri::Authority::as_str)
     }
 
-    /// Where this URL's response leads, by its status and its `Location` (RFC 9110 section 10.2.2).
+    /// Returns where this URL's response leads, by its status and its `Location` (RFC 9110 section
+    /// 10.2.2).
     ///
-    /// A relative `Location` is resolved against this URL; should the URL standard not read this
-    /// URL (`xn--` before what is no punycode), only absolute ones can be followed. Loops and the
-    /// length of the chain are left to the caller, who knows the chain.
+    /// A relative `Location` is resolved against this URL. If the URL standard cannot parse this
+    /// URL (`xn--` before what is not punycode), only absolute ones can be followed. The caller
+    /// checks for loops and for the length of the chain.
     ///
     /// ```
     /// use http::{HeaderMap, HeaderValue, StatusCode};
-    /// use matrix_delegation::{DnsName, RedirectError, WellKnownUrl};
+    /// use matrix_delegation::names::DnsName;
+    /// use matrix_delegation::well_known::{RedirectError, WellKnownUrl};
     ///
     /// let start = WellKnownUrl::of_host(&"a.example".parse::<DnsName>()?);
     /// let mut headers = HeaderMap::new();
@@ -260,7 +264,7 @@ impl WellKnownUrl {
             Ok(url) if url.scheme() != "https" => {
                 return Err(RedirectError::NotHttps { scheme: excerpt(url.scheme()) });
             }
-            // Before any error that would quote them.
+            // Credentials come before any error that would quote them.
             _ if credentials.get() => return Err(RedirectError::Credentials),
             Ok(url) => url,
             Err(error) => return Err(not_a_url(&error)),
@@ -276,7 +280,8 @@ impl WellKnownUrl {
             port => port.unwrap_or(HTTPS_PORT),
         };
 
-        // Put together anew: without fragment, with the host in the one spelling used here.
+        // The URL is built again: without fragment, and with the host in the one spelling used
+        // here.
         let mut text = format!("https://{host}");
         if port != HTTPS_PORT {
             text = format!("{text}:{port}");
@@ -303,11 +308,11 @@ fn check_length(bytes: usize) -> Result<(), RedirectError> {
 impl FromStr for WellKnownUrl {
     type Err = RedirectError;
 
-    /// An absolute URL, under the rules of a redirect.
+    /// Parses an absolute URL by the rules of a redirect.
     fn from_str(text: &str) -> Result<Self, RedirectError> {
         check_length(text.len())?;
-        // What `of_host` makes is read by the rules it was made by: it may hold a name that is a
-        // host name, but that the URL standard refuses.
+        // What `of_host` makes is parsed by the rules that made it: it may contain a host name that
+        // the URL standard refuses.
         let first = text
             .strip_prefix("https://")
             .and_then(|rest| rest.strip_suffix(PATH))

@@ -1,7 +1,7 @@
 //! The table. What the first resolution asks, all at once, may be needed; renewals ask what they need,
 //! one question after the other. A renewal is seen at the call after the one that set it off.
 
-use matrix_delegation::AddressFamilies;
+use matrix_delegation::config::AddressFamilies;
 
 use super::{Change, PLAIN, Row};
 

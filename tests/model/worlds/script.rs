@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::SystemTime;
 
 use http::Response;
+use matrix_delegation::Config;
+use matrix_delegation::dns::{DnsAnswer, NoRecord, Records, SrvRecord};
 use matrix_delegation::testing::{Internet, Run};
-use matrix_delegation::{
-    Body, Config, DnsAnswer, FetchFailure, FetchFailureKind, NoRecord, Records, SrvRecord,
-};
+use matrix_delegation::well_known::{Body, FetchFailure, FetchFailureKind};
 
 use super::super::support::{self, InternetExt, millis, seconds};
 use super::{

@@ -170,7 +170,7 @@ fn lists() -> Vec<Bug> {
             });
         }),
         told("nothing is judged where names are left to a proxy", |case| {
-            if case.config.addresses == matrix_delegation::AddressFamilies::ByProxy {
+            if case.config.addresses == matrix_delegation::config::AddressFamilies::ByProxy {
                 policy(case, |_| AddressPolicy::unrestricted());
             }
         }),
@@ -230,7 +230,7 @@ fn of_hosts() -> Vec<Bug> {
             }
         }),
         told("a failed family counts more than a blocked one", |case| {
-            case.config.dns_failure = matrix_delegation::DnsFailurePolicy::Fail;
+            case.config.dns_failure = matrix_delegation::config::DnsFailurePolicy::Fail;
         }),
     ]
 }

@@ -356,7 +356,9 @@ fn onion() -> Vec<Bug> {
     let ask = |case: &mut Case| case.rename(".onion", ".example");
     vec![
         told("names under onion are asked of DNS", move |case| {
-            if case.config.addresses == matrix_delegation::AddressFamilies::Both && is_onion(case) {
+            if case.config.addresses == matrix_delegation::config::AddressFamilies::Both
+                && is_onion(case)
+            {
                 ask(case);
             }
         }),
@@ -366,7 +368,7 @@ fn onion() -> Vec<Bug> {
             }
         }),
         told("SRV of names under onion is asked where names are left to a proxy", move |case| {
-            if case.config.addresses == matrix_delegation::AddressFamilies::ByProxy {
+            if case.config.addresses == matrix_delegation::config::AddressFamilies::ByProxy {
                 ask(case);
             }
         }),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use matrix_delegation::config::{AddressFamilies, DnsFailurePolicy, SrvAliasPolicy};
 use matrix_delegation::testing::Preset;
-use matrix_delegation::{AddressFamilies, DnsFailurePolicy, SrvAliasPolicy};
 use serde_json::{Value as Json, json};
 
 use super::super::case::{Case, fed, old};

@@ -187,7 +187,7 @@ fn step_six() -> Vec<Bug> {
         }),
         mistakes(Some("6"), "no_addresses", "no_usable_endpoint"),
         told("IPv6 addresses are not asked for", |case| {
-            case.config.addresses = matrix_delegation::AddressFamilies::V4;
+            case.config.addresses = matrix_delegation::config::AddressFamilies::V4;
         }),
         finds("eight addresses are used in all", |_, target| {
             target.endpoints.iter_mut().for_each(|endpoint| endpoint.addresses.truncate(8));

@@ -301,13 +301,13 @@ fn literals() -> Vec<Bug> {
             }
         }),
         says("an IP literal of a family that is not looked up is not used", |case, seen| {
-            let v4 = case.config.addresses == matrix_delegation::AddressFamilies::V4;
+            let v4 = case.config.addresses == matrix_delegation::config::AddressFamilies::V4;
             if v4 && case.name.starts_with('[') {
                 seen.outcome = Err(("no_addresses".to_owned(), Some("1".to_owned())));
             }
         }),
         finds_by("1", "an IP literal is left to the proxy, without an address", |case, target| {
-            if case.config.addresses == matrix_delegation::AddressFamilies::ByProxy {
+            if case.config.addresses == matrix_delegation::config::AddressFamilies::ByProxy {
                 target.endpoints.iter_mut().for_each(|endpoint| endpoint.addresses.clear());
             }
         }),

@@ -299,7 +299,7 @@ fn unusable() -> Vec<Bug> {
             make_usable(case, |record| text(record).contains('_'));
         }),
         told("a target that is an alias is dropped", |case| {
-            case.config.srv_alias = matrix_delegation::SrvAliasPolicy::Drop;
+            case.config.srv_alias = matrix_delegation::config::SrvAliasPolicy::Drop;
         }),
     ]
 }

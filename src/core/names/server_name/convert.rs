@@ -64,8 +64,8 @@ impl Borrow<str> for ServerName {
     }
 }
 
-/// The host as a certificate carries it, in lower case. This is the name for steps 1 and 2 of the
-/// server discovery; a delegation may lead to another.
+/// Returns the host as a certificate carries it, in lower case. This is the name for steps 1 and 2
+/// of the server discovery; a delegation may lead to another.
 ///
 /// ```
 /// use matrix_delegation::ServerName;
@@ -83,10 +83,10 @@ impl TryFrom<&ServerName> for TlsName<'static> {
     }
 }
 
-/// Host and port as they were written, as `Host` and `:authority` carry them.
+/// Returns host and port as they were written, as `Host` and `:authority` carry them.
 ///
-/// What cannot be resolved is refused here too, although an `Authority` could spell it: a client
-/// that is given one connects to it.
+/// Names that cannot be resolved are refused, although an `Authority` could express them, because
+/// an HTTP client connects to the authority that it is given.
 ///
 /// ```
 /// use http::uri::Authority;
@@ -108,7 +108,7 @@ impl TryFrom<&ServerName> for Authority {
     }
 }
 
-/// The host in lower case. The port is lost.
+/// Returns the host in lower case, without the port.
 ///
 /// ```
 /// use matrix_delegation::ServerName;

@@ -7,7 +7,7 @@ use super::ServerName;
 use crate::core::names::dns_name::NotAHostName;
 use crate::core::text::excerpt_of_bytes;
 
-/// A text that is not a server name by the grammar, with what is wrong and where.
+/// Why a text is not a server name by the grammar: what is wrong, and where.
 ///
 /// It becomes a [`ResolveError`](crate::ResolveError) with `?`.
 ///
@@ -28,7 +28,7 @@ pub struct ServerNameError {
     at: usize,
 }
 
-/// What is wrong with a name, without the name.
+/// What is wrong with a name, and where, without the name.
 #[derive(Clone, Copy)]
 pub(super) struct Fault {
     kind: ServerNameErrorKind,
@@ -46,50 +46,50 @@ impl ServerNameError {
         Self { name: excerpt_of_bytes(name).into(), kind, at }
     }
 
-    /// What was given, at most 255 bytes of it; bytes that are not UTF-8 are replaced.
+    /// Returns the refused text, at most 255 bytes of it; bytes that are not UTF-8 are replaced.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What is wrong.
+    /// Returns what is wrong.
     pub const fn kind(&self) -> ServerNameErrorKind {
         self.kind
     }
 
-    /// Where, in bytes from 0. Where something is missing, it is the place where it should begin,
-    /// which may be the name's length.
+    /// Returns the position of the error in bytes, from 0. If something is missing, it is the
+    /// position where that should begin, which may be the name's length.
     pub const fn at(&self) -> usize {
         self.at
     }
 }
 
-/// What can be wrong with a server name: the first thing that is, reading from left to right.
+/// What is wrong with a server name. Of several errors, the first from left to right counts.
 ///
 /// Clauses are those of the grammar in the specification's appendix "Server Name".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ServerNameErrorKind {
-    /// There is nothing there; at 0.
+    /// The text is empty; at 0.
     #[error("the server name is empty")]
     Empty,
     /// A port without a hostname; at the colon.
     #[error("there is no hostname before the port")]
     MissingHost,
-    /// An IPv6 address that stands without brackets; at 0, where the first is missing.
+    /// An IPv6 address without brackets; at 0, where the first bracket is missing.
     #[error("an IPv6 address stands in brackets")]
     Ipv6WithoutBrackets,
     /// A byte outside ASCII, anywhere; at the first. Internationalised names are written in their
     /// `xn--` form.
     #[error("a server name has only ASCII characters")]
     NotAscii,
-    /// An ASCII byte that no `dns-char` is; at that byte.
+    /// An ASCII byte that is not a `dns-char`; at that byte.
     #[error("a hostname has only letters, digits, hyphens and dots")]
     HostCharacter,
     /// More than 255 bytes (`dns-name`); at the first that is too many.
     #[error("the hostname is longer than 255 bytes")]
     HostTooLong,
-    /// An ASCII byte that no `IPv6char` is, the `%` of a zone among them; at that byte.
+    /// An ASCII byte that is not an `IPv6char`, such as the `%` of a zone; at that byte.
     #[error("an IPv6 address has only hexadecimal digits, colons and dots")]
     Ipv6Character,
     /// More than 45 bytes in the brackets (`IPv6address`); at the first that is too many.
@@ -98,7 +98,7 @@ pub enum ServerNameErrorKind {
     /// No closing bracket; at the end of the name.
     #[error("the bracket is not closed")]
     UnclosedBracket,
-    /// What stands in the brackets is no IPv6 address (RFC 3513 section 2.2); at its start.
+    /// The text in the brackets is not an IPv6 address (RFC 3513 section 2.2); at its start.
     #[error("there is no IPv6 address in the brackets")]
     NotIpv6,
     /// Something other than a colon follows the closing bracket; at that byte.
@@ -107,7 +107,7 @@ pub enum ServerNameErrorKind {
     /// Nothing follows the colon; at the end of the name.
     #[error("there is no port after the colon")]
     MissingPort,
-    /// An ASCII byte in the port that is no digit; at that byte.
+    /// An ASCII byte in the port that is not a digit; at that byte.
     #[error("a port has only digits")]
     PortCharacter,
     /// More than five digits, leading zeros included; at the sixth.
@@ -121,16 +121,16 @@ pub enum ServerNameErrorKind {
     PortTooLarge,
 }
 
-/// A server name that the grammar admits, but of which no host can be made.
+/// A server name that the grammar permits, but that is not the name of a host.
 ///
-/// It is never given to DNS or to a URL parser.
+/// It is never passed to DNS or to a URL parser.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[error("no host can be made of the server name \"{name}\"")]
 #[non_exhaustive]
 pub struct UnresolvableName {
     /// The name as it was written.
     pub name: ServerName,
-    /// Why not.
+    /// Why it is not.
     #[source]
     pub reason: NotAHostName,
 }

@@ -1,4 +1,4 @@
-//! The grammar, from left to right; the first byte that does not fit decides the error.
+//! Parses the grammar from left to right. The first byte that does not fit decides the error.
 //!
 //! ```text
 //! name  = host [":" port]        host = "[" IPv6 "]" / IPv4 / dns-name
@@ -16,7 +16,7 @@ const MAX_IPV6: u8 = 45;
 /// Most digits of a port (appendix "Server Name").
 const MAX_PORT_DIGITS: usize = 5;
 
-/// A name taken apart, nothing of it copied.
+/// The parts of a name, borrowed from it.
 pub(super) struct Parsed<'a> {
     pub(super) text: &'a str,
     pub(super) kind: HostKind,
@@ -30,14 +30,14 @@ pub(super) fn parse(name: &[u8]) -> Result<Parsed<'_>, Fault> {
         Some(b'[') => bracketed(name),
         Some(_) => plain(name),
     };
-    // A bare IPv6 address is no server name, since it has two colons; it deserves its own words.
+    // A bare IPv6 address has two colons or more, so the general error would mislead.
     parsed.map_err(|error| match ipv6(name) {
         Some(_) => Fault::new(Kind::Ipv6WithoutBrackets, 0),
         None => error,
     })
 }
 
-/// An IPv4 address or a DNS name, and perhaps a port.
+/// Parses an IPv4 address or a DNS name, with an optional port.
 fn plain(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     let (host_len, rest) = span(name, MAX_DNS_NAME, is_dns_char)
         .ok_or(Fault::new(Kind::HostTooLong, usize::from(MAX_DNS_NAME)))?;
@@ -49,8 +49,8 @@ fn plain(name: &[u8]) -> Result<Parsed<'_>, Fault> {
         [byte, ..] => return Err(unexpected(*byte, Kind::HostCharacter, at)),
     };
     let text = ascii(name)?;
-    // Unlike `inet_aton`, std reads nothing but four decimals without leading zeros; the rest is a
-    // `dns-name` to the grammar.
+    // Unlike `inet_aton`, std reads only four decimals without leading zeros. To the grammar,
+    // everything else is a `dns-name`.
     let kind = match text.get(..at).unwrap_or_default().parse::<Ipv4Addr>() {
         Ok(address) => HostKind::Ipv4(address),
         Err(_) => HostKind::Dns,
@@ -58,7 +58,7 @@ fn plain(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     Ok(Parsed { text, kind, host_len, port })
 }
 
-/// An IPv6 address in brackets, and perhaps a port.
+/// Parses an IPv6 address in brackets, with an optional port.
 fn bracketed(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     let inside = name.get(1..).unwrap_or_default();
     let (length, rest) = span(inside, MAX_IPV6, is_ipv6_char)
@@ -79,8 +79,8 @@ fn bracketed(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     Ok(Parsed { text: ascii(name)?, kind: HostKind::Ipv6(address), host_len: length + 2, port })
 }
 
-/// The port whose first digit stands at byte `start` of the name. `u16::from_str` will not do: it
-/// takes a sign and any number of zeros.
+/// Parses the port whose first digit is at byte `start` of the name. `u16::from_str` does not
+/// suffice: it accepts a sign and any number of zeros.
 fn port(digits: &[u8], start: usize) -> Result<u16, Fault> {
     if digits.is_empty() {
         return Err(Fault::new(Kind::MissingPort, start));
@@ -102,8 +102,8 @@ fn port(digits: &[u8], start: usize) -> Result<u16, Fault> {
     }
 }
 
-/// How many leading bytes satisfy `belongs`, and what follows them; `None` if more than `max` do.
-/// Looks at no more than `max + 1` bytes.
+/// Counts the leading bytes that satisfy `belongs` and returns the rest with the count; `None` if
+/// there are more than `max`. Looks at no more than `max + 1` bytes.
 fn span(bytes: &[u8], max: u8, belongs: impl Fn(u8) -> bool) -> Option<(u8, &[u8])> {
     let mut length = 0;
     let mut rest = bytes;
@@ -139,7 +139,7 @@ fn unexpected(byte: u8, kind: Kind, at: usize) -> Fault {
     Fault::new(if byte.is_ascii() { kind } else { Kind::NotAscii }, at)
 }
 
-/// The text of a name whose every byte has been looked at, so that the error cannot occur.
+/// Returns the text of a name whose every byte was checked, so that the error cannot occur.
 fn ascii(name: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(name).map_err(|error| Fault::new(Kind::NotAscii, error.valid_up_to()))
 }

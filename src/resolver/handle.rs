@@ -1,0 +1,371 @@
+//! The resolver as callers hold it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::debug;
+
+use super::builder::ResolverBuilder;
+use super::config::ResolverConfig;
+use super::counters::{Counters, Tally};
+use super::entry::Remembered;
+use super::feedback::ContactFailure;
+use super::resolution::{Explanation, Resolution};
+use super::snapshot::{RestoreError, Restored, Snapshot};
+use super::targets::{Ending, Outcome, Targets};
+use super::traits::{Dns, WellKnownFetch};
+use crate::core::cache::{CachedTarget, Purpose};
+use crate::core::config::ConfigError;
+use crate::core::error::ResolveError;
+use crate::core::names::ServerName;
+use crate::core::report::Report;
+use crate::core::step::Step;
+use crate::core::target::DelegationTarget;
+use crate::core::time::Monotonic;
+use crate::runtime::Runtime;
+
+/// Resolves Matrix server names and remembers the answers.
+///
+/// Cloning is cheap and shares the memory. Every part of an answer (well-known, SRV, addresses)
+/// has a lifetime of its own and is shared by all names that need it. The same question is never in
+/// flight twice. A caller that goes away cancels nothing for the others.
+///
+/// ```
+/// # #[cfg(all(feature = "hickory", feature = "hyper", feature = "ring"))]
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let resolver = matrix_delegation::Resolver::from_system(Default::default())?;
+/// let found = resolver.resolve(&"matrix.org".parse()?).await?;
+/// let contact = 1; // counts contacts
+/// for endpoint in found.attempts(contact) {
+///     println!("connect to {endpoint}, send Host: {}", found.authority());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Resolver {
+    pub(super) targets: Arc<Targets>,
+}
+
+impl Resolver {
+    /// Creates a resolver with these adapters and an empty memory. `config` is a [`ResolverConfig`],
+    /// or a [`Config`] for what the discoveries read.
+    ///
+    /// # Errors
+    ///
+    /// If [`ResolverConfig::check`] finds a problem.
+    pub fn new(
+        dns: Arc<dyn Dns>,
+        fetch: Arc<dyn WellKnownFetch>,
+        runtime: Arc<dyn Runtime>,
+        config: impl Into<ResolverConfig>,
+    ) -> Result<Self, ConfigError> {
+        Self::builder(dns, fetch, runtime).config(config).build()
+    }
+
+    /// Returns a builder, for a resolver with rules for some names, a store or a seed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # {
+    /// use std::sync::Arc;
+    /// use matrix_delegation::testing::{Internet, Network};
+    /// use matrix_delegation::resolver::Names;
+    /// use matrix_delegation::{FixedTarget, Resolver, Rules};
+    ///
+    /// let network = Arc::new(Network::new(Internet::new()));
+    /// let name = Names::One("dev.example".parse()?);
+    /// let resolver = Resolver::builder(network.clone(), network.clone(), network.clone())
+    ///     .rules(Rules::new().target(name, FixedTarget::new(["127.0.0.1:8448".parse()?])?))
+    ///     .build()?;
+    /// let found = network.time().block_on(resolver.resolve(&"dev.example".parse()?))?;
+    /// assert_eq!(found.endpoints()[0].to_string(), "127.0.0.1:8448");
+    /// assert_eq!(found.authority(), "dev.example");
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder(
+        dns: Arc<dyn Dns>,
+        fetch: Arc<dyn WellKnownFetch>,
+        runtime: Arc<dyn Runtime>,
+    ) -> ResolverBuilder {
+        ResolverBuilder::new(dns, fetch, runtime)
+    }
+
+    /// Returns the configuration.
+    pub fn config(&self) -> &ResolverConfig {
+        &self.targets.answers.limits
+    }
+
+    /// Returns the remembered answer, if it has not expired: one look-up in memory, no waiting, no
+    /// allocation.
+    pub fn cached(&self, name: &ServerName) -> Option<Resolution> {
+        let answers = &self.targets.answers;
+        let now = answers.runtime.now().monotonic;
+        let cached = answers.memory.target(name, now)?;
+        answers.tally.hits();
+        Some(self.given(cached, None, true, now))
+    }
+
+    /// Resolves a server name to the target where the server is reached.
+    ///
+    /// The future may be dropped at any time. By default the discovery then continues and is
+    /// remembered ([`ResolverConfig::abandoned`]).
+    pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
+        match self.remembered(name) {
+            Some(resolution) => Ok(resolution),
+            None => self.discover(name).await.result,
+        }
+    }
+
+    /// Resolves a server name and reports how that went, whether it succeeds or fails.
+    pub async fn explain(&self, name: &ServerName) -> Explanation {
+        match self.remembered(name) {
+            Some(resolution) => {
+                let rebuilt = || Arc::new(self.rebuilt_report(resolution.cached()));
+                let report = resolution.report().cloned().unwrap_or_else(rebuilt);
+                Explanation { result: Ok(resolution), report: Some(report) }
+            }
+            None => self.discover(name).await,
+        }
+    }
+
+    /// Rebuilds the report of a remembered target from what memory holds.
+    fn rebuilt_report(&self, cached: &CachedTarget) -> Report {
+        let target = &cached.target;
+        if target.step() == Step::Fixed {
+            return Report::of_rule(target);
+        }
+        match self.targets.compose(target.server_name()) {
+            Some(it) if it.cached.target.step() == target.step() => it.report,
+            _ => Report::of_target(target),
+        }
+    }
+
+    /// Reports that a target could not be used.
+    ///
+    /// [`Resolution::attempts`] then puts the endpoint that failed last for a while, and the name is
+    /// looked up again in the background, so that a server that has moved is found in seconds. That
+    /// happens at most once in [`Feedback::apart`](crate::config::Feedback::apart), and less often each time
+    /// it changes nothing. Look-ups that are in back-off are not repeated.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # {
+    /// use matrix_delegation::testing::{Internet, Network};
+    /// use matrix_delegation::resolver::{ContactFailure, ContactFailureKind};
+    /// use matrix_delegation::Config;
+    ///
+    /// let internet = Internet::new()
+    ///     .srv("_matrix-fed._tcp.a.example", &[(0, 1, 1, "one.example."), (1, 1, 2, "two.example.")])
+    ///     .host("a.example", &["192.0.2.1"])
+    ///     .host("one.example", &["192.0.2.2"])
+    ///     .host("two.example", &["192.0.2.3"]);
+    /// let network = Network::new(internet);
+    /// let resolver = network.resolver(Config::default());
+    /// let name = "a.example".parse()?;
+    ///
+    /// let found = network.time().block_on(resolver.resolve(&name))?;
+    /// let first = found.attempts(1).next().ok_or("none")?;
+    /// assert_eq!(first.to_string(), "one.example:1");
+    /// let why = ContactFailure::new(ContactFailureKind::CouldNotConnect).at(first);
+    /// resolver.report_failure(&found, &why);
+    ///
+    /// let again = network.time().block_on(resolver.resolve(&name))?;
+    /// assert_eq!(again.attempts(1).next().ok_or("none")?.to_string(), "two.example:2");
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn report_failure(&self, target: &DelegationTarget, why: &ContactFailure) {
+        let (answers, name) = (&self.targets.answers, target.server_name());
+        let now = answers.runtime.now().monotonic;
+        answers.tally.reports();
+        debug!(server_name = %name, %why, "a contact failed");
+        // A name that is not remembered is looked up by the next call in any case.
+        let Some(cached) = answers.memory.earlier_target(name) else { return };
+        let feedback = &answers.limits.feedback;
+        if let Some((host, port)) = why.endpoint() {
+            cached.demote(host, port, now + feedback.demoted);
+        }
+        // Without a free permit, the report does not count against the limit on repeated look-ups.
+        if self.targets.queue.has_room() && cached.heeds(now, feedback) {
+            self.targets.renew(name, Purpose::Recheck { apart: feedback.apart });
+        }
+    }
+
+    /// Forgets what is remembered of this name.
+    ///
+    /// That is its target, and the well-known and DNS answers of its host, of the host that it
+    /// delegates to, of their SRV targets, and of the hosts that its well-known was redirected to,
+    /// including the last good well-known and the back-off. Look-ups in flight still answer those who
+    /// wait for them, but their results are not remembered and no further caller joins them. This
+    /// resolver no longer uses what a [store](crate::Store) has of these hosts from before.
+    pub fn invalidate(&self, name: &ServerName) {
+        self.targets.forget(name);
+    }
+
+    /// Forgets everything.
+    ///
+    /// Look-ups in flight still answer those who wait for them, but their results are not remembered
+    /// and no further caller joins them. This resolver no longer uses what a [store](crate::Store)
+    /// has from before.
+    pub fn clear(&self) {
+        self.targets.forget_all();
+    }
+
+    /// Lists what is remembered, in no order: targets, well-knowns and DNS answers, including expired
+    /// ones.
+    ///
+    /// Nothing is locked meanwhile. An entry that is added or evicted during the iteration may or may
+    /// not be part of it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # {
+    /// use matrix_delegation::testing::{Internet, Network};
+    /// use matrix_delegation::resolver::Subject;
+    /// use matrix_delegation::Config;
+    ///
+    /// let network = Network::new(Internet::new().host("a.example", &["192.0.2.1"]));
+    /// let resolver = network.resolver(Config::default());
+    /// network.time().block_on(resolver.resolve(&"a.example".parse()?))?;
+    /// let host = Subject::WellKnown("a.example".parse()?);
+    /// let known = resolver.entries().find(|it| it.subject == host).ok_or("nothing")?;
+    /// assert_eq!((known.failures, known.holds), (1, true));
+    /// assert!(known.last_error.is_some_and(|error| error.contains("refused")));
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn entries(&self) -> impl Iterator<Item = Remembered> + '_ {
+        self.targets.answers.memory.entries(self.targets.answers.runtime.now())
+    }
+
+    /// Returns what this resolver has done so far, in numbers.
+    pub fn counters(&self) -> Counters {
+        self.targets.answers.tally.read()
+    }
+
+    /// Returns what is remembered of well-knowns, to be saved for the next process.
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # {
+    /// use matrix_delegation::testing::{Internet, Network};
+    /// use matrix_delegation::resolver::Snapshot;
+    /// use matrix_delegation::Config;
+    ///
+    /// let internet = Internet::new()
+    ///     .host("a.example", &["192.0.2.1"])
+    ///     .delegates("a.example", "a.example:443");
+    /// let network = Network::new(internet);
+    /// let resolver = network.resolver(Config::default());
+    /// network.time().block_on(resolver.resolve(&"a.example".parse()?))?;
+    /// let written = serde_json::to_string(&resolver.snapshot())?;
+    ///
+    /// let next = network.resolver(Config::default());
+    /// let read: Snapshot = serde_json::from_str(&written)?;
+    /// assert_eq!(next.restore(&read)?.restored, 1);
+    /// network.clear_asked();
+    /// network.time().block_on(next.resolve(&"a.example".parse()?))?;
+    /// assert!(!network.asked().iter().any(|question| question.starts_with("GET")));
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        let answers = &self.targets.answers;
+        Snapshot::new(answers.memory.records(answers.runtime.now()))
+    }
+
+    /// Adds what an earlier process remembered.
+    ///
+    /// Names are parsed again. Records from the future, of another version or too old are dropped.
+    /// What memory holds already stays, unless it is older.
+    pub fn restore(&self, snapshot: &Snapshot) -> Result<Restored, RestoreError> {
+        let answers = &self.targets.answers;
+        let (begun, now) = (answers.memory.epoch(), answers.runtime.now());
+        let mut restored = Restored::default();
+        for record in snapshot.entries()? {
+            let Some(Ok((host, entry))) = record.map(|it| it.restore(now, &answers.config)) else {
+                restored.dropped += 1;
+                continue;
+            };
+            if !answers.rules.forgets(&host) && answers.memory.take_in(begun, &host, entry, now) {
+                restored.restored += 1;
+            } else {
+                restored.passed_over += 1;
+            }
+        }
+        Ok(restored)
+    }
+
+    /// Makes the answer for a caller, and counts it.
+    fn given(
+        &self,
+        cached: Arc<CachedTarget>,
+        report: Option<Arc<Report>>,
+        remembered: bool,
+        now: Monotonic,
+    ) -> Resolution {
+        let tally = &self.targets.answers.tally;
+        let report = report.or_else(|| cached.report().cloned());
+        let resolution = Resolution::new(cached, report, remembered, now);
+        if resolution.is_stale() {
+            tally.stale();
+        }
+        if resolution.degraded().is_some() {
+            tally.degraded();
+        }
+        resolution
+    }
+
+    /// Returns the remembered answer, if it has not expired, and renews it in the background if it
+    /// soon will.
+    fn remembered(&self, name: &ServerName) -> Option<Resolution> {
+        let answers = &self.targets.answers;
+        let now = answers.runtime.now().monotonic;
+        let cached = answers.memory.target(name, now)?;
+        if cached.is_due(now, &answers.config.refresh) {
+            // Without a free permit, it is renewed when it has expired.
+            self.targets.renew(name, Purpose::Renewal);
+        }
+        answers.tally.hits();
+        Some(self.given(cached, None, true, now))
+    }
+
+    async fn discover(&self, name: &ServerName) -> Explanation {
+        let answers = &self.targets.answers;
+        let Outcome { ending, remembered } = self.targets.discover(name).await;
+        let counted = if remembered { Tally::hits } else { Tally::misses };
+        counted(&answers.tally);
+        match &*ending {
+            Ending::Target { cached, report } => {
+                let now = answers.runtime.now().monotonic;
+                let (cached, report) = (Arc::clone(cached), report.clone());
+                let result = self.given(Arc::clone(&cached), report.clone(), remembered, now);
+                let report = report.unwrap_or_else(|| Arc::new(self.rebuilt_report(&cached)));
+                Explanation { result: Ok(result), report: Some(report) }
+            }
+            Ending::Failed { error, report } => {
+                answers.tally.failed();
+                if matches!(error, ResolveError::TooBusy { .. }) {
+                    answers.tally.too_busy();
+                }
+                Explanation { result: Err(error.clone()), report: report.clone() }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver")
+            .field("dns", &self.targets.answers.dns)
+            .field("fetch", &self.targets.answers.fetch)
+            .field("runtime", &self.targets.answers.runtime)
+            .field("config", &self.targets.answers.config)
+            .field("rules", &self.targets.answers.rules)
+            .field("store", &self.targets.answers.store)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
