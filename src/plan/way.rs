@@ -158,9 +158,9 @@ pub struct CertificatePlace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CertificatePurpose {
-    /// To read the document.
+    /// Reading the document.
     Document,
-    /// To talk to the homeserver.
+    /// Talking to the homeserver.
     Federation,
 }
 

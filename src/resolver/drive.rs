@@ -38,7 +38,7 @@ impl From<BrokenOff> for Unanswered {
 }
 
 /// The outcome of a machine.
-pub(super) struct Driven<T> {
+pub(super) struct Finished<T> {
     pub(super) done: T,
     /// Why an answer was given up, if one was.
     pub(super) given_up: Option<BrokenOff>,
@@ -49,13 +49,13 @@ pub(super) async fn drive<M: Machine>(
     machine: &mut M,
     runtime: &dyn Runtime,
     ask: impl Fn(Question) -> BoxFuture<'static, Result<Answer, Unanswered>>,
-) -> Result<Driven<M::Done>, BrokenOff> {
+) -> Result<Finished<M::Done>, BrokenOff> {
     let mut open = FuturesUnordered::new();
     let mut given_up = None;
     // The machine bounds its questions and its time, so this loop ends.
     loop {
         let wait = match machine.poll_output(runtime.now()) {
-            Output::Done(done) => return Ok(Driven { done, given_up }),
+            Output::Done(done) => return Ok(Finished { done, given_up }),
             Output::Ask(question) => {
                 open.push(ask(question));
                 continue;
