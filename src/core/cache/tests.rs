@@ -369,6 +369,32 @@ fn two_accounts_come_to_what_was_learnt_last_with_the_later_document() {
     assert_eq!(answer(&[(0, Status(503))], &[(9, Status(404))], 9), "failed ..3609 404");
 }
 
+#[test]
+fn what_one_account_saw_withdrawn_does_not_come_back_by_another() {
+    let merged = |a: &[(u64, Learnt)], b: &[(u64, Learnt)], when| {
+        let [a, b] = [a, b].map(|it| well_known(it, &config()));
+        shown(a.merged(b, &config().well_known).serve(at(when), Purpose::Answer), code)
+    };
+    // The same document, fetched by each, or known to one by a clock that is a little off.
+    let (own, gone) = ([(1, Document(HOUR))], [(0, Document(HOUR)), (3600, Status(404))]);
+    let then = [gone[0], gone[1], (3720, Status(503))];
+    assert_eq!(merged(&own, &then, 3720), "lost ..3960 503");
+    let passing = [(1, Document(HOUR)), (3700, Status(503))];
+    assert_eq!(merged(&gone, &passing, 3700), "lost ..3820 503");
+    // One that came after that is another.
+    let new = [(3610, Document(60))];
+    assert_eq!(merged(&new, &then, 3720), "stale ..3960 because 503");
+    let passing = [(3610, Document(60)), (3700, Status(503))];
+    assert_eq!(merged(&gone, &passing, 3700), "stale ..3820 because 503");
+}
+
+#[test]
+fn of_two_accounts_of_one_moment_the_newer_one_counts() {
+    let good = well_known(&[(0, Document(0))], &Config::strict());
+    let failed = well_known(&[(0, Document(0)), (0, Status(404))], &Config::strict());
+    assert_eq!(good.merged(failed.clone(), &Config::strict().well_known), failed);
+}
+
 fn addresses_of(family: Family) -> DnsQuestion {
     DnsQuestion::Addresses { host: "a.example".parse().unwrap(), family }
 }
