@@ -308,3 +308,25 @@ fn the_last_good_answer_of_another_stands_in() {
     let found = fleet.worker().resolve("a.example").unwrap();
     assert_eq!((found.provenance(), found.step()), (Provenance::Stale, Step::DelegatedSrv));
 }
+
+#[test]
+fn what_one_worker_saw_withdrawn_comes_back_in_no_other() {
+    let hour = [("cache-control", "max-age=3600")];
+    let page = &URL[4..];
+    let fleet = Fleet::new(delegated().page(page, 200, &hour, r#"{"m.server":"m.example"}"#));
+    let [one, other] = [(); 2].map(|()| fleet.worker());
+    one.resolve("a.example").unwrap();
+    // The other has fetched it, too, a little later.
+    fleet.store.is(Mood::Failing);
+    fleet.network.time().advance(seconds(10));
+    other.resolve("a.example").unwrap();
+    fleet.store.is(Mood::Well);
+    fleet.network.time().advance(seconds(3600));
+    for status in [404, 503] {
+        fleet.network.change(|internet| internet.page(page, status, &[], ""));
+        assert_eq!(one.resolve("a.example").unwrap().step(), Step::DefaultPort);
+        fleet.network.time().advance(seconds(130));
+    }
+    let found = other.resolve("a.example").unwrap();
+    assert_eq!((found.step(), found.provenance()), (Step::DefaultPort, Provenance::Degraded));
+}
