@@ -338,15 +338,12 @@ impl Answers {
         }
         debug!(%host, ?after, "abandoned");
         let before = self.memory.earlier_well_known(host);
-        let (before, redirected_to) = match &before {
-            Some(before) => (Some(&before.entry), before.redirected_to.clone()),
-            None => (None, Box::default()),
-        };
+        let before = before.as_ref().map(|it| &it.entry);
         let failure = WellKnownFailure::Abandoned { after };
         let (config, seed) = (&self.config, self.next_seed());
         let entry = WellKnownEntry::learn(before, Err(failure), now, config, seed);
         self.tally.well_known(&entry);
-        self.memory.keep_well_known(begun, host, entry, redirected_to, asker.purpose);
+        self.memory.keep_well_known(begun, host, entry, Box::default(), asker.purpose);
     }
 
     async fn look_up_well_known(
@@ -377,7 +374,7 @@ impl Answers {
 }
 
 /// Returns the source of an answer from memory, with its age.
-fn from_memory<G: Clone, F>(entry: &CacheEntry<G, F>, now: Monotonic) -> Source {
+pub(super) fn from_memory<G: Clone, F>(entry: &CacheEntry<G, F>, now: Monotonic) -> Source {
     Source::Memory { age: now.since(entry.served_since(now)) }
 }
 

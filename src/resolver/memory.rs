@@ -230,12 +230,17 @@ impl Memory {
         }
         let mut known = learnt.clone();
         self.change(&forgotten, host.clone().into_text(), |it| {
-            let before = it.well_known().map(|it| &it.entry);
+            let before = it.well_known();
             if matches!(purpose, Purpose::Recheck { .. }) {
-                known = known.clone().after_report(before);
+                known = known.clone().after_report(before.map(|it| &it.entry));
             }
+            let mut redirected_to = redirected_to;
             if let Some(before) = before {
-                known = before.clone().merged(known.clone(), &self.config.well_known);
+                known = before.entry.clone().merged(known.clone(), &self.config.well_known);
+                // What is served rests on them, although a renewal did not get as far.
+                if redirected_to.is_empty() && known.failure().is_some() {
+                    redirected_to.clone_from(&before.redirected_to);
+                }
             }
             it.set_well_known(WellKnownOfHost { entry: known.clone(), redirected_to });
         });

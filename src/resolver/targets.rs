@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, debug, debug_span};
 
-use super::answers::{Answers, Asker};
+use super::answers::{Answers, Asker, from_memory};
 use super::config::Reports;
 use super::drive::{BrokenOff, Finished, drive};
 use super::memory::Epoch;
@@ -240,14 +240,14 @@ impl Targets {
                     }
                     let entry = holds.or_else(|| answers.memory.earlier_dns(&question))?;
                     entry.serve(now.monotonic, Purpose::AtOnce)?;
-                    let age = now.monotonic.since(entry.learnt());
-                    machine.handle(token.entry(entry, Source::Memory { age }), now);
+                    let source = from_memory(&entry, now.monotonic);
+                    machine.handle(token.entry(entry, source), now);
                 }
                 Output::Ask(Question::WellKnown { token, host }) => {
                     let entry = answers.memory.earlier_well_known(&host)?.entry.clone();
                     entry.serve(now.monotonic, Purpose::AtOnce)?;
-                    let age = now.monotonic.since(entry.learnt());
-                    machine.handle(token.answer(entry, Source::Memory { age }, None), now);
+                    let source = from_memory(&entry, now.monotonic);
+                    machine.handle(token.answer(entry, source, None), now);
                 }
                 Output::Ask(Question::Fetch { .. }) | Output::Wait(_) => return None,
             }
