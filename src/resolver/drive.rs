@@ -8,7 +8,7 @@ use crate::core::error::Busy;
 use crate::runtime::single_flight::TooMany;
 use crate::runtime::{BoxFuture, Runtime};
 
-/// Why a machine was not driven to its end.
+/// Why a machine, or one of its questions, was broken off.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BrokenOff {
     /// An adapter panicked, or its runtime was shut down.

@@ -10,8 +10,8 @@
 //! Entries are read without a lock of this module and replaced as a whole under one. That lock also
 //! guards the epochs, which tell apart what was begun before something was forgotten on request.
 //!
-//! Why `quick_cache`: it came first in every row of `cargo bench --bench caches --features
-//! resolver` on two shared cores. Read the figures as ratios between the crates:
+//! Why `quick_cache`: on two shared cores it came first in every row of
+//! `cargo bench --bench caches --features resolver`. Read the figures as ratios between the crates:
 //!
 //! | | quick_cache | moka | mini-moka |
 //! | --- | --- | --- | --- |
@@ -37,13 +37,19 @@ use crate::core::dns::DnsQuestion;
 use crate::core::names::{DnsName, ServerName};
 use crate::core::time::{Monotonic, Now};
 
-/// How often anything had been forgotten on request when a task began.
+/// A point in the sequence of requests to forget something: how many came before.
+///
+/// A task takes the epoch when it begins and hands it in with its result, which is not remembered
+/// if the host was forgotten in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Epoch(u64);
 
+/// The memory of a resolver.
 #[derive(Debug)]
 pub(super) struct Memory {
+    /// The entries by lower-cased host.
     hosts: Bounded<Arc<HostEntry>>,
+    /// Its lock is held while an entry changes.
     forgotten: Mutex<Forgotten>,
     config: Arc<Config>,
     tally: Arc<Tally>,
@@ -59,7 +65,9 @@ struct Since {
 /// What was forgotten on request. What was begun or stored before that is not used.
 #[derive(Debug)]
 struct Forgotten {
+    /// The current epoch.
     epoch: Epoch,
+    /// When each of these hosts was forgotten.
     hosts: HashMap<DnsName, Since>,
     /// When everything was forgotten.
     all: Since,

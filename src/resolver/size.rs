@@ -187,7 +187,7 @@ pub(super) mod tests {
         DnsAnswer::Found { records, ttl: Duration::from_secs(300), alias: false }
     }
 
-    /// So many SRV records with long names.
+    /// Returns an answer with `count` SRV records with long names.
     pub(in crate::resolver) fn srv(count: usize) -> DnsEntry {
         let target = |n| format!("{}.", long(n));
         let record = |n| SrvRecord { priority: 0, weight: 0, port: 1, target: target(n) };

@@ -31,11 +31,14 @@ type EarlyAnswer = BoxFuture<'static, Result<(DnsEntry, Source), BrokenOff>>;
 /// Finds targets, and remembers them.
 #[derive(Debug)]
 pub(super) struct Targets {
+    /// Answers the questions of discoveries, and owns the memory.
     pub(super) answers: Arc<Answers>,
     /// The configuration of background discoveries, without speculation.
     pub(super) unhurried: Arc<Config>,
+    /// The permits for discoveries.
     pub(super) queue: Queue,
-    pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending>>>,
+    /// The discoveries in flight, which callers for the same name share.
+    pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending
 }
 
 /// The outcome of a discovery, shared by all who waited for it.
