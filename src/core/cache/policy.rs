@@ -85,7 +85,7 @@ impl WellKnownEntry {
                 Self::good(document, now, Self::document_terms(now, expires, config))
             }
             Err(failure) => {
-                let terms = Self::failure_terms(before, &failure, now, lifetimes, random);
+                let terms = Self::judge_failure(before, &failure, now, lifetimes, random);
                 Self::failed(before, failure, now, terms)
             }
         }
@@ -101,7 +101,7 @@ impl WellKnownEntry {
         GoodTerms { expires, ahead_percent: config.refresh.ahead_percent, stale_until }
     }
 
-    fn failure_terms(
+    fn judge_failure(
         before: Option<&Self>,
         failure: &WellKnownFailure,
         now: Monotonic,
@@ -121,14 +121,31 @@ impl WellKnownEntry {
             WellKnownFailure::NoAddress { lifetime, .. } => (*lifetime).min(lifetimes.permanent),
             _ => lifetimes.jittered(lifetimes.permanent, random),
         };
-        let served = known.filter(|_| temporary && !before.is_some_and(|it| it.is_withdrawn(now)));
+        let withdrawn = before.is_some_and(|it| it.is_withdrawn(now));
+        let backed_off = if backs_off { earlier.saturating_add(1) } else { 0 };
         let retry_at = now + lifetime;
+        Self::failure_terms(known, temporary, withdrawn, retry_at, backed_off, lifetimes)
+    }
+
+    /// Returns what a failure means for the document that was known before, if one was. Its age then
+    /// was at most `remembered`.
+    pub(crate) fn failure_terms(
+        known: Option<&Good<WellKnown>>,
+        temporary: bool,
+        withdrawn: bool,
+        retry_at: Monotonic,
+        backed_off: u32,
+        lifetimes: &WellKnownLifetimes,
+    ) -> FailureTerms {
+        let served = known.filter(|_| temporary && !withdrawn);
+        // An age of `remembered` is in time.
+        let lost_until = |good: &Good<_>| (good.obtained + lifetimes.remembered).just_after();
         FailureTerms {
             retry_at,
             recheck_at: if temporary { retry_at } else { Monotonic::MIN },
             good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
-            lost_until: known.map_or(Monotonic::MIN, |good| lost_until(good, lifetimes)),
-            backed_off: if backs_off { earlier.saturating_add(1) } else { 0 },
+            lost_until: known.map_or(Monotonic::MIN, lost_until),
+            backed_off,
         }
     }
 
@@ -175,9 +192,12 @@ impl WellKnownEntry {
             let gone = it.good_part().filter(|_| it.is_withdrawn(failure.at));
             gone.is_some_and(|gone| good.obtained <= gone.terms.expires)
         };
-        let served = failure.why.is_temporary() && ![&earlier, &later].into_iter().any(saw_it_go);
-        failure.terms.good_until = if served { good.terms.stale_until } else { Monotonic::MIN };
-        failure.terms.lost_until = lost_until(&good, lifetimes);
+        let withdrawn = [&earlier, &later].into_iter().any(saw_it_go);
+        let known = Some(&good).filter(|it| failure.at.since(it.obtained) <= lifetimes.remembered);
+        let FailureTerms { retry_at, backed_off, .. } = failure.terms;
+        let temporary = failure.why.is_temporary();
+        failure.terms =
+            Self::failure_terms(known, temporary, withdrawn, retry_at, backed_off, lifetimes);
         Self::from_parts(Some(good), failure)
     }
 }
@@ -219,11 +239,6 @@ impl DnsEntry {
             }
         }
     }
-}
-
-/// Until when the host of this document is known to delegate; an age of `remembered` is in time.
-pub(crate) fn lost_until(good: &Good<WellKnown>, lifetimes: &WellKnownLifetimes) -> Monotonic {
-    (good.obtained + lifetimes.remembered).just_after()
 }
 
 /// Returns whether an address family is to be asked again although its back-off has not ended: it failed a
