@@ -162,8 +162,7 @@ impl WellKnownEntry {
     /// Whether the host is known to have delegated, by a document too old to serve failures.
     pub(crate) fn is_lost(&self, now: Monotonic, lifetimes: &WellKnownLifetimes) -> bool {
         self.good_part().is_some_and(|good| {
-            let age = now.since(good.obtained);
-            lifetimes.stale < age && age <= lifetimes.remembered
+            now >= good.terms.stale_until && now.since(good.obtained) <= lifetimes.remembered
         })
     }
 
