@@ -86,8 +86,8 @@ pub use crate::core::report::{
 };
 pub use crate::core::step::{Reasons, Step};
 pub use crate::core::target::{
-    Attempts, Degraded, DelegationTarget, Endpoint, FixedTarget, FixedTargetError, Lifetimes,
-    Origin,
+    Attempts, Degraded, DelegationTarget, Endpoint, Endpoints, FixedTarget, FixedTargetError,
+    Lifetimes, Origin, Warnings,
 };
 pub use crate::core::warning::Warning;
 

@@ -42,7 +42,7 @@ impl ContactFailure {
 
     /// A failure of this endpoint, which is tried last for a while.
     #[must_use]
-    pub fn at(mut self, endpoint: &Endpoint) -> Self {
+    pub fn at(mut self, endpoint: Endpoint<'_>) -> Self {
         self.endpoint = Some((endpoint.host().clone(), endpoint.port()));
         self
     }

@@ -15,7 +15,7 @@ use crate::core::dns::{
 use crate::core::error::HostEvidence;
 use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::{DnsExchange, Hop, HopOutcome, Report, StepReport, WellKnownReport};
-use crate::core::target::{DelegationTarget, Endpoint};
+use crate::core::target::{DelegationTarget, StoredEndpoint};
 use crate::core::warning::Warning;
 use crate::core::well_known::{
     FetchAttempt, FetchFailure, RedirectError, WellKnown, WellKnownError, WellKnownFailure,
@@ -258,7 +258,7 @@ impl Size for Warning {
     }
 }
 
-impl Size for Endpoint {
+impl Size for StoredEndpoint {
     fn heap(&self) -> usize {
         let Self { host, port: _, priority: _, weight: _, origin: _, addresses } = self;
         host.heap() + flat(addresses)
@@ -269,8 +269,8 @@ impl Size for DelegationTarget {
     fn heap(&self) -> usize {
         self.server_name().heap()
             + self.delegated().map_or(0, Size::heap)
-            + list(self.endpoints())
-            + list(self.warnings())
+            + list(self.stored_endpoints())
+            + list(self.stored_warnings())
             + self.tls_host().heap()
             + self.authority().len()
     }
