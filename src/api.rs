@@ -114,7 +114,9 @@ pub mod cache {
 /// meant it.
 pub mod target {
     pub use crate::core::step::Reasons;
-    pub use crate::core::target::{Attempts, Degraded, FixedTargetError, Lifetimes, Origin};
+    pub use crate::core::target::{
+        Attempts, Degraded, Endpoints, FixedTargetError, Lifetimes, Origin, Warnings,
+    };
 }
 
 /// The parts of a report: every question, every hop, and every step that was skipped.

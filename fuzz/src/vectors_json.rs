@@ -138,8 +138,8 @@ impl End {
             Ok(Err(error)) => Self::Error(error.to_string()),
             Ok(Ok(target)) => Self::Target {
                 shown: target.to_string(),
-                endpoints: target.endpoints().iter().map(|it| format!("{it:?}")).collect(),
-                warnings: target.warnings().iter().map(ToString::to_string).collect(),
+                endpoints: target.endpoints().map(|it| format!("{it:?}")).collect(),
+                warnings: target.warnings().map(ToString::to_string).collect(),
                 marks: [target.degraded().is_some(), target.is_stale()],
             },
         }
