@@ -90,7 +90,7 @@ impl RedisConfig {
 #[non_exhaustive]
 pub enum RedisStoreError {
     /// The URL is not one of a server, or asks for TLS where the `redis` crate is built without it.
-    #[error("not the URL of a Redis server; write it as redis://host:port")]
+    #[error("this is no URL of a Redis server")]
     Url(#[source] Arc<RedisError>),
 }
 
