@@ -166,7 +166,7 @@ pub mod error {
 ///   breaking change of this crate and comes with a new minor version while it is below 1.0, then
 ///   with a new major version. Minor versions of a crate at 1.0 and later are not breaking.
 /// - Crates that are not in the table, such as hickory-resolver, rustls-webpki, x509-parser and
-///   quick_cache, do not occur in the API; their versions change without notice.
+///   `quick_cache`, do not occur in the API; their versions change without notice.
 /// - Enums and structs that may grow are `#[non_exhaustive]`. Those that are not are closed, and say
 ///   why: a change to one of them is a breaking change.
 /// - The least Rust version is `rust-version` in the manifest. A higher one is not a breaking change,
