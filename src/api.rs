@@ -163,10 +163,21 @@ pub mod error {
 /// - Another major version of a crate in this table (for one below 1.0, another minor version) is a
 ///   breaking change of this crate and comes with a new minor version while it is below 1.0, then
 ///   with a new major version. Minor versions of a crate at 1.0 and later are not breaking.
-/// - Crates that are not in the table, such as hickory-resolver, rustls-webpki, x509-parser and
-///   quick_cache, do not occur in the API; their versions change without notice.
-/// - Enums and structs that may grow are `#[non_exhaustive]`. Those that are not are closed, and say
-///   why: a change to one of them is a breaking change.
+/// - Crates that are not in the table, such as hickory-resolver, rustls-webpki and x509-parser, do
+///   not occur in the API; their versions change without notice.
+/// - Enums and structs that may grow are `#[non_exhaustive]`. The others are closed, and a change to
+///   one of them is a breaking change:
+///   - what a driver or an adapter must handle in full, or makes itself:
+///     [`Output`](crate::discovery::Output), [`DnsQuestion`](crate::dns::DnsQuestion),
+///     [`DnsAnswer`](crate::dns::DnsAnswer), [`Records`](crate::dns::Records),
+///     [`SrvRecord`](crate::dns::SrvRecord), [`Body`](crate::well_known::Body),
+///     [`FetchAttempt`](crate::well_known::FetchAttempt), [`Now`](crate::time::Now),
+///     [`GoodTerms`](crate::cache::GoodTerms), [`FailureTerms`](crate::cache::FailureTerms);
+///   - sets that a standard closes: [`Step`](crate::Step), [`Family`](crate::dns::Family),
+///     [`Service`](crate::dns::Service), [`Host`](crate::names::Host),
+///     [`HostRef`](crate::names::HostRef), [`Freshness`](crate::well_known::Freshness),
+///     `plan::NamePattern`;
+///   - the scenarios of `testing`, whose fields are those of a documented file format.
 /// - The least Rust version is `rust-version` in the manifest. A higher one is not a breaking change,
 ///   and the changelog names it.
 /// - A default of the configuration may change with a minor version; the changelog names it.

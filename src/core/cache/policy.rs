@@ -139,8 +139,9 @@ impl WellKnownEntry {
         })
     }
 
-    /// Returns what is known after the host was asked because a caller had reported that its document leads
-    /// nowhere: what it says for the second time in a row, that there is none, is believed.
+    /// Returns what is known after the host was asked because a caller had reported that its
+    /// document leads nowhere: what it says for the second time in a row, that there is none, is
+    /// believed.
     #[must_use]
     pub fn after_report(self, before: Option<&Self>) -> Self {
         let denied = |it: &Self| it.failure().is_some_and(|failure| !failure.is_temporary());
@@ -148,8 +149,8 @@ impl WellKnownEntry {
         if denied(&self) && before.is_some_and(denied) { self.withdrawn(at) } else { self }
     }
 
-    /// Returns what is known by two accounts, one's own and that of an earlier or another process: what was
-    /// learnt last, with the later of both documents.
+    /// Returns what is known by two accounts, one's own and that of an earlier or another process:
+    /// what was learnt last, with the later of both documents.
     #[must_use]
     pub fn merged(self, other: Self, lifetimes: &WellKnownLifetimes) -> Self {
         let (earlier, later) =
@@ -212,8 +213,8 @@ pub(crate) fn lost_until(good: &Good<WellKnown>, lifetimes: &WellKnownLifetimes)
     (good.obtained + lifetimes.remembered).just_after()
 }
 
-/// Returns whether an address family is to be asked again although its back-off has not ended: it failed a
-/// while ago, and nothing of it holds, beside records of the other family.
+/// Returns whether an address family is to be asked again although its back-off has not ended: it
+/// failed a while ago, and nothing of it holds, beside records of the other family.
 pub fn family_is_due(
     family: &DnsEntry,
     other: Option<&DnsEntry>,
