@@ -125,7 +125,7 @@ pub enum RedisStoreError {
 pub struct RedisStore {
     link: Arc<Link>,
     prefix: Arc<str>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     config: RedisConfig,
 }
 
@@ -162,23 +162,23 @@ impl RedisStore {
     /// If [`RedisConfig::check`] finds a problem.
     pub fn with_config(self, config: RedisConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        let turns = Arc::new(Semaphore::new(config.concurrent));
-        Ok(Self { turns, config, ..self })
+        let permits = Arc::new(Semaphore::new(config.concurrent));
+        Ok(Self { permits, config, ..self })
     }
 
     fn over(link: Link) -> Self {
         let config = RedisConfig::default();
-        let turns = Arc::new(Semaphore::new(config.concurrent));
-        Self { link: Arc::new(link), prefix: Self::DEFAULT_PREFIX.into(), turns, config }
+        let permits = Arc::new(Semaphore::new(config.concurrent));
+        Self { link: Arc::new(link), prefix: Self::DEFAULT_PREFIX.into(), permits, config }
     }
 
     /// Sends a command in a task that outlives the caller. Otherwise a connection that takes longer
     /// than its callers wait would never be made.
     async fn give(&self, command: Cmd) -> Result<RedisResult<Value>, StoreError> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await?;
         let (link, config) = (Arc::clone(&self.link), self.config);
         let task = Handle::try_current()?.spawn(async move {
-            let _turn = turn;
+            let _permit = permit;
             tokio::time::timeout(config.command, link.give(&command, &config)).await
         });
         Ok(task.await??)

@@ -89,7 +89,7 @@ struct Inner {
     resolver: Resolver,
     connections: Arc<SharedConnect>,
     limits: ClientLimits,
-    turns: Arc<KeyedPermits<Arc<Server>>>,
+    permits: Arc<KeyedPermits<Arc<Server>>>,
 }
 
 impl FederationClient {
@@ -102,8 +102,8 @@ impl FederationClient {
     pub fn with_limits(resolver: Resolver, connector: Connector, limits: ClientLimits) -> Self {
         let connector = connector.reporting_to(resolver.clone());
         let connections = Arc::new(SharedConnect::new(connector, limits));
-        let turns = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
-        let inner = Inner { resolver, connections, limits, turns };
+        let permits = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
+        let inner = Inner { resolver, connections, limits, permits };
         Self { inner: Arc::new(inner) }
     }
 
@@ -145,10 +145,10 @@ impl Inner {
         let (mut kept, mut new) = (0, 0);
         let mut failed: Vec<ConnectAttempt> = Vec::new();
         let mut held = None;
-        // Ends: the limits say how many connections are tried.
+        // The limits on tries end this loop.
         loop {
-            let turn = self.turn(name, held.take()).await;
-            let (found, turn) = turn.map_err(|error| or_attempts(error, name, &mut failed))?;
+            let target = self.target_and_permit(name, held.take()).await;
+            let (found, permit) = target.map_err(|error| or_attempts(error, name, &mut failed))?;
             let connections = &self.connections;
             let pooled = if kept < self.limits.kept_tries {
                 connections.kept(&found, &failed)
@@ -170,7 +170,7 @@ impl Inner {
             }
             match connections.pool().send(&key, connection, request).await {
                 Sent::Response(response, reading) => {
-                    return Ok(response.map(|body| FederationBody::new(body, reading, turn)));
+                    return Ok(response.map(|body| FederationBody::new(body, reading, permit)));
                 }
                 Sent::Failed(error) => {
                     // One that was kept may have been about to end, which says nothing.
@@ -183,7 +183,7 @@ impl Inner {
                 }
                 Sent::Unsent(unsent) => request = *unsent,
             }
-            held = Some(turn);
+            held = Some(permit);
             let Some(endpoint) = made_at else {
                 kept += 1;
                 continue;
@@ -197,8 +197,8 @@ impl Inner {
         }
     }
 
-    /// The server's target, and a turn with it: the one that is held, if it is for that.
-    async fn turn(
+    /// Returns the server's target and a permit for it: the one that is held, if it is for this server.
+    async fn target_and_permit(
         &self,
         name: &ServerName,
         mut held: Option<Permit<Arc<Server>>>,
@@ -207,19 +207,19 @@ impl Inner {
             let (server_name, limit) = (name.clone(), self.limits.waiting);
             RequestError::ServerBusy { server_name, limit }
         };
-        // While one waits, the server may move; one that moves every time is not worth the wait.
+        // The server may move during the wait. One that moves every time is given up.
         for _ in 0..self.limits.moves.max(1) {
             let found = self.resolver.resolve(name).await?;
             let server = Server::of(&found);
-            if let Some(turn) = held.take_if(|turn| **turn.at() == server) {
-                return Ok((found, turn));
+            if let Some(permit) = held.take_if(|permit| **permit.at() == server) {
+                return Ok((found, permit));
             }
-            // Nobody holds a turn while waiting for another.
+            // Nobody holds a permit while waiting for another.
             drop(held.take());
-            let place = self.turns.reserve(Arc::new(server)).ok_or_else(busy)?;
-            match place.try_permit() {
-                Ok(turn) => return Ok((found, turn)),
-                Err(place) => held = place.permit().await,
+            let reservation = self.permits.reserve(Arc::new(server)).ok_or_else(busy)?;
+            match reservation.try_permit() {
+                Ok(permit) => return Ok((found, permit)),
+                Err(reservation) => held = reservation.permit().await,
             }
         }
         Err(busy())

@@ -1,4 +1,4 @@
-//! What is shared by whom: a kept connection, an attempt to connect, and a turn.
+//! What is shared by whom: a pooled connection, an attempt to connect, and a permit.
 
 use std::net::SocketAddr;
 
@@ -69,17 +69,20 @@ impl Route {
     }
 }
 
-/// What takes turns: a server by whatever names it is asked for. Not all that has one certificate
-/// name, or whoever delegates to another port of it, where nothing answers, would take its turns.
+/// The key of permits for requests: one server, by whatever names it is asked for.
+///
+/// The certificate name alone is not the key: another name could delegate to another port of that
+/// server, where nothing answers, and take its permits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Server {
     name: Host,
-    places: Vec<(Host, u16)>,
+    endpoints: Vec<(Host, u16)>,
 }
 
 impl Server {
     pub(super) fn of(target: &DelegationTarget) -> Self {
-        let places = target.endpoints().iter().map(|it| (it.host().clone(), it.port())).collect();
-        Self { name: target.tls_host().clone(), places }
+        let endpoints =
+            target.endpoints().iter().map(|it| (it.host().clone(), it.port())).collect();
+        Self { name: target.tls_host().clone(), endpoints }
     }
 }

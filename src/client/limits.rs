@@ -73,7 +73,7 @@ pub struct ClientLimits {
     /// Requests to one server that wait for one of those to end; one more fails. Default 1,000.
     pub waiting: usize,
     /// Servers being connected to at a time, each for [`ConnectLimits::total`] at most; others wait
-    /// for their turn. Default 1,000.
+    /// for a permit. Default 1,000.
     ///
     /// [`ConnectLimits::total`]: crate::client::ConnectLimits::total
     pub connecting: usize,
@@ -99,7 +99,7 @@ pub struct ClientLimits {
     /// New connections that one request tries, where each ends before the request could be sent; at
     /// least 1. Default 3, each at another endpoint.
     pub new_tries: usize,
-    /// How often a request waits for a turn, where the server has moved each time it got one; at least
+    /// How often a request waits for a permit if the server has moved each time it got one; at least
     /// 1. Default 4.
     pub moves: usize,
 }

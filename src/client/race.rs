@@ -60,8 +60,8 @@ pub(super) async fn race(
     None
 }
 
-/// The addresses in an order for this contact: of each family another one first, or all contacts
-/// would go to the same; the families taking turns.
+/// Returns the addresses in an order for this contact. Each contact starts with another address of
+/// each family, so that not all go to the same one; the families alternate.
 fn rotated(endpoint: &Endpoint, seed: u64) -> Vec<SocketAddr> {
     let mut all: Vec<IpAddr> = Vec::new();
     for is_of_family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {

@@ -1,4 +1,4 @@
-//! The body of a response, which holds its connection and its turn.
+//! The body of a response, which holds its connection and its permit.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ impl FederationBody {
     pub(super) fn new(
         incoming: Incoming,
         reading: ResponseGuard,
-        turn: Permit<Arc<Server>>,
+        permit: Permit<Arc<Server>>,
     ) -> Self {
-        let held = (!incoming.is_end_stream()).then_some((reading, turn));
+        let held = (!incoming.is_end_stream()).then_some((reading, permit));
         Self { incoming, held }
     }
 }

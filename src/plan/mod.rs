@@ -203,7 +203,7 @@ impl Setup {
         &self.address_policy
     }
 
-    /// Plans: judges every way to be found.
+    /// Plans how the server can be found, with a verdict on every way.
     ///
     /// ```
     /// use matrix_delegation::plan::{Obstacle, Setup, WayKind};

@@ -161,9 +161,9 @@ pub struct CertificatePlace {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CertificatePurpose {
-    /// To read the document.
+    /// Reading the document.
     Document,
-    /// To talk to the homeserver.
+    /// Talking to the homeserver.
     Federation,
 }
 

@@ -53,7 +53,7 @@ type Weighed = Result<Way, Vec<Obstacle>>;
 
 fn nothing_needed(setup: &Setup) -> Weighed {
     let (name, listening) = (&setup.server_name, &setup.listening);
-    let mut obstacles = places(setup);
+    let mut obstacles = listening_obstacles(setup);
     let host = server_host(setup, &mut obstacles)?;
     let expected = name.port().unwrap_or(DEFAULT_PORT);
     if listening.port() != expected && listening.port() != 0 {
@@ -91,7 +91,7 @@ fn nothing_needed(setup: &Setup) -> Weighed {
 }
 
 fn well_known(setup: &Setup) -> Weighed {
-    let mut obstacles = places(setup);
+    let mut obstacles = listening_obstacles(setup);
     let host = server_host(setup, &mut obstacles)?;
     let Some(host) = is_asked(setup, &host, &mut obstacles) else { return Err(obstacles) };
     let Some(delegated) = delegate(setup, host) else {
@@ -128,7 +128,7 @@ fn well_known(setup: &Setup) -> Weighed {
 
 fn srv(setup: &Setup) -> Weighed {
     let (name, listening) = (&setup.server_name, &setup.listening);
-    let mut obstacles = places(setup);
+    let mut obstacles = listening_obstacles(setup);
     let host = server_host(setup, &mut obstacles)?;
     let Some(owner) = is_asked(setup, &host, &mut obstacles) else { return Err(obstacles) };
     if !fits(Service::MatrixFed, owner) {
@@ -179,7 +179,7 @@ fn none(obstacles: Vec<Obstacle>) -> Result<(), Vec<Obstacle>> {
 }
 
 /// Returns the obstacles in where the server listens, which apply to every way.
-fn places(setup: &Setup) -> Vec<Obstacle> {
+fn listening_obstacles(setup: &Setup) -> Vec<Obstacle> {
     let listening = &setup.listening;
     let mut obstacles = Vec::new();
     if listening.port() == 0 {

@@ -47,8 +47,8 @@ pub(super) struct Answers {
     pub(super) tally: Arc<Tally>,
     pub(super) memory: Memory,
     pub(super) destinations: Destinations,
-    pub(super) well_known_flights: Arc<SingleFlight<DnsName, Result<KnownWellKnown, BrokenOff>>>,
-    pub(super) dns_flights: Arc<SingleFlight<DnsQuestion, DnsEntry>>,
+    pub(super) well_known_in_flight: Arc<SingleFlight<DnsName, Result<KnownWellKnown, BrokenOff>>>,
+    pub(super) dns_in_flight: Arc<SingleFlight<DnsQuestion, DnsEntry>>,
     pub(super) seed: AtomicU64,
 }
 
@@ -151,11 +151,11 @@ impl Answers {
         // Each pass removes at least one address, so this loop ends.
         loop {
             asker.runs(false, self.now());
-            let turns = self.destinations.turns(&left, &*self.runtime).await;
-            let turns = turns.map_err(|it| BrokenOff::busy(Busy::Destination, it))?;
+            let permits = self.destinations.permits(&left, &*self.runtime).await;
+            let permits = permits.map_err(|it| BrokenOff::busy(Busy::Destination, it))?;
             let begun = self.now();
             asker.runs(true, begun);
-            (fetch.addresses, left) = left.into_iter().partition(|address| turns.allow(address));
+            (fetch.addresses, left) = left.into_iter().partition(|address| permits.allow(address));
             let failure = match self.fetch.fetch(fetch.clone()).await {
                 Ok(response) => return Ok(Ok(response)),
                 Err(failure) => failure,
@@ -182,7 +182,7 @@ impl Answers {
         purpose: Purpose,
     ) -> BoxFuture<'static, Result<(DnsEntry, Source), BrokenOff>> {
         let now = self.now();
-        let joined = self.dns_flights.join(
+        let joined = self.dns_in_flight.join(
             question,
             &*self.runtime,
             || self.memory.dns(question, now, purpose),
@@ -245,7 +245,7 @@ impl Answers {
             let source = from_memory(&entry, now);
             KnownWellKnown { entry, source, lookup: None }
         };
-        let joined = self.well_known_flights.join(
+        let joined = self.well_known_in_flight.join(
             host,
             &*self.runtime,
             || self.memory.well_known(host, now, purpose).map(|entry| Ok(remembered(entry))),
@@ -338,15 +338,12 @@ impl Answers {
         }
         debug!(%host, ?after, "abandoned");
         let before = self.memory.earlier_well_known(host);
-        let (before, redirected_to) = match &before {
-            Some(before) => (Some(&before.entry), before.redirected_to.clone()),
-            None => (None, Box::default()),
-        };
+        let before = before.as_ref().map(|it| &it.entry);
         let failure = WellKnownFailure::Abandoned { after };
         let (config, seed) = (&self.config, self.next_seed());
         let entry = WellKnownEntry::learn(before, Err(failure), now, config, seed);
         self.tally.well_known(&entry);
-        self.memory.keep_well_known(begun, host, entry, redirected_to, asker.purpose);
+        self.memory.keep_well_known(begun, host, entry, Box::default(), asker.purpose);
     }
 
     async fn look_up_well_known(
@@ -377,7 +374,7 @@ impl Answers {
 }
 
 /// Returns the source of an answer from memory, with its age.
-fn from_memory<G: Clone, F>(entry: &CacheEntry<G, F>, now: Monotonic) -> Source {
+pub(super) fn from_memory<G: Clone, F>(entry: &CacheEntry<G, F>, now: Monotonic) -> Source {
     Source::Memory { age: now.since(entry.served_since(now)) }
 }
 

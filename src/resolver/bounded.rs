@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
-use super::size::{COUNTS, Size};
+use super::size::COUNTS;
 
 /// What the cache takes for an entry besides key and value, in bytes, by its own documentation.
 const OVERHEAD: usize = 21;
@@ -67,7 +67,7 @@ impl<V> Lifecycle<Arc<str>, Weighed<V>> for Collect {
     }
 }
 
-impl<V: Clone + Size> Bounded<V> {
+impl<V: Clone> Bounded<V> {
     /// What an entry takes in the map itself, in bytes.
     const PLACE: usize = size_of::<(Arc<str>, Weighed<V>)>() + OVERHEAD;
 
@@ -111,10 +111,11 @@ impl<V: Clone + Size> Bounded<V> {
         self.cache.peek(key).map(|entry| entry.value)
     }
 
-    /// Sets the entry of a key and returns how many were evicted for it. An entry that is too large
-    /// is itself counted as evicted, and the earlier one stays.
-    pub(super) fn insert(&self, key: Arc<str>, value: V) -> u64 {
-        let bytes = PLACES * Self::PLACE + COUNTS + key.len() + value.heap();
+    /// Puts an entry, which holds this many bytes elsewhere, in the place of the one of this key.
+    /// Returns how many were evicted for it: others; or itself, if it is too large to be kept, and then
+    /// what was there stays.
+    pub(super) fn insert(&self, key: Arc<str>, value: V, heap: usize) -> u64 {
+        let bytes = PLACES * Self::PLACE + COUNTS + key.len() + heap;
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let weight = bytes.max(self.least);
         if weight > self.most {
@@ -180,7 +181,7 @@ mod tests {
     fn it_holds_no_more_entries_than_it_may() {
         for entries in [0, 1, 2, 3, 31, 100, 1_000, 10_000] {
             let map = Bounded::new(entries, 64 * MIB);
-            let given_up: u64 = (0..20_000).map(|n| map.insert(name("s", n), text(1))).sum();
+            let given_up: u64 = (0..20_000).map(|n| map.insert(name("s", n), text(1), 1)).sum();
             let kept = kept(&map, "s", 20_000);
             assert!(kept <= entries && kept >= entries * 9 / 10, "{kept} of {entries}");
             assert_eq!(given_up, 20_000 - kept as u64, "{entries}");
@@ -194,7 +195,7 @@ mod tests {
             let counted = measure(|| {
                 let full = Bounded::new(10_000, bytes);
                 for n in 0..2_000 {
-                    full.insert(name("s", n), text(size));
+                    full.insert(name("s", n), text(size), size);
                 }
                 map = Some(full);
             });
@@ -212,11 +213,11 @@ mod tests {
     fn what_is_too_large_is_not_kept_and_pushes_nothing_out() {
         let map = Bounded::new(100, MIB);
         for n in 0..10 {
-            assert_eq!(map.insert(name("s", n), text(1)), 0);
+            assert_eq!(map.insert(name("s", n), text(1), 1), 0);
         }
-        assert_eq!(map.insert(name("large", 0), text(MIB)), 1);
+        assert_eq!(map.insert(name("large", 0), text(MIB), MIB), 1);
         assert_eq!((kept(&map, "s", 10), kept(&map, "large", 1)), (10, 0));
-        assert_eq!(map.insert(name("s", 0), text(MIB)), 1);
+        assert_eq!(map.insert(name("s", 0), text(MIB), MIB), 1);
         assert_eq!(map.get(&name("s", 0)), Some(text(1)));
         for n in 0..10 {
             map.remove(&name("s", n));
@@ -229,13 +230,16 @@ mod tests {
         let map = Bounded::new(100, MIB);
         let sizes = [1, 200 * KIB, 10, 500 * KIB, 500 * KIB, 1];
         for size in sizes {
-            assert_eq!(map.insert(name("s", 0), text(size)), 0);
+            assert_eq!(map.insert(name("s", 0), text(size), size), 0);
             let weight = map.cache.weight();
             assert!((size as u64..=(size + 11 * KIB) as u64).contains(&weight), "{weight}");
         }
         // One that grows in its place pushes others out, or itself.
-        assert_eq!((1..4).map(|n| map.insert(name("s", n), text(300 * KIB))).sum::<u64>(), 0);
-        assert!(map.insert(name("s", 0), text(500 * KIB)) > 0);
+        assert_eq!(
+            (1..4).map(|n| map.insert(name("s", n), text(300 * KIB), 300 * KIB)).sum::<u64>(),
+            0
+        );
+        assert!(map.insert(name("s", 0), text(500 * KIB), 500 * KIB) > 0);
         assert!(map.cache.weight() <= MIB as u64);
         map.clear();
         assert_eq!(map.cache.weight(), 0);
@@ -245,7 +249,7 @@ mod tests {
     fn limits_may_be_as_large_as_numbers_are() {
         for (entries, bytes) in [(usize::MAX, usize::MAX), (1, usize::MAX), (usize::MAX, MIB)] {
             let map = Bounded::new(entries, bytes);
-            let given_up: u64 = (0..10).map(|n| map.insert(name("s", n), text(KIB))).sum();
+            let given_up: u64 = (0..10).map(|n| map.insert(name("s", n), text(KIB), KIB)).sum();
             assert_eq!(given_up, if entries == 1 { 9 } else { 0 });
         }
     }
@@ -256,11 +260,11 @@ mod tests {
         let in_use: Vec<Arc<str>> = (0..500).map(|n| name("used", n)).collect();
         let look = || in_use.iter().filter(|it| map.get(it).is_some()).count();
         for name in &in_use {
-            map.insert(Arc::clone(name), text(1));
+            map.insert(Arc::clone(name), text(1), 1);
         }
         look();
         for n in 0..1_000_000 {
-            map.insert(name("scan", n), text(1));
+            map.insert(name("scan", n), text(1), 1);
             if n % 10_000 == 0 {
                 look();
             }

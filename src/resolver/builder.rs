@@ -83,7 +83,7 @@ impl ResolverBuilder {
         let unhurried = limits.discovery.clone().with_speculation(Speculation::Off);
         let config = Arc::new(limits.discovery.clone());
         let (queue, destinations) = (Queue::new(&limits.queue), Destinations::new(&limits.queue));
-        let flights_most = limits.queue.discoveries.saturating_add(limits.queue.waiting);
+        let most_discoveries = limits.queue.discoveries.saturating_add(limits.queue.waiting);
         let (most_well_known, most_dns) = (limits.queue.discoveries, limits.queue.questions);
         let answers = Answers {
             dns,
@@ -94,15 +94,19 @@ impl ResolverBuilder {
             memory: Memory::new(&limits.memory, Arc::clone(&config), Arc::clone(&tally)),
             tally,
             destinations,
-            well_known_flights: Arc::new(SingleFlight::new(most_well_known, abandoned)),
-            dns_flights: Arc::new(SingleFlight::new(most_dns, abandoned)),
+            well_known_in_flight: Arc::new(SingleFlight::new(most_well_known, abandoned)),
+            dns_in_flight: Arc::new(SingleFlight::new(most_dns, abandoned)),
             seed: AtomicU64::new(seed),
             config,
             limits,
         };
-        let flights = Arc::new(SingleFlight::new(flights_most, abandoned));
-        let targets =
-            Targets { answers: Arc::new(answers), unhurried: Arc::new(unhurried), queue, flights };
+        let in_flight = Arc::new(SingleFlight::new(most_discoveries, abandoned));
+        let targets = Targets {
+            answers: Arc::new(answers),
+            unhurried: Arc::new(unhurried),
+            queue,
+            in_flight,
+        };
         Ok(Resolver { targets: Arc::new(targets) })
     }
 }

@@ -36,26 +36,26 @@ impl From<&SocketAddr> for Destination {
 
 #[derive(Debug)]
 pub(super) struct Destinations {
-    places: Arc<KeyedPermits<Destination>>,
+    permits: Arc<KeyedPermits<Destination>>,
     wait: Duration,
 }
 
 /// Permits for some destinations.
 #[derive(Debug)]
-pub(super) struct Turns(Vec<Permit<Destination>>);
+pub(super) struct DestinationPermits(Vec<Permit<Destination>>);
 
-impl Turns {
+impl DestinationPermits {
     /// Returns whether there is a permit for the destination of this address.
     pub(super) fn allow(&self, address: &SocketAddr) -> bool {
         let destination = Destination::from(address);
-        self.0.iter().any(|turn| *turn.at() == destination)
+        self.0.iter().any(|permit| *permit.at() == destination)
     }
 }
 
 impl Destinations {
     pub(super) fn new(limits: &QueueLimits) -> Self {
-        let places = KeyedPermits::new(limits.per_destination, limits.per_destination_waiting);
-        Self { places: Arc::new(places), wait: limits.per_destination_wait }
+        let permits = KeyedPermits::new(limits.per_destination, limits.per_destination_waiting);
+        Self { permits: Arc::new(permits), wait: limits.per_destination_wait }
     }
 
     /// Takes a permit at each destination of these addresses, as long as at most half of the
@@ -65,29 +65,29 @@ impl Destinations {
     /// A name that lists other hosts' addresses beside a silent one of its own therefore takes at
     /// most half of their permits, and nobody holds a permit while waiting for another. Fails if
     /// too many wait already, or if the wait takes too long.
-    pub(super) async fn turns(
+    pub(super) async fn permits(
         &self,
         addresses: &[SocketAddr],
         runtime: &dyn Runtime,
-    ) -> Result<Turns, TooMany> {
+    ) -> Result<DestinationPermits, TooMany> {
         let wanted: BTreeSet<Destination> = addresses.iter().map(Destination::from).collect();
         if wanted.is_empty() {
-            return Ok(Turns(Vec::new()));
+            return Ok(DestinationPermits(Vec::new()));
         }
-        let half = self.places.running().div_ceil(2);
-        if wanted.len() == 1 || wanted.iter().all(|at| self.places.users(at) < half) {
-            let places = wanted.iter().filter_map(|at| self.places.reserve(*at));
-            let turns: Vec<_> = places.filter_map(|place| place.try_permit().ok()).collect();
-            if !turns.is_empty() {
-                return Ok(Turns(turns));
+        let half = self.permits.running().div_ceil(2);
+        if wanted.len() == 1 || wanted.iter().all(|at| self.permits.users(at) < half) {
+            let reservations = wanted.iter().filter_map(|at| self.permits.reserve(*at));
+            let permits: Vec<_> = reservations.filter_map(|it| it.try_permit().ok()).collect();
+            if !permits.is_empty() {
+                return Ok(DestinationPermits(permits));
             }
         }
-        let too_many = || TooMany { limit: self.places.running() };
-        let least = wanted.into_iter().min_by_key(|at| self.places.users(at));
-        let place = least.and_then(|at| self.places.reserve(at)).ok_or_else(too_many)?;
+        let too_many = || TooMany { limit: self.permits.running() };
+        let least = wanted.into_iter().min_by_key(|at| self.permits.users(at));
+        let reservation = least.and_then(|at| self.permits.reserve(at)).ok_or_else(too_many)?;
         let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
-        match select(pin!(place.permit()), overdue).await {
-            Either::Left((Some(turn), _)) => Ok(Turns(vec![turn])),
+        match select(pin!(reservation.permit()), overdue).await {
+            Either::Left((Some(permit), _)) => Ok(DestinationPermits(vec![permit])),
             _ => Err(too_many()),
         }
     }
@@ -116,34 +116,34 @@ mod tests {
     #[test]
     fn an_ipv4_address_is_one_and_so_is_a_network_of_64_bits() {
         let (all, time) = (destinations(1, 0), VirtualTime::new());
-        let turn = |of: &[&str]| all.turns(&addresses(of), &time).now_or_never().unwrap();
-        let held = turn(&["192.0.2.1", "2001:db8:0:1::1", "2001:db8:0:1::2"]).unwrap();
+        let permits = |of: &[&str]| all.permits(&addresses(of), &time).now_or_never().unwrap();
+        let held = permits(&["192.0.2.1", "2001:db8:0:1::1", "2001:db8:0:1::2"]).unwrap();
         assert_eq!(held.0.len(), 2);
-        assert!(turn(&["192.0.2.2"]).is_ok());
-        assert!(turn(&["2001:db8:0:2::1"]).is_ok());
-        assert!(turn(&["192.0.2.1"]).is_err_and(|error| error.limit == 1));
-        assert!(turn(&["::ffff:192.0.2.1"]).is_err());
-        assert!(turn(&["192.0.2.1", "2001:db8:0:1::3"]).is_err());
-        assert_eq!(all.places.len(), 2);
+        assert!(permits(&["192.0.2.2"]).is_ok());
+        assert!(permits(&["2001:db8:0:2::1"]).is_ok());
+        assert!(permits(&["192.0.2.1"]).is_err_and(|error| error.limit == 1));
+        assert!(permits(&["::ffff:192.0.2.1"]).is_err());
+        assert!(permits(&["192.0.2.1", "2001:db8:0:1::3"]).is_err());
+        assert_eq!(all.permits.len(), 2);
         drop(held);
-        assert!(turn(&["192.0.2.1"]).is_ok());
-        assert_eq!(all.places.len(), 0);
+        assert!(permits(&["192.0.2.1"]).is_ok());
+        assert_eq!(all.permits.len(), 0);
     }
 
     #[test]
-    fn whoever_lists_addresses_of_others_takes_half_of_their_turns_at_most() {
+    fn whoever_lists_addresses_of_others_takes_half_of_their_permits_at_most() {
         let (all, time) = (destinations(4, 100), VirtualTime::new());
-        let turn = |of: &[&str]| all.turns(&addresses(of), &time).now_or_never();
+        let permits = |of: &[&str]| all.permits(&addresses(of), &time).now_or_never();
         let (silent, victim) = ("192.0.2.66", "192.0.2.1");
         let [_, at_victim] = addresses(&[silent, victim])[..] else { panic!() };
-        let mut held: Vec<Turns> =
-            (0..4).map(|_| turn(&[silent, victim]).unwrap().unwrap()).collect();
-        let taken = held.iter().filter(|turns| turns.allow(&at_victim)).count();
+        let mut held: Vec<DestinationPermits> =
+            (0..4).map(|_| permits(&[silent, victim]).unwrap().unwrap()).collect();
+        let taken = held.iter().filter(|permits| permits.allow(&at_victim)).count();
         assert_eq!((taken, held[2].0.len()), (3, 1));
         held.pop();
         // The one who has it is alone there, and done as soon as it answers.
-        assert!(turn(&[victim]).unwrap().is_ok());
-        let both = turn(&[victim, silent]).unwrap().unwrap();
+        assert!(permits(&[victim]).unwrap().is_ok());
+        let both = permits(&[victim, silent]).unwrap().unwrap();
         assert_eq!(both.0.len(), 1);
     }
 
@@ -151,13 +151,13 @@ mod tests {
     fn with_no_room_it_waits_at_the_one_with_fewest_users() {
         let (all, time) = (destinations(1, 1), VirtualTime::new());
         let there = addresses(&["192.0.2.1", "192.0.2.2"]);
-        let one = all.turns(&there[..1], &time).now_or_never().unwrap().unwrap();
-        let other = all.turns(&there[1..], &time).now_or_never().unwrap().unwrap();
-        let mut second = Box::pin(all.turns(&there, &time));
+        let one = all.permits(&there[..1], &time).now_or_never().unwrap().unwrap();
+        let other = all.permits(&there[1..], &time).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(all.permits(&there, &time));
         assert!((&mut second).now_or_never().is_none());
-        let mut third = Box::pin(all.turns(&there, &time));
+        let mut third = Box::pin(all.permits(&there, &time));
         assert!((&mut third).now_or_never().is_none());
-        assert!(all.turns(&there, &time).now_or_never().unwrap().is_err());
+        assert!(all.permits(&there, &time).now_or_never().unwrap().is_err());
         drop((one, other));
         let [second, third] = [second, third].map(|it| it.now_or_never().unwrap().unwrap());
         assert_eq!((second.0.len(), third.0.len()), (1, 1));
@@ -165,44 +165,44 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_are_served_in_turn_and_not_for_ever() {
+    fn those_who_wait_are_served_in_order_and_not_for_ever() {
         let (all, time) = (destinations(1, 2), VirtualTime::new());
         let there = addresses(&["192.0.2.1"]);
-        let held = all.turns(&there, &time).now_or_never().unwrap().unwrap();
-        let mut second = Box::pin(all.turns(&there, &time));
-        let mut third = Box::pin(all.turns(&there, &time));
+        let held = all.permits(&there, &time).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(all.permits(&there, &time));
+        let mut third = Box::pin(all.permits(&there, &time));
         assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
-        assert!(all.turns(&there, &time).now_or_never().unwrap().is_err());
+        assert!(all.permits(&there, &time).now_or_never().unwrap().is_err());
         drop(held);
         assert!((&mut third).now_or_never().is_none());
         let second = (&mut second).now_or_never().unwrap().unwrap();
         time.advance(Duration::from_secs(5));
         assert!((&mut third).now_or_never().unwrap().is_err());
         drop((second, third));
-        assert_eq!(all.places.len(), 0);
+        assert_eq!(all.permits.len(), 0);
     }
 
     #[test]
     fn with_a_limit_of_none_there_is_none() {
         let (all, time) = (destinations(0, 0), VirtualTime::new());
         let there = addresses(&["192.0.2.1"]);
-        assert!(all.turns(&there, &time).now_or_never().unwrap().is_err());
-        assert_eq!(all.places.len(), 0);
+        assert!(all.permits(&there, &time).now_or_never().unwrap().is_err());
+        assert_eq!(all.permits.len(), 0);
         // Where a proxy is to look the host up, there is no address to count.
-        assert!(all.turns(&[], &time).now_or_never().unwrap().is_ok());
+        assert!(all.permits(&[], &time).now_or_never().unwrap().is_ok());
     }
 
     #[test]
-    fn one_who_goes_away_leaves_the_place() {
+    fn one_who_goes_away_gives_up_its_reservation() {
         let (all, time) = (destinations(1, 1), VirtualTime::new());
         let there = addresses(&["192.0.2.1"]);
-        let held = all.turns(&there, &time).now_or_never().unwrap().unwrap();
-        let mut second = Box::pin(all.turns(&there, &time));
+        let held = all.permits(&there, &time).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(all.permits(&there, &time));
         assert!((&mut second).now_or_never().is_none());
         drop(second);
-        assert!(all.turns(&there, &time).now_or_never().is_none());
+        assert!(all.permits(&there, &time).now_or_never().is_none());
         drop(held);
-        assert!(all.turns(&there, &time).now_or_never().unwrap().is_ok());
-        assert_eq!(all.places.len(), 0);
+        assert!(all.permits(&there, &time).now_or_never().unwrap().is_ok());
+        assert_eq!(all.permits.len(), 0);
     }
 }

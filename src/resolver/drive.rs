@@ -8,7 +8,7 @@ use crate::core::error::Busy;
 use crate::runtime::single_flight::TooMany;
 use crate::runtime::{BoxFuture, Runtime};
 
-/// Why a machine was not driven to its end.
+/// Why a machine, or one of its questions, was broken off.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BrokenOff {
     /// An adapter panicked, or its runtime was shut down.
@@ -38,7 +38,7 @@ impl From<BrokenOff> for Unanswered {
 }
 
 /// The outcome of a machine.
-pub(super) struct Driven<T> {
+pub(super) struct Finished<T> {
     pub(super) done: T,
     /// Why an answer was given up, if one was.
     pub(super) given_up: Option<BrokenOff>,
@@ -49,13 +49,13 @@ pub(super) async fn drive<M: Machine>(
     machine: &mut M,
     runtime: &dyn Runtime,
     ask: impl Fn(Question) -> BoxFuture<'static, Result<Answer, Unanswered>>,
-) -> Result<Driven<M::Done>, BrokenOff> {
+) -> Result<Finished<M::Done>, BrokenOff> {
     let mut open = FuturesUnordered::new();
     let mut given_up = None;
     // The machine bounds its questions and its time, so this loop ends.
     loop {
         let wait = match machine.poll_output(runtime.now()) {
-            Output::Done(done) => return Ok(Driven { done, given_up }),
+            Output::Done(done) => return Ok(Finished { done, given_up }),
             Output::Ask(question) => {
                 open.push(ask(question));
                 continue;

@@ -12,7 +12,7 @@ use crate::core::names::{DnsName, ServerName};
 pub(super) struct HostEntry {
     well_known: Option<Arc<WellKnownOfHost>>,
     dns: Box<[(HostQuestion, DnsEntry)]>,
-    /// The last used one is at the end.
+    /// The last found one is at the end.
     targets: Box<[Arc<CachedTarget>]>,
 }
 
@@ -96,13 +96,14 @@ impl HostEntry {
         self.dns = dns.into();
     }
 
-    /// Remembers a target. If there are too many, the oldest is evicted. Returns whether one was.
+    /// Remembers a target. If there are too many, the oldest is evicted, but never that of the host's
+    /// plain name, which no stranger made up. Returns whether one was.
     pub(super) fn set_target(&mut self, target: Arc<CachedTarget>) -> bool {
         let mut targets = std::mem::take(&mut self.targets).into_vec();
         targets.retain(|it| it.target.server_name() != target.target.server_name());
         let full = targets.len() >= Self::MOST_TARGETS;
         if full {
-            targets.remove(0);
+            targets.remove(targets.iter().position(|it| !is_plain(it)).unwrap_or(0));
         }
         targets.push(target);
         self.targets = targets.into();
@@ -124,4 +125,10 @@ impl HostEntry {
     pub(super) fn is_empty(&self) -> bool {
         self.well_known.is_none() && self.dns.is_empty() && self.targets.is_empty()
     }
+}
+
+/// Whether its server name has no port and no upper case: of all names of a host, one.
+fn is_plain(cached: &CachedTarget) -> bool {
+    let name = cached.target.server_name();
+    name.port().is_none() && !name.as_str().bytes().any(|it| it.is_ascii_uppercase())
 }

@@ -10,8 +10,8 @@
 //! Entries are read without a lock of this module and replaced as a whole under one. That lock also
 //! guards the epochs, which tell apart what was begun before something was forgotten on request.
 //!
-//! Why `quick_cache`: it came first in every row of `cargo bench --bench caches --features
-//! resolver` on two shared cores. Read the figures as ratios between the crates:
+//! Why `quick_cache`: on two shared cores it came first in every row of
+//! `cargo bench --bench caches --features resolver`. Read the figures as ratios between the crates:
 //!
 //! | | quick_cache | moka | mini-moka |
 //! | --- | --- | --- | --- |
@@ -28,6 +28,7 @@ use super::config::MemoryLimits;
 use super::counters::Tally;
 use super::entry::Remembered;
 use super::host::{HostEntry, WellKnownOfHost};
+use super::size::{COUNTS, heap};
 use crate::core::cache::{
     CachedTarget, DnsEntry, Purpose, WellKnownEntry, WellKnownRecord, family_is_due,
 };
@@ -36,13 +37,19 @@ use crate::core::dns::DnsQuestion;
 use crate::core::names::{DnsName, ServerName};
 use crate::core::time::{Monotonic, Now};
 
-/// How often anything had been forgotten on request when a task began.
+/// A point in the sequence of requests to forget something: how many came before.
+///
+/// A task takes the epoch when it begins and hands it in with its result, which is not remembered
+/// if the host was forgotten in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Epoch(u64);
 
+/// The memory of a resolver.
 #[derive(Debug)]
 pub(super) struct Memory {
+    /// The entries by lower-cased host.
     hosts: Bounded<Arc<HostEntry>>,
+    /// Its lock is held while an entry changes.
     forgotten: Mutex<Forgotten>,
     config: Arc<Config>,
     tally: Arc<Tally>,
@@ -58,7 +65,9 @@ struct Since {
 /// What was forgotten on request. What was begun or stored before that is not used.
 #[derive(Debug)]
 struct Forgotten {
+    /// The current epoch.
     epoch: Epoch,
+    /// When each of these hosts was forgotten.
     hosts: HashMap<DnsName, Since>,
     /// When everything was forgotten.
     all: Since,
@@ -146,7 +155,9 @@ impl Memory {
             self.hosts.remove(&host);
             return;
         }
-        let evicted = self.hosts.insert(host, Arc::new(entry));
+        let entry = Arc::new(entry);
+        let heap = COUNTS + size_of::<HostEntry>() + heap(&entry);
+        let evicted = self.hosts.insert(host, entry, heap);
         if evicted > 0 {
             self.tally.evicted(evicted);
         }
@@ -227,12 +238,17 @@ impl Memory {
         }
         let mut known = learnt.clone();
         self.change(&forgotten, host.clone().into_text(), |it| {
-            let before = it.well_known().map(|it| &it.entry);
+            let before = it.well_known();
             if matches!(purpose, Purpose::Recheck { .. }) {
-                known = known.clone().after_report(before);
+                known = known.clone().after_report(before.map(|it| &it.entry));
             }
+            let mut redirected_to = redirected_to;
             if let Some(before) = before {
-                known = before.clone().merged(known.clone(), &self.config.well_known);
+                known = before.entry.clone().merged(known.clone(), &self.config.well_known);
+                // What is served rests on them, although a renewal did not get as far.
+                if redirected_to.is_empty() && known.failure().is_some() {
+                    redirected_to.clone_from(&before.redirected_to);
+                }
             }
             it.set_well_known(WellKnownOfHost { entry: known.clone(), redirected_to });
         });

@@ -13,7 +13,7 @@ use crate::runtime::single_flight::TooMany;
 /// The permits for discoveries. Tokio's semaphore is fair and needs no runtime.
 #[derive(Debug)]
 pub(super) struct Queue {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     limit: usize,
     wait: Duration,
 }
@@ -21,29 +21,29 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(limits: &QueueLimits) -> Self {
         let limit = limits.discoveries.min(Semaphore::MAX_PERMITS);
-        Self { turns: Arc::new(Semaphore::new(limit)), limit, wait: limits.wait }
+        Self { permits: Arc::new(Semaphore::new(limit)), limit, wait: limits.wait }
     }
 
     /// Waits for a permit, which is returned when it is dropped. Fails if that takes too long.
-    pub(super) async fn turn(
+    pub(super) async fn permit(
         &self,
         runtime: &dyn Runtime,
     ) -> Result<OwnedSemaphorePermit, TooMany> {
-        let turn = Box::pin(Arc::clone(&self.turns).acquire_owned());
+        let permit = Box::pin(Arc::clone(&self.permits).acquire_owned());
         let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
-        match select(turn, overdue).await {
-            Either::Left((Ok(turn), _)) => Ok(turn),
+        match select(permit, overdue).await {
+            Either::Left((Ok(permit), _)) => Ok(permit),
             _ => Err(TooMany { limit: self.limit }),
         }
     }
 
     /// Returns whether a permit is free now.
     pub(super) fn has_room(&self) -> bool {
-        self.turns.available_permits() > 0
+        self.permits.available_permits() > 0
     }
 
     /// Takes a permit, if one is free now.
-    pub(super) fn turn_at_once(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.turns).try_acquire_owned().ok()
+    pub(super) fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 }

@@ -1,366 +1,127 @@
-//! Estimates how many bytes a remembered value takes.
+//! How many bytes a remembered host takes, estimated.
 //!
-//! The estimate counts what was asked of the allocator. What several values share (names, DNS
-//! answers) is counted with each of them, because each may be the last to hold it, so the sum is
-//! rather too large. Structures are destructured in full, so that a new field is not overlooked.
+//! Counted is what was asked of the allocator. What several hosts share (names) is counted with each
+//! of them, since each may be the last to hold it: the sum errs on the large side. What is rare
+//! (failures, warnings, reports that are kept) is taken to be as large as its JSON.
 
-use std::mem::size_of;
-use std::sync::Arc;
+use std::io;
 
-use super::host::{HostEntry, WellKnownOfHost};
-use crate::core::cache::{CacheEntry, CachedTarget};
-use crate::core::dns::{
-    DnsAnswer, DnsError, DnsQuestion, DnsRecords, DroppedSrv, Records, SrvRecord,
-};
-use crate::core::error::HostEvidence;
-use crate::core::names::{DnsName, Host, ServerName};
-use crate::core::report::{DnsExchange, Hop, HopOutcome, Report, StepReport, WellKnownReport};
-use crate::core::target::{DelegationTarget, Endpoint};
-use crate::core::warning::Warning;
-use crate::core::well_known::{
-    FetchAttempt, FetchFailure, RedirectError, WellKnown, WellKnownError, WellKnownFailure,
-    WellKnownUrl,
-};
+use serde::Serialize;
 
-/// The two counters before the value that an `Arc` points to.
+use super::host::HostEntry;
+use crate::core::cache::{CacheEntry, CachedTarget, DnsEntry, WellKnownEntry};
+use crate::core::dns::DnsRecords;
+use crate::core::names::{DnsName, ServerName};
+use crate::core::target::DelegationTarget;
+
+/// The two counts before what an `Arc` points to.
 pub(super) const COUNTS: usize = 2 * size_of::<usize>();
 
-/// A value that may own memory on the heap.
-pub(super) trait Size {
-    /// Returns how many bytes it owns on the heap.
-    fn heap(&self) -> usize;
-}
+/// Counts the bytes of a JSON text.
+struct Length(usize);
 
-/// Returns the bytes of a slice and of what its items own.
-fn list<T: Size>(items: &[T]) -> usize {
-    size_of_val(items) + items.iter().map(Size::heap).sum::<usize>()
-}
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
 
-/// Returns the bytes of a list whose items own nothing on the heap, such as addresses.
-fn flat<T: Copy>(items: &Vec<T>) -> usize {
-    items.capacity() * size_of::<T>()
-}
-
-impl<T: Size> Size for Vec<T> {
-    fn heap(&self) -> usize {
-        let spare = self.capacity() - self.len();
-        list(self) + spare * size_of::<T>()
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
-impl<T: Size> Size for Option<T> {
-    fn heap(&self) -> usize {
-        self.as_ref().map_or(0, Size::heap)
-    }
+/// The length of a value's JSON.
+fn json(value: &impl Serialize) -> usize {
+    let mut length = Length(0);
+    // Counting does not fail.
+    let _ = serde_json::to_writer(&mut length, value);
+    length.0
 }
 
-impl<T: Size, E: Size> Size for Result<T, E> {
-    fn heap(&self) -> usize {
-        match self {
-            Ok(good) => good.heap(),
-            Err(bad) => bad.heap(),
-        }
-    }
+fn name(name: &ServerName) -> usize {
+    COUNTS + name.as_str().len()
 }
 
-impl<T: Size> Size for Arc<T> {
-    fn heap(&self) -> usize {
-        COUNTS + size_of::<T>() + T::heap(self)
-    }
+fn dns_name(name: &DnsName) -> usize {
+    COUNTS + name.as_str().len()
 }
 
-impl Size for String {
-    fn heap(&self) -> usize {
-        self.capacity()
-    }
+/// What an entry holds elsewhere.
+fn entry<G, F>(
+    entry: &CacheEntry<G, F>,
+    good: impl Fn(&G) -> usize,
+    failure: impl Fn(&F) -> usize,
+) -> usize {
+    let failed = entry.failure_part();
+    let failed = failed.map_or(0, |it| COUNTS + size_of_val(it) + failure(&it.why));
+    entry.last_good().map_or(0, good) + failed
 }
 
-impl Size for DnsName {
-    fn heap(&self) -> usize {
-        COUNTS + self.as_str().len()
-    }
+fn dns(answer: &DnsEntry) -> usize {
+    entry(answer, DnsRecords::heap, |error| error.detail.len())
 }
 
-impl Size for ServerName {
-    fn heap(&self) -> usize {
-        COUNTS + self.as_str().len()
-    }
+fn well_known(known: &WellKnownEntry) -> usize {
+    let document =
+        |it: &crate::WellKnown| name(it.server()) + it.host().as_dns().map_or(0, dns_name);
+    entry(known, document, json)
 }
 
-impl Size for Host {
-    fn heap(&self) -> usize {
-        match self {
-            Self::Ip(_) => 0,
-            Self::Dns(name) => name.heap(),
-        }
-    }
+fn target(cached: &CachedTarget) -> usize {
+    let target = &*cached.target;
+    let endpoints: usize = target
+        .endpoints()
+        .iter()
+        .map(|it| {
+            let addresses = it.addresses().count() * size_of::<std::net::IpAddr>();
+            size_of_val(it) + addresses + it.host().as_dns().map_or(0, dns_name)
+        })
+        .sum();
+    let warnings: usize = target.warnings().iter().map(|it| size_of_val(it) + json(it)).sum();
+    let report = cached.report().map_or(0, |report| COUNTS + json(&**report));
+    2 * COUNTS
+        + size_of::<CachedTarget>()
+        + size_of::<DelegationTarget>()
+        + name(target.server_name())
+        + target.delegated().map_or(0, name)
+        + endpoints
+        + warnings
+        + report
 }
 
-impl Size for DnsQuestion {
-    fn heap(&self) -> usize {
-        self.host().heap()
-    }
-}
-
-impl Size for SrvRecord {
-    fn heap(&self) -> usize {
-        let Self { priority: _, weight: _, port: _, target } = self;
-        target.heap()
-    }
-}
-
-impl Size for DnsAnswer {
-    fn heap(&self) -> usize {
-        match self {
-            Self::Found { records: Records::Addresses(addresses), .. } => flat(addresses),
-            Self::Found { records: Records::Srv(records), .. } => records.heap(),
-            Self::None { .. } => 0,
-            Self::Failed { failure: _, detail } => detail.heap(),
-        }
-    }
-}
-
-impl Size for DnsRecords {
-    fn heap(&self) -> usize {
-        Self::heap(self)
-    }
-}
-
-impl Size for DnsError {
-    fn heap(&self) -> usize {
-        let Self { failure: _, detail } = self;
-        detail.len()
-    }
-}
-
-impl<G: Size, F: Size> Size for CacheEntry<G, F> {
-    fn heap(&self) -> usize {
-        let failure = self.failure_part();
-        let failure = failure.map_or(0, |it| COUNTS + size_of_val(it) + it.why.heap());
-        self.good_part().map_or(0, |it| it.value.heap()) + failure
-    }
-}
-
-impl Size for WellKnown {
-    fn heap(&self) -> usize {
-        self.server().heap() + self.host().heap()
-    }
-}
-
-impl Size for WellKnownUrl {
-    fn heap(&self) -> usize {
-        let uri = self.uri();
-        let path = uri.path_and_query().map_or(0, |it| it.as_str().len());
-        let authority = uri.authority().map_or(0, |it| it.as_str().len());
-        let scheme = uri.scheme_str().map_or(0, |it| it.len() + "://".len());
-        // A `Uri` shares one buffer, with its counters, among its parts.
-        COUNTS + scheme + authority + path + self.host().heap()
-    }
-}
-
-impl Size for FetchAttempt {
-    fn heap(&self) -> usize {
-        let Self { address: _, kind: _, detail } = self;
-        detail.heap()
-    }
-}
-
-impl Size for FetchFailure {
-    fn heap(&self) -> usize {
-        let Self { kind: _, detail, attempts } = self;
-        detail.heap() + attempts.heap()
-    }
-}
-
-impl Size for RedirectError {
-    fn heap(&self) -> usize {
-        match self {
-            Self::NotAUrl { location, reason } => location.heap() + reason.heap(),
-            Self::NotHttps { scheme: text }
-            | Self::NotAHost { host: text, source: _ }
-            | Self::Loop { url: text } => text.heap(),
-            Self::NotARedirect { .. }
-            | Self::NoLocation
-            | Self::SeveralLocations { .. }
-            | Self::NotText
-            | Self::TooLong { .. }
-            | Self::Credentials
-            | Self::PortZero
-            | Self::TooMany { .. } => 0,
-        }
-    }
-}
-
-impl Size for WellKnownError {
-    fn heap(&self) -> usize {
-        match self {
-            Self::Json { line: _, column: _, message } => message.heap(),
-            Self::InvalidServerName { source } => source.name().len(),
-            Self::Unresolvable(unresolvable) => unresolvable.name.heap(),
-            Self::TooLarge { .. }
-            | Self::NotUtf8 { .. }
-            | Self::NotAnObject
-            | Self::MissingServer
-            | Self::ServerNotAString => 0,
-        }
-    }
-}
-
-impl Size for WellKnownFailure {
-    fn heap(&self) -> usize {
-        match self {
-            Self::Dns { host, .. } | Self::NoAddress { host, .. } => host.heap(),
-            // The range's text is static.
-            Self::Blocked { host, range: _ } => host.heap(),
-            Self::Fetch(failure) => failure.heap(),
-            Self::Redirect(error) => error.heap(),
-            Self::ContentCoding { coding } => coding.heap(),
-            Self::Body(error) => error.heap(),
-            Self::TimedOut { .. }
-            | Self::TooLarge { .. }
-            | Self::Status { .. }
-            | Self::Abandoned { .. }
-            | Self::Recorded { .. } => 0,
-        }
-    }
-}
-
-impl Size for DroppedSrv {
-    fn heap(&self) -> usize {
-        let Self { target, port: _, reason: _ } = self;
-        target.heap()
-    }
-}
-
-impl Size for HostEvidence {
-    fn heap(&self) -> usize {
-        let Self { host, families, blocked } = self;
-        host.heap() + flat(families) + size_of_val(blocked.as_slice())
-    }
-}
-
-impl Size for Warning {
-    fn heap(&self) -> usize {
-        match self {
-            Self::WellKnownUnusable { host, failure } => host.heap() + failure.heap(),
-            Self::WellKnownStale { host, failure } => host.heap() + failure.heap(),
-            Self::SrvRecordDropped { service: _, host, record } => host.heap() + record.heap(),
-            Self::SrvTargetWithoutAddress { target } => target.heap(),
-            Self::DnsStale { question, failure: _ } => question.heap(),
-            Self::DeprecatedSrv { host }
-            | Self::SrvLookupFailed { host, .. }
-            | Self::SrvTargetAlias { target: host }
-            | Self::SrvTargetLate { target: host }
-            | Self::AddressBlocked { host, .. }
-            | Self::AddressFamilyFailed { host, .. }
-            | Self::AddressFamilyLate { host, .. } => host.heap(),
-        }
-    }
-}
-
-impl Size for Endpoint {
-    fn heap(&self) -> usize {
-        let Self { host, port: _, priority: _, weight: _, origin: _, addresses } = self;
-        host.heap() + flat(addresses)
-    }
-}
-
-impl Size for DelegationTarget {
-    fn heap(&self) -> usize {
-        self.server_name().heap()
-            + self.delegated().map_or(0, Size::heap)
-            + list(self.endpoints())
-            + list(self.warnings())
-            + self.tls_host().heap()
-            + self.authority().len()
-    }
-}
-
-impl Size for StepReport {
-    fn heap(&self) -> usize {
-        let Self { step: _, outcome: _ } = self;
-        0
-    }
-}
-
-impl Size for DnsExchange {
-    fn heap(&self) -> usize {
-        let Self { question, asked: _, answered: _, answer, source: _ } = self;
-        question.heap() + answer.heap()
-    }
-}
-
-impl Size for Hop {
-    fn heap(&self) -> usize {
-        let Self { url, addresses, asked: _, answered: _, outcome } = self;
-        let outcome = match outcome {
-            Some(HopOutcome::Failed(failure)) => failure.heap(),
-            Some(HopOutcome::Response { .. }) | None => 0,
-        };
-        url.heap() + flat(addresses) + outcome
-    }
-}
-
-impl Size for WellKnownReport {
-    fn heap(&self) -> usize {
-        let Self { host, source: _, started: _, dns, hops, result, lifetime: _, failures: _ } =
-            self;
-        host.heap() + dns.heap() + hops.heap() + result.heap()
-    }
-}
-
-impl Size for Report {
-    fn heap(&self) -> usize {
-        // Only what resolved is remembered: there is no error.
-        let Self {
-            server_name,
-            started: _,
-            took: _,
-            steps,
-            dns,
-            well_known,
-            warnings,
-            error: _,
-            rebuilt: _,
-        } = self;
-        server_name.heap() + steps.heap() + dns.heap() + well_known.heap() + warnings.heap()
-    }
-}
-
-impl Size for CachedTarget {
-    fn heap(&self) -> usize {
-        self.target.heap()
-            + self.report().map_or(0, |report| COUNTS + size_of::<Report>() + report.heap())
-    }
-}
-
-impl Size for WellKnownOfHost {
-    fn heap(&self) -> usize {
-        let Self { entry, redirected_to } = self;
-        entry.heap() + list(redirected_to)
-    }
-}
-
-impl Size for HostEntry {
-    fn heap(&self) -> usize {
-        let answers = self.dns_answers();
-        let answers = size_of_val(answers) + answers.iter().map(|(_, it)| it.heap()).sum::<usize>();
-        self.well_known().map_or(0, Size::heap) + answers + list(self.targets())
-    }
+/// The bytes that a host's entry holds elsewhere.
+pub(super) fn heap(host: &HostEntry) -> usize {
+    let answers = host.dns_answers();
+    let well_known = host.well_known().map_or(0, |it| {
+        let redirected: usize = it.redirected_to.iter().map(dns_name).sum();
+        let redirected = redirected + size_of_val(&*it.redirected_to);
+        COUNTS + size_of_val(&**it) + well_known(&it.entry) + redirected
+    });
+    let targets = host.targets();
+    well_known
+        + size_of_val(answers)
+        + answers.iter().map(|(_, it)| dns(it)).sum::<usize>()
+        + size_of_val(targets)
+        + targets.iter().map(|it| target(it)).sum::<usize>()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use allocation_counter::measure;
 
     use super::*;
-    use crate::core::cache::{DnsEntry, Renewal, WellKnownEntry};
+    use crate::core::cache::Renewal;
     use crate::core::config::Config;
-    use crate::core::dns::{DnsFailure, Family, Service};
+    use crate::core::dns::{
+        DnsAnswer, DnsFailure, DnsQuestion, Family, Records, Service, SrvRecord,
+    };
     use crate::core::time::Now;
-    use crate::core::well_known::FetchFailureKind;
+    use crate::core::well_known::{FetchAttempt, FetchFailure, FetchFailureKind};
+    use crate::resolver::host::WellKnownOfHost;
     use crate::testing::{Internet, documentation_allowed};
 
     const URL: &str = "https://a.example/.well-known/matrix/server";
@@ -405,15 +166,19 @@ pub(super) mod tests {
         internet.drive(&config).look_up("a.example".parse().unwrap()).0
     }
 
+    fn question(srv: bool) -> DnsQuestion {
+        let host = "m.example".parse().unwrap();
+        if srv {
+            DnsQuestion::Srv { service: Service::MatrixFed, host }
+        } else {
+            DnsQuestion::Addresses { host, family: Family::V4 }
+        }
+    }
+
     /// A DNS answer that came at the epoch.
     pub(in crate::resolver) fn learnt(answer: DnsAnswer, before: Option<&DnsEntry>) -> DnsEntry {
-        let host = "m.example".parse().unwrap();
-        let question = match &answer {
-            DnsAnswer::Found { records: Records::Srv(_), .. } => {
-                DnsQuestion::Srv { service: Service::MatrixFed, host }
-            }
-            _ => DnsQuestion::Addresses { host, family: Family::V4 },
-        };
+        let srv = matches!(answer, DnsAnswer::Found { records: Records::Srv(_), .. });
+        let question = question(srv);
         let now = Now::EPOCH.monotonic;
         DnsEntry::learn(before, &question, answer, now, &Config::default())
     }
@@ -422,19 +187,19 @@ pub(super) mod tests {
         DnsAnswer::Found { records, ttl: Duration::from_secs(300), alias: false }
     }
 
-    /// So many SRV records with long names.
+    /// Returns an answer with `count` SRV records with long names.
     pub(in crate::resolver) fn srv(count: usize) -> DnsEntry {
         let target = |n| format!("{}.", long(n));
         let record = |n| SrvRecord { priority: 0, weight: 0, port: 1, target: target(n) };
         learnt(found(Records::Srv((0..count).map(record).collect())), None)
     }
 
-    /// That the estimate is within a factor of 2 of what the allocator was asked for; and how much
-    /// that was.
-    fn check<T: Size>(what: &str, make: impl FnOnce() -> T) -> usize {
-        let mut value = None;
-        let counted = measure(|| value = Some(make())).bytes_current;
-        let (counted, estimated) = (usize::try_from(counted).unwrap(), value.unwrap().heap());
+    /// Asserts that the estimate is within a factor of 2 of what the allocator was asked for, and
+    /// returns how much that was.
+    fn check(what: &str, make: impl Fn(&mut HostEntry)) -> usize {
+        let mut host = None;
+        let counted = measure(|| make(host.insert(HostEntry::default()))).bytes_current;
+        let (counted, estimated) = (usize::try_from(counted).unwrap(), heap(&host.unwrap()));
         println!("{what}: {counted} bytes, estimated {estimated}");
         assert!(estimated <= 2 * counted, "{what}: {counted} bytes, estimated {estimated}");
         assert!(counted <= 2 * estimated, "{what}: {counted} bytes, estimated {estimated}");
@@ -444,14 +209,17 @@ pub(super) mod tests {
     #[test]
     fn targets_take_what_is_estimated() {
         let step_6 = Internet::new().host("a.example", &["192.0.2.1", "2001:db8::1"]);
-        check("step 6", || cached(&step_6));
+        check("step 6", |host| assert!(!host.set_target(Arc::new(cached(&step_6)))));
         let delegated = step_6
             .delegates("a.example", "m.example")
             .srv("_matrix-fed._tcp.m.example", &[(0, 0, 443, "t.example")])
             .host("t.example", &["192.0.2.3"]);
-        check("step 3.3", || cached(&delegated));
+        check("step 3.3", |host| assert!(!host.set_target(Arc::new(cached(&delegated)))));
         let hostile = hostile();
-        assert!(check("hostile", || cached(&hostile)) > 100_000);
+        assert!(
+            check("hostile", |host| assert!(!host.set_target(Arc::new(cached(&hostile)))))
+                > 100_000
+        );
     }
 
     #[test]
@@ -465,12 +233,15 @@ pub(super) mod tests {
         let attempt = FetchAttempt { address, kind, detail: detail.clone() };
         let failure = FetchFailure::new(kind, detail).with_attempts(vec![attempt; 8]);
         let failed = plain.clone().fetched(URL, Err(failure));
-        check("no host", || looked_up(&Internet::new()));
-        check("refused", || looked_up(&plain));
-        check("good", || looked_up(&good));
-        check("bad name", || looked_up(&bad));
-        check("detailed failure", || looked_up(&failed));
-        check("hostile", || looked_up(&hostile()));
+        let set = |host: &mut HostEntry, entry| {
+            host.set_well_known(WellKnownOfHost { entry, redirected_to: Box::default() });
+        };
+        check("no host", |host| set(host, looked_up(&Internet::new())));
+        check("refused", |host| set(host, looked_up(&plain)));
+        check("good", |host| set(host, looked_up(&good)));
+        check("bad name", |host| set(host, looked_up(&bad)));
+        check("detailed failure", |host| set(host, looked_up(&failed)));
+        check("hostile", |host| set(host, looked_up(&hostile())));
     }
 
     #[test]
@@ -479,14 +250,26 @@ pub(super) mod tests {
             let addresses = (0..count).map(|n| [192, 0, 2, n].into()).collect();
             learnt(found(Records::Addresses(addresses)), None)
         };
-        check("address", || addresses(1));
-        check("addresses", || addresses(64));
-        check("SRV", || srv(1));
-        assert!(check("SRV set", || srv(64)) > 10_000);
-        check("failure", || learnt(DnsAnswer::failed(DnsFailure::Timeout), None));
-        check("stale", || learnt(DnsAnswer::failed(DnsFailure::Timeout), Some(&addresses(64))));
+        let question = question(false);
+        check("address", |host| host.set_dns(&question, addresses(1)));
+        check("addresses", |host| host.set_dns(&question, addresses(64)));
+        check("SRV", |host| host.set_dns(&question, srv(1)));
+        assert!(check("SRV set", |host| host.set_dns(&question, srv(64))) > 10_000);
+        check("failure", |host| {
+            host.set_dns(&question, learnt(DnsAnswer::failed(DnsFailure::Timeout), None));
+        });
+        check("stale", |host| {
+            host.set_dns(
+                &question,
+                learnt(DnsAnswer::failed(DnsFailure::Timeout), Some(&addresses(64))),
+            );
+        });
         let detail = "x".repeat(100_000);
         let failed = |detail| DnsAnswer::Failed { failure: DnsFailure::ServFail, detail };
-        assert!(check("detailed failure", || learnt(failed(detail.clone()), None)) > 90_000);
+        assert!(
+            check("detailed failure", |host| host
+                .set_dns(&question, learnt(failed(detail.clone()), None)))
+                > 90_000
+        );
     }
 }

@@ -8,9 +8,9 @@ use futures_util::future::{Either, select};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, debug, debug_span};
 
-use super::answers::{Answers, Asker};
+use super::answers::{Answers, Asker, from_memory};
 use super::config::Reports;
-use super::drive::{BrokenOff, Driven, drive};
+use super::drive::{BrokenOff, Finished, drive};
 use super::memory::Epoch;
 use super::queue::Queue;
 use crate::core::cache::{CachedTarget, DnsEntry, Purpose, Renewal};
@@ -31,11 +31,14 @@ type EarlyAnswer = BoxFuture<'static, Result<(DnsEntry, Source), BrokenOff>>;
 /// Finds targets, and remembers them.
 #[derive(Debug)]
 pub(super) struct Targets {
+    /// Answers the questions of discoveries, and owns the memory.
     pub(super) answers: Arc<Answers>,
     /// The configuration of background discoveries, without speculation.
     pub(super) unhurried: Arc<Config>,
+    /// The permits for discoveries.
     pub(super) queue: Queue,
-    pub(super) flights: Arc<SingleFlight<ServerName, Arc<Ending>>>,
+    /// The discoveries in flight, which callers for the same name share.
+    pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending
 }
 
 /// The outcome of a discovery, shared by all who waited for it.
@@ -138,8 +141,8 @@ impl Targets {
 
     /// Renews a name in the background, if a permit is free.
     pub(super) fn renew(self: &Arc<Self>, name: &ServerName, purpose: Purpose) {
-        let Some(turn) = self.queue.turn_at_once() else { return };
-        if let Ok(Joined::Waiting(waiter)) = self.join(name, purpose, Some(turn)) {
+        let Some(permit) = self.queue.try_permit() else { return };
+        if let Ok(Joined::Waiting(waiter)) = self.join(name, purpose, Some(permit)) {
             if waiter.is_first() {
                 self.answers.tally.renewals();
             }
@@ -152,10 +155,10 @@ impl Targets {
         self: &Arc<Self>,
         name: &ServerName,
         purpose: Purpose,
-        turn: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Joined<ServerName, Arc<Ending>>, TooMany> {
         let answers = &self.answers;
-        self.flights.join(
+        self.in_flight.join(
             name,
             &*answers.runtime,
             || {
@@ -171,12 +174,12 @@ impl Targets {
                 let begun = answers.memory.epoch();
                 let span = debug_span!("discovery", server_name = %name);
                 async move {
-                    let turn = match turn {
-                        Some(turn) => Ok(turn),
-                        None => targets.queue.turn(&*targets.answers.runtime).await,
+                    let permit = match permit {
+                        Some(permit) => Ok(permit),
+                        None => targets.queue.permit(&*targets.answers.runtime).await,
                     };
-                    let ending = match turn {
-                        Ok(_turn) => Arc::new(targets.run(name, purpose).await),
+                    let ending = match permit {
+                        Ok(_permit) => Arc::new(targets.run(name, purpose).await),
                         Err(TooMany { limit }) => {
                             let busy = Busy::Turn;
                             Ending::broken_off(ResolveError::TooBusy { name, busy, limit })
@@ -240,14 +243,14 @@ impl Targets {
                     }
                     let entry = holds.or_else(|| answers.memory.earlier_dns(&question))?;
                     entry.serve(now.monotonic, Purpose::AtOnce)?;
-                    let age = now.monotonic.since(entry.learnt());
-                    machine.handle(token.entry(entry, Source::Memory { age }), now);
+                    let source = from_memory(&entry, now.monotonic);
+                    machine.handle(token.entry(entry, source), now);
                 }
                 Output::Ask(Question::WellKnown { token, host }) => {
                     let entry = answers.memory.earlier_well_known(&host)?.entry.clone();
                     entry.serve(now.monotonic, Purpose::AtOnce)?;
-                    let age = now.monotonic.since(entry.learnt());
-                    machine.handle(token.answer(entry, Source::Memory { age }, None), now);
+                    let source = from_memory(&entry, now.monotonic);
+                    machine.handle(token.answer(entry, source, None), now);
                 }
                 Output::Ask(Question::Fetch { .. }) | Output::Wait(_) => return None,
             }
@@ -314,18 +317,18 @@ impl Targets {
             answers.tally.blocked();
         }
         let error = match driven {
-            Ok(Driven { done: Ok(found), .. }) => {
+            Ok(Finished { done: Ok(found), .. }) => {
                 debug!(target = %found, "resolved");
                 // Answers that arrive later are not taken into account.
                 return target(found, report, asker.renewal.so_far());
             }
             // The machine cannot know that an answer is missing because a limit was reached.
-            Ok(Driven {
+            Ok(Finished {
                 done: Err(ResolveError::AdapterFailed { .. }),
                 given_up: Some(BrokenOff::Busy { busy, limit }),
             })
             | Err(BrokenOff::Busy { busy, limit }) => ResolveError::TooBusy { name, busy, limit },
-            Ok(Driven { done: Err(error), .. }) => error,
+            Ok(Finished { done: Err(error), .. }) => error,
             Err(BrokenOff::Adapter) => ResolveError::AdapterFailed { name },
         };
         debug!(%error, "not resolved");
@@ -342,22 +345,22 @@ impl Targets {
             answers.memory.forget_host(host, now);
         }
         answers.memory.forget_target(name);
-        self.flights.forget(|other| {
+        self.in_flight.forget(|other| {
             let host = other.to_host().ok();
             other == name
                 || host.as_ref().and_then(Host::as_dns).is_some_and(|it| hosts.contains(it))
         });
-        answers.well_known_flights.forget(|host| hosts.contains(host));
-        answers.dns_flights.forget(|question| hosts.contains(question.host()));
+        answers.well_known_in_flight.forget(|host| hosts.contains(host));
+        answers.dns_in_flight.forget(|question| hosts.contains(question.host()));
     }
 
     /// Forgets everything.
     pub(super) fn forget_all(&self) {
         let answers = &self.answers;
         answers.memory.clear(answers.runtime.now().wall);
-        self.flights.forget(|_| true);
-        answers.well_known_flights.forget(|_| true);
-        answers.dns_flights.forget(|_| true);
+        self.in_flight.forget(|_| true);
+        answers.well_known_in_flight.forget(|_| true);
+        answers.dns_in_flight.forget(|_| true);
     }
 
     fn hosts_of(&self, name: &ServerName) -> HashSet<DnsName> {

@@ -45,12 +45,12 @@ pub(crate) struct SingleFlight<K: Clone + Eq + Hash, V> {
 }
 
 struct InFlight<K, V> {
-    flights: HashMap<K, Flight<V>>,
+    tasks: HashMap<K, Task<V>>,
     /// The number of the next task.
     next: u64,
 }
 
-struct Flight<V> {
+struct Task<V> {
     /// A number that no other task of this key has.
     number: u64,
     finished: Finished<V>,
@@ -79,7 +79,7 @@ pub(crate) enum Joined<K: Clone + Eq + Hash, V> {
 /// Waits for a task to finish. An error: the task ended without a result.
 pub(crate) struct Waiter<K: Clone + Eq + Hash, V> {
     finished: Finished<V>,
-    flights: Arc<SingleFlight<K, V>>,
+    single_flight: Arc<SingleFlight<K, V>>,
     key: K,
     number: u64,
     first: bool,
@@ -87,7 +87,7 @@ pub(crate) struct Waiter<K: Clone + Eq + Hash, V> {
 
 /// The task's duty to finish. If it is dropped without that, the waiters get an error.
 pub(crate) struct Leader<K: Clone + Eq + Hash, V> {
-    flights: Arc<SingleFlight<K, V>>,
+    single_flight: Arc<SingleFlight<K, V>>,
     key: K,
     number: u64,
     finish: Option<oneshot::Sender<V>>,
@@ -95,7 +95,7 @@ pub(crate) struct Leader<K: Clone + Eq + Hash, V> {
 
 impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
     pub(crate) fn new(limit: usize, abandoned: Abandoned) -> Self {
-        let in_flight = Mutex::new(InFlight { flights: HashMap::new(), next: 0 });
+        let in_flight = Mutex::new(InFlight { tasks: HashMap::new(), next: 0 });
         Self { limit, abandoned, in_flight }
     }
 
@@ -110,7 +110,7 @@ impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
         runtime: &dyn Runtime,
         known: impl FnOnce() -> Option<V>,
         stopped: impl FnOnce() + Send + 'static,
-        flight: impl FnOnce(Leader<K, V>) -> F,
+        task: impl FnOnce(Leader<K, V>) -> F,
     ) -> Result<Joined<K, V>, TooMany>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -119,11 +119,11 @@ impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
         let (stop, registration) = AbortHandle::new_pair();
         let (waiter, leader) = {
             let mut in_flight = self.lock();
-            let many = in_flight.flights.len();
+            let many = in_flight.tasks.len();
             let number = in_flight.next;
-            if let Some(flight) = in_flight.flights.get_mut(key) {
-                flight.waiters += 1;
-                return Ok(Joined::Waiting(self.waiter(key, flight, false)));
+            if let Some(task) = in_flight.tasks.get_mut(key) {
+                task.waiters += 1;
+                return Ok(Joined::Waiting(self.waiter(key, task, false)));
             }
             if let Some(value) = known() {
                 return Ok(Joined::Known(value));
@@ -131,7 +131,7 @@ impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
             if many >= self.limit {
                 return Err(TooMany { limit: self.limit });
             }
-            let flight = Flight {
+            let task = Task {
                 number,
                 finished: finished.shared(),
                 waiters: 1,
@@ -139,21 +139,21 @@ impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
                 stop,
                 stopped: Some(Box::new(stopped)),
             };
-            let waiter = self.waiter(key, &flight, true);
-            in_flight.flights.insert(key.clone(), flight);
+            let waiter = self.waiter(key, &task, true);
+            in_flight.tasks.insert(key.clone(), task);
             in_flight.next += 1;
-            let (flights, key) = (Arc::clone(self), key.clone());
-            (waiter, Leader { flights, key, number, finish: Some(finish) })
+            let (single_flight, key) = (Arc::clone(self), key.clone());
+            (waiter, Leader { single_flight, key, number, finish: Some(finish) })
         };
-        let task = Abortable::new(flight(leader), registration);
+        let task = Abortable::new(task(leader), registration);
         let task: BoxFuture<'static, ()> = Box::pin(task.map(drop));
         runtime.spawn(task);
         Ok(Joined::Waiting(waiter))
     }
 
-    fn waiter(self: &Arc<Self>, key: &K, flight: &Flight<V>, first: bool) -> Waiter<K, V> {
-        let (finished, flights) = (flight.finished.clone(), Arc::clone(self));
-        Waiter { finished, flights, key: key.clone(), number: flight.number, first }
+    fn waiter(self: &Arc<Self>, key: &K, task: &Task<V>, first: bool) -> Waiter<K, V> {
+        let (finished, single_flight) = (task.finished.clone(), Arc::clone(self));
+        Waiter { finished, single_flight, key: key.clone(), number: task.number, first }
     }
 }
 
@@ -168,8 +168,8 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
         in_flight: &'a mut InFlight<K, V>,
         key: &K,
         number: u64,
-    ) -> Option<&'a mut Flight<V>> {
-        in_flight.flights.get_mut(key).filter(|flight| flight.number == number)
+    ) -> Option<&'a mut Task<V>> {
+        in_flight.tasks.get_mut(key).filter(|task| task.number == number)
     }
 
     /// Makes later callers start tasks of their own. The waiters of earlier tasks still get their
@@ -177,14 +177,14 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
     pub(crate) fn forget(&self, keys: impl Fn(&K) -> bool) {
         let mut in_flight = self.lock();
         // What is dropped here may own something that takes the lock again.
-        let forgotten: Vec<_> = in_flight.flights.extract_if(|key, _| keys(key)).collect();
+        let forgotten: Vec<_> = in_flight.tasks.extract_if(|key, _| keys(key)).collect();
         drop(in_flight);
         drop(forgotten);
     }
 
     /// Returns how many tasks are in flight.
     pub(crate) fn len(&self) -> usize {
-        self.lock().flights.len()
+        self.lock().tasks.len()
     }
 }
 
@@ -196,9 +196,9 @@ impl<K: Clone + Eq + Hash, V> Waiter<K, V> {
 
     /// Leaves the task, which then continues even if all other waiters leave.
     pub(crate) fn detach(self) {
-        let mut in_flight = self.flights.lock();
-        if let Some(flight) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
-            flight.detached = true;
+        let mut in_flight = self.single_flight.lock();
+        if let Some(task) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
+            task.detached = true;
         }
     }
 }
@@ -207,13 +207,13 @@ impl<K: Clone + Eq + Hash, V> Drop for Waiter<K, V> {
     fn drop(&mut self) {
         // Returns the task, if it has no waiters left.
         let empty = |in_flight: &mut InFlight<K, V>| {
-            let flight = SingleFlight::in_flight(in_flight, &self.key, self.number)?;
-            (flight.waiters == 0 && !flight.detached).then(|| flight.stopped.take())
+            let task = SingleFlight::in_flight(in_flight, &self.key, self.number)?;
+            (task.waiters == 0 && !task.detached).then(|| task.stopped.take())
         };
         let stopped = {
-            let mut in_flight = self.flights.lock();
-            if let Some(flight) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
-                flight.waiters -= 1;
+            let mut in_flight = self.single_flight.lock();
+            if let Some(task) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
+                task.waiters -= 1;
             }
             empty(&mut in_flight)
         };
@@ -222,13 +222,13 @@ impl<K: Clone + Eq + Hash, V> Drop for Waiter<K, V> {
             stopped();
         }
         // A waiter may have joined meanwhile. The task then continues.
-        let flight = {
-            let mut in_flight = self.flights.lock();
-            empty(&mut in_flight).and_then(|_| in_flight.flights.remove(&self.key))
+        let task = {
+            let mut in_flight = self.single_flight.lock();
+            empty(&mut in_flight).and_then(|_| in_flight.tasks.remove(&self.key))
         };
         // The task is woken in order to end, which may run code of the runtime.
-        if let Some(flight) = flight {
-            flight.stop.abort();
+        if let Some(task) = task {
+            task.stop.abort();
         }
     }
 }
@@ -253,12 +253,12 @@ impl<K: Clone + Eq + Hash, V> Leader<K, V> {
 
 impl<K: Clone + Eq + Hash, V> Drop for Leader<K, V> {
     fn drop(&mut self) {
-        let mut in_flight = self.flights.lock();
+        let mut in_flight = self.single_flight.lock();
         if SingleFlight::in_flight(&mut in_flight, &self.key, self.number).is_some() {
-            let flight = in_flight.flights.remove(&self.key);
+            let task = in_flight.tasks.remove(&self.key);
             drop(in_flight);
             // It owns something that may take the lock again.
-            drop(flight);
+            drop(task);
         }
     }
 }
@@ -282,7 +282,7 @@ mod tests {
 
     /// A `SingleFlight` of which each call finishes with 7 once it is let.
     struct Rig {
-        flights: Arc<SingleFlight<u8, u8>>,
+        single_flight: Arc<SingleFlight<u8, u8>>,
         time: VirtualTime,
         cleared: Arc<Mutex<Vec<oneshot::Sender<()>>>>,
         stopped: Arc<AtomicU32>,
@@ -290,15 +290,15 @@ mod tests {
 
     impl Rig {
         fn new(limit: usize, abandoned: Abandoned) -> Self {
-            let flights = Arc::new(SingleFlight::new(limit, abandoned));
+            let single_flight = Arc::new(SingleFlight::new(limit, abandoned));
             let time = VirtualTime::new();
-            Self { flights, time, cleared: Arc::default(), stopped: Arc::default() }
+            Self { single_flight, time, cleared: Arc::default(), stopped: Arc::default() }
         }
 
         fn join(&self, key: u8) -> Result<Joined<u8, u8>, TooMany> {
             let (cleared, clearance) = oneshot::channel();
             let stopped = Arc::clone(&self.stopped);
-            self.flights.join(
+            self.single_flight.join(
                 &key,
                 &self.time,
                 || None,
@@ -355,83 +355,84 @@ mod tests {
         rig.clear();
         assert_eq!(rig.time.block_on(second), Ok(7));
         rig.settle();
-        assert_eq!((rig.flights.len(), rig.time.tasks()), (0, 0));
+        assert_eq!((rig.single_flight.len(), rig.time.tasks()), (0, 0));
     }
 
     #[test]
-    fn by_default_a_flight_goes_on_without_passengers() {
+    fn by_default_a_task_goes_on_without_waiters() {
         let rig = Rig::new(9, Abandoned::Finish);
         drop(rig.waiter());
         rig.settle();
-        assert_eq!((rig.flights.len(), rig.stopped()), (1, 0));
+        assert_eq!((rig.single_flight.len(), rig.stopped()), (1, 0));
         let late = rig.waiter();
         rig.clear();
         assert_eq!(rig.time.block_on(late), Ok(7));
     }
 
     #[test]
-    fn a_flight_stops_when_the_last_passenger_leaves() {
+    fn a_task_stops_when_the_last_waiter_leaves() {
         let rig = Rig::new(9, Abandoned::Cancel);
         let (first, second) = (rig.waiter(), rig.waiter());
         drop(first);
         rig.settle();
-        assert_eq!((rig.flights.len(), rig.stopped()), (1, 0));
+        assert_eq!((rig.single_flight.len(), rig.stopped()), (1, 0));
         drop(second);
-        assert_eq!((rig.flights.len(), rig.stopped()), (0, 1));
+        assert_eq!((rig.single_flight.len(), rig.stopped()), (0, 1));
         rig.settle();
         assert_eq!(rig.time.tasks(), 0);
         assert!(!rig.time.has_panicked());
     }
 
     #[test]
-    fn a_flight_begun_after_one_that_stopped_is_another() {
+    fn a_task_begun_after_one_that_stopped_is_another() {
         let rig = Rig::new(9, Abandoned::Cancel);
         drop(rig.waiter());
         // The task of the first has not ended yet, and must not end the second.
         let second = rig.waiter();
         assert_eq!(rig.started(), 2);
         rig.settle();
-        assert_eq!(rig.flights.len(), 1);
+        assert_eq!(rig.single_flight.len(), 1);
         rig.clear();
         assert_eq!(rig.time.block_on(second), Ok(7));
         assert_eq!(rig.stopped(), 1);
     }
 
     #[test]
-    fn a_detached_flight_goes_on_whoever_leaves() {
+    fn a_detached_task_goes_on_whoever_leaves() {
         let rig = Rig::new(9, Abandoned::Cancel);
         let (first, second) = (rig.waiter(), rig.waiter());
         first.detach();
         drop(second);
         rig.settle();
-        assert_eq!((rig.flights.len(), rig.stopped()), (1, 0));
+        assert_eq!((rig.single_flight.len(), rig.stopped()), (1, 0));
         rig.clear();
         rig.settle();
-        assert_eq!((rig.flights.len(), rig.time.tasks()), (0, 0));
+        assert_eq!((rig.single_flight.len(), rig.time.tasks()), (0, 0));
     }
 
     #[test]
-    fn a_flight_that_breaks_off_fails_its_callers_and_frees_the_key() {
+    fn a_task_that_breaks_off_fails_its_callers_and_frees_the_key() {
         let rig = Rig::new(9, Abandoned::Cancel);
         let waiter = rig.waiter();
         rig.cleared.lock().unwrap().clear();
         assert!(rig.time.block_on(waiter).is_err());
-        assert_eq!((rig.flights.len(), rig.stopped()), (0, 0));
+        assert_eq!((rig.single_flight.len(), rig.stopped()), (0, 0));
         assert!(rig.time.has_panicked());
     }
 
     #[test]
     fn what_landed_in_between_is_not_fetched_again() {
-        let flights = Arc::new(SingleFlight::<u8, u8>::new(9, Abandoned::Finish));
+        let single_flight = Arc::new(SingleFlight::<u8, u8>::new(9, Abandoned::Finish));
         let time = VirtualTime::new();
-        let joined =
-            flights.join(&1, &time, || Some(3), || (), |_| async { panic!("a flight") }).unwrap();
+        let joined = single_flight
+            .join(&1, &time, || Some(3), || (), |_| async { panic!("a task") })
+            .unwrap();
         assert!(matches!(joined, Joined::Known(3)));
         assert_eq!(time.tasks(), 0);
     }
 
     #[test]
-    fn flights_are_limited() {
+    fn tasks_are_limited() {
         let rig = Rig::new(1, Abandoned::Finish);
         let waiter = rig.waiter();
         assert!(rig.join(2).is_err_and(|error| error.limit == 1));
@@ -491,7 +492,7 @@ mod tests {
 
     /// Three callers of one key; those of them that have come and not left.
     struct Walk {
-        flights: Arc<SingleFlight<u8, u8>>,
+        single_flight: Arc<SingleFlight<u8, u8>>,
         time: VirtualTime,
         started: Arc<AtomicU32>,
         stopped: Arc<AtomicU32>,
@@ -522,7 +523,7 @@ mod tests {
         fn new(tree: &Tree, abandoned: Abandoned) -> Self {
             let choices = tree.clone();
             Self {
-                flights: Arc::new(SingleFlight::new(9, abandoned)),
+                single_flight: Arc::new(SingleFlight::new(9, abandoned)),
                 time: VirtualTime::new().with_choices(move |count| choices.choose(count)),
                 started: Arc::default(),
                 stopped: Arc::default(),
@@ -537,7 +538,7 @@ mod tests {
             let stopped = move || {
                 stopped.fetch_add(1, Ordering::Relaxed);
             };
-            let joined = self.flights.join(
+            let joined = self.single_flight.join(
                 &1,
                 &self.time,
                 || None,
@@ -628,11 +629,11 @@ mod tests {
             let [started, stopped, finished] =
                 [&self.started, &self.stopped, &self.finished].map(|it| it.load(Ordering::Relaxed));
             // Nothing is left over.
-            assert_eq!((self.flights.len(), self.time.tasks()), (0, 0));
+            assert_eq!((self.single_flight.len(), self.time.tasks()), (0, 0));
             let answered = if panics { Fate::Failed } else { Fate::Served(7) };
             assert_eq!(fates[2], answered);
             assert!(fates.iter().all(|fate| [answered, Fate::Left].contains(fate)));
-            // Only flights that all had left are stopped, which at most two can have been.
+            // Only tasks that all had left are stopped, which at most two can have been.
             assert!(abandoned == Abandoned::Cancel && stopped <= 2 || stopped == 0);
             assert_eq!(finished >= 1, !panics);
             assert!(started <= 3 && finished <= started);

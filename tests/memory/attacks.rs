@@ -457,3 +457,39 @@ fn addresses_that_take_turns_are_no_move() {
     }
     assert!(asked.len() < 20, "{asked:?}");
 }
+
+#[test]
+fn spellings_and_ports_do_not_push_out_the_name_itself() {
+    let hour = [("cache-control", "max-age=3600")];
+    let bench = Bench::new(delegated().page(&URL[4..], 200, &hour, r#"{"m.server":"m.example"}"#));
+    bench.resolve("a.example").unwrap();
+    for spelling in ["A.example", "a.Example", "A.Example"] {
+        bench.resolve(spelling).unwrap();
+    }
+    for port in 1..=20 {
+        bench.resolve(&format!("a.example:{port}")).unwrap();
+    }
+    bench.pass(seconds(3601));
+    bench.network.change(|internet| internet.never(URL));
+    let before = bench.network.time().now().monotonic;
+    assert_eq!(bench.resolve("a.example").unwrap().step(), Step::DelegatedSrv);
+    assert_eq!(bench.network.time().now().monotonic.since(before), millis(1800));
+}
+
+#[test]
+fn redirects_of_what_is_served_are_forgotten_with_it_although_a_renewal_failed_before_them() {
+    let to = "https://w.example/x";
+    let hour = [("cache-control", "max-age=3600")];
+    let bench = Bench::new(
+        delegated()
+            .page(&URL[4..], 302, &[("location", to)], "")
+            .host("w.example", &["192.0.2.7"])
+            .page(to, 200, &hour, r#"{"m.server":"m.example"}"#),
+    );
+    bench.resolve("a.example").unwrap();
+    bench.pass(seconds(3601));
+    bench.network.change(|internet| internet.page(&URL[4..], 503, &[], ""));
+    assert_eq!(bench.resolve("a.example").unwrap().provenance(), Provenance::Stale);
+    bench.resolver.invalidate(&"a.example".parse().unwrap());
+    assert_eq!(bench.resolver.entries().count(), 0);
+}

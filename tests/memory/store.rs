@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use matrix_delegation::names::DnsName;
 use matrix_delegation::report::Source;
-use matrix_delegation::resolver::{BoxFuture, Provenance, StoreError};
+use matrix_delegation::resolver::{
+    BoxFuture, ContactFailure, ContactFailureKind, Provenance, StoreError,
+};
 use matrix_delegation::testing::{Internet, Network};
 use matrix_delegation::{Config, Runtime, Step, Store};
 
@@ -308,4 +310,33 @@ fn the_last_good_answer_of_another_stands_in() {
     fleet.network.change(|internet| internet.page(URL.trim_start_matches("GET "), 503, &[], ""));
     let found = fleet.worker().resolve("a.example").unwrap();
     assert_eq!((found.provenance(), found.step()), (Provenance::Stale, Step::DelegatedSrv));
+}
+
+#[test]
+fn what_one_worker_saw_withdrawn_comes_back_in_no_other() {
+    let hour = [("cache-control", "max-age=3600")];
+    let page = &URL[4..];
+    let fleet = Fleet::new(delegated().page(page, 200, &hour, r#"{"m.server":"m.example"}"#));
+    let [one, other] = [(); 2].map(|()| fleet.worker());
+    one.resolve("a.example").unwrap();
+    // The other has fetched it, too, a little later.
+    fleet.store.is(Mood::Failing);
+    fleet.network.time().advance(seconds(10));
+    other.resolve("a.example").unwrap();
+    fleet.store.is(Mood::Well);
+    // The one hears twice, after reports, that there is no document any more; then the server fails.
+    let found = one.resolve("a.example").unwrap();
+    let gone = ContactFailure::new(ContactFailureKind::NotFound);
+    fleet.network.change(|internet| internet.page(page, 404, &[], ""));
+    for _ in 0..2 {
+        one.resolver.report_failure(&found, &gone);
+        fleet.network.time().advance(seconds(11));
+    }
+    assert_eq!(one.resolve("a.example").unwrap().step(), Step::DefaultPort);
+    fleet.network.change(|internet| internet.page(page, 503, &[], ""));
+    fleet.network.time().advance(seconds(3600));
+    for worker in [&one, &other] {
+        let found = worker.resolve("a.example").unwrap();
+        assert_eq!((found.step(), found.provenance()), (Step::DefaultPort, Provenance::Degraded));
+    }
 }

@@ -167,6 +167,11 @@ impl<G> Good<G> {
         }
     }
 
+    pub(crate) fn withdraw(&mut self, at: Monotonic) {
+        self.terms.expires = self.terms.expires.min(at);
+        self.terms.stale_until = Monotonic::MIN;
+    }
+
     fn holds(&self, now: Monotonic) -> bool {
         now < self.terms.expires
     }
@@ -209,10 +214,15 @@ impl<G: Clone, F> CacheEntry<G, F> {
     /// Withdraws the good answer at this time: it does not hold any more, and is not served stale.
     pub(crate) fn withdrawn(mut self, at: Monotonic) -> Self {
         if let Known::Good(good, _) = &mut self.0 {
-            good.terms.expires = good.terms.expires.min(at);
-            good.terms.stale_until = Monotonic::MIN;
+            good.withdraw(at);
         }
         self
+    }
+
+    /// When the good answer was withdrawn, if it was.
+    pub(crate) fn withdrawn_at(&self) -> Option<Monotonic> {
+        let withdrawn = |good: &&Good<G>| good.terms.stale_until == Monotonic::MIN;
+        self.good_part().filter(withdrawn).map(|good| good.terms.expires)
     }
 
     /// Puts parts together that were stored apart.

@@ -139,9 +139,8 @@ impl WellKnownEntry {
         })
     }
 
-    /// Returns what is known after the host was asked because a caller had reported that its
-    /// document leads nowhere: what it says for the second time in a row, that there is none, is
-    /// believed.
+    /// Returns what is known after the host was asked because a caller had reported that its document leads
+    /// nowhere: what it says for the second time in a row, that there is none, is believed.
     #[must_use]
     pub fn after_report(self, before: Option<&Self>) -> Self {
         let denied = |it: &Self| it.failure().is_some_and(|failure| !failure.is_temporary());
@@ -149,19 +148,23 @@ impl WellKnownEntry {
         if denied(&self) && before.is_some_and(denied) { self.withdrawn(at) } else { self }
     }
 
-    /// Returns what is known by two accounts, one's own and that of an earlier or another process:
-    /// what was learnt last, with the later of both documents.
+    /// Returns what is known by two accounts, one's own and that of an earlier or another process: what was
+    /// learnt last, of two at a time the other, with the later of both documents. A document that either of
+    /// them saw withdrawn is no newer for having been fetched twice.
     #[must_use]
     pub fn merged(self, other: Self, lifetimes: &WellKnownLifetimes) -> Self {
         let (earlier, later) =
-            if self.learnt() < other.learnt() { (self, other) } else { (other, self) };
-        let Some(failure) = later.failure_part() else { return later };
-        let obtained = |it: &Self| it.good_part().map(|good| good.obtained);
-        if obtained(&earlier) <= obtained(&later) {
+            if self.learnt() <= other.learnt() { (self, other) } else { (other, self) };
+        let goods = [&earlier, &later].into_iter().filter_map(Self::good_part);
+        let good = goods.max_by_key(|good| good.obtained).cloned();
+        let (Some(mut failure), Some(mut good)) = (later.failure_part().cloned(), good) else {
             return later;
+        };
+        // The same document, fetched by each, or known to one by a clock that is a little off.
+        let withdrawn = [&earlier, &later].into_iter().filter_map(Self::withdrawn_at).max();
+        if let Some(at) = withdrawn.filter(|at| good.obtained <= *at) {
+            good.withdraw(at);
         }
-        let Some(good) = earlier.good_part().cloned() else { return later };
-        let mut failure = failure.clone();
         let served = failure.why.is_temporary();
         failure.terms.good_until = if served { good.terms.stale_until } else { Monotonic::MIN };
         failure.terms.lost_until = lost_until(&good, lifetimes);
@@ -213,8 +216,8 @@ pub(crate) fn lost_until(good: &Good<WellKnown>, lifetimes: &WellKnownLifetimes)
     (good.obtained + lifetimes.remembered).just_after()
 }
 
-/// Returns whether an address family is to be asked again although its back-off has not ended: it
-/// failed a while ago, and nothing of it holds, beside records of the other family.
+/// Returns whether an address family is to be asked again although its back-off has not ended: it failed a
+/// while ago, and nothing of it holds, beside records of the other family.
 pub fn family_is_due(
     family: &DnsEntry,
     other: Option<&DnsEntry>,

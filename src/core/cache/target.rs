@@ -184,3 +184,143 @@ impl CachedTarget {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::target::{Degraded, FixedTarget, Lifetimes, Stored};
+    use crate::core::time::Now;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_origin(Duration::from_secs(seconds))
+    }
+
+    fn name() -> crate::ServerName {
+        "a.example".parse().unwrap()
+    }
+
+    /// A target with these addresses.
+    fn target(addresses: &[&str]) -> DelegationTarget {
+        let addresses = addresses.iter().map(|it| it.parse::<SocketAddr>().unwrap());
+        FixedTarget::new(addresses).unwrap().target(&name(), Now::EPOCH).unwrap()
+    }
+
+    fn cached(addresses: &[&str]) -> CachedTarget {
+        CachedTarget::new(Arc::new(target(addresses)), Renewal::never())
+    }
+
+    const TWO: [&str; 2] = ["192.0.2.1:1", "192.0.2.2:2"];
+
+    /// The first endpoint of `TWO`.
+    fn first() -> (Host, u16) {
+        (Host::Ip([192, 0, 2, 1].into()), 1)
+    }
+
+    #[test]
+    fn of_all_who_ask_one_renews_it_ahead_at_the_earliest_time_of_what_it_rests_on() {
+        let refresh = Refresh::default();
+        let renewal = Renewal::never();
+        for when in [300, 100, 200] {
+            renewal.take_in(at(when));
+        }
+        let copied = renewal.so_far();
+        renewal.take_in(at(50));
+        let cached = CachedTarget::new(Arc::new(target(&TWO)), copied);
+        assert!(!cached.is_due(at(99), &refresh));
+        assert!(cached.is_due(at(100), &refresh) && !cached.is_due(at(100), &refresh));
+        let apart = Duration::from_nanos(999_999_999);
+        assert!(!cached.is_due(at(100) + apart, &refresh) && cached.is_due(at(101), &refresh));
+        let never = Refresh { ahead_percent: 0, ..refresh };
+        assert!(!cached.is_due(at(1000), &never));
+        assert!(!self::cached(&TWO).is_due(at(1 << 33), &Refresh::default()));
+    }
+
+    #[test]
+    fn reports_are_heeded_less_often_the_less_they_change() {
+        let feedback = Feedback::default();
+        let cached = cached(&TWO);
+        // Each time in a row the pause doubles: 10 s, 20 s, ... 10 min.
+        let mut now = 1000;
+        for pause in [10, 20, 40, 80, 160, 320, 600, 600] {
+            assert!(cached.heeds(at(now), &feedback));
+            assert!(!cached.heeds(at(now + pause - 1), &feedback), "{pause}");
+            now += pause;
+        }
+        // After a quiet time it begins anew; one that is not longer than the most does not do.
+        assert!(cached.heeds(at(now), &feedback));
+        assert!(cached.heeds(at(now + 1200), &feedback));
+        assert!(!cached.heeds(at(now + 1799), &feedback));
+        assert!(cached.heeds(at(now + 2401), &feedback));
+        assert!(cached.heeds(at(now + 2411), &feedback));
+    }
+
+    #[test]
+    fn an_endpoint_that_failed_is_tried_last_for_a_while() {
+        let cached = cached(&TWO);
+        let (host, port) = first();
+        assert_eq!(cached.last(at(0)), 0);
+        cached.demote(&host, port, at(600));
+        // A shorter time does not end it, and no other endpoint has it.
+        cached.demote(&host, port, at(500));
+        cached.demote(&host, 9, at(900));
+        assert_eq!((cached.last(at(599)), cached.last(at(600))), (1, 0));
+        cached.demote(&Host::Ip([192, 0, 2, 2].into()), 2, at(700));
+        assert_eq!((cached.last(at(599)), cached.last(at(600)), cached.last(at(700))), (3, 2, 0));
+    }
+
+    #[test]
+    fn what_was_reported_outlives_the_target() {
+        let feedback = Feedback::default();
+        let before = cached(&TWO);
+        before.demote(&first().0, 1, at(600));
+        assert!(before.heeds(at(0), &feedback) && before.heeds(at(10), &feedback));
+        // The same endpoints: it is known how often reports were heeded in vain.
+        let same = cached(&TWO).after(Some(&before));
+        assert_eq!(same.last(at(0)), 1);
+        assert!(!same.heeds(at(29), &feedback) && same.heeds(at(30), &feedback));
+        assert!(!same.heeds(at(69), &feedback));
+        // Another set: what failed is tried last there, too, and the next report is heeded.
+        let moved = cached(&["192.0.2.7:1", "192.0.2.1:1"]).after(Some(&before));
+        assert_eq!((moved.last(at(0)), moved.heeds(at(11), &feedback)), (2, true));
+        assert_eq!(cached(&TWO).after(Some(&cached(&TWO))).last(at(0)), 0);
+        assert_eq!(cached(&TWO).after(None).last(at(0)), 0);
+    }
+
+    #[test]
+    fn nothing_worse_replaces_what_holds() {
+        let made = |authority: &str, decided, degraded, stale| {
+            let mut parts: Stored = target(&TWO).into();
+            parts.delegated = Some(authority.parse().unwrap());
+            parts.decided = Now::EPOCH + Duration::from_secs(decided);
+            (parts.degraded, parts.stale) = (degraded, stale);
+            let held = Some(Duration::from_secs(100));
+            parts.lifetimes = Lifetimes { held, ..Lifetimes::default() };
+            let target = DelegationTarget::try_from(parts).unwrap();
+            CachedTarget::new(Arc::new(target), Renewal::never())
+        };
+        let (good, lost) = (|at| made("m.example", at, None, false), Some(Degraded::WellKnownLost));
+        for worse in [made("m.example", 50, lost, false), made("m.example", 50, None, true)] {
+            assert!(!worse.is_good() && !worse.replaces(&good(0)));
+            assert!(worse.replaces(&worse) && good(50).replaces(&worse));
+        }
+        assert!(good(50).is_good() && good(50).replaces(&good(0)));
+        // Unless that does not hold any more, or delegates elsewhere.
+        assert!(made("m.example", 100, lost, false).replaces(&good(0)));
+        assert!(!made("m.example", 99, lost, false).replaces(&good(0)));
+        assert!(made("n.example", 50, lost, false).replaces(&good(0)));
+    }
+
+    #[test]
+    fn it_rests_on_its_own_host_the_delegated_one_and_those_of_the_endpoints() {
+        let mut parts: Stored = target(&TWO).into();
+        parts.delegated = Some("M.example:7".parse().unwrap());
+        let target = Arc::new(DelegationTarget::try_from(parts).unwrap());
+        let cached = CachedTarget::new(target, Renewal::never());
+        let hosts: Vec<_> = cached.hosts().map(|host| host.to_string()).collect();
+        assert_eq!(hosts, ["a.example", "m.example"]);
+        assert!(cached.report().is_none() && cached.with_report(None).report().is_none());
+    }
+}

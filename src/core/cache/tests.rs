@@ -375,6 +375,41 @@ fn two_accounts_come_to_what_was_learnt_last_with_the_later_document() {
     assert_eq!(answer(&[(0, Status(503))], &[(9, Status(404))], 9), "failed ..3609 404");
 }
 
+#[test]
+fn what_one_account_saw_withdrawn_does_not_come_back_by_another() {
+    let withdrawn = |then: &[(u64, Learnt)]| {
+        let entry = well_known(&[(0, Document(HOUR)), (220, Status(404))], &config());
+        then.iter().fold(entry.withdrawn(at(220)), |entry, (when, it)| {
+            let now = Now::EPOCH + seconds(*when);
+            WellKnownEntry::learn(Some(&entry), outcome(*it), now, &config(), 1)
+        })
+    };
+    let merged = |a: WellKnownEntry, b: &[(u64, Learnt)], when| {
+        let (b, lifetimes) = (well_known(b, &config()), config().well_known);
+        let merged = a.clone().merged(b.clone(), &lifetimes);
+        assert_eq!(merged, b.merged(a, &lifetimes));
+        shown(merged.serve(at(when), Purpose::Answer), code)
+    };
+    // The same document, fetched by each.
+    let failed = [(3720, Status(503))];
+    assert_eq!(merged(withdrawn(&failed), &[(1, Document(HOUR))], 3720), "lost ..3960 503");
+    let passing = [(1, Document(HOUR)), (3700, Status(503))];
+    assert_eq!(merged(withdrawn(&[]), &passing, 3700), "lost ..3820 503");
+    // One that came after that is another.
+    let new = [(3610, Document(60))];
+    assert_eq!(merged(withdrawn(&failed), &new, 3720), "stale ..3960 because 503");
+    assert_eq!(merged(withdrawn(&[]), &new, 3610), "holds ..3670");
+    let passing = [(3610, Document(60)), (3700, Status(503))];
+    assert_eq!(merged(withdrawn(&[]), &passing, 3700), "stale ..3820 because 503");
+}
+
+#[test]
+fn of_two_accounts_of_one_moment_the_newer_one_counts() {
+    let good = well_known(&[(0, Document(0))], &Config::strict());
+    let failed = well_known(&[(0, Document(0)), (0, Status(404))], &Config::strict());
+    assert_eq!(good.merged(failed.clone(), &Config::strict().well_known), failed);
+}
+
 fn addresses_of(family: Family) -> DnsQuestion {
     DnsQuestion::Addresses { host: "a.example".parse().unwrap(), family }
 }
