@@ -38,7 +38,7 @@ pub(super) struct Targets {
     /// The permits for discoveries.
     pub(super) queue: Queue,
     /// The discoveries in flight, which callers for the same name share.
-    pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending
+    pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending>>>,
 }
 
 /// The outcome of a discovery, shared by all who waited for it.

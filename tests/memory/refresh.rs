@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use matrix_delegation::dns::DnsFailure;
+use matrix_delegation::report::Source;
 use matrix_delegation::resolver::Provenance;
 use matrix_delegation::testing::Internet;
 use matrix_delegation::{ResolverConfig, Runtime, Step};
@@ -234,4 +235,24 @@ fn one_who_does_not_wait_for_the_document_gets_addresses_of_now() {
     for question in ["SRV _matrix-fed._tcp.m.example", "A t.example", "AAAA t.example", URL] {
         assert_eq!(asked.iter().filter(|it| *it == question).count(), 1, "{asked:?}");
     }
+}
+
+#[test]
+fn what_still_holds_is_as_old_as_it_is_although_a_renewal_failed() {
+    let hour = [("cache-control", "max-age=3600")];
+    let bench = Bench::new(delegated().page(&URL[4..], 200, &hour, r#"{"m.server":"m.example"}"#));
+    bench.resolve("a.example").unwrap();
+    bench.network.change(|internet| internet.page(&URL[4..], 503, &[], ""));
+    bench.pass(seconds(3000));
+    for _ in 0..2 {
+        bench.resolve("a.example").unwrap();
+        settle(&bench);
+    }
+    bench.pass(seconds(10));
+    let name = "a.example".parse().unwrap();
+    let explained = bench.network.time().block_on(bench.resolver.explain(&name));
+    let report = explained.report.unwrap();
+    let known = report.well_known.as_ref().unwrap();
+    assert!((report.rebuilt, known.failures) == (true, 1), "{report}");
+    assert!(matches!(known.source, Source::Memory { age } if age > seconds(3000)), "{report}");
 }

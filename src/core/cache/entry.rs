@@ -146,7 +146,15 @@ pub enum Served<'a, G, F> {
     },
 }
 
-impl<G, F> Served<'_, G, F> {
+impl<'a, G, F> Served<'a, G, F> {
+    /// What was last said: the good answer, unless a failure came after it.
+    pub(crate) const fn said(self) -> Result<&'a G, &'a F> {
+        match self {
+            Self::Holds { value, .. } | Self::Stale { value, because: None, .. } => Ok(value),
+            Self::Stale { because: Some(why), .. } | Self::Failed { why, .. } => Err(why),
+        }
+    }
+
     /// Whether it is the good answer, which holds.
     pub const fn holds(&self) -> bool {
         matches!(self, Self::Holds { .. })

@@ -84,7 +84,7 @@ impl WellKnownEntry {
                 Self::good(document, now, Self::document_terms(now, expires, config))
             }
             Err(failure) => {
-                let terms = Self::failure_terms(before, &failure, now, lifetimes, random);
+                let terms = Self::judge_failure(before, &failure, now, lifetimes, random);
                 Self::failed(before, failure, now, terms)
             }
         }
@@ -100,7 +100,7 @@ impl WellKnownEntry {
         GoodTerms { expires, ahead_percent: config.refresh.ahead_percent, stale_until }
     }
 
-    fn failure_terms(
+    fn judge_failure(
         before: Option<&Self>,
         failure: &WellKnownFailure,
         now: Monotonic,
@@ -120,22 +120,36 @@ impl WellKnownEntry {
             WellKnownFailure::NoAddress { lifetime, .. } => (*lifetime).min(lifetimes.permanent),
             _ => lifetimes.jittered(lifetimes.permanent, random),
         };
-        let served = known.filter(|_| temporary);
+        let backed_off = if backs_off { earlier.saturating_add(1) } else { 0 };
         let retry_at = now + lifetime;
+        Self::failure_terms(known, temporary, retry_at, backed_off, lifetimes)
+    }
+
+    /// Returns what a failure means for the document that was known before, if one was. Its age then
+    /// was at most `remembered`.
+    pub(crate) fn failure_terms(
+        known: Option<&Good<WellKnown>>,
+        temporary: bool,
+        retry_at: Monotonic,
+        backed_off: u32,
+        lifetimes: &WellKnownLifetimes,
+    ) -> FailureTerms {
+        let served = known.filter(|_| temporary);
+        // An age of `remembered` is in time.
+        let lost_until = |good: &Good<_>| (good.obtained + lifetimes.remembered).just_after();
         FailureTerms {
             retry_at,
             recheck_at: if temporary { retry_at } else { Monotonic::MIN },
             good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
-            lost_until: known.map_or(Monotonic::MIN, |good| lost_until(good, lifetimes)),
-            backed_off: if backs_off { earlier.saturating_add(1) } else { 0 },
+            lost_until: known.map_or(Monotonic::MIN, lost_until),
+            backed_off,
         }
     }
 
     /// Whether the host is known to have delegated, by a document too old to serve failures.
     pub(crate) fn is_lost(&self, now: Monotonic, lifetimes: &WellKnownLifetimes) -> bool {
         self.good_part().is_some_and(|good| {
-            let age = now.since(good.obtained);
-            lifetimes.stale < age && age <= lifetimes.remembered
+            now >= good.terms.stale_until && now.since(good.obtained) <= lifetimes.remembered
         })
     }
 
@@ -165,9 +179,10 @@ impl WellKnownEntry {
         if let Some(at) = withdrawn.filter(|at| good.obtained <= *at) {
             good.withdraw(at);
         }
-        let served = failure.why.is_temporary();
-        failure.terms.good_until = if served { good.terms.stale_until } else { Monotonic::MIN };
-        failure.terms.lost_until = lost_until(&good, lifetimes);
+        let known = Some(&good).filter(|it| failure.at.since(it.obtained) <= lifetimes.remembered);
+        let FailureTerms { retry_at, backed_off, .. } = failure.terms;
+        let temporary = failure.why.is_temporary();
+        failure.terms = Self::failure_terms(known, temporary, retry_at, backed_off, lifetimes);
         Self::from_parts(Some(good), failure)
     }
 }
@@ -209,11 +224,6 @@ impl DnsEntry {
             }
         }
     }
-}
-
-/// Until when the host of this document is known to delegate; an age of `remembered` is in time.
-pub(crate) fn lost_until(good: &Good<WellKnown>, lifetimes: &WellKnownLifetimes) -> Monotonic {
-    (good.obtained + lifetimes.remembered).just_after()
 }
 
 /// Returns whether an address family is to be asked again although its back-off has not ended: it failed a

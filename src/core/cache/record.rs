@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::entry::{Failure, FailureTerms, Good};
-use super::policy::{WellKnownEntry, lost_until};
+use super::entry::{Failure, Good};
+use super::policy::WellKnownEntry;
 use crate::core::config::Config;
 use crate::core::names::{DnsName, NotAHostName, ServerName, ServerNameError, UnresolvableName};
 use crate::core::time::{Monotonic, Now, millis_since_epoch as millis};
@@ -160,15 +160,10 @@ impl WellKnownRecord {
         };
         let good = self.last_good.as_ref().map(|good| good.restore(now, config)).transpose()?;
         let good = good.filter(|it| now.monotonic.since(it.obtained) <= lifetimes.remembered);
-        let served = good.as_ref().filter(|_| class.is_temporary());
-        let retry_at = fetched + lifetime.min(most);
-        let terms = FailureTerms {
-            retry_at,
-            recheck_at: if class.is_temporary() { retry_at } else { Monotonic::MIN },
-            good_until: served.map_or(Monotonic::MIN, |good| good.terms.stale_until),
-            lost_until: good.as_ref().map_or(Monotonic::MIN, |good| lost_until(good, lifetimes)),
-            backed_off: self.backed_off,
-        };
+        let (known, retry_at) = (good.as_ref(), fetched + lifetime.min(most));
+        let (temporary, backed_off) = (class.is_temporary(), self.backed_off);
+        let terms =
+            WellKnownEntry::failure_terms(known, temporary, retry_at, backed_off, lifetimes);
         let why = WellKnownFailure::Recorded { class };
         let failure = Failure { why, at: fetched, in_a_row: self.failures, terms };
         Ok((host, WellKnownEntry::from_parts(good, failure)))

@@ -79,14 +79,7 @@ impl Fact {
 
     /// Returns the answer as DNS says it.
     fn answer(&self) -> DnsAnswer {
-        match self.served() {
-            Served::Holds { value, .. } | Served::Stale { value, because: None, .. } => {
-                value.clone().into()
-            }
-            Served::Stale { because: Some(why), .. } | Served::Failed { why, .. } => {
-                why.clone().into()
-            }
-        }
+        self.served().said().map_or_else(|why| why.clone().into(), |value| value.clone().into())
     }
 
     /// Returns what the answer may be used for.
@@ -116,14 +109,7 @@ impl WellKnownFact {
 
     /// Returns what a report says of it.
     pub(super) fn result(&self) -> Result<ServerName, WellKnownFailure> {
-        match self.served() {
-            Served::Holds { value, .. } | Served::Stale { value, because: None, .. } => {
-                Ok(value.server().clone())
-            }
-            Served::Stale { because: Some(why), .. } | Served::Failed { why, .. } => {
-                Err(why.clone())
-            }
-        }
+        self.served().said().map(|document| document.server().clone()).map_err(Clone::clone)
     }
 
     /// Returns how long it counts, from when it was learnt.

@@ -45,7 +45,7 @@ pub(super) struct FetchChain {
     /// The response of the last hop, not read yet.
     arrived: Option<FetchResult>,
     /// What was known of the document before.
-    before: Option<WellKnownEntry>,
+    pub(super) before: Option<WellKnownEntry>,
     answer: Option<WellKnownEntry>,
 }
 
@@ -62,11 +62,6 @@ impl FetchChain {
             before: None,
             answer: None,
         }
-    }
-
-    /// Sets what was known of the document before.
-    pub(super) fn set_before(&mut self, before: WellKnownEntry) {
-        self.before = Some(before);
     }
 
     pub(super) fn answer(&self) -> Option<&WellKnownEntry> {

@@ -31,7 +31,7 @@ impl WellKnownLookup {
     /// repeated failures back off.
     #[must_use]
     pub fn with_earlier(mut self, before: WellKnownEntry) -> Self {
-        self.chain.set_before(before);
+        self.chain.before = Some(before);
         self
     }
 

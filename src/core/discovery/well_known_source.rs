@@ -51,9 +51,7 @@ impl WellKnownSource {
             Self::Fetched { chain, before } => {
                 let chain = chain.get_or_insert_with(|| {
                     let mut chain = FetchChain::new(host.clone());
-                    if let Some(before) = before.take() {
-                        chain.set_before(*before);
-                    }
+                    chain.before = before.take().map(|before| *before);
                     Box::new(chain)
                 });
                 chain.poll(facts, now).map(|entry| WellKnownFact::asked(entry.clone()))
