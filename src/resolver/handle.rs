@@ -49,7 +49,7 @@ pub struct Resolver {
 
 impl Resolver {
     /// Creates a resolver with these adapters and an empty memory. `config` is a [`ResolverConfig`],
-    /// or a [`Config`] for what the discoveries read.
+    /// or a [`Config`](crate::Config) for what the discoveries read.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! What a resolver tells of its work, and what it is told (feature `resolver`).
 //!
-//! [`Resolver`](crate::Resolver) finds a target for a server name and remembers the answers.
+//! [`Resolver`] finds a target for a server name and remembers the answers.
 //!
 //! | I want to | use |
 //! | --- | --- |
