@@ -11,14 +11,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use matrix_delegation::cache::{Purpose, WellKnownEntry};
-use matrix_delegation::cache::WellKnownRecord;
+use matrix_delegation::cache::{Purpose, WellKnownEntry, WellKnownRecord};
 use matrix_delegation::discovery::{Machine, Output};
-use matrix_delegation::dns::{DnsAnswer, SrvSet};
+use matrix_delegation::dns::DnsAnswer;
 use matrix_delegation::error::Evidence;
 use matrix_delegation::report::WellKnownReport;
 use matrix_delegation::time::{Monotonic, Now};
-use matrix_delegation::well_known::{FetchFailure, Freshness, WellKnownFailure, WellKnownUrl};
+use matrix_delegation::well_known::{FetchFailure, WellKnownFailure, WellKnownUrl};
 use matrix_delegation::{
     AddressPolicy, Config, DelegationTarget, Discovery, Report, ResolveError, Warning,
 };
@@ -40,13 +39,11 @@ pub fn run(data: &[u8]) {
         })),
         b'W' => drop(read(json).map(|warning: Warning| (warning.to_string(), warning.kind()))),
         b'K' => drop(read(json).map(|report: WellKnownReport| report.to_string())),
-        b'S' => drop(read::<SrvSet>(json)),
         b'D' => drop(read::<DnsAnswer>(json)),
         b'U' => drop(read::<WellKnownUrl>(json)),
         b'F' => drop(read(json).map(|failure: WellKnownFailure| failure.to_string())),
         b'f' => drop(read(json).map(|failure: FetchFailure| failure.to_string())),
         b'V' => drop(read::<Evidence>(json)),
-        b'L' => drop(read::<Freshness>(json)),
         b'Y' => drop(read::<AddressPolicy>(json)),
         _ => check_run(json),
     }

@@ -212,6 +212,7 @@ fn driven(scenario: &Scenario) -> Option<Vec<u8>> {
         AddressFamilies::V4 => 2,
         AddressFamilies::V6 => 3,
         AddressFamilies::ByProxy => 4,
+        other => unreachable!("{other:?}"),
     });
     seed.extend([0, 0, 0]);
 

@@ -54,8 +54,9 @@ pub struct RedisConfig {
     /// At most this many commands are in flight; further callers wait. Default 64.
     pub concurrent: usize,
     /// The largest value that is read, in bytes. One more byte is asked for, to recognise larger
-    /// values. Default 4,096, as [`StoreLimits::value_bytes`](crate::config::StoreLimits::value_bytes), and
-    /// never less than that.
+    /// values. Default 4,096, as
+    /// [`StoreLimits::value_bytes`](crate::config::StoreLimits::value_bytes), and never less than
+    /// that.
     pub value_bytes: usize,
 }
 

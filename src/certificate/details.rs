@@ -29,9 +29,9 @@ const LONGEST_OID: usize = 64;
 /// What stands in a server's certificate.
 ///
 /// It says so of itself: as long as the verdict is not
-/// [`CertificateVerdict::Valid`](crate::certificate::CertificateVerdict::Valid), anyone may have written it.
-/// Texts are cut at 255 characters; what a terminal would act on is escaped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// [`CertificateVerdict::Valid`](crate::certificate::CertificateVerdict::Valid), anyone may have
+/// written it. Texts are cut at 255 characters; what a terminal would act on is escaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CertificateDetails {
     /// SHA-256 of all of it.
@@ -97,8 +97,9 @@ impl fmt::Display for CertificateDetails {
 /// need not be a name that any host can have.
 ///
 /// To plan with such names (feature `plan`), `plan::NamePattern` can be made of it by `TryFrom`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CertificateName {
     /// A `dNSName` as it stands there, perhaps with a wildcard. It counts for names only: one that
     /// reads like an IP address does not make the certificate one for that address (RFC 9525
@@ -142,7 +143,7 @@ impl CertificateName {
 /// let report = check.judge_for(&[presented], &name, now);
 /// let certificate = report.certificate.ok_or("it cannot be read")?;
 /// // What no host can have is of no use to a plan.
-/// let names = certificate.names.iter().filter_map(|name| CertificateName::try_from(name).ok());
+/// let names = certificate.names.iter().filter_map(|name| NamePattern::try_from(name).ok());
 /// let plan = Setup::new("example.org".parse()?, "matrix.example.org:443".parse()?)
 ///     .with_certificate_names(names)
 ///     .plan();
@@ -200,7 +201,7 @@ impl fmt::Display for Names<'_> {
 }
 
 /// What kind of public key a certificate carries.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CertificateKey {

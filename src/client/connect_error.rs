@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::core::blame::Blame;
@@ -12,7 +12,7 @@ use crate::core::target::Endpoint;
 use crate::transport::ConnectFailureKind;
 
 /// No endpoint of a server could be connected to.
-#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
 #[error("no connection to {server_name}: {}", List(.attempts))]
 #[non_exhaustive]
 pub struct ConnectError {
@@ -23,7 +23,7 @@ pub struct ConnectError {
 }
 
 /// An attempt that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct ConnectAttempt {
     /// The endpoint's host.
@@ -41,7 +41,7 @@ pub struct ConnectAttempt {
 }
 
 /// The phase in which an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConnectPhase {

@@ -22,12 +22,13 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 ///
 /// Endpoints are tried in the order that SRV asks for, drawn anew for each contact; those that a
 /// [`Resolution`] says had failed come last. The addresses of one endpoint are tried side by side,
-/// alternating between the families and [`PhaseLimits::attempt_delay`](crate::config::PhaseLimits::attempt_delay)
-/// apart, each until the TLS handshake is done. The first to finish is used and the others are dropped
-/// (RFC 8305). Unlike in that RFC, IPv4 comes first, as in [`Endpoint::addresses`]: Matrix servers are
-/// more often unreachable over IPv6. A server whose handshake takes longer than that delay gets a
-/// second attempt beside the first. Where every address of an endpoint fails, the next endpoint is
-/// tried. Only addresses of the target are connected to, which its policy has judged; SNI and the
+/// alternating between the families and
+/// [`PhaseLimits::attempt_delay`](crate::config::PhaseLimits::attempt_delay) apart, each until the
+/// TLS handshake is done. The first to finish is used and the others are dropped (RFC 8305). Unlike
+/// in that RFC, IPv4 comes first, as in [`Endpoint::addresses`]: Matrix servers are more often
+/// unreachable over IPv6. A server whose handshake takes longer than that delay gets a second
+/// attempt beside the first. Where every address of an endpoint fails, the next endpoint is tried.
+/// Only addresses of the target are connected to, which its policy has judged; SNI and the
 /// certificate check use [`DelegationTarget::tls_name`] whatever the endpoint is called. HTTP/2 and
 /// HTTP/1.1 are offered (ALPN).
 ///
@@ -66,8 +67,8 @@ impl Connector {
         }
     }
 
-    /// Creates a connector that trusts these root certificates. Blocks while it reads the platform's, if they are among
-    /// them.
+    /// Creates a connector that trusts these root certificates. Blocks while it reads the
+    /// platform's, if they are among them.
     ///
     /// # Errors
     ///

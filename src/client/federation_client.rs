@@ -32,13 +32,13 @@ use crate::transport::{cause, in_words};
 /// sign a request before it is handed over, by the server's name and the path.
 ///
 /// A redirect is a response like any other. A request is sent once. It is sent again on another
-/// connection only where it is known not to have left this machine: on
-/// [`ClientLimits::kept_tries`] kept connections and [`ClientLimits::new_tries`] new ones at most. A new
-/// connection that ends before that counts as a failed endpoint, and the next endpoint is tried.
-/// No time limit is set on a response, nor a limit on its body; drop the future to give it up, and
-/// read the body through `http_body_util::Limited`. Headers about the connection and its framing
-/// (`Connection` and what it names, `Transfer-Encoding`, `Upgrade` and the like) are removed, and
-/// `Content-Length` is that of the body.
+/// connection only where it is known not to have left this machine: on [`ClientLimits::kept_tries`]
+/// kept connections and [`ClientLimits::new_tries`] new ones at most. A new connection that ends
+/// before that counts as a failed endpoint, and the next endpoint is tried. No time limit is set on
+/// a response, nor a limit on its body; drop the future to give it up, and read the body through
+/// `http_body_util::Limited`. Headers about the connection and its framing (`Connection` and what
+/// it names, `Transfer-Encoding`, `Upgrade` and the like) are removed, and `Content-Length` is that
+/// of the body.
 ///
 /// Connections are shared by certificate name and socket address: names that delegate to one server
 /// share them, and none serves another certificate name. A connection takes new requests only while

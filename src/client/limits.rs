@@ -51,8 +51,9 @@ impl Default for ConnectLimits {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ClientLimits {
-    /// How long a connection is kept without a request under way. Default 90 s, as in hyper's own pool. Those that have been
-    /// idle for longer are looked for as often, but every 30 s at the least.
+    /// How long a connection is kept without a request under way. Default 90 s, as in hyper's own
+    /// pool. Those that have been idle for longer are looked for as often, but every 30 s at the
+    /// least.
     #[serde(with = "crate::core::config::duration")]
     pub idle: Duration,
     /// How long after it was made a connection takes new requests. Default 1 h.

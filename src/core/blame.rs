@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Whose fault a failure is, and who can do something about it.
 ///
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 /// let error = ResolveError::from(ServerName::parse("a b").unwrap_err());
 /// assert_eq!((error.blame(), error.is_temporary()), (Blame::Name, false));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Blame {

@@ -166,6 +166,7 @@ impl fmt::Display for Busy {
 
 /// What is known of the endpoints of a name that does not resolve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Evidence {
     /// Each host that was looked up.
     pub hosts: Vec<HostEvidence>,
@@ -177,6 +178,7 @@ pub struct Evidence {
 
 /// What is known of the addresses of one host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct HostEvidence {
     /// The host.
     pub host: DnsName,

@@ -87,6 +87,7 @@ impl Report {
 
 /// A step and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The step.
     pub step: Step,

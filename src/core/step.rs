@@ -54,6 +54,7 @@ pub enum Step {
 
 /// The reasons, in words for people, why the three parts of an answer are what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Reasons {
     /// Why connections go there.
     pub endpoints: &'static str,

@@ -23,6 +23,7 @@ pub struct Plan {
 /// Whether a server needs delegation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Delegation {
     /// No: others find it as it is.
     NotNeeded,

@@ -30,6 +30,7 @@ pub struct Listening {
 /// What DNS has for the host that a server listens at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum HostRecords {
     /// Addresses (A, AAAA), or it is an address itself. The default.
     #[default]

@@ -94,6 +94,7 @@ pub struct Setup {
 /// Which SRV records a plan publishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SrvServices {
     /// `_matrix-fed._tcp` alone, which is all that the specification asks for. The default.
     #[default]

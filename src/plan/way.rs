@@ -16,6 +16,7 @@ use crate::core::well_known::WellKnown;
 /// A way to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum WayKind {
     /// The server listens where others look anyway (steps 1, 2 and 6).
     NothingNeeded,
@@ -72,6 +73,7 @@ pub struct Proposal {
 /// The verdict on a way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Verdict {
     /// It works, once this is done.
     Works {
@@ -157,6 +159,7 @@ pub struct CertificatePlace {
 /// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CertificatePurpose {
     /// Reading the document.
     Document,

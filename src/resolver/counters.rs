@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::core::cache::{DnsEntry, WellKnownEntry};
 use crate::core::dns::{DnsQuestion, DnsRecords, Family, Service};
@@ -59,8 +59,7 @@ macro_rules! counters {
         /// [`queries`](Self::queries) is `matrix_delegation_queries_total` with the labels `kind`
         /// (`a`, `aaaa`, `srv`, `srv_deprecated`, `well_known`) and `outcome` (`found`, `none`,
         /// `failed`).
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(default)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
         #[non_exhaustive]
         pub struct Counters {
             $($(#[$doc])* pub $field: u64,)*
@@ -148,8 +147,7 @@ counters! {
 }
 
 /// Questions asked, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Queries {
     /// IPv4 addresses.
@@ -165,8 +163,7 @@ pub struct Queries {
 }
 
 /// Questions of one kind, by outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Outcomes {
     /// The answer had records, or a valid document.

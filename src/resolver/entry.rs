@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::host::HostEntry;
 use crate::core::cache::{CacheEntry, CachedTarget, DnsEntry, Purpose, WellKnownEntry};
@@ -16,7 +16,7 @@ use crate::core::well_known::WellKnown;
 ///
 /// Expired answers are included for as long as there is room: they may be served stale while
 /// look-ups fail, and they say how far a back-off has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Remembered {
     /// What it is about.
@@ -38,7 +38,7 @@ pub struct Remembered {
 }
 
 /// What an entry is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Subject {

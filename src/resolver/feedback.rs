@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::core::names::Host;
 use crate::core::target::Endpoint;
 
-/// How a contact with a target failed, for [`Resolver::report_failure`](crate::Resolver::report_failure).
+/// How a contact with a target failed, for
+/// [`Resolver::report_failure`](crate::Resolver::report_failure).
 ///
 /// ```
 /// use matrix_delegation::resolver::{ContactFailure, ContactFailureKind};
@@ -22,7 +23,7 @@ pub struct ContactFailure {
 }
 
 /// In which way a contact failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ContactFailureKind {

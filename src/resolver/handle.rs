@@ -49,7 +49,7 @@ pub struct Resolver {
 
 impl Resolver {
     /// Creates a resolver with these adapters and an empty memory. `config` is a [`ResolverConfig`],
-    /// or a [`Config`] for what the discoveries read.
+    /// or a [`Config`](crate::Config) for what the discoveries read.
     ///
     /// # Errors
     ///
@@ -144,10 +144,10 @@ impl Resolver {
 
     /// Reports that a target could not be used.
     ///
-    /// [`Resolution::attempts`] then puts the endpoint that failed last for a while, and the name is
-    /// looked up again in the background, so that a server that has moved is found in seconds. That
-    /// happens at most once in [`Feedback::apart`](crate::config::Feedback::apart), and less often each time
-    /// it changes nothing. Look-ups that are in back-off are not repeated.
+    /// [`Resolution::attempts`] then puts the endpoint that failed last for a while, and the name
+    /// is looked up again in the background, so that a server that has moved is found in seconds.
+    /// That happens at most once in [`Feedback::apart`](crate::config::Feedback::apart), and less
+    /// often each time it changes nothing. Look-ups that are in back-off are not repeated.
     ///
     /// ```
     /// # #[cfg(feature = "testing")]

@@ -1,6 +1,6 @@
 //! What a resolver tells of its work, and what it is told (feature `resolver`).
 //!
-//! [`Resolver`](crate::Resolver) finds a target for a server name and remembers the answers.
+//! [`Resolver`] finds a target for a server name and remembers the answers.
 //!
 //! | I want to | use |
 //! | --- | --- |
@@ -52,7 +52,6 @@ pub(crate) mod traits;
 pub use self::counters::{Counters, Outcomes, Queries};
 pub use self::entry::{Remembered, Subject};
 pub use self::feedback::{ContactFailure, ContactFailureKind};
-#[cfg(any(feature = "hickory", feature = "client", feature = "testing", test))]
 pub(crate) use self::handle::Resolver;
 pub use self::resolution::{Explanation, Provenance};
 pub use self::rules::Names;

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::core::cache::CachedTarget;
 use crate::core::error::ResolveError;
@@ -25,7 +25,7 @@ pub struct Resolution {
 }
 
 /// Where an answer comes from. The first variant that applies counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Provenance {
@@ -118,7 +118,8 @@ impl Resolution {
     }
 
     /// Returns how the target was found: every question, answer, hop and skipped step. `None` where
-    /// it was remembered and reports are not kept ([`MemoryLimits::reports`](crate::config::MemoryLimits));
+    /// it was remembered and reports are not kept
+    /// ([`MemoryLimits::reports`](crate::config::MemoryLimits));
     /// [`Resolver::explain`](crate::Resolver::explain) then makes one from memory.
     pub const fn report(&self) -> Option<&Arc<Report>> {
         self.report.as_ref()

@@ -49,7 +49,7 @@ pub enum RestoreError {
 }
 
 /// What became of a snapshot's entries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Restored {
     /// Records that were remembered.

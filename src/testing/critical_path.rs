@@ -5,6 +5,7 @@
 /// A question to DNS counts 1, a fetch 3: TCP, TLS 1.3 and HTTP. All round trips count as equally
 /// long, and as short compared to every grace. A question that is never answered counts 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CriticalPath {
     /// The number of round trips.
     pub round_trips: u32,

@@ -48,6 +48,7 @@ pub struct Drive<'a> {
 
 /// The course of a discovery.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Run {
     /// How it ended.
     pub outcome: Outcome,
@@ -71,6 +72,7 @@ impl Run {
 
 /// A question and when it was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Exchange {
     /// `A a.example`, `SRV _matrix-fed._tcp.a.example`, `GET https://...`, or
     /// `WELL-KNOWN a.example` where the document is looked up as a whole.

@@ -26,6 +26,7 @@ pub struct Schedule {
 
 /// Which of the open questions is answered next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Order {
     /// The one whose answer is due first, by the delays of the internet. Time passes accordingly.
     #[default]

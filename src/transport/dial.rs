@@ -23,9 +23,10 @@ use crate::runtime::BoxFuture;
 /// [`Connector`](crate::Connector), kinds that speak of this machine ([`io::ErrorKind::NetworkDown`],
 /// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable),
 /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable),
-/// [`PermissionDenied`](io::ErrorKind::PermissionDenied), [`Unsupported`](io::ErrorKind::Unsupported))
-/// are [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) and not held against the server: a proxy
-/// that says that *it* cannot get there is better reported as
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied),
+/// [`Unsupported`](io::ErrorKind::Unsupported)) are
+/// [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) and not held against the server: a
+/// proxy that says that *it* cannot get there is better reported as
 /// [`HostUnreachable`](io::ErrorKind::HostUnreachable).
 ///
 /// ```
@@ -54,8 +55,8 @@ pub trait Dial: Send + Sync + fmt::Debug {
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>>;
 
     /// Opens a stream to a host that a proxy looks up, where look-ups are left to one
-    /// ([`AddressFamilies::ByProxy`](crate::config::AddressFamilies::ByProxy)); never called otherwise. The
-    /// address policy has not judged what the name leads to.
+    /// ([`AddressFamilies::ByProxy`](crate::config::AddressFamilies::ByProxy)); never called
+    /// otherwise. The address policy has not judged what the name leads to.
     ///
     /// By default an error of kind [`io::ErrorKind::Unsupported`], which is reported as
     /// [`FetchFailureKind::Adapter`](crate::well_known::FetchFailureKind::Adapter).

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use rustls::{CertificateError, Error as TlsError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::error_chain::cause;
 use super::opening::Phase;
@@ -15,7 +15,7 @@ use crate::core::blame::Blame;
 ///
 /// The certificate is the target's business: which name is wrong and what it is valid for stands in
 /// the text beside this, or in full in what `CertificateProbe` (feature `certificate`) reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConnectFailureKind {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use matrix_delegation::ServerName;
 use matrix_delegation::config::BlockedRange;
-use matrix_delegation::dns::{DnsQuestion, DroppedSrv, Family, Service};
-use matrix_delegation::error::{Blame, Busy, Evidence, FamilyOutcome, HostEvidence};
+use matrix_delegation::dns::{DnsQuestion, Family, Service};
+use matrix_delegation::error::{Blame, Busy, Evidence};
+
+use serde_json::json;
 
 use super::*;
 
@@ -21,29 +23,21 @@ fn blocked() -> BlockedRange {
 }
 
 fn evidence() -> Evidence {
-    let dropped = |target: &str, reason| DroppedSrv { target: target.to_owned(), port: 1, reason };
-    Evidence {
-        hosts: vec![
-            HostEvidence {
-                host: "b.example".parse().unwrap(),
-                families: vec![
-                    (Family::V4, FamilyOutcome::Found(0)),
-                    (Family::V6, FamilyOutcome::Late),
-                ],
-                blocked: vec![("10.0.0.1".parse().unwrap(), blocked())],
+    let dropped =
+        |target: &str, reason: &str| json!({"target": target, "port": 1, "reason": reason});
+    let written = json!({
+        "hosts": [
+            {
+                "host": "b.example",
+                "families": [["v4", {"found": 0}], ["v6", "late"]],
+                "blocked": [["10.0.0.1", blocked()]],
             },
-            HostEvidence {
-                host: "c.example".parse().unwrap(),
-                families: Vec::new(),
-                blocked: Vec::new(),
-            },
+            {"host": "c.example", "families": [], "blocked": []},
         ],
-        dropped: vec![
-            dropped(".", SrvDropReason::NoService),
-            dropped("b.example", SrvDropReason::OverLimit),
-        ],
-        failed: Vec::new(),
-    }
+        "dropped": [dropped(".", "no_service"), dropped("b.example", "over_limit")],
+        "failed": [],
+    });
+    serde_json::from_value(written).unwrap()
 }
 
 /// Every kind, with its JSON tag, its step and its words.

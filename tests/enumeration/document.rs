@@ -9,8 +9,8 @@ pub(crate) type Fetched = Result<Response<Body>, FetchFailure>;
 /// What comes of `https://a.example/.well-known/matrix/server`.
 ///
 /// Each way to be valid that the rules tell apart, and each way to fail that
-/// [`WellKnownFailure`](matrix_delegation::well_known::WellKnownFailure) tells apart, with every kind within it
-/// and every class of statuses.
+/// [`WellKnownFailure`](matrix_delegation::well_known::WellKnownFailure) tells apart, with every
+/// kind within it and every class of statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Document {
     /// 404. The other failures are compared with it.

@@ -73,11 +73,8 @@ async fn where_all_fail_the_error_lists_each_attempt() {
     for words in ["a.example", "t0.example", "refused", "t1.example", "expired", "UnknownIssuer"] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
-    let json = serde_json::to_string(&error).unwrap();
-    assert_eq!(
-        serde_json::from_str::<matrix_delegation::client::ConnectError>(&json).unwrap(),
-        error
-    );
+    let json = serde_json::to_value(&error).unwrap();
+    assert_eq!(json["attempts"].as_array().unwrap().len(), error.attempts.len());
 }
 
 #[tokio::test]

@@ -21,8 +21,9 @@ use http::header::{CONTENT_ENCODING, LOCATION};
 use http::{Request, Response};
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::transport::{Dial, DialStream, TcpDial};
-use matrix_delegation::well_known::FetchFailureKind as Kind;
-use matrix_delegation::well_known::{Body, Fetch, FetchAttempt, FetchFailure, FetchLimits};
+use matrix_delegation::well_known::{
+    Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind as Kind, FetchLimits,
+};
 use matrix_delegation::{HyperFetch, TrustedRoots, WellKnownFetch};
 use rustls_pki_types::ServerName as TlsName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};

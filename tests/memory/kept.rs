@@ -181,10 +181,9 @@ fn entries_say_all_there_is_to_know() {
     let target = entries.iter().find(|it| it.subject == name).unwrap();
     assert!(target.value.as_ref().unwrap().contains("step 3.3"));
     assert!(!target.holds);
-    // They can be printed as JSON, and read again.
-    let json = serde_json::to_string(&entries).unwrap();
-    let back: Vec<matrix_delegation::resolver::Remembered> = serde_json::from_str(&json).unwrap();
-    assert_eq!(back, entries);
+    // They can be printed as JSON.
+    let json = serde_json::to_value(&entries).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), entries.len());
 }
 
 #[test]
@@ -220,8 +219,8 @@ fn all_is_counted() {
     assert_eq!(so_far.queries.a.failed, 1);
     assert_eq!(bench.resolve("nowhere.example").unwrap_err().kind(), "no_addresses");
     assert_eq!((counters().failed, counters().queries.well_known.none), (1, 1));
-    let json = serde_json::to_string(&counters()).unwrap();
-    assert_eq!(serde_json::from_str::<Counters>(&json).unwrap(), counters());
+    let json = serde_json::to_value(counters()).unwrap();
+    assert_eq!(json["queries"]["a"]["failed"], counters().queries.a.failed);
 }
 
 fn outcomes(found: u64, none: u64, failed: u64) -> Outcomes {

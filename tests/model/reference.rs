@@ -375,6 +375,7 @@ impl<'a> Reference<'a> {
                 AddressFamilies::V4 => !v6,
                 AddressFamilies::V6 => v6,
                 AddressFamilies::ByProxy => false,
+                other => unreachable!("{other:?}"),
             };
             if !asked {
                 continue;

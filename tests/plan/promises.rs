@@ -277,6 +277,7 @@ fn is_of(step: Step, kind: WayKind) -> bool {
         }
         WayKind::WellKnown => step.is_delegated(),
         WayKind::Srv => matches!(step, Step::Srv | Step::DeprecatedSrv),
+        other => unreachable!("{other:?}"),
     }
 }
 
@@ -343,6 +344,7 @@ fn attempts(setup: &Setup, kind: WayKind) -> Vec<Internet> {
                 })
                 .collect()
         }
+        (other, host) => unreachable!("{other:?} of {host}"),
     }
 }
 

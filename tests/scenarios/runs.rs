@@ -19,6 +19,7 @@ fn differences(
             Ok(run) => scenario.outcome_differences(&run.outcome),
             Err(_) => scenario.differences(&run),
         },
+        other => unreachable!("{other:?}"),
     }
 }
 

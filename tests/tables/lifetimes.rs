@@ -257,11 +257,10 @@ fn rules_are_unique() {
 }
 
 #[test]
-fn serialises_and_returns() {
-    for freshness in [Freshness::For(Duration::from_secs(60)), Freshness::Unstated] {
-        let text = serde_json::to_string(&freshness).unwrap();
-        assert_eq!(serde_json::from_str::<Freshness>(&text).unwrap(), freshness);
-    }
+fn serialises() {
+    let text = |freshness: Freshness| serde_json::to_string(&freshness).unwrap();
+    assert_eq!(text(Freshness::For(Duration::from_secs(60))), r#"{"for":{"secs":60,"nanos":0}}"#);
+    assert_eq!(text(Freshness::Unstated), r#""unstated""#);
 }
 
 /// Bytes that a header may hold, those that mean something to the reader more often.

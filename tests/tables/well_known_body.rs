@@ -7,8 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use http::StatusCode;
-use matrix_delegation::names::NotAHostName;
-use matrix_delegation::names::ServerNameErrorKind as Kind;
+use matrix_delegation::names::{NotAHostName, ServerNameErrorKind as Kind};
 use matrix_delegation::well_known::{FetchLimits, MAX_BODY_BYTES, WellKnownError};
 use matrix_delegation::{ServerName, WellKnown};
 use serde::Deserialize;

@@ -1,9 +1,8 @@
 //! What came of a scenario, as something that a bug can change.
 
-use matrix_delegation::DelegationTarget;
-use matrix_delegation::Warning;
 use matrix_delegation::names::ServerNameError;
 use matrix_delegation::testing::{Expected, ExpectedEndpoint, Run, Scenario};
+use matrix_delegation::{DelegationTarget, Warning};
 
 /// What came of it.
 #[derive(Clone, Debug)]

@@ -30,10 +30,10 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 ///
 /// # Which addresses
 ///
-/// Those it is handed, in order; a [`Dial`] can put a proxy or another network between. While one is
-/// silent the next is dialled beside it after
-/// [`PhaseLimits::attempt_delay`](crate::config::PhaseLimits::attempt_delay) (RFC 8305 section 5), and the
-/// first that connects is used. The next one is tried
+/// Those it is handed, in order; a [`Dial`] can put a proxy or another network between. While one
+/// is silent the next is dialled beside it after
+/// [`PhaseLimits::attempt_delay`](crate::config::PhaseLimits::attempt_delay) (RFC 8305 section 5),
+/// and the first that connects is used. The next one is tried
 /// - after any failure to connect or to agree on TLS, when nothing was asked yet;
 /// - after a silence or a cut-off ([`FetchFailureKind::ExchangeTimeout`],
 ///   [`FetchFailureKind::CutOff`]) too, if the method is safe: to ask twice does no harm then
@@ -41,9 +41,9 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 ///
 /// A response that is no HTTP or has too large a head ends it: it came from who holds the
 /// certificate, and the other addresses would hardly say something else. So does the end of
-/// [`FetchLimits::total`](crate::well_known::FetchLimits::total), over all addresses. Without any address the
-/// fetch fails with [`FetchFailureKind::NoAddress`]; where names are left to a proxy, the [`Dial`]
-/// must know one ([`Dial::dial_name`]).
+/// [`FetchLimits::total`](crate::well_known::FetchLimits::total), over all addresses. Without any
+/// address the fetch fails with [`FetchFailureKind::NoAddress`]; where names are left to a proxy,
+/// the [`Dial`] must know one ([`Dial::dial_name`]).
 ///
 /// # What is sent
 ///
@@ -54,11 +54,11 @@ use crate::transport::{TlsSetupError, TrustedRoots};
 /// # What is read
 ///
 /// All that comes before the body, interim responses (1xx) included, counts towards
-/// [`FetchLimits::head_bytes`](crate::well_known::FetchLimits::head_bytes); the limit is exact. A body is
-/// [`Body::TooLarge`] as soon as `Content-Length` says so, or once more of it came than
-/// [`FetchLimits::body_bytes`](crate::well_known::FetchLimits::body_bytes), or when it is wrapped in chunks
-/// beyond all proportion; the connection is then closed at once. A body that ends with the
-/// connection must end with TLS's own farewell, else it was cut off (RFC 9112 section 9.8).
+/// [`FetchLimits::head_bytes`](crate::well_known::FetchLimits::head_bytes); the limit is exact. A
+/// body is [`Body::TooLarge`] as soon as `Content-Length` says so, or once more of it came than
+/// [`FetchLimits::body_bytes`](crate::well_known::FetchLimits::body_bytes), or when it is wrapped
+/// in chunks beyond all proportion; the connection is then closed at once. A body that ends with
+/// the connection must end with TLS's own farewell, else it was cut off (RFC 9112 section 9.8).
 ///
 /// # Where it runs
 ///

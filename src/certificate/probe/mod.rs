@@ -88,9 +88,9 @@ impl Default for ProbeLimits {
 /// # How long, and how much
 ///
 /// Each address has the times of [`ProbeLimits::phases`], all of them together
-/// [`ProbeLimits::total`]; [`ProbeLimits::at_a_time`] and [`ProbeLimits::handshake_bytes`] say how many
-/// at once and how much of each. All runs in the future that is returned, on a tokio runtime with I/O and time enabled;
-/// to drop it is to close every connection.
+/// [`ProbeLimits::total`]; [`ProbeLimits::at_a_time`] and [`ProbeLimits::handshake_bytes`] say how
+/// many at once and how much of each. All runs in the future that is returned, on a tokio runtime
+/// with I/O and time enabled; to drop it is to close every connection.
 #[derive(Clone)]
 pub struct CertificateProbe {
     check: Arc<CertificateCheck>,

@@ -26,6 +26,7 @@ use crate::core::dns::Family;
 /// asks two more: the addresses of the first target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Speculation {
     /// Everything that can be asked early is asked early, so that the answer takes only the longest
     /// chain of questions that truly depend on each other.
@@ -38,6 +39,7 @@ pub enum Speculation {
 /// Which addresses are looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum AddressFamilies {
     /// IPv4 and IPv6.
     #[default]
@@ -48,8 +50,8 @@ pub enum AddressFamilies {
     V6,
     /// None: the target has only hosts and ports, and a proxy (SOCKS, Tor) resolves the names. The
     /// address policy then judges IP literals only. The fetch must be able to connect by name
-    /// ([`crate::well_known::Fetch::left_to_proxy`]); otherwise no delegation is ever found. Serialised as
-    /// `leave`; `by_proxy` is read, too.
+    /// ([`crate::well_known::Fetch::left_to_proxy`]); otherwise no delegation is ever found.
+    /// Serialised as `leave`; `by_proxy` is read, too.
     #[serde(rename = "leave", alias = "by_proxy")]
     ByProxy,
 }
@@ -70,6 +72,7 @@ impl AddressFamilies {
 /// section 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FamilyOrder {
     /// An IPv4 address first. The default.
     #[default]
@@ -81,6 +84,7 @@ pub enum FamilyOrder {
 /// What an address that [`AddressPolicy`](crate::AddressPolicy) blocks does to the host that has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum BlockedAddressPolicy {
     /// The address is dropped, with a warning, and the host's other addresses are used. The default.
     #[default]
@@ -94,6 +98,7 @@ pub enum BlockedAddressPolicy {
 /// failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum DnsFailurePolicy {
     /// A failed SRV look-up is passed over, with a warning, and the answer is marked degraded. The
     /// certificate check still protects the connection.
@@ -106,6 +111,7 @@ pub enum DnsFailurePolicy {
 /// What happens with an SRV target that is an alias; RFC 2782 forbids it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SrvAliasPolicy {
     /// The alias is followed, with a warning.
     #[default]

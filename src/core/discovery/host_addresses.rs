@@ -20,8 +20,8 @@ const NAMED_BLOCKED: usize = 4;
 #[derive(Debug)]
 pub(super) struct HostAddresses {
     pub(super) host: DnsName,
-    /// Those that may be connected to: one family before the other, ascending, each once, at most as many of
-    /// each family as the limit allows.
+    /// Those that may be connected to: one family before the other, ascending, each once, at most
+    /// as many of each family as the limit allows.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) families: Vec<(Family, FamilyOutcome)>,
     pub(super) blocked: Vec<(IpAddr, BlockedRange)>,

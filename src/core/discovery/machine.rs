@@ -187,8 +187,9 @@ impl DnsToken {
     ///
     /// If a [`Discovery`](crate::Discovery) turns out to need the answer, it fails with
     /// [`ResolveError::AdapterFailed`](crate::ResolveError::AdapterFailed); a question that was
-    /// asked early may not be needed. A [`WellKnownLookup`](crate::discovery::WellKnownLookup) needs every
-    /// answer and has no error to end with, so it waits for the time limit; drop it instead.
+    /// asked early may not be needed. A [`WellKnownLookup`](crate::discovery::WellKnownLookup)
+    /// needs every answer and has no error to end with, so it waits for the time limit; drop it
+    /// instead.
     pub const fn unanswered(self) -> Answer {
         Answer::NoDns { token: self }
     }

@@ -44,9 +44,9 @@ use crate::core::warning::Warning;
 ///
 /// Whatever is answered, in whatever order: it ends within
 /// [`TimeLimits::discovery`](crate::config::TimeLimits) of the driver's clock and after a number of
-/// questions bounded by [`Limits`](crate::config::Limits); an IP literal or a port asks for no well-known
-/// and no SRV; there is one delegation at most; a well-known that fails leads to step 4, never to
-/// an error; no fetch and no endpoint has a blocked address.
+/// questions bounded by [`Limits`](crate::config::Limits); an IP literal or a port asks for no
+/// well-known and no SRV; there is one delegation at most; a well-known that fails leads to step 4,
+/// never to an error; no fetch and no endpoint has a blocked address.
 #[derive(Debug)]
 pub struct Discovery {
     name: ServerName,
@@ -95,8 +95,8 @@ impl Discovery {
     }
 
     /// Asks for the well-known document as a whole
-    /// ([`Question::WellKnown`](crate::discovery::Question::WellKnown)), for drivers that share what they know
-    /// of it between discoveries.
+    /// ([`Question::WellKnown`](crate::discovery::Question::WellKnown)), for drivers that share
+    /// what they know of it between discoveries.
     #[must_use]
     pub fn with_shared_well_known(mut self) -> Self {
         self.well_known = WellKnownSource::Shared(None);

@@ -30,6 +30,7 @@ enum Packed {
 /// Why DNS gave no answer, with the words of the adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[error("{}", DnsAnswer::from(self.clone()))]
+#[non_exhaustive]
 pub struct DnsError {
     /// How it failed.
     pub failure: DnsFailure,

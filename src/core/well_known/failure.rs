@@ -79,8 +79,8 @@ pub enum WellKnownFailure {
     /// The body is not a valid document.
     #[error(transparent)]
     Body(WellKnownError),
-    /// Nobody waited for the look-up any more, and it was cancelled ([`crate::config::Abandoned::Cancel`]).
-    /// Temporary.
+    /// Nobody waited for the look-up any more, and it was cancelled
+    /// (`config::Abandoned::Cancel`). Temporary.
     #[error("it was given up after {} s, because nobody waited for it any more", after.as_secs_f32())]
     Abandoned {
         /// How long it had run.

@@ -87,7 +87,7 @@ impl Default for FetchLimits {
 }
 
 /// The body of a response, as far as it was read.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
     /// The whole body.

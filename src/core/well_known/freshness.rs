@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderName, HeaderValue, RETRY_AFTER};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The longest lifetime, in seconds: about 136 years. For values that overflow, RFC 9111 section
 /// 1.2.2 lets a recipient choose any figure from 2^31 up.
@@ -32,7 +32,7 @@ const LONGEST: u64 = u32::MAX as u64;
 ///     Freshness::For(Duration::from_secs(3000)),
 /// );
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Freshness {
     /// It may be kept for this long from now, in whole seconds, at most `u32::MAX`. With zero it is
