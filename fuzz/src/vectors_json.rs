@@ -10,11 +10,11 @@
 //! else bytes that `arbitrary` makes an internet of.
 
 use arbitrary::{Arbitrary, Unstructured};
+use matrix_delegation::config::Speculation;
+use matrix_delegation::names::ServerNameError;
 use matrix_delegation::testing::{
     Drive, Internet, Order, Run, Scenario, Scenarios, Schedule, Settings, documentation_allowed,
 };
-use matrix_delegation::config::Speculation;
-use matrix_delegation::names::ServerNameError;
 use matrix_delegation::{Config, ResolveError, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -59,9 +59,12 @@ fn one_who_waits_too_long_for_a_turn_is_refused_and_nothing_is_remembered() {
     assert_eq!(bench.resolve("b.example").unwrap().provenance(), Provenance::Fresh);
 }
 
+/// Sets a limit.
+type Limit = fn(&mut ResolverConfig);
+
 #[test]
 fn a_refusal_says_what_was_busy() {
-    let limits: [(Busy, fn(&mut ResolverConfig)); 4] = [
+    let limits: [(Busy, Limit); 4] = [
         (Busy::Discoveries, |it| (it.queue.discoveries, it.queue.waiting) = (1, 0)),
         (Busy::Turn, |it| (it.queue.discoveries, it.queue.wait) = (1, seconds(3))),
         (Busy::Questions, |it| it.queue.questions = 1),
