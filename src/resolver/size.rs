@@ -261,7 +261,7 @@ impl Size for Warning {
 impl Size for StoredEndpoint {
     fn heap(&self) -> usize {
         let Self { host, port: _, priority: _, weight: _, origin: _, addresses } = self;
-        host.heap() + flat(addresses)
+        host.heap() + addresses.elsewhere()
     }
 }
 
@@ -269,10 +269,10 @@ impl Size for DelegationTarget {
     fn heap(&self) -> usize {
         self.server_name().heap()
             + self.delegated().map_or(0, Size::heap)
-            + list(self.stored_endpoints())
+            + self.stored_endpoints().elsewhere()
+            + self.stored_endpoints().as_slice().iter().map(Size::heap).sum::<usize>()
             + list(self.stored_warnings())
             + self.tls_host().heap()
-            + self.authority().len()
     }
 }
 
@@ -343,9 +343,10 @@ impl Size for WellKnownOfHost {
 
 impl Size for HostEntry {
     fn heap(&self) -> usize {
-        let answers = self.dns_answers();
-        let answers = size_of_val(answers) + answers.iter().map(|(_, it)| it.heap()).sum::<usize>();
-        self.well_known().map_or(0, Size::heap) + answers + list(self.targets())
+        let targets = self.targets();
+        let place = if targets.len() == 1 { 0 } else { size_of_val(targets) };
+        let targets = place + targets.iter().map(Size::heap).sum::<usize>();
+        self.well_known().map_or(0, Size::heap) + list(self.dns_answers()) + targets
     }
 }
 

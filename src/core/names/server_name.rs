@@ -7,6 +7,7 @@ mod parse;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 pub use self::error::{ServerNameError, ServerNameErrorKind, UnresolvableName};
@@ -35,17 +36,19 @@ use crate::core::names::host::Host;
 #[derive(Clone)]
 pub struct ServerName {
     text: Arc<str>,
+    /// An address is read from the text again where it is asked for: names are many, and literals
+    /// among them few.
     kind: HostKind,
     /// How many bytes of `text` are the host, brackets included: at most 255.
     host_len: u8,
-    port: Option<u16>,
+    port: Option<NonZeroU16>,
 }
 
 /// What the host of a server name is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum HostKind {
-    Ipv4(Ipv4Addr),
-    Ipv6(Ipv6Addr),
+    Ipv4,
+    Ipv6,
     Dns,
 }
 
@@ -106,10 +109,14 @@ impl ServerName {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn host(&self) -> HostRef<'_> {
+        let host = self.host_str();
+        // What was read once can be read again.
         match self.kind {
-            HostKind::Ipv4(address) => HostRef::Ipv4(address),
-            HostKind::Ipv6(address) => HostRef::Ipv6(address),
-            HostKind::Dns => HostRef::Dns(self.host_str()),
+            HostKind::Ipv4 => host.parse().map_or(HostRef::Dns(host), HostRef::Ipv4),
+            HostKind::Ipv6 => {
+                host.trim_matches(['[', ']']).parse().map_or(HostRef::Dns(host), HostRef::Ipv6)
+            }
+            HostKind::Dns => HostRef::Dns(host),
         }
     }
 
@@ -121,13 +128,16 @@ impl ServerName {
     /// The port that is written, if one is; never 0. What applies without one depends on the step
     /// of the discovery, so that there is no default here.
     pub const fn port(&self) -> Option<u16> {
-        self.port
+        match self.port {
+            Some(port) => Some(port.get()),
+            None => None,
+        }
     }
 
     /// Whether the host is an IPv4 or IPv6 address, so that step 1 of the server discovery, or
     /// step 3.1 for a delegated name, applies.
     pub const fn is_ip_literal(&self) -> bool {
-        matches!(self.kind, HostKind::Ipv4(_) | HostKind::Ipv6(_))
+        matches!(self.kind, HostKind::Ipv4 | HostKind::Ipv6)
     }
 
     /// The host as DNS, TLS and URLs take it: an address, or a name in lower case.
@@ -148,7 +158,7 @@ impl ServerName {
         match self.host() {
             HostRef::Ipv4(address) => Ok(Host::Ip(IpAddr::V4(address))),
             HostRef::Ipv6(address) => Ok(Host::Ip(IpAddr::V6(address))),
-            HostRef::Dns(name) => match name.parse::<DnsName>() {
+            HostRef::Dns(name) => match DnsName::of_host(&self.text, name) {
                 Ok(name) => Ok(Host::Dns(name)),
                 Err(reason) => Err(UnresolvableName { name: self.clone(), reason }),
             },
@@ -158,7 +168,7 @@ impl ServerName {
     /// Whether [`Self::to_host`] would succeed, without making the host.
     fn check_host(&self) -> Result<(), UnresolvableName> {
         match self.kind {
-            HostKind::Ipv4(_) | HostKind::Ipv6(_) => Ok(()),
+            HostKind::Ipv4 | HostKind::Ipv6 => Ok(()),
             HostKind::Dns => check_host_name(self.host_str())
                 .map_err(|reason| UnresolvableName { name: self.clone(), reason }),
         }
