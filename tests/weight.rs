@@ -1,13 +1,15 @@
 //! What a remembered name weighs, all told, as an allocator sees it.
 //!
 //! ```sh
-//! cargo test --features resolver,testing --test weight -- --nocapture
+//! cargo test --features resolver,testing --test weight -- --include-ignored --nocapture
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use allocation_counter::{AllocationInfo, measure};
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{MemoryLimits, ResolverConfig, ServerName, Subject};
+use matrix_delegation::{MemoryLimits, Resolver, ResolverConfig, ServerName, Subject};
 
 const NAMES: usize = 5_000;
 /// What a name may weigh, in bytes.
@@ -24,8 +26,8 @@ fn internet(names: usize) -> Internet {
     })
 }
 
-/// What a resolver holds after it has resolved so many names: bytes and blocks of memory.
-fn held(names: usize, limits: &MemoryLimits) -> AllocationInfo {
+/// A resolver after it has resolved so many names; what it holds, in bytes and blocks of memory.
+fn resolved(names: usize, limits: &MemoryLimits) -> (Resolver, AllocationInfo) {
     let network = Network::new(internet(names));
     let mut config = ResolverConfig::default();
     config.memory = limits.clone();
@@ -38,15 +40,16 @@ fn held(names: usize, limits: &MemoryLimits) -> AllocationInfo {
             network.clear_asked();
         }
         // What is asked still, for nobody, and the timers of what has ended.
-        network.time().advance(std::time::Duration::from_secs(60));
+        network.time().advance(Duration::from_secs(60));
         network.clear_asked();
         resolver = Some(made);
     });
-    let resolver = resolver.unwrap();
-    let targets = resolver.entries().filter(|it| matches!(it.subject, Subject::Target(_)));
-    assert_eq!(targets.count(), names);
-    assert_eq!(resolver.counters().evictions, 0);
-    held
+    (resolver.unwrap(), held)
+}
+
+/// How many names have a target.
+fn targets(resolver: &Resolver) -> usize {
+    resolver.entries().filter(|it| matches!(it.subject, Subject::Target(_))).count()
 }
 
 #[test]
@@ -54,11 +57,21 @@ fn a_remembered_name_weighs_little() {
     let mut limits = MemoryLimits::default();
     // Shards do not fill evenly.
     limits.hosts = NAMES * 5 / 2;
-    let empty = held(0, &limits);
-    println!("an empty resolver: {} bytes", empty.bytes_current);
-    let held = held(NAMES, &limits);
+    let (resolver, held) = resolved(NAMES, &limits);
+    assert_eq!((targets(&resolver), resolver.counters().evictions), (NAMES, 0));
     let bytes = usize::try_from(held.bytes_current).unwrap() / NAMES;
     let blocks = usize::try_from(held.count_current).unwrap() / NAMES;
     println!("a name: {bytes} bytes in {blocks} blocks of memory");
     assert!(bytes <= MOST, "{bytes} bytes a name");
+}
+
+/// The figure in the docs of [`MemoryLimits`].
+#[test]
+#[ignore = "a minute without optimisation"]
+fn the_default_limits_hold_many_names() {
+    let limits = MemoryLimits::default();
+    let (resolver, held) = resolved(100_000, &limits);
+    let (names, bytes) = (targets(&resolver), held.bytes_current);
+    println!("the default limits: {names} names in {} MiB", bytes >> 20);
+    assert!(names >= 70_000 && bytes <= i64::try_from(limits.bytes).unwrap());
 }

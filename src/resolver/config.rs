@@ -125,6 +125,13 @@ impl StoreLimits {
 /// several entries share is counted with each. An entry is not remembered that alone would take
 /// more than a sixteenth of a limit in bytes, or more than about 1 MiB of a limit that is under 16
 /// MiB. With 0 nothing is remembered.
+///
+/// A name that delegates to another host and port takes about 1,200 bytes, with all that is known of
+/// both hosts. The default limits hold about 75,000 such names, in 86 MiB, as this shows:
+///
+/// ```sh
+/// cargo test --features resolver,testing --test weight -- --include-ignored --nocapture
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
