@@ -1,10 +1,10 @@
 //! DNS that fails: the last good records serve on.
 
-use matrix_delegation::Step;
 use matrix_delegation::dns::DnsFailure;
 use matrix_delegation::resolver::Provenance;
+use matrix_delegation::{Resolution, ResolverConfig, Step, Warning};
 
-use super::{Bench, delegated, seconds, warnings, whole};
+use super::{Bench, URL, delegated, millis, seconds, warnings, whole};
 
 const SRV: &str = "SRV _matrix-fed._tcp.m.example";
 
@@ -74,4 +74,89 @@ fn that_there_is_none_takes_the_place_of_old_records() {
     bench.pass(seconds(901));
     let degraded = bench.resolve("a.example").unwrap();
     assert_eq!(degraded.provenance(), Provenance::Degraded);
+}
+
+/// The causes that the warnings of a stale answer name: of the well-known and of DNS.
+fn causes(found: &Resolution) -> Vec<String> {
+    let cause = |warning: &Warning| match warning {
+        Warning::WellKnownStale { failure, .. } => {
+            failure.as_ref().map_or("not renewed yet".to_owned(), ToString::to_string)
+        }
+        Warning::DnsStale { failure, .. } => {
+            failure.as_ref().map_or("not renewed yet".to_owned(), ToString::to_string)
+        }
+        other => panic!("{other}"),
+    };
+    found.warnings().map(cause).collect()
+}
+
+#[test]
+fn a_stale_answer_names_what_failed_and_makes_nothing_up_where_nothing_has() {
+    let hour = [("cache-control", "max-age=3600")];
+    let page = || delegated().page(&URL[4..], 200, &hour, r#"{"m.server":"m.example"}"#);
+    // Nobody has answered yet when the caller gets the old document.
+    let bench = Bench::new(page());
+    bench.resolve("a.example").unwrap();
+    bench.network.change(|internet| internet.never(URL));
+    bench.pass(seconds(3601));
+    let stale = bench.resolve("a.example").unwrap();
+    assert_eq!(
+        (stale.provenance(), causes(&stale)),
+        (Provenance::Stale, vec!["not renewed yet".into()])
+    );
+    assert!(stale.warnings().all(|it| it.to_string().contains("is not renewed yet")));
+    // Then the server fails; who does not wait for the next try is told so.
+    let bench = Bench::new(page());
+    bench.resolve("a.example").unwrap();
+    bench.network.change(|internet| internet.page(&URL[4..], 503, &[], ""));
+    bench.pass(seconds(3601));
+    assert_eq!(causes(&bench.resolve("a.example").unwrap()), ["status 503"]);
+    bench.network.change(|internet| internet.never(URL));
+    bench.pass(seconds(121));
+    assert_eq!(causes(&bench.resolve("a.example").unwrap()), ["status 503"]);
+    // The same of DNS.
+    let bench = Bench::new(page());
+    bench.resolve("a.example").unwrap();
+    bench.network.change(|internet| internet.never("A t.example"));
+    bench.pass(seconds(301));
+    assert_eq!(causes(&bench.resolve("a.example").unwrap()), ["not renewed yet"]);
+    bench.pass(seconds(3000));
+    let timeout = DnsFailure::Timeout.to_string();
+    assert_eq!(causes(&bench.resolve("a.example").unwrap()), [timeout]);
+}
+
+#[test]
+fn one_who_is_turned_away_as_too_busy_gets_the_old_answer_without_a_cause() {
+    let hour = [("cache-control", "max-age=3600")];
+    let page = delegated().page(&URL[4..], 200, &hour, r#"{"m.server":"m.example"}"#);
+    let mut config = ResolverConfig::default();
+    (config.queue.discoveries, config.queue.waiting) = (1, 0);
+    let bench = Bench::with(page.host("b.example", &["192.0.2.9"]), config);
+    bench.resolve("a.example").unwrap();
+    bench.pass(seconds(3601));
+    bench
+        .network
+        .change(|internet| internet.never("GET https://b.example/.well-known/matrix/server"));
+    let _other = bench.call("b.example", None);
+    bench.pass(millis(1));
+    let stale = bench.resolve("a.example").unwrap();
+    assert_eq!(stale.provenance(), Provenance::Stale);
+    assert!(causes(&stale).iter().all(|it| it == "not renewed yet"), "{:?}", causes(&stale));
+    assert!(!causes(&stale).is_empty());
+}
+
+#[test]
+fn with_a_lifetime_of_zero_each_call_asks_once_and_nothing_loops() {
+    let none = [("cache-control", "no-store")];
+    let page = delegated().page(&URL[4..], 200, &none, r#"{"m.server":"m.example"}"#);
+    let bench = Bench::with(page, ResolverConfig::strict());
+    for call in 0..5 {
+        let found = bench.resolve("a.example").unwrap();
+        assert_eq!((found.step(), found.is_stale()), (Step::DelegatedSrv, false), "{call}");
+        let asked = bench.asked();
+        let fetches = asked.iter().filter(|question| *question == URL).count();
+        assert_eq!(fetches, 1, "{call}: {asked:?}");
+        bench.pass(seconds(1));
+        assert_eq!(bench.asked(), [""; 0]);
+    }
 }
