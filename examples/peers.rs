@@ -235,7 +235,7 @@ async fn resolve(resolver: &Resolver, name: String) -> (String, Outcome) {
 fn line(name: &str, outcome: &Outcome, as_json: bool) -> (String, String) {
     match outcome {
         Ok(found) => {
-            let endpoints: Vec<String> = found.attempts(1).map(ToString::to_string).collect();
+            let endpoints: Vec<String> = found.attempts(1).map(|it| it.to_string()).collect();
             let line = if as_json {
                 json!({"server_name": name, "outcome": "resolved", "step": found.step(),
                        "host_header": found.authority(), "endpoints": endpoints})

@@ -195,7 +195,6 @@ impl<'a> Found<'a> {
             degraded: found.degraded().map(|it| it.to_string()),
             warnings: found
                 .warnings()
-                .iter()
                 .map(|it| Message { kind: it.kind(), message: it.to_string() })
                 .collect(),
         }

@@ -94,8 +94,8 @@ fn lines(row: &Row, result: &Result<Resolution, ResolveError>) -> Lines {
         }
     };
     notes.extend(found.degraded().map(|degraded| format!("degraded: {degraded}")));
-    notes.extend(found.warnings().iter().map(|warning| format!("warning: {warning}")));
-    let connected = found.endpoints().iter().flat_map(|endpoint| {
+    notes.extend(found.warnings().map(|warning| format!("warning: {warning}")));
+    let connected = found.endpoints().flat_map(|endpoint| {
         endpoint.addresses().map(move |address| format!("{} at {address}", endpoint.host()))
     });
     let holds = match (found.lifetime(), found.well_known_lifetime()) {

@@ -124,7 +124,9 @@ pub mod target {
     //! server meant it.
 
     pub use crate::core::step::Reasons;
-    pub use crate::core::target::{Attempts, Degraded, FixedTargetError, Lifetimes, Origin};
+    pub use crate::core::target::{
+        Attempts, Degraded, Endpoints, FixedTargetError, Lifetimes, Origin, Warnings,
+    };
 }
 
 pub mod report {

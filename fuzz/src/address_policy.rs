@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arbitrary::{Result, Unstructured};
 use ipnet::IpNet;
-use matrix_delegation::config::BlockedRange;
 use matrix_delegation::AddressPolicy;
+use matrix_delegation::config::BlockedRange;
 
 use crate::oracle::{is_public, judged, shares_prefix};
 

@@ -16,10 +16,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use matrix_delegation::CertificateCheck;
 use matrix_delegation::certificate::{
     CertificateReport, CertificateTime, CertificateVerdict, ChainFault,
 };
-use matrix_delegation::CertificateCheck;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};

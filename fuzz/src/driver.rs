@@ -12,13 +12,13 @@ use std::time::{Duration, SystemTime};
 use arbitrary::{Result, Unstructured};
 use http::{HeaderValue, Response, StatusCode};
 use matrix_delegation::cache::{DnsEntry, WellKnownEntry};
-use matrix_delegation::testing::documentation_allowed;
 use matrix_delegation::config::{AddressFamilies, Speculation};
 use matrix_delegation::discovery::{
     DnsToken, FetchToken, Machine, Outcome, Output, Question, WellKnownLookup, WellKnownToken,
 };
 use matrix_delegation::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Records, SrvRecord};
 use matrix_delegation::report::{Source, WellKnownReport};
+use matrix_delegation::testing::documentation_allowed;
 use matrix_delegation::time::{Monotonic, Now};
 use matrix_delegation::well_known::{Body, FetchFailure, FetchFailureKind};
 use matrix_delegation::{AddressPolicy, Config, Discovery, ServerName, Step};

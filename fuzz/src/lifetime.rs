@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use matrix_delegation::Config;
 use matrix_delegation::config::AddressFamilies;
 use matrix_delegation::discovery::{Machine, Output, Question, WellKnownLookup};
 use matrix_delegation::time::{Monotonic, Now};
 use matrix_delegation::well_known::{Body, Freshness, retry_after};
-use matrix_delegation::Config;
 
 /// The largest time that is told apart, in seconds.
 const LONGEST: u64 = u32::MAX as u64;

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use matrix_delegation::Discovery;
 use matrix_delegation::cache::WellKnownRecord;
-use matrix_delegation::testing::{Internet, Preset, Scenario, start};
 use matrix_delegation::config::{AddressFamilies, Speculation};
 use matrix_delegation::discovery::{Machine, Output, Question};
 use matrix_delegation::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
+use matrix_delegation::testing::{Internet, Preset, Scenario, start};
 use matrix_delegation::well_known::{Body, FetchFailure, FetchFailureKind};
-use matrix_delegation::Discovery;
 use serde_json::Value;
 
 /// Inputs by target.

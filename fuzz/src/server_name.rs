@@ -13,8 +13,8 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use http::uri::Authority;
-use matrix_delegation::names::{Host, HostRef, ServerNameError, ServerNameErrorKind as Kind};
 use matrix_delegation::ServerName;
+use matrix_delegation::names::{Host, HostRef, ServerNameError, ServerNameErrorKind as Kind};
 use rustls_pki_types::ServerName as TlsName;
 
 use crate::oracle;

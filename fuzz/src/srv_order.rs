@@ -67,7 +67,6 @@ pub fn run(data: &[u8]) {
     if !records.is_empty() {
         let found = target
             .endpoints()
-            .iter()
             .map(|it| (it.priority(), u16::MAX - it.weight(), it.host().to_string(), it.port()));
         assert_eq!(found.collect::<Vec<_>>(), places);
     }
@@ -249,7 +248,7 @@ fn check_attempts(target: &DelegationTarget, seed: u64) {
         list.sort();
         list
     };
-    let all = endpoints.iter().map(|it| format!("{it:?}")).collect();
+    let all = endpoints.map(|it| format!("{it:?}")).collect();
     let tried = attempts.iter().map(|it| format!("{it:?}")).collect();
     assert_eq!(sorted(all), sorted(tried));
     assert!(target.attempts(seed).eq(attempts), "one seed, two orders");

@@ -10,11 +10,11 @@
 //! else bytes that `arbitrary` makes an internet of.
 
 use arbitrary::{Arbitrary, Unstructured};
+use matrix_delegation::config::Speculation;
+use matrix_delegation::names::ServerNameError;
 use matrix_delegation::testing::{
     Drive, Internet, Order, Run, Scenario, Scenarios, Schedule, Settings, documentation_allowed,
 };
-use matrix_delegation::config::Speculation;
-use matrix_delegation::names::ServerNameError;
 use matrix_delegation::{Config, ResolveError, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -138,8 +138,8 @@ impl End {
             Ok(Err(error)) => Self::Error(error.to_string()),
             Ok(Ok(target)) => Self::Target {
                 shown: target.to_string(),
-                endpoints: target.endpoints().iter().map(|it| format!("{it:?}")).collect(),
-                warnings: target.warnings().iter().map(ToString::to_string).collect(),
+                endpoints: target.endpoints().map(|it| format!("{it:?}")).collect(),
+                warnings: target.warnings().map(ToString::to_string).collect(),
                 marks: [target.degraded().is_some(), target.is_stale()],
             },
         }

@@ -13,8 +13,8 @@
 
 use std::time::Duration;
 
-use matrix_delegation::well_known::{MAX_BODY_BYTES, WellKnownError};
 use matrix_delegation::WellKnown;
+use matrix_delegation::well_known::{MAX_BODY_BYTES, WellKnownError};
 use serde_json::Value;
 
 use crate::oracle;

@@ -88,13 +88,13 @@ impl ConnectError {
 }
 
 /// Whether one of these attempts was at this endpoint.
-pub(super) fn has_failed(attempts: &[ConnectAttempt], endpoint: &Endpoint) -> bool {
+pub(super) fn has_failed(attempts: &[ConnectAttempt], endpoint: Endpoint<'_>) -> bool {
     attempts.iter().any(|attempt| attempt.is_at(endpoint))
 }
 
 impl ConnectAttempt {
     pub(super) fn new(
-        endpoint: &Endpoint,
+        endpoint: Endpoint<'_>,
         address: Option<SocketAddr>,
         phase: ConnectPhase,
         kind: ConnectFailureKind,
@@ -115,7 +115,7 @@ impl ConnectAttempt {
     }
 
     /// Whether it was an attempt at this endpoint.
-    pub(super) fn is_at(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn is_at(&self, endpoint: Endpoint<'_>) -> bool {
         self.host == *endpoint.host() && self.port == endpoint.port()
     }
 }

@@ -10,13 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connect_error::ConnectAttempt;
 use crate::core::names::Host;
-use crate::core::target::Endpoint;
+use crate::core::target::{Endpoint, StoredEndpoint};
 use crate::transport::{HTTP_2, VerifiedStream};
 
 /// A connection to a server, whose certificate is the target's: a stream of bytes.
 pub struct Connection {
     address: Option<SocketAddr>,
-    endpoint: Endpoint,
+    endpoint: StoredEndpoint,
     stream: VerifiedStream,
     attempts: Vec<ConnectAttempt>,
 }
@@ -24,7 +24,7 @@ pub struct Connection {
 impl Connection {
     pub(super) const fn new(
         address: Option<SocketAddr>,
-        endpoint: Endpoint,
+        endpoint: StoredEndpoint,
         stream: VerifiedStream,
         attempts: Vec<ConnectAttempt>,
     ) -> Self {
@@ -37,8 +37,8 @@ impl Connection {
     }
 
     /// The endpoint it leads to.
-    pub const fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    pub const fn endpoint(&self) -> Endpoint<'_> {
+        self.endpoint.view()
     }
 
     /// Whether HTTP/2 was agreed on; otherwise it is HTTP/1.1.
@@ -56,7 +56,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("address", &self.address)
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.endpoint())
             .field("http2", &self.is_http2())
             .field("attempts", &self.attempts)
             .finish_non_exhaustive()
@@ -66,8 +66,8 @@ impl fmt::Debug for Connection {
 impl fmt::Display for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = if self.is_http2() { "HTTP/2" } else { "HTTP/1.1" };
-        write!(f, "{protocol} to {}", self.endpoint)?;
-        match (self.address, self.endpoint.host()) {
+        write!(f, "{protocol} to {}", self.endpoint())?;
+        match (self.address, self.endpoint().host()) {
             (Some(address), Host::Dns(_)) => write!(f, " at {address}"),
             _ => Ok(()),
         }

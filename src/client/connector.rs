@@ -148,7 +148,7 @@ impl Connector {
     /// Connects to one of these endpoints of the target, in this order.
     pub(super) async fn connect_in<'a>(
         &self,
-        endpoints: impl Iterator<Item = &'a Endpoint>,
+        endpoints: impl Iterator<Item = Endpoint<'a>>,
         target: &DelegationTarget,
         seed: u64,
         opening: &Opening,
@@ -158,7 +158,7 @@ impl Connector {
             let before = attempts.len();
             let race = race::race(self, target, endpoint, seed, opening, &mut attempts);
             if let Some((address, stream)) = race.await {
-                return Ok(Connection::new(address, endpoint.clone(), stream, attempts));
+                return Ok(Connection::new(address, endpoint.to_stored(), stream, attempts));
             }
             if opening.end().is_over() {
                 break;

@@ -175,7 +175,12 @@ impl Inner {
                 Sent::Failed(error) => {
                     // One that was kept may have been about to end, which says nothing.
                     if let Some(endpoint) = made_at.filter(|_| broke(&error)) {
-                        connections.no_http(&found, &endpoint, key.address(), in_words(&error));
+                        connections.no_http(
+                            &found,
+                            endpoint.view(),
+                            key.address(),
+                            in_words(&error),
+                        );
                     }
                     let (server_name, address) = (name.clone(), key.address());
                     let source = Arc::new(error);
@@ -190,7 +195,7 @@ impl Inner {
             };
             new += 1;
             let reason = "it ended before a request could be sent".to_owned();
-            failed.push(connections.no_http(&found, &endpoint, key.address(), reason));
+            failed.push(connections.no_http(&found, endpoint.view(), key.address(), reason));
             if new >= self.limits.new_tries {
                 return Err(ConnectError::after(name, &mut failed).into());
             }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::connect_error::{ConnectAttempt, has_failed};
 use crate::core::names::Host;
-use crate::core::target::{DelegationTarget, Endpoint};
+use crate::core::target::{DelegationTarget, Endpoint, StoredEndpoint};
 use crate::resolver::resolution::Resolution;
 
 /// What connections are shared by: none serves another certificate name, or leads elsewhere.
@@ -24,7 +24,7 @@ enum Place {
 impl PoolKey {
     pub(super) fn new(
         target: &DelegationTarget,
-        endpoint: &Endpoint,
+        endpoint: Endpoint<'_>,
         address: Option<SocketAddr>,
     ) -> Self {
         let named = || Place::Named(endpoint.host().clone(), endpoint.port());
@@ -35,10 +35,10 @@ impl PoolKey {
     /// One for each address of an endpoint.
     pub(super) fn all<'a>(
         target: &'a DelegationTarget,
-        endpoint: &'a Endpoint,
+        endpoint: Endpoint<'a>,
     ) -> impl Iterator<Item = Self> + 'a {
         let named = target.is_left_to_proxy().then(|| Self::new(target, endpoint, None));
-        endpoint.addresses().map(|it| Self::new(target, endpoint, Some(it))).chain(named)
+        endpoint.addresses().map(move |it| Self::new(target, endpoint, Some(it))).chain(named)
     }
 
     pub(super) const fn address(&self) -> Option<SocketAddr> {
@@ -54,18 +54,23 @@ impl PoolKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     name: Host,
-    pub(super) endpoints: Vec<Endpoint>,
+    endpoints: Vec<StoredEndpoint>,
     left_to_proxy: bool,
 }
 
 impl Route {
     /// To the target, but for the endpoints at which these attempts failed; `None` without any.
     pub(super) fn to(found: &Resolution, failed: &[ConnectAttempt]) -> Option<Self> {
-        let left = |it: &&Endpoint| !has_failed(failed, it);
-        let endpoints: Vec<Endpoint> = found.endpoints().iter().filter(left).cloned().collect();
+        let left = found.endpoints().filter(|it| !has_failed(failed, *it));
+        let endpoints: Vec<_> = left.map(Endpoint::to_stored).collect();
         let name = found.tls_host().clone();
         let left_to_proxy = found.is_left_to_proxy();
         (!endpoints.is_empty()).then_some(Self { name, endpoints, left_to_proxy })
+    }
+
+    /// Whether it leads to this endpoint.
+    pub(super) fn contains(&self, endpoint: Endpoint<'_>) -> bool {
+        self.endpoints.iter().any(|it| it.view() == endpoint)
     }
 }
 
@@ -81,8 +86,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn of(target: &DelegationTarget) -> Self {
-        let endpoints =
-            target.endpoints().iter().map(|it| (it.host().clone(), it.port())).collect();
+        let endpoints = target.endpoints().map(|it| (it.host().clone(), it.port())).collect();
         Self { name: target.tls_host().clone(), endpoints }
     }
 }

@@ -15,7 +15,7 @@ use crate::transport::{
 pub(super) async fn race(
     connector: &Connector,
     target: &DelegationTarget,
-    endpoint: &Endpoint,
+    endpoint: Endpoint<'_>,
     seed: u64,
     opening: &Opening,
     attempts: &mut Vec<ConnectAttempt>,
@@ -62,7 +62,7 @@ pub(super) async fn race(
 
 /// Returns the addresses in an order for this contact. Each contact starts with another address of
 /// each family, so that not all go to the same one; the families alternate.
-fn rotated(endpoint: &Endpoint, seed: u64) -> Vec<SocketAddr> {
+fn rotated(endpoint: Endpoint<'_>, seed: u64) -> Vec<SocketAddr> {
     let mut all: Vec<IpAddr> = Vec::new();
     for is_of_family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
         let addresses = endpoint.addresses().map(|address| address.ip());
@@ -78,7 +78,11 @@ fn rotated(endpoint: &Endpoint, seed: u64) -> Vec<SocketAddr> {
     interleaved(&all).map(|address| SocketAddr::new(address, endpoint.port())).collect()
 }
 
-fn failed(endpoint: &Endpoint, address: Option<SocketAddr>, failure: &OpenError) -> ConnectAttempt {
+fn failed(
+    endpoint: Endpoint<'_>,
+    address: Option<SocketAddr>,
+    failure: &OpenError,
+) -> ConnectAttempt {
     let phase = match failure.kind {
         kind if kind.is_certificate() => ConnectPhase::Certificate,
         ConnectFailureKind::Local | ConnectFailureKind::Unsupported => ConnectPhase::Local,
@@ -92,11 +96,11 @@ fn failed(endpoint: &Endpoint, address: Option<SocketAddr>, failure: &OpenError)
 mod tests {
     use super::*;
     use crate::core::names::Host;
-    use crate::core::target::Origin;
+    use crate::core::target::{Origin, StoredEndpoint};
 
     #[test]
     fn each_contact_begins_with_another_address_of_the_family_that_is_first() {
-        let endpoint = |addresses: &str| Endpoint {
+        let endpoint = |addresses: &str| StoredEndpoint {
             host: Host::Dns("a.example".parse().unwrap()),
             port: 1,
             priority: 0,
@@ -105,7 +109,7 @@ mod tests {
             addresses: addresses.split(' ').map(|it| it.parse().unwrap()).collect(),
         };
         let order = |addresses: &str, seed| -> String {
-            let addresses = rotated(&endpoint(addresses), seed);
+            let addresses = rotated(endpoint(addresses).view(), seed);
             addresses.iter().map(|it| it.ip().to_string()).collect::<Vec<_>>().join(" ")
         };
         let (v4, v6) = ("10.0.0.1 10.0.0.2 ::1 ::2", "::1 ::2 10.0.0.1 10.0.0.2");

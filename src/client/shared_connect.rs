@@ -14,7 +14,7 @@ use super::pool::Pool;
 use super::request_error::RequestError;
 use crate::adapters::tokio::TokioRuntime;
 use crate::core::names::ServerName;
-use crate::core::target::Endpoint;
+use crate::core::target::{Endpoint, StoredEndpoint};
 use crate::resolver::resolution::Resolution;
 use crate::runtime::single_flight::Abandoned;
 use crate::runtime::single_flight::{Joined, SingleFlight};
@@ -33,7 +33,7 @@ pub(super) struct SharedConnect {
 pub(super) struct NewConnection {
     pub(super) key: PoolKey,
     pub(super) connection: HttpConnection,
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: StoredEndpoint,
 }
 
 /// A connection that several requests wait for.
@@ -41,7 +41,7 @@ pub(super) struct NewConnection {
 struct SharedConnection {
     /// By which name the resolver has heard of the attempts that failed.
     server_name: ServerName,
-    endpoint: Endpoint,
+    endpoint: StoredEndpoint,
     /// The attempts that failed before it.
     failed: Arc<[ConnectAttempt]>,
     unclaimed: Arc<UnclaimedConnection>,
@@ -116,7 +116,7 @@ impl SharedConnect {
         failed: &[ConnectAttempt],
     ) -> Option<(PoolKey, HttpConnection)> {
         let endpoints = found.attempts(self.connector.next_seed());
-        let endpoints = endpoints.filter(|it| !has_failed(failed, it));
+        let endpoints = endpoints.filter(|it| !has_failed(failed, *it));
         let mut keys = endpoints.flat_map(|endpoint| PoolKey::all(found, endpoint));
         keys.find_map(|key| self.pool.take(&key).map(|connection| (key, connection)))
     }
@@ -195,9 +195,8 @@ impl SharedConnect {
         // Ends: each turn adds an endpoint to those that failed.
         loop {
             let seed = self.connector.next_seed();
-            let left = found
-                .attempts(seed)
-                .filter(|it| route.endpoints.contains(it) && !has_failed(failed, it));
+            let left =
+                found.attempts(seed).filter(|it| route.contains(*it) && !has_failed(failed, *it));
             let connection = match self.connector.connect_in(left, found, seed, &opening).await {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -206,8 +205,8 @@ impl SharedConnect {
                 }
             };
             let before = connection.failed_attempts().to_vec();
-            let (endpoint, address) = (connection.endpoint().clone(), connection.address());
-            let key = PoolKey::new(found, &endpoint, address);
+            let (endpoint, address) = (connection.endpoint().to_stored(), connection.address());
+            let key = PoolKey::new(found, endpoint.view(), address);
             let limit = opening.limits().tls;
             let begun = HttpConnection::over(connection, self.pool.limits(), limit).await;
             failed.extend(before);
@@ -218,7 +217,7 @@ impl SharedConnect {
                     }
                     return Ok(NewConnection { key, connection, endpoint });
                 }
-                Err(reason) => failed.push(self.no_http(found, &endpoint, address, reason)),
+                Err(reason) => failed.push(self.no_http(found, endpoint.view(), address, reason)),
             }
         }
     }
@@ -227,7 +226,7 @@ impl SharedConnect {
     pub(super) fn no_http(
         &self,
         found: &Resolution,
-        endpoint: &Endpoint,
+        endpoint: Endpoint<'_>,
         address: Option<SocketAddr>,
         reason: String,
     ) -> ConnectAttempt {

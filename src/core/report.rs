@@ -62,7 +62,7 @@ impl Report {
             let skipped = StepOutcome::Skipped(SkipReason::NotRemembered);
             StepReport { step, outcome: if decided { StepOutcome::Decided } else { skipped } }
         });
-        let warnings = target.warnings().to_vec();
+        let warnings = target.warnings().cloned().collect();
         Self { steps: steps.into(), warnings, ..Self::of_rule(target) }.rebuilt()
     }
 

@@ -1,7 +1,9 @@
 //! The answer: where to connect, which `Host` to send, which name the certificate must carry.
 
 use std::fmt;
+use std::iter::FusedIterator;
 use std::net::{IpAddr, SocketAddr};
+use std::slice;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -45,7 +47,7 @@ pub(crate) struct Stored {
     pub(crate) server_name: ServerName,
     pub(crate) delegated: Option<ServerName>,
     pub(crate) step: Step,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<StoredEndpoint>,
     pub(crate) left_to_proxy: bool,
     pub(crate) degraded: Option<Degraded>,
     pub(crate) stale: bool,
@@ -71,9 +73,9 @@ pub enum Origin {
     Fixed,
 }
 
-/// One place to connect to.
+/// One place to connect to, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Endpoint {
+pub(crate) struct StoredEndpoint {
     pub(crate) host: Host,
     pub(crate) port: u16,
     pub(crate) priority: u16,
@@ -82,31 +84,41 @@ pub struct Endpoint {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-impl Endpoint {
+impl StoredEndpoint {
+    pub(crate) const fn view(&self) -> Endpoint<'_> {
+        Endpoint(self)
+    }
+}
+
+/// One place to connect to: a view of a part of a [`DelegationTarget`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Endpoint<'a>(&'a StoredEndpoint);
+
+impl<'a> Endpoint<'a> {
     /// The host. It is for people and for proxies: `Host` and the certificate name are the
     /// target's.
-    pub const fn host(&self) -> &Host {
-        &self.host
+    pub const fn host(self) -> &'a Host {
+        &self.0.host
     }
 
     /// The port.
-    pub const fn port(&self) -> u16 {
-        self.port
+    pub const fn port(self) -> u16 {
+        self.0.port
     }
 
     /// The SRV priority; 0 without SRV.
-    pub const fn priority(&self) -> u16 {
-        self.priority
+    pub const fn priority(self) -> u16 {
+        self.0.priority
     }
 
     /// The SRV weight; 0 without SRV.
-    pub const fn weight(&self) -> u16 {
-        self.weight
+    pub const fn weight(self) -> u16 {
+        self.0.weight
     }
 
     /// Where the endpoint comes from.
-    pub const fn origin(&self) -> Origin {
-        self.origin
+    pub const fn origin(self) -> Origin {
+        self.0.origin
     }
 
     /// The vetted addresses with the port, the families taking turns as [`FamilyOrder`] says. Empty
@@ -115,8 +127,97 @@ impl Endpoint {
     /// The order does not depend on the order in which DNS answered.
     ///
     /// [`FamilyOrder`]: crate::config::FamilyOrder
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        interleaved(&self.addresses).map(|address| SocketAddr::new(address, self.port))
+    pub fn addresses(self) -> impl Iterator<Item = SocketAddr> + 'a {
+        let port = self.0.port;
+        interleaved(&self.0.addresses).map(move |address| SocketAddr::new(address, port))
+    }
+
+    /// A copy that outlives the target.
+    #[cfg(feature = "client")]
+    pub(crate) fn to_stored(self) -> StoredEndpoint {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Endpoint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StoredEndpoint { host, port, priority, weight, origin, addresses } = self.0;
+        f.debug_struct("Endpoint")
+            .field("host", host)
+            .field("port", port)
+            .field("priority", priority)
+            .field("weight", weight)
+            .field("origin", origin)
+            .field("addresses", addresses)
+            .finish()
+    }
+}
+
+/// The endpoints of a target in canonical order; see [`DelegationTarget::endpoints`].
+///
+/// Two are equal if they yield the same.
+#[derive(Clone, Debug)]
+pub struct Endpoints<'a>(slice::Iter<'a, StoredEndpoint>);
+
+/// The warnings of a target; see [`DelegationTarget::warnings`].
+///
+/// Two are equal if they yield the same.
+#[derive(Clone, Debug)]
+pub struct Warnings<'a>(slice::Iter<'a, Warning>);
+
+impl<'a> Iterator for Endpoints<'a> {
+    type Item = Endpoint<'a>;
+
+    fn next(&mut self) -> Option<Endpoint<'a>> {
+        self.0.next().map(StoredEndpoint::view)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Endpoints<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(StoredEndpoint::view)
+    }
+}
+
+impl ExactSizeIterator for Endpoints<'_> {}
+
+impl FusedIterator for Endpoints<'_> {}
+
+impl PartialEq for Endpoints<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice() == other.0.as_slice()
+    }
+}
+
+impl<'a> Iterator for Warnings<'a> {
+    type Item = &'a Warning;
+
+    fn next(&mut self) -> Option<&'a Warning> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Warnings<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back()
+    }
+}
+
+impl ExactSizeIterator for Warnings<'_> {}
+
+impl FusedIterator for Warnings<'_> {}
+
+impl PartialEq for Warnings<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice() == other.0.as_slice()
     }
 }
 
@@ -132,32 +233,32 @@ pub(crate) fn interleaved(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> 
     })
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for Endpoint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        write!(f, "{}:{}", self.host(), self.port())
     }
 }
 
 /// Endpoints in an order to try them; see [`DelegationTarget::attempts`].
 #[derive(Clone, Debug)]
 pub struct Attempts<'a> {
-    endpoints: &'a [Endpoint],
+    endpoints: &'a [StoredEndpoint],
     order: WeightedOrder,
     /// Those that come after all others, a bit each.
     last: u64,
 }
 
 impl<'a> Iterator for Attempts<'a> {
-    type Item = &'a Endpoint;
+    type Item = Endpoint<'a>;
 
-    fn next(&mut self) -> Option<&'a Endpoint> {
+    fn next(&mut self) -> Option<Endpoint<'a>> {
         let (endpoints, last) = (self.endpoints, self.last);
         let next = self.order.next(|index| {
             let (priority, weight) =
                 endpoints.get(index).map_or((u16::MAX, 0), |it| (it.priority, it.weight));
             ((last & (1 << index) != 0, priority), weight)
         })?;
-        endpoints.get(next)
+        endpoints.get(next).map(StoredEndpoint::view)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -242,7 +343,7 @@ impl TryFrom<Stored> for DelegationTarget {
 }
 
 /// Whether an endpoint is one that the step can lead to.
-fn fits(parts: &Stored, name: &ServerName, host: &Host, endpoint: &Endpoint) -> bool {
+fn fits(parts: &Stored, name: &ServerName, host: &Host, endpoint: &StoredEndpoint) -> bool {
     let alone = parts.endpoints.len() == 1 && endpoint.host == *host;
     let with_addresses = endpoint.addresses.is_empty() == parts.left_to_proxy;
     match parts.step {
@@ -351,7 +452,7 @@ impl FixedTarget {
         decided: Now,
     ) -> Result<DelegationTarget, FixedTargetError> {
         name.to_host().map_err(FixedTargetError::Unresolvable)?;
-        let endpoints = (0_u16..).zip(&self.addresses).map(|(priority, address)| Endpoint {
+        let endpoints = (0_u16..).zip(&self.addresses).map(|(priority, address)| StoredEndpoint {
             host: Host::Ip(address.ip()),
             port: address.port(),
             priority,
@@ -399,8 +500,8 @@ impl DelegationTarget {
 
     /// Every endpoint in canonical order: by priority, then weight descending, then name and port.
     /// To connect, use [`attempts`](Self::attempts).
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.parts.endpoints
+    pub fn endpoints(&self) -> Endpoints<'_> {
+        Endpoints(self.parts.endpoints.iter())
     }
 
     /// An order to try the endpoints in, drawn by `seed`: by priority, and within one priority by
@@ -455,8 +556,8 @@ impl DelegationTarget {
     }
 
     /// What an administrator should look at.
-    pub fn warnings(&self) -> &[Warning] {
-        &self.parts.warnings
+    pub fn warnings(&self) -> Warnings<'_> {
+        Warnings(self.parts.warnings.iter())
     }
 
     /// When it was decided.
@@ -498,7 +599,7 @@ impl fmt::Display for DelegationTarget {
     /// One line for people: `a.example: step 3.3, connect to fed.example:443, Host m.example, ...`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: step {}, connect to ", self.server_name(), self.step())?;
-        for (index, endpoint) in self.endpoints().iter().enumerate() {
+        for (index, endpoint) in self.endpoints().enumerate() {
             if index > 0 {
                 f.write_str(", ")?;
             }
@@ -545,7 +646,7 @@ mod tests {
             let ports: Vec<u16> = target.attempts(seed).map(Endpoint::port).collect();
             assert_eq!(ports, (1..=64).collect::<Vec<_>>());
         }
-        let endpoint = &target.endpoints()[2];
+        let endpoint = target.endpoints().nth(2).unwrap();
         assert_eq!(endpoint.addresses().collect::<Vec<_>>(), ["10.0.0.1:3".parse().unwrap()]);
         assert_eq!((endpoint.origin(), endpoint.weight()), (Origin::Fixed, 0));
         let json = serde_json::to_string(&target).unwrap();

@@ -43,7 +43,7 @@ impl ContactFailure {
 
     /// Sets the endpoint that failed, which is then tried last for a while.
     #[must_use]
-    pub fn at(mut self, endpoint: &Endpoint) -> Self {
+    pub fn at(mut self, endpoint: Endpoint<'_>) -> Self {
         self.endpoint = Some((endpoint.host().clone(), endpoint.port()));
         self
     }

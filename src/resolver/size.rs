@@ -12,7 +12,7 @@ use super::host::HostEntry;
 use crate::core::cache::{CacheEntry, CachedTarget, DnsEntry, WellKnownEntry};
 use crate::core::dns::DnsRecords;
 use crate::core::names::{DnsName, ServerName};
-use crate::core::target::DelegationTarget;
+use crate::core::target::{DelegationTarget, StoredEndpoint};
 
 /// The two counts before what an `Arc` points to.
 pub(super) const COUNTS: usize = 2 * size_of::<usize>();
@@ -72,13 +72,12 @@ fn target(cached: &CachedTarget) -> usize {
     let target = &*cached.target;
     let endpoints: usize = target
         .endpoints()
-        .iter()
         .map(|it| {
             let addresses = it.addresses().count() * size_of::<std::net::IpAddr>();
-            size_of_val(it) + addresses + it.host().as_dns().map_or(0, dns_name)
+            size_of::<StoredEndpoint>() + addresses + it.host().as_dns().map_or(0, dns_name)
         })
         .sum();
-    let warnings: usize = target.warnings().iter().map(|it| size_of_val(it) + json(it)).sum();
+    let warnings: usize = target.warnings().map(|it| size_of_val(it) + json(it)).sum();
     let report = cached.report().map_or(0, |report| COUNTS + json(&**report));
     2 * COUNTS
         + size_of::<CachedTarget>()

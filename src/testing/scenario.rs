@@ -390,7 +390,6 @@ impl ExpectedTarget {
         wrong.compare("delegated", &self.delegated.as_deref(), &delegated);
         let endpoints: Vec<_> = target
             .endpoints()
-            .iter()
             .map(|endpoint| ExpectedEndpoint {
                 host: endpoint.host().to_string().trim_matches(['[', ']']).to_owned(),
                 port: endpoint.port(),
@@ -404,7 +403,7 @@ impl ExpectedTarget {
         wrong.compare("tls_name", &self.tls_name.as_str(), &&*target.tls_name().to_str());
         wrong.compare("degraded", &self.degraded, &target.degraded().is_some());
         wrong.compare("stale", &self.stale, &target.is_stale());
-        let warnings: Vec<&str> = target.warnings().iter().map(Warning::kind).collect();
+        let warnings: Vec<&str> = target.warnings().map(Warning::kind).collect();
         wrong.compare("warnings", &self.warnings.iter().map(String::as_str).collect(), &warnings);
         let lifetimes = target.lifetimes();
         wrong.bound("lifetime_seconds", self.lifetime.as_ref(), lifetimes.least());

@@ -54,7 +54,8 @@ fn the_family_to_try_first_is_chosen() {
         let mut config = lenient();
         config.family_order = order;
         let run = world.resolve_every_way("a.example", &config);
-        let found = run.target().endpoints()[0].addresses().map(|it| it.ip().to_string());
+        let found =
+            run.target().endpoints().next().unwrap().addresses().map(|it| it.ip().to_string());
         assert_eq!(found.collect::<Vec<_>>(), tried);
         let connected = run.connected().into_iter().map(|address| {
             let address: std::net::SocketAddr = address.parse().unwrap();
@@ -145,8 +146,14 @@ fn eight_of_each_family_in_an_order_of_their_own() {
     all.reverse();
     let all: Vec<_> = all.iter().map(String::as_str).collect();
     let run = Internet::new().host("a.example", &all).resolve_every_way("a.example", &lenient());
-    let addresses: Vec<_> =
-        run.target().endpoints()[0].addresses().map(|it| it.ip().to_string()).collect();
+    let addresses: Vec<_> = run
+        .target()
+        .endpoints()
+        .next()
+        .unwrap()
+        .addresses()
+        .map(|it| it.ip().to_string())
+        .collect();
     assert_eq!(addresses.len(), 16);
     assert_eq!(addresses[..3], ["192.0.2.1", "2001:db8::1", "192.0.2.2"]);
 }

@@ -168,7 +168,7 @@ fn every_row() {
         let context = format!("{} by step {}\n{}", row.name, row.step, run.report);
         assert_eq!(target.step(), row.step, "{context}");
         assert_eq!(run.endpoints(), row.endpoints, "{context}");
-        assert!(target.endpoints().iter().all(|it| it.origin() == row.origin), "{context}");
+        assert!(target.endpoints().all(|it| it.origin() == row.origin), "{context}");
         assert_eq!(target.host_header(), row.host, "{context}");
         assert_eq!(target.authority(), row.host, "{context}");
         assert_eq!(target.tls_name(), TlsName::try_from(row.certificate).unwrap(), "{context}");

@@ -164,7 +164,7 @@ fn targets_without_addresses_are_left_out() {
     let run = world.resolve_every_way("a.example", &lenient());
     assert_eq!(run.warnings(), ["srv_target_without_address"]);
     assert_eq!(
-        run.target().warnings()[0].to_string(),
+        run.target().warnings().next().unwrap().to_string(),
         "an SRV target has no usable address: nowhere.example (A: the DNS server refused \
          (REFUSED), AAAA: the DNS server refused (REFUSED))"
     );

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use matrix_delegation::error::Busy;
 use matrix_delegation::resolver::{BoxFuture, Provenance, Subject};
 use matrix_delegation::testing::{Internet, Network, VirtualTime, documentation_allowed};
 use matrix_delegation::well_known::{Body, Fetch, FetchFailure, FetchFailureKind};
@@ -56,6 +57,41 @@ fn one_who_waits_too_long_for_a_turn_is_refused_and_nothing_is_remembered() {
     assert_eq!(bench.resolver.counters().too_busy, 1);
     bench.pass(seconds(60));
     assert_eq!(bench.resolve("b.example").unwrap().provenance(), Provenance::Fresh);
+}
+
+/// Sets a limit.
+type Limit = fn(&mut ResolverConfig);
+
+#[test]
+fn a_refusal_says_what_was_busy() {
+    let limits: [(Busy, Limit); 4] = [
+        (Busy::Discoveries, |it| (it.queue.discoveries, it.queue.waiting) = (1, 0)),
+        (Busy::Turn, |it| (it.queue.discoveries, it.queue.wait) = (1, seconds(3))),
+        (Busy::Questions, |it| it.queue.questions = 1),
+        (Busy::Destination, |it| {
+            (it.queue.per_destination, it.queue.per_destination_waiting) = (1, 0);
+        }),
+    ];
+    for (what, limit) in limits {
+        let mut config = ResolverConfig::default();
+        limit(&mut config);
+        let both = Internet::new().host("a.example", &["192.0.2.1"]);
+        let both = both.host("b.example", &["192.0.2.1"]);
+        let internet = match what {
+            Busy::Destination => both.never(URL),
+            _ => both.never("A a.example").never("AAAA a.example"),
+        };
+        let bench = Bench::with(internet, config);
+        let _slow = bench.call("a.example", None);
+        bench.pass(millis(1));
+        let refused = bench.call("b.example", None);
+        bench.pass(seconds(4));
+        let error = refused.outcome().unwrap().unwrap_err();
+        let ResolveError::TooBusy { busy, limit: 1, .. } = error else {
+            panic!("{what:?} {error:?}")
+        };
+        assert_eq!(busy, what);
+    }
 }
 
 #[test]

@@ -293,7 +293,7 @@ fn got(result: &Result<Resolution, ResolveError>) -> String {
         Ok(found) => found,
         Err(error) => return format!("error: {}", error.kind()),
     };
-    let addresses = found.endpoints().iter().flat_map(Endpoint::addresses);
+    let addresses = found.endpoints().flat_map(Endpoint::addresses);
     let addresses: Vec<_> = addresses.map(|address| address.to_string()).collect();
     let (step, host) = (found.step(), found.authority());
     format!("{} {step} {host} {}", found.provenance(), addresses.join(" "))

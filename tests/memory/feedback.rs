@@ -32,7 +32,7 @@ fn an_endpoint_that_failed_is_tried_last_for_a_while() {
     let found = bench.resolve("a.example").unwrap();
     assert_eq!(order(&found), [1, 2, 3]);
     for first in [0, 1] {
-        let why = unreachable().at(&found.endpoints()[first]);
+        let why = unreachable().at(found.endpoints().nth(first).unwrap());
         bench.resolver.report_failure(&found, &why);
     }
     assert_eq!(order(&bench.resolve("a.example").unwrap()), [3, 1, 2]);
@@ -52,7 +52,7 @@ fn another_name_s_endpoints_stay_where_they_are() {
     let bench = Bench::new(three());
     let found = bench.resolve("a.example").unwrap();
     let other = bench.resolve("A.example").unwrap();
-    bench.resolver.report_failure(&found, &unreachable().at(&found.endpoints()[0]));
+    bench.resolver.report_failure(&found, &unreachable().at(found.endpoints().next().unwrap()));
     assert_eq!(order(&bench.resolve("A.example").unwrap()), [1, 2, 3]);
     assert_eq!(order(&other), [1, 2, 3]);
 }
@@ -73,7 +73,7 @@ fn a_server_that_moved_is_found_in_seconds() {
     bench.resolver.report_failure(&found, &gone);
     bench.pass(seconds(2));
     let found = bench.resolve("a.example").unwrap();
-    assert_eq!((found.authority(), found.endpoints()[0].port()), ("n.example", 8));
+    assert_eq!((found.authority(), found.endpoints().next().unwrap().port()), ("n.example", 8));
     assert_eq!(bench.asked().iter().filter(|it| *it == URL).count(), 1);
     assert_eq!(bench.resolver.counters().reports, 1);
 }
@@ -91,7 +91,7 @@ fn reports_do_not_become_a_flood() {
     let mut when = Vec::new();
     for tick in 0..36_000_u32 {
         let found = bench.resolve("a.example").unwrap();
-        bench.resolver.report_failure(&found, &unreachable().at(&found.endpoints()[0]));
+        bench.resolver.report_failure(&found, &unreachable().at(found.endpoints().next().unwrap()));
         bench.pass(millis(100));
         if bench.asked().contains(&URL.to_owned()) {
             when.push(tick / 10);
@@ -129,7 +129,7 @@ fn a_report_on_what_is_not_remembered_does_nothing() {
     let found = bench.resolve("a.example").unwrap();
     bench.resolver.invalidate(found.server_name());
     bench.asked();
-    bench.resolver.report_failure(&found, &unreachable().at(&found.endpoints()[0]));
+    bench.resolver.report_failure(&found, &unreachable().at(found.endpoints().next().unwrap()));
     bench.pass(seconds(5));
     assert_eq!(bench.asked(), [""; 0]);
 }

@@ -118,7 +118,7 @@ fn whole(lifetime: Option<Duration>) -> u64 {
 }
 
 fn warnings(found: &Resolution) -> Vec<&'static str> {
-    found.warnings().iter().map(Warning::kind).collect()
+    found.warnings().map(Warning::kind).collect()
 }
 
 const URL: &str = "GET https://a.example/.well-known/matrix/server";

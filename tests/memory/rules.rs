@@ -43,10 +43,10 @@ fn a_fixed_target_asks_nothing_and_has_no_end() {
         (found.authority(), found.tls_host().to_string().as_str()),
         ("a.example:7", "a.example")
     );
-    let tried: Vec<String> = found.attempts(3).map(ToString::to_string).collect();
+    let tried: Vec<String> = found.attempts(3).map(|it| it.to_string()).collect();
     assert_eq!(tried, ["[::1]:2", "127.0.0.1:1"]);
-    assert!(found.endpoints().iter().all(|it| it.origin() == Origin::Fixed));
-    let addresses: Vec<_> = found.endpoints()[0].addresses().collect();
+    assert!(found.endpoints().all(|it| it.origin() == Origin::Fixed));
+    let addresses: Vec<_> = found.endpoints().next().unwrap().addresses().collect();
     assert_eq!(addresses, ["[::1]:2".parse().unwrap()]);
     assert!(found.report().unwrap().to_string().contains("a rule of the application"));
     bench.pass(seconds(1_000_000));
@@ -78,7 +78,7 @@ fn the_nearest_rule_holds() {
         ("xb.lan", "10.0.0.1:1"),
     ] {
         let found = bench.resolve(name).unwrap();
-        assert_eq!(found.endpoints()[0].to_string(), endpoint, "{name}");
+        assert_eq!(found.endpoints().next().unwrap().to_string(), endpoint, "{name}");
         assert_eq!(found.authority(), name);
     }
     assert_eq!(bench.asked(), [""; 0]);
@@ -122,7 +122,7 @@ fn some_hosts_are_looked_up_elsewhere() {
     let bench = bench_at(time, internet, rules);
     // Who asks makes no difference: what is known of a host is shared.
     let found = bench.resolve("a.example").unwrap();
-    let address = found.endpoints()[0].addresses().next().unwrap();
+    let address = found.endpoints().next().unwrap().addresses().next().unwrap();
     assert_eq!(address.to_string(), "192.0.2.77:1");
     assert!(!bench.asked().iter().any(|it| it.ends_with("hs.lan")));
     assert_eq!(lan.asked(), ["A hs.lan", "AAAA hs.lan"]);

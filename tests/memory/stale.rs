@@ -56,7 +56,10 @@ fn what_comes_back_is_fresh_again() {
     bench.pass(seconds(31));
     let fresh = bench.resolve("a.example").unwrap();
     assert_eq!(fresh.provenance(), Provenance::Fresh);
-    assert_eq!(fresh.endpoints()[0].addresses().next().unwrap().to_string(), "192.0.2.33:443");
+    assert_eq!(
+        fresh.endpoints().next().unwrap().addresses().next().unwrap().to_string(),
+        "192.0.2.33:443"
+    );
 }
 
 #[test]

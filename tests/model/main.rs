@@ -46,7 +46,7 @@ fn verdict(run: &Run) -> Verdict {
             return Err(Failure { kind: error.kind(), step: error.step().map(Step::number) });
         }
     };
-    let endpoints = target.endpoints().iter().map(|endpoint| Place {
+    let endpoints = target.endpoints().map(|endpoint| Place {
         host: endpoint.host().clone(),
         port: endpoint.port(),
         priority: endpoint.priority(),

@@ -73,7 +73,7 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 fn place(found: &Resolution) -> Place {
-    let addresses = found.endpoints().iter().flat_map(matrix_delegation::Endpoint::addresses);
+    let addresses = found.endpoints().flat_map(matrix_delegation::Endpoint::addresses);
     (found.authority().to_owned(), addresses.collect())
 }
 

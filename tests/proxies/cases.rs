@@ -135,7 +135,7 @@ async fn is_reached(
     let contact = way.contact();
     let found = client.federation.resolver().resolve(name).await.unwrap();
     assert_eq!(found.step(), contact.step, "{found:?}");
-    let [endpoint] = found.endpoints() else { panic!("{found:?}") };
+    let [endpoint] = found.endpoints().collect::<Vec<_>>()[..] else { panic!("{found:?}") };
     assert_eq!((endpoint.host(), endpoint.port()), (&contact.host, contact.port));
     assert_eq!(found.authority(), contact.host_header);
     assert_eq!(found.tls_host(), &contact.certificate_name);

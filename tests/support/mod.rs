@@ -119,7 +119,7 @@ pub trait RunExt {
 
     /// Every warning's kind.
     fn warnings(&self) -> Vec<&'static str> {
-        self.target().warnings().iter().map(Warning::kind).collect()
+        self.target().warnings().map(Warning::kind).collect()
     }
 
     /// `host:port@address,address` for each endpoint.
@@ -149,11 +149,11 @@ impl RunExt for Run {
 }
 
 pub fn endpoints(target: &DelegationTarget) -> Vec<String> {
-    let address = |endpoint: &matrix_delegation::Endpoint| {
+    let address = |endpoint: matrix_delegation::Endpoint<'_>| {
         let addresses: Vec<_> = endpoint.addresses().map(|it| it.ip().to_string()).collect();
         format!("{endpoint}@{}", addresses.join(","))
     };
-    target.endpoints().iter().map(address).collect()
+    target.endpoints().map(address).collect()
 }
 
 pub fn seconds(count: u64) -> Duration {

@@ -89,7 +89,6 @@ impl Target {
             delegated: target.delegated().map(|name| name.as_str().to_owned()),
             endpoints: target
                 .endpoints()
-                .iter()
                 .map(|endpoint| ExpectedEndpoint {
                     host: endpoint.host().to_string().trim_matches(['[', ']']).to_owned(),
                     port: endpoint.port(),
@@ -102,7 +101,7 @@ impl Target {
             tls: target.tls_name().to_str().into_owned(),
             degraded: target.degraded().is_some(),
             stale: target.is_stale(),
-            warnings: target.warnings().iter().map(Warning::kind).map(str::to_owned).collect(),
+            warnings: target.warnings().map(Warning::kind).map(str::to_owned).collect(),
             lifetime: lifetimes.least().map(whole),
             well_known: lifetimes.well_known.map(whole),
         }

@@ -74,7 +74,7 @@ impl Client {
 
 /// Asks an endpoint for its version: its addresses to connect to, the target's `Host` and
 /// certificate name.
-fn request(target: &DelegationTarget, endpoint: &Endpoint) -> Result<Fetch, http::Error> {
+fn request(target: &DelegationTarget, endpoint: Endpoint<'_>) -> Result<Fetch, http::Error> {
     let request = Request::get(format!("https://{}{VERSION_PATH}", target.authority()))
         .header(HOST, target.host_header())
         .body(())?;
@@ -110,13 +110,12 @@ fn target_differences(expected: &Target, found: &Resolution) -> Vec<String> {
         Host::Dns(name) => name.to_string(),
     };
     compare("certificate name", tls_name, expected.tls_name.to_owned());
-    let endpoints: Vec<_> = found.endpoints().iter().map(ToString::to_string).collect();
+    let endpoints: Vec<_> = found.endpoints().map(|it| it.to_string()).collect();
     let wanted: Vec<_> =
         expected.endpoints.iter().map(|(host, port)| format!("{host}:{port}")).collect();
     compare("endpoints", endpoints.join(" "), wanted.join(" "));
     let addresses: Vec<_> = found
         .endpoints()
-        .iter()
         .flat_map(|endpoint| endpoint.addresses().map(|address| address.to_string()))
         .collect();
     compare("addresses", addresses.join(" "), expected.addresses.join(" "));
@@ -126,7 +125,7 @@ fn target_differences(expected: &Target, found: &Resolution) -> Vec<String> {
     within("lifetime of the well-known", found.well_known_lifetime(), well_known, &mut wrong);
     for evidence in expected.warnings_contain {
         let named = |text: String| text.to_lowercase().contains(&evidence.to_lowercase());
-        if !found.warnings().iter().any(|warning| named(warning.to_string())) {
+        if !found.warnings().any(|warning| named(warning.to_string())) {
             wrong.push(format!("no warning names {evidence}"));
         }
     }

@@ -210,7 +210,7 @@ impl CertificateProbe {
         let end = Deadline::of_all(self.limits.total);
         let opening = Opening::new(self.limits.phases, end);
         let mut seen = HashSet::new();
-        let mut places: Vec<(&Endpoint, Option<SocketAddr>)> = Vec::new();
+        let mut places: Vec<(Endpoint<'_>, Option<SocketAddr>)> = Vec::new();
         for endpoint in target.endpoints() {
             if target.is_left_to_proxy() {
                 places.push((endpoint, None));
@@ -228,7 +228,7 @@ impl CertificateProbe {
 
     async fn check(
         &self,
-        endpoint: &Endpoint,
+        endpoint: Endpoint<'_>,
         address: Option<SocketAddr>,
         name: TlsName<'static>,
         opening: Opening,
@@ -256,7 +256,7 @@ impl CertificateProbe {
 
     async fn dial(
         &self,
-        endpoint: &Endpoint,
+        endpoint: Endpoint<'_>,
         address: Option<SocketAddr>,
     ) -> io::Result<Box<dyn DialStream>> {
         match address {

@@ -84,14 +84,14 @@ impl CachedTarget {
             return self;
         };
         let carried = self.reports();
-        for (endpoint, demoted) in self.target.endpoints().iter().zip(&carried.demoted) {
+        for (endpoint, demoted) in self.target.endpoints().zip(&carried.demoted) {
             if let Some(until) = before.demoted(endpoint.host(), endpoint.port()) {
                 demoted.store(until.load(Ordering::Relaxed), Ordering::Relaxed);
             }
         }
         // Addresses may take turns without anything having moved.
         let places = |it: &Self| -> Vec<(Host, u16)> {
-            it.target.endpoints().iter().map(|it| (it.host().clone(), it.port())).collect()
+            it.target.endpoints().map(|it| (it.host().clone(), it.port())).collect()
         };
         if before.target.authority() == self.target.authority() && places(before) == places(&self) {
             let heeded_at = reports.heeded_at.load(Ordering::Relaxed);
@@ -110,7 +110,7 @@ impl CachedTarget {
         let target = &self.target;
         let both = [Some(target.server_name()), target.delegated()].into_iter().flatten();
         let named = both.filter_map(|name| name.to_host().ok());
-        let endpoints = target.endpoints().iter().map(|endpoint| endpoint.host().clone());
+        let endpoints = target.endpoints().map(|endpoint| endpoint.host().clone());
         named.chain(endpoints).filter_map(|host| host.as_dns().cloned())
     }
 
@@ -160,7 +160,7 @@ impl CachedTarget {
     }
 
     fn demoted(&self, host: &Host, port: u16) -> Option<&AtomicU64> {
-        let endpoints = self.target.endpoints().iter();
+        let endpoints = self.target.endpoints();
         let at = endpoints.zip(&self.reports.get()?.demoted);
         at.into_iter()
             .find(|(it, _)| it.host() == host && it.port() == port)

@@ -144,7 +144,7 @@ impl Discovery {
         let verdict = reading.read();
         self.passed = reading.passed;
         self.warnings = match &verdict {
-            Poll::Ready(Ok(target)) => target.warnings().to_vec(),
+            Poll::Ready(Ok(target)) => target.warnings().cloned().collect(),
             _ => reading.draft.warnings,
         };
         let outcome = match verdict {

@@ -40,7 +40,7 @@ use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::{SkipReason, StepOutcome, StepReport};
 use crate::core::step::Step;
 use crate::core::target::{
-    DEFAULT_PORT, Degraded, DelegationTarget, Endpoint, Lifetimes, Origin, Stored,
+    DEFAULT_PORT, Degraded, DelegationTarget, Lifetimes, Origin, Stored, StoredEndpoint,
 };
 use crate::core::time::Now;
 use crate::core::warning::Warning;
@@ -124,7 +124,7 @@ impl Reading<'_> {
                 evidence: Box::default(),
             });
         }
-        let endpoint = Endpoint {
+        let endpoint = StoredEndpoint {
             host: Host::Ip(address),
             port: port.unwrap_or(DEFAULT_PORT),
             priority: 0,
@@ -262,7 +262,7 @@ impl Reading<'_> {
             .filter_map(|target| {
                 let found = hosts.iter().find(|it| it.host == target.host);
                 let addresses = found.map(|it| it.addresses.clone()).unwrap_or_default();
-                (by_proxy || !addresses.is_empty()).then(|| Endpoint {
+                (by_proxy || !addresses.is_empty()).then(|| StoredEndpoint {
                     host: Host::Dns(target.host.clone()),
                     port: target.port,
                     priority: target.priority,
@@ -467,7 +467,7 @@ impl Reading<'_> {
     }
 
     /// Makes the target of what was found.
-    fn decide(&mut self, step: Step, endpoints: Vec<Endpoint>) -> Verdict {
+    fn decide(&mut self, step: Step, endpoints: Vec<StoredEndpoint>) -> Verdict {
         let draft = std::mem::take(&mut self.draft);
         let mut lifetimes = draft.lifetimes;
         if draft.degraded.is_some() {
