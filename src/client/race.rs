@@ -106,7 +106,11 @@ mod tests {
             priority: 0,
             weight: 0,
             origin: Origin::DefaultPort,
-            addresses: addresses.split(' ').map(|it| it.parse().unwrap()).collect(),
+            addresses: addresses
+                .split(' ')
+                .map(|it| it.parse().unwrap())
+                .collect::<Vec<_>>()
+                .into(),
         };
         let order = |addresses: &str, seed| -> String {
             let addresses = rotated(endpoint(addresses).view(), seed);

@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod discovery;
 pub(crate) mod dns;
 pub(crate) mod error;
+pub(crate) mod few;
 pub(crate) mod names;
 pub(crate) mod phase_limits;
 pub(crate) mod report;

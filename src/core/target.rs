@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::address_policy::{AddressPolicy, BlockedRange};
 use crate::core::dns::{Service, WeightedOrder};
+use crate::core::few::Few;
 use crate::core::names::{Host, ServerName, UnresolvableName};
 use crate::core::step::{Reasons, Step};
 use crate::core::time::{Monotonic, Now};
@@ -37,7 +38,6 @@ pub struct DelegationTarget {
     parts: Stored,
     /// Host of the name that is delegated to, or of the server name.
     host: Host,
-    host_header: HeaderValue,
 }
 
 /// What a target is made of; all else follows from it.
@@ -47,13 +47,13 @@ pub(crate) struct Stored {
     pub(crate) server_name: ServerName,
     pub(crate) delegated: Option<ServerName>,
     pub(crate) step: Step,
-    pub(crate) endpoints: Vec<StoredEndpoint>,
+    pub(crate) endpoints: Few<StoredEndpoint>,
     pub(crate) left_to_proxy: bool,
     pub(crate) degraded: Option<Degraded>,
     pub(crate) stale: bool,
-    pub(crate) warnings: Vec<Warning>,
+    pub(crate) warnings: Box<[Warning]>,
     pub(crate) decided: Now,
-    pub(crate) lifetimes: Lifetimes,
+    pub(crate) lifetimes: StoredLifetimes,
 }
 
 /// Where an endpoint comes from.
@@ -81,7 +81,7 @@ pub(crate) struct StoredEndpoint {
     pub(crate) priority: u16,
     pub(crate) weight: u16,
     pub(crate) origin: Origin,
-    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) addresses: Few<IpAddr>,
 }
 
 impl StoredEndpoint {
@@ -129,7 +129,7 @@ impl<'a> Endpoint<'a> {
     /// [`FamilyOrder`]: crate::config::FamilyOrder
     pub fn addresses(self) -> impl Iterator<Item = SocketAddr> + 'a {
         let port = self.0.port;
-        interleaved(&self.0.addresses).map(move |address| SocketAddr::new(address, port))
+        interleaved(self.0.addresses.as_slice()).map(move |address| SocketAddr::new(address, port))
     }
 
     /// A copy that outlives the target.
@@ -148,7 +148,7 @@ impl fmt::Debug for Endpoint<'_> {
             .field("priority", priority)
             .field("weight", weight)
             .field("origin", origin)
-            .field("addresses", addresses)
+            .field("addresses", &addresses.as_slice())
             .finish()
     }
 }
@@ -312,6 +312,67 @@ impl Lifetimes {
     }
 }
 
+/// [`Lifetimes`] in half the room, serialised as these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Lifetimes", into = "Lifetimes")]
+pub(crate) struct StoredLifetimes {
+    well_known: Lifetime,
+    srv: Lifetime,
+    addresses: Lifetime,
+    held: Lifetime,
+}
+
+/// In nanoseconds; what is longer than they can say, 584 years, is the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lifetime(u64);
+
+impl Lifetime {
+    const NONE: Self = Self(u64::MAX);
+
+    const fn get(self) -> Option<Duration> {
+        match self {
+            Self::NONE => None,
+            Self(nanos) => Some(Duration::from_nanos(nanos)),
+        }
+    }
+}
+
+impl From<Option<Duration>> for Lifetime {
+    fn from(lifetime: Option<Duration>) -> Self {
+        let Some(lifetime) = lifetime else { return Self::NONE };
+        Self(u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX - 1))
+    }
+}
+
+impl From<Lifetimes> for StoredLifetimes {
+    fn from(Lifetimes { well_known, srv, addresses, held }: Lifetimes) -> Self {
+        Self {
+            well_known: well_known.into(),
+            srv: srv.into(),
+            addresses: addresses.into(),
+            held: held.into(),
+        }
+    }
+}
+
+impl From<StoredLifetimes> for Lifetimes {
+    fn from(stored: StoredLifetimes) -> Self {
+        stored.get()
+    }
+}
+
+impl StoredLifetimes {
+    const fn get(self) -> Lifetimes {
+        let Self { well_known, srv, addresses, held } = self;
+        Lifetimes {
+            well_known: well_known.get(),
+            srv: srv.get(),
+            addresses: addresses.get(),
+            held: held.get(),
+        }
+    }
+}
+
 /// A target that contradicts itself, found when one was deserialised.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a target that a resolution can have: {0}")]
@@ -325,33 +386,39 @@ impl TryFrom<Stored> for DelegationTarget {
         if parts.step != Step::Fixed && parts.step.is_delegated() != parts.delegated.is_some() {
             return Err(contradiction("step and delegation disagree"));
         }
-        if parts.endpoints.is_empty() || parts.endpoints.len() > WeightedOrder::MOST {
+        let endpoints = parts.endpoints.as_slice();
+        if endpoints.is_empty() || endpoints.len() > WeightedOrder::MOST {
             return Err(contradiction("there is no endpoint, or there are too many"));
         }
-        if parts.endpoints.iter().any(|endpoint| endpoint.port == 0) {
+        if endpoints.iter().any(|endpoint| endpoint.port == 0) {
             return Err(contradiction("an endpoint has port 0"));
         }
         let name = parts.delegated.as_ref().unwrap_or(&parts.server_name);
         let host = name.to_host().map_err(|error| Contradiction(error.to_string()))?;
-        if !parts.endpoints.iter().all(|endpoint| fits(&parts, name, &host, endpoint)) {
+        if !endpoints.iter().all(|endpoint| fits(&parts, name, &host, endpoint)) {
             return Err(contradiction("an endpoint is not what the step says"));
         }
-        let host_header = HeaderValue::from_str(name.as_str())
-            .map_err(|_| contradiction("the name does not fit into a header"))?;
-        Ok(Self { parts, host, host_header })
+        if HeaderValue::from_str(name.as_str()).is_err() {
+            return Err(contradiction("the name does not fit into a header"));
+        }
+        // One text for both, where both are one host.
+        let shared = endpoints.iter().find(|endpoint| endpoint.host == host);
+        let host = shared.map_or(host, |endpoint| endpoint.host.clone());
+        Ok(Self { parts, host })
     }
 }
 
 /// Whether an endpoint is one that the step can lead to.
 fn fits(parts: &Stored, name: &ServerName, host: &Host, endpoint: &StoredEndpoint) -> bool {
-    let alone = parts.endpoints.len() == 1 && endpoint.host == *host;
-    let with_addresses = endpoint.addresses.is_empty() == parts.left_to_proxy;
+    let addresses = endpoint.addresses.as_slice();
+    let alone = parts.endpoints.as_slice().len() == 1 && endpoint.host == *host;
+    let with_addresses = addresses.is_empty() == parts.left_to_proxy;
     match parts.step {
         Step::Fixed => with_addresses,
         Step::IpLiteral | Step::DelegatedIpLiteral => {
             alone
                 && endpoint.port == name.port().unwrap_or(DEFAULT_PORT)
-                && host.as_ip().is_some_and(|address| endpoint.addresses == [address])
+                && host.as_ip().is_some_and(|address| addresses == [address])
         }
         _ if host.as_dns().is_none() => false,
         Step::ExplicitPort | Step::DelegatedPort => {
@@ -458,19 +525,19 @@ impl FixedTarget {
             priority,
             weight: 0,
             origin: Origin::Fixed,
-            addresses: vec![address.ip()],
+            addresses: Few::One(address.ip()),
         });
         DelegationTarget::try_from(Stored {
             server_name: name.clone(),
             delegated: self.delegated.clone(),
             step: Step::Fixed,
-            endpoints: endpoints.collect(),
+            endpoints: endpoints.collect::<Vec<_>>().into(),
             left_to_proxy: false,
             degraded: None,
             stale: false,
-            warnings: Vec::new(),
+            warnings: Box::default(),
             decided,
-            lifetimes: Lifetimes::default(),
+            lifetimes: Lifetimes::default().into(),
         })
         // Its parts contradict each other in nothing that a target checks.
         .map_err(|_| FixedTargetError::Addresses { most: WeightedOrder::MOST })
@@ -501,7 +568,7 @@ impl DelegationTarget {
     /// Every endpoint in canonical order: by priority, then weight descending, then name and port.
     /// To connect, use [`attempts`](Self::attempts).
     pub fn endpoints(&self) -> Endpoints<'_> {
-        Endpoints(self.parts.endpoints.iter())
+        Endpoints(self.parts.endpoints.as_slice().iter())
     }
 
     /// An order to try the endpoints in, drawn by `seed`: by priority, and within one priority by
@@ -520,7 +587,8 @@ impl DelegationTarget {
 
     /// Byte for byte what goes into `Host` (HTTP/1.1) or `:authority` (HTTP/2).
     pub fn host_header(&self) -> HeaderValue {
-        self.host_header.clone()
+        // Cannot fail: it was tried when the target was made.
+        HeaderValue::from_str(self.authority()).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
     /// The same as text.
@@ -567,12 +635,12 @@ impl DelegationTarget {
 
     /// How long each part holds from then.
     pub const fn lifetimes(&self) -> Lifetimes {
-        self.parts.lifetimes
+        self.parts.lifetimes.get()
     }
 
     /// Until when the answer holds; `None` where nothing ends (step 1).
     pub fn until(&self) -> Option<Monotonic> {
-        self.parts.lifetimes.least().map(|least| self.parts.decided.monotonic + least)
+        self.lifetimes().least().map(|least| self.parts.decided.monotonic + least)
     }
 
     /// Whether the answer holds at this time.
@@ -585,8 +653,9 @@ impl DelegationTarget {
     pub fn recheck(&self, policy: &AddressPolicy) -> Result<(), (IpAddr, BlockedRange)> {
         self.parts
             .endpoints
+            .as_slice()
             .iter()
-            .flat_map(|endpoint| &endpoint.addresses)
+            .flat_map(|endpoint| endpoint.addresses.as_slice())
             .try_for_each(|address| policy.check(*address).map_err(|range| (*address, range)))
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::core::cache::{CachedTarget, DnsEntry, WellKnownEntry};
 use crate::core::dns::{DnsQuestion, Family, Service};
+use crate::core::few::Few;
 use crate::core::names::{DnsName, ServerName};
 
 /// All that is remembered of one host: its well-known and DNS answers, and the targets of the
@@ -11,9 +12,12 @@ use crate::core::names::{DnsName, ServerName};
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostEntry {
     well_known: Option<Arc<WellKnownOfHost>>,
-    dns: Box<[(HostQuestion, DnsEntry)]>,
+    /// Which questions have an answer in `dns`, in the order of [`HostQuestion::all`].
+    asked: [bool; HostQuestion::COUNT],
+    /// The answers in that order. A question beside each would cost eight bytes, for alignment.
+    dns: Box<[DnsEntry]>,
     /// The last found one is at the end.
-    targets: Box<[Arc<CachedTarget>]>,
+    targets: Few<Arc<CachedTarget>>,
 }
 
 /// What is known of a host's well-known.
@@ -41,6 +45,13 @@ impl From<&DnsQuestion> for HostQuestion {
 }
 
 impl HostQuestion {
+    const COUNT: usize = Family::ALL.len() + Service::ALL.len();
+
+    fn all() -> impl Iterator<Item = Self> {
+        let addresses = Family::ALL.into_iter().map(Self::Addresses);
+        addresses.chain(Service::ALL.into_iter().map(Self::Srv))
+    }
+
     fn of(self, host: &DnsName) -> DnsQuestion {
         let host = host.clone();
         match self {
@@ -61,10 +72,15 @@ impl HostEntry {
 
     pub(super) fn dns(&self, question: &DnsQuestion) -> Option<&DnsEntry> {
         let wanted = HostQuestion::from(question);
-        self.dns.iter().find(|(question, _)| *question == wanted).map(|(_, entry)| entry)
+        self.answered().find(|(question, _)| *question == wanted).map(|(_, entry)| entry)
     }
 
-    pub(super) fn dns_answers(&self) -> &[(HostQuestion, DnsEntry)] {
+    fn answered(&self) -> impl Iterator<Item = (HostQuestion, &DnsEntry)> {
+        let asked = HostQuestion::all().zip(self.asked).filter(|(_, asked)| *asked);
+        asked.map(|(question, _)| question).zip(&self.dns)
+    }
+
+    pub(super) fn dns_answers(&self) -> &[DnsEntry] {
         &self.dns
     }
 
@@ -73,15 +89,15 @@ impl HostEntry {
         &self,
         host: &DnsName,
     ) -> impl Iterator<Item = (DnsQuestion, &DnsEntry)> {
-        self.dns.iter().map(|(question, entry)| (question.of(host), entry))
+        self.answered().map(|(question, entry)| (question.of(host), entry))
     }
 
     pub(super) fn target(&self, name: &ServerName) -> Option<&Arc<CachedTarget>> {
-        self.targets.iter().find(|it| it.target.server_name() == name)
+        self.targets().iter().find(|it| it.target.server_name() == name)
     }
 
     pub(super) fn targets(&self) -> &[Arc<CachedTarget>] {
-        &self.targets
+        self.targets.as_slice()
     }
 
     pub(super) fn set_well_known(&mut self, well_known: WellKnownOfHost) {
@@ -90,16 +106,22 @@ impl HostEntry {
 
     pub(super) fn set_dns(&mut self, question: &DnsQuestion, entry: DnsEntry) {
         let question = HostQuestion::from(question);
-        let mut dns = std::mem::take(&mut self.dns).into_vec();
-        dns.retain(|(other, _)| *other != question);
-        dns.push((question, entry));
-        self.dns = dns.into();
+        let (mut asked, mut dns) = (self.asked, Vec::with_capacity(HostQuestion::COUNT));
+        let mut before = std::mem::take(&mut self.dns).into_vec().into_iter();
+        let mut entry = Some(entry);
+        for (other, asked) in HostQuestion::all().zip(&mut asked) {
+            let answer = if *asked { before.next() } else { None };
+            let answer = if other == question { entry.take() } else { answer };
+            *asked = answer.is_some();
+            dns.extend(answer);
+        }
+        (self.asked, self.dns) = (asked, dns.into());
     }
 
     /// Remembers a target. If there are too many, the oldest is evicted, but never that of the host's
     /// plain name, which no stranger made up. Returns whether one was.
     pub(super) fn set_target(&mut self, target: Arc<CachedTarget>) -> bool {
-        let mut targets = std::mem::take(&mut self.targets).into_vec();
+        let mut targets = self.targets().to_vec();
         targets.retain(|it| it.target.server_name() != target.target.server_name());
         let full = targets.len() >= Self::MOST_TARGETS;
         if full {
@@ -111,7 +133,7 @@ impl HostEntry {
     }
 
     pub(super) fn remove_target(&mut self, name: &ServerName) {
-        let mut targets = std::mem::take(&mut self.targets).into_vec();
+        let mut targets = self.targets().to_vec();
         targets.retain(|it| it.target.server_name() != name);
         self.targets = targets.into();
     }
@@ -119,11 +141,12 @@ impl HostEntry {
     /// Forgets everything but the targets.
     pub(super) fn forget_answers(&mut self) {
         self.well_known = None;
+        self.asked = Default::default();
         self.dns = Box::default();
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.well_known.is_none() && self.dns.is_empty() && self.targets.is_empty()
+        self.well_known.is_none() && self.dns.is_empty() && self.targets().is_empty()
     }
 }
 

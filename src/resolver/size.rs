@@ -98,10 +98,12 @@ pub(super) fn heap(host: &HostEntry) -> usize {
         COUNTS + size_of_val(&**it) + well_known(&it.entry) + redirected
     });
     let targets = host.targets();
+    // One has its place in the entry.
+    let places = if targets.len() == 1 { 0 } else { size_of_val(targets) };
     well_known
         + size_of_val(answers)
-        + answers.iter().map(|(_, it)| dns(it)).sum::<usize>()
-        + size_of_val(targets)
+        + answers.iter().map(dns).sum::<usize>()
+        + places
         + targets.iter().map(|it| target(it)).sum::<usize>()
 }
 

@@ -297,7 +297,7 @@ mod tests {
             parts.decided = Now::EPOCH + Duration::from_secs(decided);
             (parts.degraded, parts.stale) = (degraded, stale);
             let held = Some(Duration::from_secs(100));
-            parts.lifetimes = Lifetimes { held, ..Lifetimes::default() };
+            parts.lifetimes = Lifetimes { held, ..Lifetimes::default() }.into();
             let target = DelegationTarget::try_from(parts).unwrap();
             CachedTarget::new(Arc::new(target), Renewal::never())
         };

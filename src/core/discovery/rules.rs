@@ -36,6 +36,7 @@ use crate::core::dns::{
     WeightedOrder,
 };
 use crate::core::error::{Evidence, ResolveError};
+use crate::core::few::Few;
 use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::{SkipReason, StepOutcome, StepReport};
 use crate::core::step::Step;
@@ -130,7 +131,7 @@ impl Reading<'_> {
             priority: 0,
             weight: 0,
             origin: Origin::Literal,
-            addresses: vec![address],
+            addresses: Few::One(address),
         };
         self.decide(step, vec![endpoint])
     }
@@ -268,7 +269,7 @@ impl Reading<'_> {
                     priority: target.priority,
                     weight: target.weight,
                     origin,
-                    addresses,
+                    addresses: addresses.into(),
                 })
             })
             .collect();
@@ -473,18 +474,19 @@ impl Reading<'_> {
         if draft.degraded.is_some() {
             lifetimes.held = Some(self.facts.config.time.degraded);
         }
-        let left_to_proxy = endpoints.iter().any(|endpoint| endpoint.addresses.is_empty());
+        let left_to_proxy =
+            endpoints.iter().any(|endpoint| endpoint.addresses.as_slice().is_empty());
         DelegationTarget::try_from(Stored {
             server_name: self.name.clone(),
             delegated: draft.delegated,
             step,
-            endpoints,
+            endpoints: endpoints.into(),
             left_to_proxy,
             degraded: draft.degraded,
             stale: draft.stale,
-            warnings: draft.warnings,
+            warnings: draft.warnings.into(),
             decided: self.now,
-            lifetimes,
+            lifetimes: lifetimes.into(),
         })
         // Cannot fail: what a target checks, the rules keep.
         .map_err(|_| ResolveError::AdapterFailed { name: self.name.clone() })

@@ -97,6 +97,15 @@ impl DnsName {
         Self::checked(domain.strip_suffix('.').unwrap_or(domain), Charset::Url)
     }
 
+    /// The host `name` of a server name, whose text it shares where that is no other.
+    pub(crate) fn of_host(text: &Arc<str>, name: &str) -> Result<Self, NotAHostName> {
+        if text.len() != name.len() || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return name.parse();
+        }
+        check(name, Charset::Host)?;
+        Ok(Self(Arc::clone(text)))
+    }
+
     fn checked(name: &str, charset: Charset) -> Result<Self, NotAHostName> {
         check(name, charset)?;
         Ok(Self(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {

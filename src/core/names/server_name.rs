@@ -7,6 +7,7 @@ mod parse;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 pub use self::error::{ServerNameError, ServerNameErrorKind, UnresolvableName};
@@ -36,17 +37,19 @@ use crate::core::names::host::Host;
 #[derive(Clone)]
 pub struct ServerName {
     text: Arc<str>,
+    /// An address is read from the text again where it is asked for: names are many, and literals
+    /// among them few.
     kind: HostKind,
     /// The length of the host in `text` in bytes, brackets included; at most 255.
     host_len: u8,
-    port: Option<u16>,
+    port: Option<NonZeroU16>,
 }
 
 /// The kind of a server name's host.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum HostKind {
-    Ipv4(Ipv4Addr),
-    Ipv6(Ipv6Addr),
+    Ipv4,
+    Ipv6,
     Dns,
 }
 
@@ -109,10 +112,14 @@ impl ServerName {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn host(&self) -> HostRef<'_> {
+        let host = self.host_str();
+        // What was read once can be read again.
         match self.kind {
-            HostKind::Ipv4(address) => HostRef::Ipv4(address),
-            HostKind::Ipv6(address) => HostRef::Ipv6(address),
-            HostKind::Dns => HostRef::Dns(self.host_str()),
+            HostKind::Ipv4 => host.parse().map_or(HostRef::Dns(host), HostRef::Ipv4),
+            HostKind::Ipv6 => {
+                host.trim_matches(['[', ']']).parse().map_or(HostRef::Dns(host), HostRef::Ipv6)
+            }
+            HostKind::Dns => HostRef::Dns(host),
         }
     }
 
@@ -124,13 +131,16 @@ impl ServerName {
     /// Returns the port, if one is written; never 0. There is no default here, because it depends
     /// on the step of the discovery.
     pub const fn port(&self) -> Option<u16> {
-        self.port
+        match self.port {
+            Some(port) => Some(port.get()),
+            None => None,
+        }
     }
 
     /// Returns whether the host is an IPv4 or IPv6 address, so that step 1 of the server discovery,
     /// or step 3.1 for a delegated name, applies.
     pub const fn is_ip_literal(&self) -> bool {
-        matches!(self.kind, HostKind::Ipv4(_) | HostKind::Ipv6(_))
+        matches!(self.kind, HostKind::Ipv4 | HostKind::Ipv6)
     }
 
     /// Returns the host as DNS, TLS and URLs need it: an address, or a name in lower case.
@@ -152,7 +162,7 @@ impl ServerName {
         match self.host() {
             HostRef::Ipv4(address) => Ok(Host::Ip(IpAddr::V4(address))),
             HostRef::Ipv6(address) => Ok(Host::Ip(IpAddr::V6(address))),
-            HostRef::Dns(name) => match name.parse::<DnsName>() {
+            HostRef::Dns(name) => match DnsName::of_host(&self.text, name) {
                 Ok(name) => Ok(Host::Dns(name)),
                 Err(reason) => Err(UnresolvableName { name: self.clone(), reason }),
             },
@@ -162,7 +172,7 @@ impl ServerName {
     /// Checks whether [`Self::to_host`] would succeed, without an allocation.
     fn check_host(&self) -> Result<(), UnresolvableName> {
         match self.kind {
-            HostKind::Ipv4(_) | HostKind::Ipv6(_) => Ok(()),
+            HostKind::Ipv4 | HostKind::Ipv6 => Ok(()),
             HostKind::Dns => check_host_name(self.host_str())
                 .map_err(|reason| UnresolvableName { name: self.clone(), reason }),
         }

@@ -5,6 +5,7 @@
 //! ```
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 
 use super::HostKind;
 use super::error::{Fault, ServerNameErrorKind as Kind};
@@ -21,7 +22,7 @@ pub(super) struct Parsed<'a> {
     pub(super) text: &'a str,
     pub(super) kind: HostKind,
     pub(super) host_len: u8,
-    pub(super) port: Option<u16>,
+    pub(super) port: Option<NonZeroU16>,
 }
 
 pub(super) fn parse(name: &[u8]) -> Result<Parsed<'_>, Fault> {
@@ -52,7 +53,7 @@ fn plain(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     // Unlike `inet_aton`, std reads only four decimals without leading zeros. To the grammar,
     // everything else is a `dns-name`.
     let kind = match text.get(..at).unwrap_or_default().parse::<Ipv4Addr>() {
-        Ok(address) => HostKind::Ipv4(address),
+        Ok(_) => HostKind::Ipv4,
         Err(_) => HostKind::Dns,
     };
     Ok(Parsed { text, kind, host_len, port })
@@ -69,19 +70,18 @@ fn bracketed(name: &[u8]) -> Result<Parsed<'_>, Fault> {
         [b']', after @ ..] => after,
         [byte, ..] => return Err(unexpected(*byte, Kind::Ipv6Character, at)),
     };
-    let address =
-        inside.get(..usize::from(length)).and_then(ipv6).ok_or(Fault::new(Kind::NotIpv6, 1))?;
+    inside.get(..usize::from(length)).and_then(ipv6).ok_or(Fault::new(Kind::NotIpv6, 1))?;
     let port = match after {
         [] => None,
         [b':', digits @ ..] => Some(port(digits, at + 2)?),
         [byte, ..] => return Err(unexpected(*byte, Kind::AfterBracket, at + 1)),
     };
-    Ok(Parsed { text: ascii(name)?, kind: HostKind::Ipv6(address), host_len: length + 2, port })
+    Ok(Parsed { text: ascii(name)?, kind: HostKind::Ipv6, host_len: length + 2, port })
 }
 
 /// Parses the port whose first digit is at byte `start` of the name. `u16::from_str` does not
 /// suffice: it accepts a sign and any number of zeros.
-fn port(digits: &[u8], start: usize) -> Result<u16, Fault> {
+fn port(digits: &[u8], start: usize) -> Result<NonZeroU16, Fault> {
     if digits.is_empty() {
         return Err(Fault::new(Kind::MissingPort, start));
     }
@@ -95,11 +95,8 @@ fn port(digits: &[u8], start: usize) -> Result<u16, Fault> {
         }
         port = port * 10 + u32::from(byte - b'0');
     }
-    match u16::try_from(port) {
-        Ok(0) => Err(Fault::new(Kind::PortZero, start)),
-        Ok(port) => Ok(port),
-        Err(_) => Err(Fault::new(Kind::PortTooLarge, start)),
-    }
+    let port = u16::try_from(port).map_err(|_| Fault::new(Kind::PortTooLarge, start))?;
+    NonZeroU16::new(port).ok_or(Fault::new(Kind::PortZero, start))
 }
 
 /// Counts the leading bytes that satisfy `belongs` and returns the rest with the count; `None` if
