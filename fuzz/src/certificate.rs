@@ -101,6 +101,7 @@ fn judge(shown: &Shown, chain: &[CertificateDer<'static>]) -> CertificateReport 
         }
     }
     let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<CertificateReport>(&json).unwrap(), report);
     let details = report.certificate.as_ref().map(ToString::to_string).unwrap_or_default();
     for (text, longest) in
         [(report.to_string(), LONGEST.0), (details, LONGEST.0), (json, LONGEST.1)]

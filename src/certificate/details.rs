@@ -31,7 +31,7 @@ const LONGEST_OID: usize = 64;
 /// It says so of itself: as long as the verdict is not
 /// [`CertificateVerdict::Valid`](crate::certificate::CertificateVerdict::Valid), anyone may have
 /// written it. Texts are cut at 255 characters; what a terminal would act on is escaped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CertificateDetails {
     /// SHA-256 of all of it.
@@ -97,7 +97,7 @@ impl fmt::Display for CertificateDetails {
 /// need not be a name that any host can have.
 ///
 /// To plan with such names (feature `plan`), `plan::NamePattern` can be made of it by `TryFrom`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CertificateName {
@@ -201,7 +201,7 @@ impl fmt::Display for Names<'_> {
 }
 
 /// What kind of public key a certificate carries.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CertificateKey {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::details::{CertificateDetails, CertificateName, Names};
 use super::time::CertificateTime;
@@ -14,7 +14,7 @@ use super::time::CertificateTime;
 /// ([`WrongName`](Self::WrongName))? Has it run out ([`Expired`](Self::Expired),
 /// [`NotYetValid`](Self::NotYetValid))? Who vouches for it ([`Untrusted`](Self::Untrusted))? To
 /// renew a certificate that is for another name would help nobody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CertificateVerdict {
@@ -138,7 +138,7 @@ impl fmt::Display for CertificateVerdict {
 }
 
 /// Which certificate of a chain is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Whose {
@@ -149,7 +149,7 @@ pub enum Whose {
 }
 
 /// Where the way from a certificate up to a trusted authority ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TrustGap {
@@ -165,7 +165,7 @@ pub enum TrustGap {
 }
 
 /// Why a chain can be of no use to anyone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChainFault {
@@ -273,7 +273,7 @@ impl fmt::Display for ChainFault {
 /// assert!(report.to_string().contains("ran out at 2026-01-31T12:00:00Z"));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CertificateReport {
     /// The verdict.

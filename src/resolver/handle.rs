@@ -33,7 +33,7 @@ use crate::runtime::Runtime;
 /// ```
 /// # #[cfg(all(feature = "hickory", feature = "hyper", feature = "ring"))]
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let resolver = matrix_delegation::Resolver::from_system(Default::default())?;
+/// let resolver = matrix_delegation::Resolver::from_system(matrix_delegation::Config::default())?;
 /// let found = resolver.resolve(&"matrix.org".parse()?).await?;
 /// let contact = 1; // counts contacts
 /// for endpoint in found.attempts(contact) {

@@ -131,7 +131,7 @@ pub struct Expected {
 /// The expected error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedError {
-    /// The error's [`kind`](ResolveError::kind).
+    /// The error's [`kind`](crate::ResolveError::kind).
     pub kind: String,
     /// The step in which the error occurs, if one was reached.
     pub step: Option<Step>,

@@ -42,8 +42,9 @@ fn target(name: &str) -> DelegationTarget {
 fn judge(authority: &Authority, chain: &[CertificateDer<'_>], name: &str) -> CertificateReport {
     let check = CertificateCheck::with_roots([authority.root()], algorithms()).unwrap();
     let report = check.judge(chain, &target(name), at(NOW));
-    // Whatever is said can be stored, and has something to say to people.
+    // Whatever is said can be stored and read again, and has something to say to people.
     let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<CertificateReport>(&json).unwrap(), report);
     for text in [report.to_string(), json] {
         assert!(!text.chars().any(|it| it.is_control() || it == '\u{202e}'), "{text:?}");
     }

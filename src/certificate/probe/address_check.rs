@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::certificate::verdict::{CertificateReport, CertificateVerdict};
 
@@ -20,7 +20,7 @@ use crate::certificate::verdict::{CertificateReport, CertificateVerdict};
 /// assert_eq!(check.to_string(), "192.0.2.7:8448: unreachable: connection refused");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AddressCheck {
     /// The host and port of the endpoint, the first of those with this address.
@@ -66,7 +66,7 @@ impl fmt::Display for AddressCheck {
 }
 
 /// What came of a handshake, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CheckStatus {
@@ -117,7 +117,7 @@ impl fmt::Display for CheckStatus {
 }
 
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TlsVersion {
     /// TLS 1.2 (RFC 5246).
