@@ -30,8 +30,8 @@ const LAST: i64 = 253_402_300_799;
 const DAY: i64 = 86_400;
 
 impl CertificateTime {
-    /// So many seconds after the beginning of 1970, leap seconds not counted; within the years 0 to
-    /// 9999, or else the nearest second that is.
+    /// Creates a time from seconds since 1970, without leap seconds. It is limited to the years 0 to
+    /// 9999: outside of them, it is the nearest second within.
     pub const fn from_unix_seconds(seconds: i64) -> Self {
         Self(if seconds < FIRST {
             FIRST

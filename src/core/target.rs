@@ -579,7 +579,8 @@ impl DelegationTarget {
         self.attempts_but(seed, 0)
     }
 
-    /// The same with some endpoints, a bit each, after all others.
+    /// Returns the endpoints in an order to try them, with those in the bit mask `last` after all
+    /// others.
     pub(crate) fn attempts_but(&self, seed: u64, last: u64) -> Attempts<'_> {
         let endpoints = self.parts.endpoints.as_slice();
         Attempts { endpoints, order: WeightedOrder::new(endpoints.len(), seed), last }
@@ -591,7 +592,7 @@ impl DelegationTarget {
         HeaderValue::from_str(self.authority()).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
-    /// The same as text.
+    /// Returns the value of `Host` as text.
     pub fn authority(&self) -> &str {
         self.name().as_str()
     }

@@ -358,7 +358,7 @@ impl<'a> Drive<'a> {
 enum Pace {
     /// As the schedule says.
     Scheduled,
-    /// The same time for each round trip, so that the time tells how many there were.
+    /// Every round trip takes equally long, so that the total gives their number.
     RoundTrips,
 }
 

@@ -1,4 +1,4 @@
-//! One remembered answer: the last good one, the failure after it, and what they may be used for.
+//! One remembered answer: the last good one, the failure after it, and their possible uses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use crate::core::time::Monotonic;
 
 /// One remembered answer: the last good one with its times, and the failure after it.
 ///
-/// How long each holds is judged once, when it is learnt, by a policy; the entry stores the times and
+/// A policy decides once, when something is learnt, how long it holds. The entry stores the times, and
 /// [`serve`](Self::serve) only compares them. The policies of this crate are
 /// [`WellKnownEntry::learn`](crate::cache::WellKnownEntry) and
-/// [`DnsEntry::learn`](crate::cache::DnsEntry); a cache of one's own may have another:
+/// [`DnsEntry::learn`](crate::cache::DnsEntry); your own cache may use another:
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::core::time::Monotonic;
 /// use matrix_delegation::cache::{CacheEntry, FailureTerms, GoodTerms, Purpose, Served};
 ///
 /// let at = |seconds| Monotonic::from_origin(Duration::from_secs(seconds));
-/// // It holds for 100 s, is renewed in the last fifth of that, and serves failures until 500 s.
+/// // It holds for 100 s, is renewed in the last fifth of that, and may be served stale until 500 s.
 /// let terms = GoodTerms { expires: at(100), ahead_percent: 20, stale_until: at(500) };
 /// let entry: CacheEntry<&str, &str> = CacheEntry::good("192.0.2.1", at(0), terms);
 /// assert!(entry.serve(at(79), Purpose::Renewal).is_some());
 /// assert!(entry.serve(at(80), Purpose::Renewal).is_none()); // ask again
 ///
-/// // The renewal fails. The good answer holds as before, and then serves on.
+/// // The renewal fails. The good answer holds as before, and is then served stale.
 /// let terms = FailureTerms {
 ///     retry_at: at(110),
 ///     recheck_at: at(110),
@@ -72,11 +72,12 @@ pub(crate) struct Failure<F> {
 /// How long a good answer may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GoodTerms {
-    /// Until when it holds, this moment excluded.
+    /// It expires at this moment.
     pub expires: Monotonic,
-    /// In the last part of its life, in percent, it is renewed ahead; 0 never does.
+    /// The last part of its life, in percent, in which it is renewed in the background; 0 renews
+    /// nothing in the background.
     pub ahead_percent: u8,
-    /// Until when it may be served although it has expired, this moment excluded.
+    /// Until when it may be served stale (exclusive).
     pub stale_until: Monotonic,
 }
 
@@ -87,13 +88,14 @@ pub struct FailureTerms {
     pub retry_at: Monotonic,
     /// When to ask again if a caller reports that the answer leads nowhere.
     pub recheck_at: Monotonic,
-    /// Until when the good answer is served in its place, once that has expired, this moment
-    /// excluded; [`Monotonic::MIN`] where the failure is believed.
+    /// Until when the good answer is served stale after this failure (exclusive).
+    /// [`Monotonic::MIN`]: the failure replaces the good answer.
     pub good_until: Monotonic,
-    /// Until when the good answer counts as lost, so that its absence is worth a warning and an early
-    /// retry, this moment excluded; [`Monotonic::MIN`] where it does not.
+    /// Until when the good answer counts as lost, which is worth a warning and an early retry
+    /// (exclusive). [`Monotonic::MIN`]: it does not.
     pub lost_until: Monotonic,
-    /// How many failures in a row backed off, this one included: input of the next judgement.
+    /// The number of failures in a row that backed off, this one included. The next pause follows from
+    /// it.
     pub backed_off: u32,
 }
 
@@ -105,10 +107,10 @@ pub enum Purpose {
     Answer,
     /// A renewal in the background, ahead of the end.
     Renewal,
-    /// A caller reports that the answer leads nowhere: only what was asked for less than this ago, or
-    /// what backs off, is not asked for again.
+    /// A caller reports that the answer led nowhere. It is asked for again, unless that was done less
+    /// than `apart` ago or it is in back-off.
     Recheck {
-        /// How long ago an answer counts as just asked for.
+        /// The least time between two questions.
         apart: Duration,
     },
     /// A caller does not wait for what has expired to be renewed.
@@ -211,9 +213,9 @@ impl<G: Clone, F> CacheEntry<G, F> {
     pub fn failed(before: Option<&Self>, why: F, at: Monotonic, terms: FailureTerms) -> Self {
         let in_a_row = before.map_or(0, Self::failures).saturating_add(1);
         let failure = Arc::new(Failure { why, at, in_a_row, terms });
-        let of_use =
+        let still_needed =
             |good: &&Good<G>| good.holds(at) || at < terms.good_until.max(terms.lost_until);
-        match before.and_then(Self::good_part).filter(of_use) {
+        match before.and_then(Self::good_part).filter(still_needed) {
             Some(good) => Self(Known::Good(good.clone(), Some(failure))),
             None => Self(Known::Failed(failure)),
         }
@@ -227,13 +229,13 @@ impl<G: Clone, F> CacheEntry<G, F> {
         self
     }
 
-    /// When the good answer was withdrawn, if it was.
+    /// Returns when the good answer was withdrawn, if it was.
     pub(crate) fn withdrawn_at(&self) -> Option<Monotonic> {
         let withdrawn = |good: &&Good<G>| good.terms.stale_until == Monotonic::MIN;
         self.good_part().filter(withdrawn).map(|good| good.terms.expires)
     }
 
-    /// Puts parts together that were stored apart.
+    /// Combines parts that were stored apart.
     pub(crate) fn from_parts(good: Option<Good<G>>, failure: Failure<F>) -> Self {
         match good {
             Some(good) => Self(Known::Good(good, Some(Arc::new(failure)))),
@@ -276,9 +278,9 @@ impl<G, F> CacheEntry<G, F> {
         }
     }
 
-    /// Returns what there is for one who asked just now: what came of it, whatever its times say, since
-    /// with a lifetime of zero an answer is of use to those who waited for it; after a failure, the
-    /// good answer before it as a stale one, even where that would hold.
+    /// Returns the outcome for a caller that just asked. It ignores expiry, so that an answer with a
+    /// lifetime of zero reaches those who waited for it. After a failure, the earlier good answer is
+    /// stale.
     pub fn obtained(&self, now: Monotonic) -> Served<'_, G, F> {
         match &self.0 {
             Known::Good(good, None) => {
@@ -289,7 +291,7 @@ impl<G, F> CacheEntry<G, F> {
         }
     }
 
-    /// What is served after a failure, where the good answer before it does not hold.
+    /// Returns what is served after a failure if the good answer before it has expired.
     fn after_failure<'a>(
         good: Option<&'a Good<G>>,
         failure: &'a Failure<F>,
@@ -306,7 +308,7 @@ impl<G, F> CacheEntry<G, F> {
         }
     }
 
-    /// Whether it was asked for just now, or may not be asked again however much it is wanted.
+    /// Returns whether it was asked for less than `apart` ago, or is in back-off even for reports.
     fn is_recent(&self, now: Monotonic, apart: Duration) -> bool {
         let backs_off = |failure: &Failure<F>| now < failure.terms.recheck_at;
         now.since(self.learnt()) < apart || self.failure_part().is_some_and(backs_off)

@@ -8,7 +8,7 @@
 //!
 //! | learnt | holds | renewed | when it has expired |
 //! | --- | --- | --- | --- |
-//! | a document | as its headers say, within `least` .. `most`; else `unstated` less jitter | in the last `Refresh::ahead_percent` of that | serves a caller for whom renewing takes longer than `Refresh::wait`, and temporary failures, to `stale` after its fetch |
+//! | a document | as its headers say, within `least` .. `most`; else `unstated` less jitter | in the last `Refresh::ahead_percent` of that | is served stale after temporary failures, and to callers whose renewal takes longer than `Refresh::wait`, until `stale` after its fetch |
 //!
 //! | failure | kind | asked again after |
 //! | --- | --- | --- |
@@ -35,9 +35,9 @@
 //!
 //! | learnt | holds | when it has expired |
 //! | --- | --- | --- |
-//! | records | the least TTL on the way, within `least` .. `most` | serve failures and slow renewals to `stale` after that (RFC 8767) |
-//! | none, with a SOA record | its negative TTL, within `negative_least` .. `negative_most` (RFC 2308) | serves slow renewals for as long; a failure replaces it |
-//! | none, without one, or not implemented | `negative_unstated` | likewise |
+//! | records | the least TTL on the way, within `least` .. `most` | are served stale after failures and to callers whose renewal is slow, until `stale` after that (RFC 8767) |
+//! | none, with a SOA record | its negative TTL, within `negative_least` .. `negative_most` (RFC 2308) | is served stale to callers whose renewal is slow, as long; a failure replaces it |
+//! | none, without one, or not implemented | `negative_unstated` | is served stale to callers whose renewal is slow, as long; a failure replaces it |
 //! | a failure | `failed`, doubling to `failed_most`; records that hold are not replaced | |
 //!
 //! - Any answer that is no failure resets the back-off.

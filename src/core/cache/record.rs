@@ -261,7 +261,7 @@ mod tests {
         record.restore(now, &Config::default())
     }
 
-    /// The same moment in a process that began a minute before it.
+    /// Returns the time in a process that began a minute ago, with the wall clock `ago` later.
     fn restarted(ago: Duration) -> Now {
         let wall = now().wall + ago;
         Now::new(Monotonic::ZERO + Duration::from_secs(60), wall)

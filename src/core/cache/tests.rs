@@ -50,7 +50,7 @@ fn shown<G, F>(served: Option<Served<'_, G, F>>, why: impl Fn(&F) -> String) -> 
     }
 }
 
-/// One status, or a document that holds for so many seconds.
+/// A status, or a document with this lifetime in seconds.
 #[derive(Clone, Copy, Debug)]
 enum Learnt {
     Document(u64),

@@ -14,9 +14,10 @@
 //! | 6 | delegated to a name without | A, AAAA and both SRV of it | SRV `_matrix-fed._tcp` | found: A, AAAA of each target, **step 3.3**; else 7 |
 //! | 7 | that was not found or failed | | SRV `_matrix._tcp` | found: A, AAAA of each target, **step 3.4**; else 8 |
 //! | 8 | neither was found | | A, AAAA of the delegated host | **step 3.5** |
-//! | 9 | no valid well-known, for any reason | | as 6 to 8 with the host itself | **step 4**, **5** or **6** |
+//! | 9 | no valid well-known, for any reason | | SRV of the host itself, `_matrix-fed._tcp` before `_matrix._tcp`, as in 6 to 8 | **step 4**, **5** or **6** |
 //!
-//! What only another step needs than the one that decided the last time is not asked early.
+//! If the last discovery was decided by some step, questions that only other steps need are not asked
+//! early.
 //!
 //! A failed SRV look-up (as opposed to "there is none") ends the discovery under
 //! [`DnsFailurePolicy::Fail`]. An SRV set whose only target is `.` ends it, too. An endpoint without
@@ -97,7 +98,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Rules 4 to 8: the name that is delegated to. Its own well-known document is never fetched.
+    /// Reads rules 4 to 8: the name that is delegated to. Its own well-known document is never fetched.
     fn delegated(&mut self, (name, host): (ServerName, Host)) -> Poll<Verdict> {
         let port = name.port();
         self.draft.delegated = Some(name);
