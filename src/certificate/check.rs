@@ -73,9 +73,10 @@ pub struct CertificateCheck {
 }
 
 impl CertificateCheck {
-    /// Trusting these anchors, such as those of a `rustls::RootCertStore`, and verifying signatures
-    /// by these algorithms, such as those of a `rustls::crypto::CryptoProvider`
-    /// (`signature_verification_algorithms.all`). Without anchors, nothing is trusted.
+    /// Creates a check that trusts these anchors, such as those of a `rustls::RootCertStore`, and
+    /// verifies signatures with these algorithms, such as those of a
+    /// `rustls::crypto::CryptoProvider` (`signature_verification_algorithms.all`). Without anchors,
+    /// nothing is trusted.
     ///
     /// ```
     /// use matrix_delegation::CertificateCheck;
@@ -111,8 +112,8 @@ impl CertificateCheck {
         Ok(Self { anchors, algorithms })
     }
 
-    /// Trusting these root certificates, and verifying signatures by what the feature `ring` or
-    /// `aws-lc-rs` brings along.
+    /// Creates a check that trusts these root certificates and verifies signatures with what the
+    /// feature `ring` or `aws-lc-rs` brings along.
     ///
     /// ```
     /// use matrix_delegation::CertificateCheck;
@@ -188,7 +189,7 @@ impl CertificateCheck {
         CertificateReport::new(problems, presented.len(), details)
     }
 
-    /// What is wrong on the way up to a root; nothing where webpki finds a way.
+    /// Returns what is wrong on the path to a root; nothing if webpki finds a path.
     fn problems_of_the_path(
         &self,
         leaf: &EndEntityCert<'_>,
@@ -263,7 +264,8 @@ impl CertificateCheck {
         size_will_do && self.algorithms.iter().any(is_for_key)
     }
 
-    /// Whether the server's certificate is signed by none of those that are shown as its issuer's.
+    /// Returns whether the server's certificate is signed by none of those that are shown as its
+    /// issuer's.
     fn is_unlike_its_issuers(
         &self,
         leaf: &EndEntityCert<'_>,
@@ -373,8 +375,8 @@ impl ExtendedKeyUsageValidator for Usage {
     }
 }
 
-/// Those above the server's certificate that are looked at, and whether some were left out that might
-/// have mattered.
+/// Returns the certificates above the server's that are looked at, and whether some were left out
+/// that might have mattered.
 fn looked_at<'a>(
     leaf: &EndEntityCert<'_>,
     above: &'a [CertificateDer<'_>],

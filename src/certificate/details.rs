@@ -54,7 +54,7 @@ pub struct CertificateDetails {
 }
 
 impl CertificateDetails {
-    /// `None` where it cannot be read.
+    /// Reads a certificate; `None` if it cannot be read.
     pub(super) fn read(der: &[u8]) -> Option<Self> {
         let (_, read) = X509Certificate::from_der(der).ok()?;
         let alternatives = read.iter_extensions().filter_map(|it| match it.parsed_extension() {
@@ -75,7 +75,7 @@ impl CertificateDetails {
         })
     }
 
-    /// The issuer alone, as text.
+    /// Returns the issuer alone, as text.
     pub(super) fn issuer_of(der: &[u8]) -> String {
         match X509Certificate::from_der(der) {
             Ok((_, read)) => distinguished(read.issuer()),
@@ -85,7 +85,7 @@ impl CertificateDetails {
 }
 
 impl fmt::Display for CertificateDetails {
-    /// One line for people.
+    /// Writes one line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "for {}", Names(&self.names, self.more_names))?;
         write!(f, "; {} until {}", self.not_before, self.not_after)?;
@@ -283,7 +283,7 @@ impl Fingerprint {
         Self(Sha256::digest(der).into())
     }
 
-    /// The hash.
+    /// Returns the hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -339,7 +339,7 @@ impl From<Fingerprint> for String {
     }
 }
 
-/// A distinguished name in the order in which it stands there: `C=DE, O=Example, CN=R1`.
+/// Writes a distinguished name in the order in which it stands there: `C=DE, O=Example, CN=R1`.
 fn distinguished(name: &X509Name<'_>) -> String {
     let mut parts = Vec::new();
     for part in name.iter_attributes().take(MOST_PARTS) {
@@ -360,7 +360,7 @@ fn distinguished(name: &X509Name<'_>) -> String {
     shown(&parts.join(", "))
 }
 
-/// An object identifier in digits and dots.
+/// Writes an object identifier in digits and dots.
 fn spelled(oid: &Oid<'_>) -> String {
     if oid.as_bytes().len() > LONGEST_OID {
         return "an overlong object identifier".to_owned();

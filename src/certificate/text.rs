@@ -3,14 +3,14 @@
 /// As many characters of one text as are kept: a domain name has 253 at most.
 const MOST: usize = 255;
 
-/// A text for people: characters that a terminal acts on, or that are not seen, are escaped; what
-/// is too long is cut.
+/// Makes a text safe to show: characters that a terminal acts on, or that are invisible, are
+/// escaped, and a long text is cut.
 pub(super) fn shown(text: &str) -> String {
     escaped(text.chars(), |it| !acts(it))
 }
 
-/// A domain name for people. In a certificate it is ASCII (RFC 5280 section 4.2.1.6); other bytes are
-/// escaped, and what is too long is cut.
+/// Makes a domain name safe to show. In a certificate it is ASCII (RFC 5280 section 4.2.1.6); other
+/// bytes are escaped, and what is too long is cut.
 pub(super) fn shown_name(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(4 * MOST)).unwrap_or_default());
     escaped(text.chars(), |it| it.is_ascii_graphic())
@@ -32,7 +32,7 @@ fn escaped(text: impl Iterator<Item = char>, plain: impl Fn(char) -> bool) -> St
     shown
 }
 
-/// Control characters, and those that turn the direction of text or have no width.
+/// Returns whether it is a control character, turns the direction of text or has no width.
 fn acts(it: char) -> bool {
     it.is_control()
         || matches!(it, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'

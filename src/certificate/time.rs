@@ -106,7 +106,7 @@ const ERA_DAYS: i64 = 146_097;
 /// From 0000-03-01, where eras begin here so that leap days end years, to 1970-01-01.
 const EPOCH: i64 = 719_468;
 
-/// The date this many days after 1970-01-01, as year, month and day.
+/// Returns the date this many days after 1970-01-01, as year, month and day.
 fn civil(days: i64) -> (i64, i64, i64) {
     let (era, day) = ((days + EPOCH).div_euclid(ERA_DAYS), (days + EPOCH).rem_euclid(ERA_DAYS));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -117,7 +117,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, of_year - (153 * from_march + 2) / 5 + 1)
 }
 
-/// The days from 1970-01-01 to this one.
+/// Returns the days from 1970-01-01 to this date.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));

@@ -58,12 +58,12 @@ pub enum CertificateVerdict {
 }
 
 impl CertificateVerdict {
-    /// Whether it is [`Valid`](Self::Valid).
+    /// Returns whether it is [`Valid`](Self::Valid).
     pub const fn is_valid(&self) -> bool {
         matches!(self, Self::Valid)
     }
 
-    /// Whether it is about a date of the server's own certificate.
+    /// Returns whether it is about a date of the server's own certificate.
     pub(super) const fn is_of_the_server(&self) -> bool {
         matches!(
             self,
@@ -86,7 +86,7 @@ impl CertificateVerdict {
 }
 
 impl fmt::Display for CertificateVerdict {
-    /// What is wrong, and what to do about it.
+    /// Writes what is wrong, and what to do about it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Valid => f.write_str("valid"),
@@ -287,7 +287,7 @@ pub struct CertificateReport {
 }
 
 impl CertificateReport {
-    /// With these problems, in any order; valid without one.
+    /// Judges by these problems, in any order; valid without one.
     pub(super) fn new(
         mut problems: Vec<CertificateVerdict>,
         presented: usize,
@@ -300,19 +300,19 @@ impl CertificateReport {
         Self { verdict, also: problems.collect(), presented, certificate }
     }
 
-    /// Whether the verdict is [`CertificateVerdict::Valid`].
+    /// Returns whether the verdict is [`CertificateVerdict::Valid`].
     pub const fn is_valid(&self) -> bool {
         self.verdict.is_valid()
     }
 
-    /// All that is wrong, the verdict first.
+    /// Returns everything that is wrong, the verdict first.
     pub fn problems(&self) -> impl Iterator<Item = &CertificateVerdict> {
         std::iter::once(&self.verdict).chain(&self.also).filter(|it| !it.is_valid())
     }
 }
 
 impl fmt::Display for CertificateReport {
-    /// One line for people.
+    /// Writes one line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.verdict)?;
         for problem in &self.also {

@@ -8,7 +8,7 @@ use super::text::{shown, shown_name};
 use super::time::CertificateTime;
 use super::verdict::{CertificateVerdict, ChainFault, TrustGap, Whose};
 
-/// The DNS names that webpki reads, and how many more there are.
+/// Returns the DNS names that webpki reads, and how many more there are.
 pub(super) fn names_of(leaf: &EndEntityCert<'_>) -> (Vec<CertificateName>, usize) {
     let mut all = leaf.valid_dns_names();
     let dns = |it: &str| CertificateName::Dns(shown_name(it.as_bytes()));
@@ -30,7 +30,7 @@ pub(super) fn wrong_name(
     CertificateVerdict::WrongName { expected: shown(&name.to_str()), valid_for, more }
 }
 
-/// In the words of this crate. webpki does not say whose date it means: the date does.
+/// Converts an error of webpki. webpki does not say whose date it means: the date does.
 pub(super) fn problem(error: &Error, details: Option<&CertificateDetails>) -> CertificateVerdict {
     let whose = |own: bool| if own { Whose::Server } else { Whose::Issuer };
     match error {

@@ -61,33 +61,33 @@ pub enum ConnectPhase {
 }
 
 impl ConnectError {
-    /// Whose fault it is: the server's, if one attempt was; else DNS's, if an endpoint has no address;
-    /// else this machine's, too where there was no time for any attempt.
+    /// Returns whose fault it is: the server's, if that of one attempt was; else DNS's, if an endpoint
+    /// has no address; else this machine's, also where there was no time for any attempt.
     pub fn blame(&self) -> Blame {
         let blamed = |blame| self.attempts.iter().any(|attempt| attempt.blame() == blame);
         let order = [Blame::Server, Blame::Dns];
         order.into_iter().find(|blame| blamed(*blame)).unwrap_or(Blame::Local)
     }
 
-    /// Whether the next try may well succeed, with nothing changed by an administrator: one of the
-    /// attempts might, or there was no time for any.
+    /// Returns whether the next try may well succeed, with nothing changed by an administrator: one
+    /// of the attempts might, or there was no time for any.
     pub fn is_temporary(&self) -> bool {
         self.attempts.is_empty() || self.attempts.iter().any(ConnectAttempt::is_temporary)
     }
 
-    /// Whether bytes of a request may have reached a server: never, since there was no connection
-    /// to send them over.
+    /// Returns whether bytes of a request may have reached a server: never, since there was no
+    /// connection to send them over.
     pub const fn was_sent(&self) -> bool {
         false
     }
 
-    /// After these attempts, all that there were.
+    /// Makes the error from the attempts, all that there were.
     pub(super) fn after(server_name: &ServerName, attempts: &mut Vec<ConnectAttempt>) -> Self {
         Self { server_name: server_name.clone(), attempts: std::mem::take(attempts) }
     }
 }
 
-/// Whether one of these attempts was at this endpoint.
+/// Returns whether one of these attempts was at this endpoint.
 pub(super) fn has_failed(attempts: &[ConnectAttempt], endpoint: Endpoint<'_>) -> bool {
     attempts.iter().any(|attempt| attempt.is_at(endpoint))
 }
@@ -104,17 +104,17 @@ impl ConnectAttempt {
         Self { host, port, address, phase, kind, reason }
     }
 
-    /// Whose fault it is.
+    /// Returns whose fault it is.
     pub const fn blame(&self) -> Blame {
         self.kind.blame()
     }
 
-    /// Whether the next attempt may well succeed, with nothing changed by an administrator.
+    /// Returns whether the next attempt may well succeed, with nothing changed by an administrator.
     pub const fn is_temporary(&self) -> bool {
         self.kind.is_temporary()
     }
 
-    /// Whether it was an attempt at this endpoint.
+    /// Returns whether it was an attempt at this endpoint.
     pub(super) fn is_at(&self, endpoint: Endpoint<'_>) -> bool {
         self.host == *endpoint.host() && self.port == endpoint.port()
     }

@@ -31,22 +31,22 @@ impl Connection {
         Self { address, endpoint, stream, attempts }
     }
 
-    /// The address it leads to; `None` where a proxy looked the host up.
+    /// Returns the address it leads to; `None` where a proxy looked the host up.
     pub const fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// The endpoint it leads to.
+    /// Returns the endpoint it leads to.
     pub const fn endpoint(&self) -> Endpoint<'_> {
         self.endpoint.view()
     }
 
-    /// Whether HTTP/2 was agreed on; otherwise it is HTTP/1.1.
+    /// Returns whether HTTP/2 was agreed on; otherwise it is HTTP/1.1.
     pub fn is_http2(&self) -> bool {
         self.stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
     }
 
-    /// The attempts that failed before it.
+    /// Returns the attempts that failed before it.
     pub fn failed_attempts(&self) -> &[ConnectAttempt] {
         &self.attempts
     }

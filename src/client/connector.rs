@@ -140,7 +140,7 @@ impl Connector {
         SplitMix64(self.contacts.fetch_add(1, Ordering::Relaxed)).next()
     }
 
-    /// The phases of a connection that begins now.
+    /// Starts the phases of a connection now.
     pub(super) fn opening(&self) -> Opening {
         Opening::new(self.limits.phases, Deadline::of_all(self.limits.total))
     }

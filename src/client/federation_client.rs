@@ -231,7 +231,7 @@ impl Inner {
     }
 }
 
-/// The error, or the attempts that failed before it.
+/// Returns the error, or the attempts that failed before it.
 fn or_attempts(
     error: RequestError,
     name: &ServerName,
@@ -243,8 +243,8 @@ fn or_attempts(
     ConnectError::after(name, failed).into()
 }
 
-/// Whether the connection broke, or what came over it was no HTTP; a stream that was reset is an
-/// answer, of a kind.
+/// Returns whether the connection broke, or what came over it was no HTTP; a stream that was reset
+/// is an answer, of a kind.
 fn broke(error: &hyper::Error) -> bool {
     error.is_incomplete_message()
         || error.is_parse()
@@ -275,7 +275,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// The request's URI says which server it is for.
+    /// Sends a request to the server that its URI names.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let client = self.clone();
         Box::pin(async move {

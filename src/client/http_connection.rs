@@ -119,7 +119,7 @@ impl HttpConnection {
         self.made
     }
 
-    /// Since when nobody has used it; `None` while somebody does.
+    /// Returns since when nobody has used it; `None` while somebody does.
     pub(super) fn unused_since(&self) -> Option<Instant> {
         let ConnectionHandle(state) = &self.open;
         // One of them is its own.
@@ -127,13 +127,13 @@ impl HttpConnection {
         (!is_used).then(|| *state.used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What is held while a response is read, and what ends with it.
+    /// Returns what is held while a response is read, and what ends with it.
     pub(super) fn reading(&self) -> (ResponseGuard, oneshot::Receiver<Infallible>) {
         let (until, read) = oneshot::channel();
         (ResponseGuard { _open: self.open.clone(), _until: until }, read)
     }
 
-    /// The requests that are not sent completely.
+    /// Returns the requests that are not sent completely.
     pub(super) const fn unsent(&self) -> &UnsentCount {
         &self.unsent
     }
@@ -157,8 +157,8 @@ impl HttpConnection {
         }
     }
 
-    /// Whether it takes another request, which is known soon after the response was read: what is
-    /// still to be sent then, or to be skipped, is not waited for.
+    /// Returns whether it takes another request, which is known soon after the response was read:
+    /// what is still to be sent then, or to be skipped, is not waited for.
     pub(super) async fn is_ready_after(&mut self, read: oneshot::Receiver<Infallible>) -> bool {
         let ready = async {
             match &mut self.sender {
@@ -180,7 +180,7 @@ impl Drop for ConnectionHandle {
 }
 
 impl Http2Tasks {
-    /// With what ends them when it is dropped.
+    /// Creates the connection, with the tasks that end when it is dropped.
     fn new() -> (Self, oneshot::Sender<Infallible>) {
         let (closing, closed) = oneshot::channel();
         (Self { closed: closed.shared() }, closing)

@@ -32,7 +32,7 @@ impl PoolKey {
         Self { name: target.tls_host().clone(), place }
     }
 
-    /// One for each address of an endpoint.
+    /// Returns a key for each address of an endpoint.
     pub(super) fn all<'a>(
         target: &'a DelegationTarget,
         endpoint: Endpoint<'a>,
@@ -59,7 +59,8 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// To the target, but for the endpoints at which these attempts failed; `None` without any.
+    /// Returns a key to the target without the endpoints at which these attempts failed; `None`
+    /// without any.
     pub(super) fn to(found: &Resolution, failed: &[ConnectAttempt]) -> Option<Self> {
         let left = found.endpoints().filter(|it| !has_failed(failed, *it));
         let endpoints: Vec<_> = left.map(Endpoint::to_stored).collect();
@@ -68,7 +69,7 @@ impl Route {
         (!endpoints.is_empty()).then_some(Self { name, endpoints, left_to_proxy })
     }
 
-    /// Whether it leads to this endpoint.
+    /// Returns whether it leads to this endpoint.
     pub(super) fn contains(&self, endpoint: Endpoint<'_>) -> bool {
         self.endpoints.iter().any(|it| it.view() == endpoint)
     }

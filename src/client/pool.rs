@@ -77,7 +77,7 @@ impl Pool {
         &self.limits
     }
 
-    /// How many could take another request.
+    /// Returns how many connections could take another request.
     pub(super) fn len(&self) -> usize {
         let now = Instant::now();
         let state = self.lock();
@@ -89,7 +89,7 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a connection may take another request.
+    /// Returns whether a connection may take another request.
     fn is_of_use(&self, connection: &HttpConnection, now: Instant) -> bool {
         let idle =
             connection.unused_since().map_or(Duration::ZERO, |since| now.duration_since(since));
@@ -100,7 +100,7 @@ impl Pool {
             && now.duration_since(connection.made()) < self.limits.age
     }
 
-    /// A connection that is there already.
+    /// Takes a connection that is already open.
     pub(super) fn take(&self, key: &PoolKey) -> Option<HttpConnection> {
         let now = Instant::now();
         let mut state = self.lock();

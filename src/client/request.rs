@@ -27,14 +27,14 @@ const OF_THE_CONNECTION: [HeaderName; 6] = [
 /// The scheme of URIs that name a Matrix server.
 const SCHEME: &str = "matrix-federation";
 
-/// The server that a URI names.
+/// Returns the server that a URI names.
 pub(super) fn server_of(uri: &Uri) -> Result<ServerName, InvalidRequest> {
     let named = || InvalidRequest::NoServer { uri: uri.to_string() };
     let authority = uri.authority().ok_or_else(named)?;
     authority.as_str().parse().map_err(InvalidRequest::ServerName)
 }
 
-/// The request with a path alone as its URI, without `Host` and what is said of connections, with a
+/// Prepares a request: only a path as its URI, without `Host` and headers of the connection, with a
 /// `User-Agent`.
 pub(super) fn prepared<B: Body>(
     mut request: Request<B>,
@@ -81,14 +81,16 @@ pub(super) fn prepared<B: Body>(
     Ok(request)
 }
 
-/// What `Connection` says belongs to the connection, too (RFC 9110 section 7.6.1).
+/// Returns the headers that `Connection` names, which belong to the connection, too (RFC 9110
+/// section 7.6.1).
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(','));
     names.filter_map(|name| name.trim().parse().ok()).collect()
 }
 
-/// Whether the caller says how long the body is, which it may where the body itself does not know.
+/// Returns whether the caller says how long the body is, which it may where the body itself does
+/// not know.
 fn has_one_length(headers: &HeaderMap) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let (first, more) = (lengths.next(), lengths.next());
@@ -99,7 +101,7 @@ fn has_one_length(headers: &HeaderMap) -> bool {
     more.is_none() && first.is_some_and(is_one)
 }
 
-/// As it goes out over HTTP/1.1: a path and `Host`.
+/// Returns the request as HTTP/1.1 sends it: a path and `Host`.
 pub(super) fn for_http_1<B>(request: &mut Request<B>, target: &DelegationTarget) {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.unwrap_or(PathAndQuery::from_static("/")).into();
@@ -107,7 +109,7 @@ pub(super) fn for_http_1<B>(request: &mut Request<B>, target: &DelegationTarget)
     request.headers_mut().insert(HOST, target.host_header());
 }
 
-/// As it goes out over HTTP/2: `:authority` alone.
+/// Returns the request as HTTP/2 sends it: with `:authority` alone.
 pub(super) fn for_http_2<B>(
     request: &mut Request<B>,
     target: &DelegationTarget,

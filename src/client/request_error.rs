@@ -54,7 +54,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// Whose fault it is.
+    /// Returns whose fault it is.
     ///
     /// | error | blame |
     /// | --- | --- |
@@ -74,9 +74,9 @@ impl RequestError {
         }
     }
 
-    /// Whether the same request may well get a response a little later, with nothing changed by an
-    /// administrator or the caller. [`was_sent`](Self::was_sent) says whether it may be sent again
-    /// without harm.
+    /// Returns whether the same request may well get a response a little later, with nothing
+    /// changed by an administrator or the caller. [`was_sent`](Self::was_sent) says whether it may
+    /// be sent again without harm.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Invalid(_) => false,
@@ -87,8 +87,8 @@ impl RequestError {
         }
     }
 
-    /// Whether bytes of the request may have reached a server. If not, sending it again repeats
-    /// nothing.
+    /// Returns whether bytes of the request may have reached a server. If not, sending it again
+    /// repeats nothing.
     pub const fn was_sent(&self) -> bool {
         matches!(self, Self::Exchange { .. })
     }

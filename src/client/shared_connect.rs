@@ -68,7 +68,7 @@ impl SharedConnection {
         Self { server_name, endpoint, failed: failed.into(), unclaimed: Arc::new(unclaimed) }
     }
 
-    /// The connection, which all share over HTTP/2 and one gets over HTTP/1.1.
+    /// Takes the connection, which all share over HTTP/2 and one gets over HTTP/1.1.
     fn claim(&self) -> Option<HttpConnection> {
         let connection = &self.unclaimed.connection;
         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);

@@ -95,34 +95,34 @@ impl StoredEndpoint {
 pub struct Endpoint<'a>(&'a StoredEndpoint);
 
 impl<'a> Endpoint<'a> {
-    /// The host. It is for people and for proxies: `Host` and the certificate name are the
+    /// Returns the host. It is for people and for proxies: `Host` and the certificate name are the
     /// target's.
     pub const fn host(self) -> &'a Host {
         &self.0.host
     }
 
-    /// The port.
+    /// Returns the port.
     pub const fn port(self) -> u16 {
         self.0.port
     }
 
-    /// The SRV priority; 0 without SRV.
+    /// Returns the SRV priority; 0 without SRV.
     pub const fn priority(self) -> u16 {
         self.0.priority
     }
 
-    /// The SRV weight; 0 without SRV.
+    /// Returns the SRV weight; 0 without SRV.
     pub const fn weight(self) -> u16 {
         self.0.weight
     }
 
-    /// Where the endpoint comes from.
+    /// Returns where the endpoint comes from.
     pub const fn origin(self) -> Origin {
         self.0.origin
     }
 
-    /// The vetted addresses with the port, the families taking turns as [`FamilyOrder`] says. Empty
-    /// only where look-ups are left to a proxy.
+    /// Returns the vetted addresses with the port, the families taking turns as [`FamilyOrder`]
+    /// says. Empty only where look-ups are left to a proxy.
     ///
     /// The order does not depend on the order in which DNS answered.
     ///
@@ -132,7 +132,7 @@ impl<'a> Endpoint<'a> {
         interleaved(self.0.addresses.as_slice()).map(move |address| SocketAddr::new(address, port))
     }
 
-    /// A copy that outlives the target.
+    /// Copies the endpoint, so that it outlives the target.
     #[cfg(feature = "client")]
     pub(crate) fn to_stored(self) -> StoredEndpoint {
         self.0.clone()
@@ -221,8 +221,8 @@ impl PartialEq for Warnings<'_> {
     }
 }
 
-/// The addresses with families taking turns, that of the first address first; within a family as
-/// they stand.
+/// Returns the addresses with families taking turns, that of the first address first; within a
+/// family as they stand.
 pub(crate) fn interleaved(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> + '_ {
     let mut v4 = addresses.iter().copied().filter(IpAddr::is_ipv4);
     let mut v6 = addresses.iter().copied().filter(IpAddr::is_ipv6);
@@ -306,7 +306,7 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The shortest of them; `None` where nothing ends.
+    /// Returns the shortest of them; `None` where nothing ends.
     pub fn least(&self) -> Option<Duration> {
         [self.well_known, self.srv, self.addresses, self.held].into_iter().flatten().min()
     }
@@ -408,7 +408,7 @@ impl TryFrom<Stored> for DelegationTarget {
     }
 }
 
-/// Whether an endpoint is one that the step can lead to.
+/// Returns whether an endpoint is one that the step can lead to.
 fn fits(parts: &Stored, name: &ServerName, host: &Host, endpoint: &StoredEndpoint) -> bool {
     let addresses = endpoint.addresses.as_slice();
     let alone = parts.endpoints.as_slice().len() == 1 && endpoint.host == *host;
@@ -479,8 +479,8 @@ pub struct FixedTarget {
 }
 
 impl FixedTarget {
-    /// At these addresses, which are tried in this order, whatever the address policy says. An
-    /// error: there is none, there are more than 64, or one has port 0.
+    /// Pins a server to these addresses, which are tried in this order, whatever the address policy
+    /// says. An error: there is none, there are more than 64, or one has port 0.
     pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, FixedTargetError> {
         let addresses: Vec<_> = addresses.into_iter().take(WeightedOrder::MOST + 1).collect();
         if addresses.is_empty() || addresses.len() > WeightedOrder::MOST {
@@ -492,15 +492,15 @@ impl FixedTarget {
         }
     }
 
-    /// `Host` and the certificate name are this name's, as if a well-known had delegated to it. An
-    /// error: no host can be made of it.
+    /// Takes `Host` and the certificate name from this name, as if a well-known had delegated to
+    /// it. An error: no host can be made of it.
     pub fn delegated_to(mut self, name: ServerName) -> Result<Self, FixedTargetError> {
         name.to_host().map_err(FixedTargetError::Unresolvable)?;
         self.delegated = Some(name);
         Ok(self)
     }
 
-    /// The target that this is for a server name, without an end. An error: no host can be made of
+    /// Returns the target for a server name, which never expires. An error: no host can be made of
     /// the name.
     ///
     /// ```
@@ -545,34 +545,34 @@ impl FixedTarget {
 }
 
 impl DelegationTarget {
-    /// The server name as asked.
+    /// Returns the server name as asked.
     pub const fn server_name(&self) -> &ServerName {
         &self.parts.server_name
     }
 
-    /// The name that the well-known delegates to, if it does.
+    /// Returns the name that the well-known delegates to, if it does.
     pub const fn delegated(&self) -> Option<&ServerName> {
         self.parts.delegated.as_ref()
     }
 
-    /// The clause of the specification that decided.
+    /// Returns the clause of the specification that decided.
     pub const fn step(&self) -> Step {
         self.parts.step
     }
 
-    /// Why endpoints, `Host` and certificate name are what they are.
+    /// Returns why endpoints, `Host` and certificate name are what they are.
     pub const fn reasons(&self) -> Reasons {
         self.parts.step.reasons()
     }
 
-    /// Every endpoint in canonical order: by priority, then weight descending, then name and port.
-    /// To connect, use [`attempts`](Self::attempts).
+    /// Returns every endpoint in canonical order: by priority, then weight descending, then name
+    /// and port. To connect, use [`attempts`](Self::attempts).
     pub fn endpoints(&self) -> Endpoints<'_> {
         Endpoints(self.parts.endpoints.as_slice().iter())
     }
 
-    /// An order to try the endpoints in, drawn by `seed`: by priority, and within one priority by
-    /// weight (RFC 2782 selects anew for each contact). It allocates nothing.
+    /// Returns an order to try the endpoints in, drawn by `seed`: by priority, and within one
+    /// priority by weight (RFC 2782 selects anew for each contact). It allocates nothing.
     ///
     /// Use another seed for each contact, or the same endpoint is always first; a counter will do.
     pub fn attempts(&self, seed: u64) -> Attempts<'_> {
@@ -586,7 +586,7 @@ impl DelegationTarget {
         Attempts { endpoints, order: WeightedOrder::new(endpoints.len(), seed), last }
     }
 
-    /// Byte for byte what goes into `Host` (HTTP/1.1) or `:authority` (HTTP/2).
+    /// Returns the bytes of `Host` (HTTP/1.1) or `:authority` (HTTP/2).
     pub fn host_header(&self) -> HeaderValue {
         // Cannot fail: it was tried when the target was made.
         HeaderValue::from_str(self.authority()).unwrap_or_else(|_| HeaderValue::from_static(""))
@@ -597,60 +597,60 @@ impl DelegationTarget {
         self.name().as_str()
     }
 
-    /// The name for SNI and for the certificate check; DNS names in lower case.
+    /// Returns the name for SNI and for the certificate check; DNS names in lower case.
     pub fn tls_name(&self) -> TlsName<'_> {
         self.host.tls_name()
     }
 
-    /// The host that [`tls_name`](Self::tls_name) is made of, for people.
+    /// Returns the host that [`tls_name`](Self::tls_name) is made of, for people.
     pub const fn tls_host(&self) -> &Host {
         &self.host
     }
 
-    /// Whether the endpoints carry no addresses because a proxy looks their hosts up
+    /// Returns whether the endpoints carry no addresses because a proxy looks their hosts up
     /// ([`crate::config::AddressFamilies::ByProxy`]).
     pub const fn is_left_to_proxy(&self) -> bool {
         self.parts.left_to_proxy
     }
 
-    /// Why the answer is worse than it could be, if it is.
+    /// Returns why the answer is worse than it could be, if it is.
     pub const fn degraded(&self) -> Option<Degraded> {
         self.parts.degraded
     }
 
-    /// Whether the answer rests on something that has outlived its lifetime and could not be
-    /// renewed.
+    /// Returns whether the answer rests on something that has outlived its lifetime and could not
+    /// be renewed.
     pub const fn is_stale(&self) -> bool {
         self.parts.stale
     }
 
-    /// What an administrator should look at.
+    /// Returns what an administrator should look at.
     pub fn warnings(&self) -> Warnings<'_> {
         Warnings(self.parts.warnings.iter())
     }
 
-    /// When it was decided.
+    /// Returns when it was decided.
     pub const fn decided(&self) -> Now {
         self.parts.decided
     }
 
-    /// How long each part holds from then.
+    /// Returns how long each part holds, counted from [`decided`](Self::decided).
     pub const fn lifetimes(&self) -> Lifetimes {
         self.parts.lifetimes.get()
     }
 
-    /// Until when the answer holds; `None` where nothing ends (step 1).
+    /// Returns the time at which the answer expires; `None` where nothing ends (step 1).
     pub fn until(&self) -> Option<Monotonic> {
         self.lifetimes().least().map(|least| self.parts.decided.monotonic + least)
     }
 
-    /// Whether the answer holds at this time.
+    /// Returns whether the answer holds at this time.
     pub fn is_fresh(&self, now: Monotonic) -> bool {
         self.until().is_none_or(|until| now < until)
     }
 
-    /// Whether a policy lets every address through; if not, the first that it does not and why.
-    /// For targets that were stored and read again.
+    /// Returns whether a policy lets every address through; if not, the first that it does not and
+    /// why. For targets that were stored and read again.
     pub fn recheck(&self, policy: &AddressPolicy) -> Result<(), (IpAddr, BlockedRange)> {
         self.parts
             .endpoints
@@ -666,7 +666,8 @@ impl DelegationTarget {
 }
 
 impl fmt::Display for DelegationTarget {
-    /// One line for people: `a.example: step 3.3, connect to fed.example:443, Host m.example, ...`.
+    /// Writes one line for people:
+    /// `a.example: step 3.3, connect to fed.example:443, Host m.example, ...`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: step {}, connect to ", self.server_name(), self.step())?;
         for (index, endpoint) in self.endpoints().enumerate() {

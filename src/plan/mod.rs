@@ -110,7 +110,8 @@ const fn default_max_age() -> Duration {
     Duration::from_secs(86_400)
 }
 
-/// Long enough to spare others questions, short enough that a move takes effect within the hour.
+/// Returns a lifetime long enough to spare others questions, short enough that a move takes effect
+/// within the hour.
 const fn default_ttl() -> Duration {
     Duration::from_secs(3600)
 }

@@ -79,7 +79,7 @@ impl Resolver {
     ///     .rules(Rules::new().target(name, FixedTarget::new(["127.0.0.1:8448".parse()?])?))
     ///     .build()?;
     /// let found = network.time().block_on(resolver.resolve(&"dev.example".parse()?))?;
-    /// assert_eq!(found.endpoints()[0].to_string(), "127.0.0.1:8448");
+    /// assert_eq!(found.endpoints().next().unwrap().to_string(), "127.0.0.1:8448");
     /// assert_eq!(found.authority(), "dev.example");
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())

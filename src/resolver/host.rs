@@ -150,7 +150,7 @@ impl HostEntry {
     }
 }
 
-/// Whether its server name has no port and no upper case: of all names of a host, one.
+/// Returns whether its server name has no port and no upper case: of all names of a host, one.
 fn is_plain(cached: &CachedTarget) -> bool {
     let name = cached.target.server_name();
     name.port().is_none() && !name.as_str().bytes().any(|it| it.is_ascii_uppercase())

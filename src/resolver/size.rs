@@ -31,7 +31,7 @@ impl io::Write for Length {
     }
 }
 
-/// The length of a value's JSON.
+/// Returns the length of a value's JSON.
 fn json(value: &impl Serialize) -> usize {
     let mut length = Length(0);
     // Counting does not fail.
@@ -47,7 +47,7 @@ fn dns_name(name: &DnsName) -> usize {
     COUNTS + name.as_str().len()
 }
 
-/// What an entry holds elsewhere.
+/// Returns the bytes that an entry holds on the heap.
 fn entry<G, F>(
     entry: &CacheEntry<G, F>,
     good: impl Fn(&G) -> usize,
@@ -89,7 +89,7 @@ fn target(cached: &CachedTarget) -> usize {
         + report
 }
 
-/// The bytes that a host's entry holds elsewhere.
+/// Returns the bytes that a host's entry holds on the heap.
 pub(super) fn heap(host: &HostEntry) -> usize {
     let answers = host.dns_answers();
     let well_known = host.well_known().map_or(0, |it| {
@@ -127,12 +127,12 @@ pub(super) mod tests {
 
     const URL: &str = "https://a.example/.well-known/matrix/server";
 
-    /// As long as a host name may be.
+    /// Returns a host name of the maximum length.
     fn long(tag: usize) -> String {
         format!("{tag:03}.{}.{}.{}.example", "b".repeat(63), "c".repeat(63), "d".repeat(63))
     }
 
-    /// An internet whose every answer is as large as is taken in.
+    /// Builds an internet whose every answer is as large as is taken in.
     pub(in crate::resolver) fn hostile() -> Internet {
         let addresses: Vec<String> = (0..64).map(|n| format!("192.0.2.{n}")).collect();
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
@@ -153,7 +153,7 @@ pub(super) mod tests {
         targets.iter().fold(internet, |internet, target| internet.host(target, &addresses))
     }
 
-    /// The target of `a.example` there, with its report.
+    /// Returns the target of `a.example` there, with its report.
     pub(in crate::resolver) fn cached(internet: &Internet) -> CachedTarget {
         let config = documentation_allowed(Config::default());
         let run = internet.resolve("a.example".parse().unwrap(), &config);
@@ -176,7 +176,7 @@ pub(super) mod tests {
         }
     }
 
-    /// A DNS answer that came at the epoch.
+    /// Returns a DNS answer that came at the epoch.
     pub(in crate::resolver) fn learnt(answer: DnsAnswer, before: Option<&DnsEntry>) -> DnsEntry {
         let srv = matches!(answer, DnsAnswer::Found { records: Records::Srv(_), .. });
         let question = question(srv);

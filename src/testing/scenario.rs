@@ -373,7 +373,7 @@ impl Scenario {
 }
 
 impl Earlier {
-    /// The time of the resolution.
+    /// Returns the time of the resolution.
     pub fn start(&self) -> Now {
         let ago = Duration::from_secs(self.seconds_ago);
         let Now { monotonic, wall } = start();

@@ -35,12 +35,12 @@ impl fmt::Display for TimedOut {
 impl Error for TimedOut {}
 
 impl Deadline {
-    /// For everything, which begins now.
+    /// Starts the limit for all phases together.
     pub(crate) fn of_all(limit: Duration) -> Self {
         Self { at: Instant::now().checked_add(limit), limit, is_of_all: true }
     }
 
-    /// For a phase that begins now and ends with everything at the latest.
+    /// Starts the limit for one phase, which ends with the limit for all at the latest.
     pub(crate) fn of_phase(self, limit: Duration) -> Self {
         match (Instant::now().checked_add(limit), self.at) {
             (Some(phase), Some(all)) if phase >= all => self,
@@ -53,7 +53,7 @@ impl Deadline {
         self.at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// What the future comes to, unless the time runs out before.
+    /// Waits for the future, unless the time runs out first.
     pub(crate) async fn bound<T>(self, future: impl Future<Output = T>) -> Result<T, TimedOut> {
         let Some(at) = self.at else { return Ok(future.await) };
         // Not even begun: a timer lets the first poll through.

@@ -8,12 +8,12 @@ use std::iter::successors;
 /// them, by way of its certificate.
 const DETAIL_CHARS: usize = 512;
 
-/// The words of an error and of what caused it, on one line of at most [`DETAIL_CHARS`] characters.
+/// Returns the text of an error and its causes, on one line of at most [`DETAIL_CHARS`] characters.
 pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
     printable(&chain(error))
 }
 
-/// The words of an error and of what caused it.
+/// Returns the text of an error and its causes.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     for cause in causes(error) {
@@ -31,7 +31,8 @@ pub(crate) fn printable(words: &str) -> String {
     words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DETAIL_CHARS).collect()
 }
 
-/// The error and its causes, those inside an [`io::Error`] too, which its `source` leaves out.
+/// Returns the error and its causes, those inside an [`io::Error`] too, which its `source` leaves
+/// out.
 pub(crate) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -43,7 +44,7 @@ pub(crate) fn causes<'a>(
     })
 }
 
-/// The first cause of this type.
+/// Returns the first cause of this type.
 pub(crate) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }

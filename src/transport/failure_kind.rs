@@ -54,7 +54,7 @@ pub enum ConnectFailureKind {
 }
 
 impl ConnectFailureKind {
-    /// Of an error in this phase.
+    /// Classifies an error in this phase.
     pub(crate) fn of(error: &(dyn Error + 'static), phase: Phase) -> Self {
         match cause::<TlsError>(error) {
             Some(TlsError::InvalidCertificate(error)) => return Self::of_certificate(error),
@@ -110,7 +110,7 @@ impl ConnectFailureKind {
         }
     }
 
-    /// Whose fault it is.
+    /// Returns whose fault it is.
     pub const fn blame(self) -> Blame {
         match self {
             Self::NoAddress => Blame::Dns,
@@ -131,7 +131,7 @@ impl ConnectFailureKind {
         }
     }
 
-    /// Whether the next attempt may well succeed, with nothing changed by an administrator.
+    /// Returns whether the next attempt may well succeed, with nothing changed by an administrator.
     pub const fn is_temporary(self) -> bool {
         match self {
             Self::NoAddress
@@ -153,7 +153,7 @@ impl ConnectFailureKind {
         }
     }
 
-    /// Whether it is about the certificate.
+    /// Returns whether it is about the certificate.
     pub const fn is_certificate(self) -> bool {
         matches!(
             self,

@@ -41,7 +41,7 @@ impl Opening {
         &self.limits
     }
 
-    /// When all that is to be opened must be open.
+    /// Returns when everything must be open.
     pub(crate) const fn end(&self) -> Deadline {
         self.end
     }
@@ -60,7 +60,7 @@ impl Opening {
         self.secure(handshake(stream)).await
     }
 
-    /// The first phase alone.
+    /// Connects: the first phase alone.
     pub(crate) async fn connect(
         &self,
         dialled: impl Future<Output = io::Result<Box<dyn DialStream>>>,
@@ -69,7 +69,7 @@ impl Opening {
         in_phase(Phase::Connect, deadline.bound(dialled).await)
     }
 
-    /// The second phase alone.
+    /// Performs the TLS handshake: the second phase alone.
     pub(crate) async fn secure<T, E>(
         &self,
         handshake: impl Future<Output = Result<T, E>>,

@@ -143,7 +143,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driven<S> {
         }
     }
 
-    /// The connection's own error, where it has one, says more than what its parts were told.
+    /// Returns the failure. The connection's own error, where it has one, says more than what its
+    /// parts were told.
     fn failed(&self, error: &hyper::Error) -> AttemptFailure {
         failed(self.error.as_ref().unwrap_or(error))
     }

@@ -22,17 +22,18 @@ impl AttemptFailure {
         Self { kind, detail: printable(&detail.to_string()), asked: false }
     }
 
-    /// In the words of this error and of what caused it.
+    /// Makes a failure with the text of this error and its causes.
     pub(super) fn because(kind: FetchFailureKind, error: &(dyn Error + 'static)) -> Self {
         Self { kind, detail: in_words(error), asked: false }
     }
 
-    /// It may be that the server has seen the request.
+    /// Marks that the server may have seen the request.
     pub(super) fn after_asking(self) -> Self {
         Self { asked: true, ..self }
     }
 
-    /// Whether the next address may be asked; the documentation of [`super::HyperFetch`] says why.
+    /// Returns whether the next address may be asked; the documentation of [`super::HyperFetch`]
+    /// says why.
     pub(super) fn may_go_on(&self, method: &Method) -> bool {
         use FetchFailureKind::{HeadTooLarge, Protocol};
 

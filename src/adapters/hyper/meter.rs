@@ -27,13 +27,13 @@ impl Meter {
         Arc::new(Self { left: AtomicUsize::new(bytes), overdrawn: AtomicBool::new(false) })
     }
 
-    /// From now on this many bytes, whatever was left before.
+    /// Grants this many bytes from now on, whatever was left before.
     pub(super) fn grant(&self, bytes: usize) {
         self.left.store(bytes, Ordering::Relaxed);
         self.overdrawn.store(false, Ordering::Relaxed);
     }
 
-    /// More was asked for than was granted.
+    /// Returns whether more was asked for than was granted.
     pub(super) fn is_overdrawn(&self) -> bool {
         self.overdrawn.load(Ordering::Relaxed)
     }

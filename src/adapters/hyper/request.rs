@@ -9,8 +9,8 @@ use hyper::body::Bytes;
 use super::failure::AttemptFailure;
 use crate::core::well_known::FetchFailureKind;
 
-/// In origin form (RFC 9112 section 3.2.1), `Host` first (RFC 9110 section 7.2), the headers as
-/// handed but for `Connection`: one exchange is all that the connection is for.
+/// Writes the request in origin form (RFC 9112 section 3.2.1), `Host` first (RFC 9110 section 7.2),
+/// the headers as handed but for `Connection`: one exchange is all that the connection is for.
 pub(super) fn on_the_wire(request: Request<()>) -> Result<Request<Empty<Bytes>>, AttemptFailure> {
     let (parts, ()) = request.into_parts();
     if parts.uri.scheme() != Some(&Scheme::HTTPS) {
@@ -44,7 +44,7 @@ pub(super) fn on_the_wire(request: Request<()>) -> Result<Request<Empty<Bytes>>,
     Ok(request)
 }
 
-/// The request's own `Host`, else its URI's authority without the default port.
+/// Returns the request's own `Host`, else its URI's authority without the default port.
 fn host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, AttemptFailure> {
     let mut own = headers.get_all(HOST).iter();
     match (own.next(), own.next()) {

@@ -42,7 +42,7 @@ pub struct AddressCheck {
 }
 
 impl fmt::Display for AddressCheck {
-    /// One line for people.
+    /// Writes one line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
             Some(address) => write!(f, "{address}: {}", self.status)?,
@@ -89,7 +89,7 @@ pub enum CheckStatus {
 }
 
 impl CheckStatus {
-    /// The status of a refused certificate.
+    /// Returns the status of a refused certificate.
     pub(super) const fn of(verdict: &CertificateVerdict) -> Self {
         match verdict {
             CertificateVerdict::Valid => Self::Valid,

@@ -100,8 +100,8 @@ pub struct CertificateProbe {
 }
 
 impl CertificateProbe {
-    /// Trusting these roots, with this crypto provider, over [`TcpDial`], within the default
-    /// [`ProbeLimits`].
+    /// Creates a probe that trusts these roots, with this crypto provider, over [`TcpDial`], within
+    /// the default [`ProbeLimits`].
     ///
     /// ```
     /// use std::sync::Arc;
@@ -135,8 +135,8 @@ impl CertificateProbe {
         })
     }
 
-    /// Trusting these roots, with the provider of the feature `ring` or `aws-lc-rs`. Blocks while
-    /// it reads the platform's, if they are among them.
+    /// Creates a probe that trusts these roots, with the provider of the feature `ring` or
+    /// `aws-lc-rs`. Blocks while it reads the platform's, if they are among them.
     ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")]
@@ -303,7 +303,7 @@ impl CertificateProbe {
     }
 }
 
-/// Why there is no connection or handshake, for people.
+/// Returns why there is no connection or handshake, for people.
 fn detail(what: &str, failure: &OpenError) -> String {
     match failure.error.downcast_ref() {
         Some(TimedOut(deadline)) => format!("no {what} {deadline}"),

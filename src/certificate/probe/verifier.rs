@@ -24,7 +24,7 @@ impl RecordingVerifier {
         Self { check, algorithms, seen: OnceLock::new() }
     }
 
-    /// What was seen, if it came so far.
+    /// Returns the certificate chain that was seen, if the handshake came so far.
     pub(super) fn seen(&self) -> Option<&CertificateReport> {
         self.seen.get()
     }
@@ -76,8 +76,8 @@ impl ServerCertVerifier for RecordingVerifier {
     }
 }
 
-/// Why the handshake is refused, from which rustls takes the alert that the server sees in its log;
-/// `None` if it is not.
+/// Returns why the handshake is refused, from which rustls takes the alert that the server sees in
+/// its log; `None` if it is not.
 fn refusal(verdict: &CertificateVerdict) -> Option<CertificateError> {
     Some(match verdict {
         CertificateVerdict::Valid => return None,

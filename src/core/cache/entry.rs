@@ -149,7 +149,7 @@ pub enum Served<'a, G, F> {
 }
 
 impl<'a, G, F> Served<'a, G, F> {
-    /// What was last said: the good answer, unless a failure came after it.
+    /// Returns the last outcome: the good answer, unless a failure came after it.
     pub(crate) const fn said(self) -> Result<&'a G, &'a F> {
         match self {
             Self::Holds { value, .. } | Self::Stale { value, because: None, .. } => Ok(value),
@@ -157,14 +157,14 @@ impl<'a, G, F> Served<'a, G, F> {
         }
     }
 
-    /// Whether it is the good answer, which holds.
+    /// Returns whether it is the good answer, which holds.
     pub const fn holds(&self) -> bool {
         matches!(self, Self::Holds { .. })
     }
 }
 
 impl<G> Good<G> {
-    /// When it is to be renewed ahead.
+    /// Returns when it is to be renewed in the background.
     pub(crate) fn renew_at(&self) -> Monotonic {
         let GoodTerms { expires, ahead_percent, .. } = self.terms;
         match ahead_percent {
@@ -188,7 +188,7 @@ impl<G> Good<G> {
 }
 
 impl<F> Failure<F> {
-    /// Whether it counts, so that nothing is asked yet.
+    /// Returns whether it counts, so that nothing is asked yet.
     fn counts(&self, now: Monotonic) -> bool {
         now < self.terms.retry_at
     }

@@ -146,7 +146,8 @@ impl WellKnownEntry {
         }
     }
 
-    /// Whether the host is known to have delegated, by a document too old to serve failures.
+    /// Returns whether the host is known to have delegated, by a document too old to serve
+    /// failures.
     pub(crate) fn is_lost(&self, now: Monotonic, lifetimes: &WellKnownLifetimes) -> bool {
         self.good_part().is_some_and(|good| {
             now >= good.terms.stale_until && now.since(good.obtained) <= lifetimes.remembered
@@ -243,7 +244,7 @@ pub fn family_is_due(
 }
 
 impl WellKnownLifetimes {
-    /// How long a good answer with these headers holds.
+    /// Returns how long a good answer with these headers holds.
     fn good(&self, freshness: Freshness, random: &mut SplitMix64) -> Duration {
         let stated = match freshness {
             Freshness::For(lifetime) => lifetime,
@@ -252,12 +253,13 @@ impl WellKnownLifetimes {
         stated.min(self.most).max(self.least)
     }
 
-    /// The pause after a failure, doubled for each in a row before it, up to the most.
+    /// Returns the pause after a failure: doubled for each failure in a row before it, up to the
+    /// maximum.
     fn backed_off(&self, earlier: u32, random: &mut SplitMix64) -> Duration {
         self.jittered(doubled(self.temporary, earlier).min(self.temporary_most), random)
     }
 
-    /// `lifetime` less a random part of up to `jitter_percent`.
+    /// Returns `lifetime` less a random part of up to `jitter_percent`.
     fn jittered(&self, lifetime: Duration, random: &mut SplitMix64) -> Duration {
         let most = lifetime.as_nanos() / 100 * u128::from(self.jitter_percent.min(100));
         let most = u64::try_from(most).unwrap_or(u64::MAX);
@@ -266,12 +268,13 @@ impl WellKnownLifetimes {
 }
 
 impl DnsLifetimes {
-    /// The pause after a failure, doubled for each in a row before it, up to the most.
+    /// Returns the pause after a failure: doubled for each failure in a row before it, up to the
+    /// maximum.
     fn backed_off(&self, earlier: u32) -> Duration {
         doubled(self.failed, earlier).min(self.failed_most)
     }
 
-    /// How long an answer holds that is no failure.
+    /// Returns how long an answer holds that is no failure.
     fn of(&self, answer: &DnsAnswer) -> Duration {
         match answer {
             DnsAnswer::Found { ttl, .. } => (*ttl).min(self.most).max(self.least),

@@ -195,7 +195,7 @@ fn span(fetched: u64, until: u64) -> Result<Duration, RecordError> {
 /// How far the clock of another process may be ahead of ours: what it fetched since is of now.
 const SKEW: Duration = Duration::from_secs(5);
 
-/// A time on the wall clock, on our monotonic one.
+/// Converts a time on the wall clock to the monotonic clock.
 fn at(millis: u64, now: Now) -> Result<Monotonic, RecordError> {
     let wall = SystemTime::UNIX_EPOCH
         .checked_add(Duration::from_millis(millis))

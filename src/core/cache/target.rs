@@ -71,7 +71,7 @@ impl CachedTarget {
         self
     }
 
-    /// The report that is kept.
+    /// Returns the report that is kept.
     pub(crate) const fn report(&self) -> Option<&Arc<Report>> {
         self.report.as_ref()
     }
@@ -105,7 +105,7 @@ impl CachedTarget {
         self.reports.get_or_init(|| Box::new(Reports::none(self.target.endpoints().len())))
     }
 
-    /// The hosts that it rests on, each once or more.
+    /// Returns the hosts that it rests on, each at least once.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = DnsName> + '_ {
         let target = &self.target;
         let both = [Some(target.server_name()), target.delegated()].into_iter().flatten();
@@ -114,21 +114,21 @@ impl CachedTarget {
         named.chain(endpoints).filter_map(|host| host.as_dns().cloned())
     }
 
-    /// Whether it is neither degraded nor stale.
+    /// Returns whether it is neither degraded nor stale.
     pub(crate) fn is_good(&self) -> bool {
         self.target.degraded().is_none() && !self.target.is_stale()
     }
 
-    /// Whether this one takes the place of `before`: one that is degraded or stale replaces none that
-    /// holds and is neither, unless the delegation itself is another.
+    /// Returns whether this one takes the place of `before`: one that is degraded or stale replaces
+    /// none that holds and is neither, unless the delegation itself is another.
     pub(crate) fn replaces(&self, before: &Self) -> bool {
         let holds = before.target.is_fresh(self.target.decided().monotonic);
         let other = before.target.authority() != self.target.authority();
         self.is_good() || !before.is_good() || !holds || other
     }
 
-    /// Whether it is to be renewed ahead. Of many who ask at a time one is told so, and the next one
-    /// not before [`Refresh::apart`].
+    /// Returns whether it is to be renewed in the background. Of many who ask at a time one is told
+    /// so, and the next one not before [`Refresh::apart`].
     pub(crate) fn is_due(&self, now: Monotonic, refresh: &Refresh) -> bool {
         let Renewal(due) = &self.renewal;
         let last = due.load(Ordering::Relaxed);
@@ -138,9 +138,9 @@ impl CachedTarget {
             && due.compare_exchange(last, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether a report that it leads nowhere is heeded now: at most once in [`Feedback::apart`], and
-    /// half as often for each in a row that changed nothing, down to once in
-    /// [`Feedback::apart_most`].
+    /// Returns whether a report that it leads nowhere is heeded now: at most once in
+    /// [`Feedback::apart`], and half as often for each in a row that changed nothing, down to once
+    /// in [`Feedback::apart_most`].
     pub(crate) fn heeds(&self, now: Monotonic, feedback: &Feedback) -> bool {
         let Reports { heeded_at, heeded, .. } = self.reports();
         let next = heeded_at.load(Ordering::Relaxed);
@@ -175,7 +175,7 @@ impl CachedTarget {
         }
     }
 
-    /// The endpoints that are tried last, a bit each.
+    /// Returns the endpoints that are tried last, a bit each.
     pub(crate) fn last(&self, now: Monotonic) -> u64 {
         let demoted = self.reports.get().map_or(&[][..], |reports| &reports.demoted);
         let demoted = demoted.iter().take(64).enumerate();

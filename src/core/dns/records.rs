@@ -130,7 +130,7 @@ impl DnsRecords {
         }
     }
 
-    /// The bytes that it holds elsewhere.
+    /// Returns the bytes that it holds on the heap.
     #[cfg(feature = "resolver")]
     pub(crate) fn heap(&self) -> usize {
         match &self.0 {
@@ -145,7 +145,7 @@ impl DnsRecords {
 }
 
 impl From<DnsRecords> for DnsAnswer {
-    /// As DNS said it, TTLs in whole seconds.
+    /// Packs an answer, with TTLs in whole seconds.
     fn from(records: DnsRecords) -> Self {
         let found = |records, ttl, alias| Self::Found { records, ttl: seconds(ttl), alias };
         match records.0 {
@@ -170,7 +170,7 @@ impl From<DnsError> for DnsAnswer {
 }
 
 impl fmt::Display for DnsRecords {
-    /// For people: the records, or why there are none.
+    /// Writes the records, or why there are none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         DnsAnswer::from(self.clone()).fmt(f)
     }

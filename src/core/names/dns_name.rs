@@ -97,7 +97,7 @@ impl DnsName {
         Self::checked(domain.strip_suffix('.').unwrap_or(domain), Charset::Url)
     }
 
-    /// The host `name` of a server name, whose text it shares where that is no other.
+    /// Makes the name of a server name's host, and shares its text if that is the same.
     pub(crate) fn of_host(text: &Arc<str>, name: &str) -> Result<Self, NotAHostName> {
         if text.len() != name.len() || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return name.parse();
