@@ -80,11 +80,12 @@ pub use crate::api::{
 pub use crate::core::address_policy::AddressPolicy;
 pub use crate::core::config::Config;
 pub use crate::core::discovery::Discovery;
+pub use crate::core::endpoint::Endpoint;
 pub use crate::core::error::ResolveError;
 pub use crate::core::names::ServerName;
 pub use crate::core::report::Report;
 pub use crate::core::step::Step;
-pub use crate::core::target::{DelegationTarget, Endpoint, FixedTarget};
+pub use crate::core::target::{DelegationTarget, FixedTarget};
 pub use crate::core::warning::Warning;
 pub use crate::core::well_known::WellKnown;
 

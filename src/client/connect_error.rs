@@ -7,8 +7,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::core::blame::Blame;
+use crate::core::endpoint::Endpoint;
 use crate::core::names::{Host, ServerName};
-use crate::core::target::Endpoint;
 use crate::transport::ConnectFailureKind;
 
 /// No endpoint of a server could be connected to.

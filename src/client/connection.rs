@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connect_error::ConnectAttempt;
+use crate::core::endpoint::{Endpoint, StoredEndpoint};
 use crate::core::names::Host;
-use crate::core::target::{Endpoint, StoredEndpoint};
 use crate::transport::{HTTP_2, VerifiedStream};
 
 /// A connection to a server, whose certificate is the target's: a stream of bytes.

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use super::connect_error::{ConnectAttempt, has_failed};
+use crate::core::endpoint::{Endpoint, StoredEndpoint};
 use crate::core::names::Host;
-use crate::core::target::{DelegationTarget, Endpoint, StoredEndpoint};
+use crate::core::target::DelegationTarget;
 use crate::resolver::resolution::Resolution;
 
 /// What connections are shared by: none serves another certificate name, or leads elsewhere.

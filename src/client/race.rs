@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::connect_error::{ConnectAttempt, ConnectPhase};
 use super::connector::Connector;
-use crate::core::target::{DelegationTarget, Endpoint, interleaved};
+use crate::core::endpoint::{Endpoint, interleaved};
+use crate::core::target::DelegationTarget;
 use crate::transport::{
     ConnectFailureKind, OpenError, Opening, Phase, StaggeredAttempts, VerifiedStream, handshake,
     in_words,
@@ -95,8 +96,8 @@ fn failed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::endpoint::{Origin, StoredEndpoint};
     use crate::core::names::Host;
-    use crate::core::target::{Origin, StoredEndpoint};
 
     #[test]
     fn each_contact_begins_with_another_address_of_the_family_that_is_first() {

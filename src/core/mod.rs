@@ -7,6 +7,7 @@ pub(crate) mod cache;
 pub(crate) mod config;
 pub(crate) mod discovery;
 pub(crate) mod dns;
+pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod few;
 pub(crate) mod names;

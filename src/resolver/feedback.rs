@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::core::endpoint::Endpoint;
 use crate::core::names::Host;
-use crate::core::target::Endpoint;
 
 /// How a contact with a target failed, for
 /// [`Resolver::report_failure`](crate::Resolver::report_failure).

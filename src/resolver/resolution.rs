@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::core::cache::CachedTarget;
+use crate::core::endpoint::Attempts;
 use crate::core::error::ResolveError;
 use crate::core::report::Report;
-use crate::core::target::{Attempts, DelegationTarget};
+use crate::core::target::DelegationTarget;
 use crate::core::time::Monotonic;
 
 /// The answer to one call. It derefs to the [`DelegationTarget`].

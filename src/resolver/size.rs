@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::host::HostEntry;
 use crate::core::cache::{CacheEntry, CachedTarget, DnsEntry, WellKnownEntry};
 use crate::core::dns::DnsRecords;
+use crate::core::endpoint::StoredEndpoint;
 use crate::core::names::{DnsName, ServerName};
-use crate::core::target::{DelegationTarget, StoredEndpoint};
+use crate::core::target::DelegationTarget;
 
 /// The two counts before what an `Arc` points to.
 pub(super) const COUNTS: usize = 2 * size_of::<usize>();

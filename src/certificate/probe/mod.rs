@@ -25,8 +25,9 @@ use self::handshake::handshake;
 use self::verifier::RecordingVerifier;
 use super::check::CertificateCheck;
 use super::text::shown;
+use crate::core::endpoint::Endpoint;
 use crate::core::phase_limits::PhaseLimits;
-use crate::core::target::{DelegationTarget, Endpoint};
+use crate::core::target::DelegationTarget;
 use crate::runtime::BoxFuture;
 use crate::transport::{
     Deadline, Dial, DialStream, OpenError, Opening, TcpDial, TimedOut, chain,

@@ -13,10 +13,10 @@ use super::machine::{FetchToken, Question};
 use crate::core::cache::WellKnownEntry;
 use crate::core::config::{AddressFamilies, doubled};
 use crate::core::dns::NoRecord;
+use crate::core::endpoint::interleaved;
 use crate::core::error::FamilyOutcome;
 use crate::core::names::{DnsName, Host};
 use crate::core::report::{Hop, HopOutcome, Source, WellKnownReport};
-use crate::core::target::interleaved;
 use crate::core::text::excerpt_of_bytes;
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{

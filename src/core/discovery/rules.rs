@@ -36,14 +36,13 @@ use crate::core::dns::{
     DnsFailure, DnsQuestion, DroppedSrv, Service, SrvDropReason, SrvRecord, SrvSet, SrvTarget,
     WeightedOrder,
 };
+use crate::core::endpoint::{Origin, StoredEndpoint};
 use crate::core::error::{Evidence, ResolveError};
 use crate::core::few::Few;
 use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::{SkipReason, StepOutcome, StepReport};
 use crate::core::step::Step;
-use crate::core::target::{
-    DEFAULT_PORT, Degraded, DelegationTarget, Lifetimes, Origin, Stored, StoredEndpoint,
-};
+use crate::core::target::{DEFAULT_PORT, Degraded, DelegationTarget, Lifetimes, Stored};
 use crate::core::time::Now;
 use crate::core::warning::Warning;
 use crate::core::well_known::WellKnown;
