@@ -123,10 +123,9 @@ pub mod target {
     //! [`Endpoint`](crate::Endpoint) was found, and [`Degraded`] why a target may be worse than the
     //! server meant it.
 
-    pub use crate::core::endpoint::{Attempts, Endpoints, Origin};
+    pub use crate::core::endpoint::{Attempts, Origin};
     pub use crate::core::step::Reasons;
     pub use crate::core::target::{Degraded, FixedTargetError, Lifetimes};
-    pub use crate::core::warning::Warnings;
 }
 
 pub mod report {

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, RedisError, RedisResult, Value};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::core::config::ConfigError;
-use crate::core::config::check::{Problems, checked};
+use crate::core::config::setting::settings;
 use crate::core::names::DnsName;
 use crate::resolver::config::MOST_VALUE_BYTES;
 use crate::resolver::store::{Store, StoreError};
@@ -23,67 +22,37 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The error of a command for strings on a key that holds something else.
 const WRONG_TYPE: &str = "WRONGTYPE";
 
-/// The section `[redis]`: the limits of a [`RedisStore`].
-///
-/// ```
-/// use std::time::Duration;
-/// use matrix_delegation::adapters::RedisConfig;
-/// use matrix_delegation::RedisStore;
-///
-/// let mut config = RedisConfig::default();
-/// config.command = Duration::from_secs(3);
-/// let store = RedisStore::new("redis://127.0.0.1:6379")?.with_config(config)?;
-/// # let _ = store;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct RedisConfig {
-    /// How long a new connection may take, its handshake included. Default 5 s. A connection that
-    /// the application made keeps its own limit.
-    #[serde(with = "crate::core::config::duration")]
-    pub connect: Duration,
-    /// How long a reply may take before the connection is given up. Default 2 s. A connection that
-    /// the application made keeps its own limit.
-    #[serde(with = "crate::core::config::duration")]
-    pub response: Duration,
-    /// How long a command may take in all, connecting included. Default 10 s.
-    #[serde(with = "crate::core::config::duration")]
-    pub command: Duration,
-    /// At most this many commands are in flight; further callers wait. Default 64.
-    pub concurrent: usize,
-    /// The largest value that is read, in bytes. One more byte is asked for, to recognise larger
-    /// values. Default 4,096, as
-    /// [`StoreLimits::value_bytes`](crate::config::StoreLimits::value_bytes), and never less than
-    /// that.
-    pub value_bytes: usize,
-}
-
-impl Default for RedisConfig {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            response: Duration::from_secs(2),
-            command: Duration::from_secs(10),
-            concurrent: 64,
-            value_bytes: MOST_VALUE_BYTES,
-        }
-    }
-}
-
-checked!(RedisConfig);
-
-impl RedisConfig {
-    fn find(&self, problems: &mut Problems) {
-        let because = "every command would time out";
-        problems.not_zero("connect", self.connect, because);
-        problems.not_zero("response", self.response, because);
-        problems.not_zero("command", self.command, because);
-        let permits = 1..=Semaphore::MAX_PERMITS;
-        problems.number("concurrent", self.concurrent, permits, "no command could be given");
-        let unread = "every value would be too large";
-        problems.number("value_bytes", self.value_bytes, 1..=usize::MAX, unread);
+settings! {
+    /// The section `[redis]`: the limits of a [`RedisStore`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use matrix_delegation::adapters::RedisConfig;
+    /// use matrix_delegation::RedisStore;
+    ///
+    /// let mut config = RedisConfig::default();
+    /// config.command = Duration::from_secs(3);
+    /// let store = RedisStore::new("redis://127.0.0.1:6379")?.with_config(config)?;
+    /// # let _ = store;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[derive(Copy, Eq, Hash)]
+    pub struct RedisConfig {
+        /// How long a new connection may take, its handshake included. Default 5 s. A connection
+        /// that the application made keeps its own limit.
+        connect: Duration = Duration::from_secs(5), not_zero("every command would time out");
+        /// How long a reply may take before the connection is given up. Default 2 s. A connection
+        /// that the application made keeps its own limit.
+        response: Duration = Duration::from_secs(2), not_zero("every command would time out");
+        /// How long a command may take in all, connecting included. Default 10 s.
+        command: Duration = Duration::from_secs(10), not_zero("every command would time out");
+        /// At most this many commands are in flight; further callers wait. Default 64.
+        concurrent: usize = 64, within(1..=Semaphore::MAX_PERMITS, "no command could be given");
+        /// The largest value that is read, in bytes. One more byte is asked for, to recognise
+        /// larger values. Default 4,096, as
+        /// [`StoreLimits::value_bytes`](crate::config::StoreLimits::value_bytes), and never less
+        /// than that.
+        value_bytes: usize = MOST_VALUE_BYTES, at_least(1, "every value would be too large");
     }
 }
 

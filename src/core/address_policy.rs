@@ -13,6 +13,7 @@ use thiserror::Error;
 use Reach::{Global, Local};
 
 use crate::core::config::check::Problems;
+use crate::core::config::setting::Setting;
 
 /// Decides which addresses may be connected to. By default: those of the public internet.
 ///
@@ -178,22 +179,6 @@ impl AddressPolicy {
         }
     }
 
-    /// Finds blocked ranges that block nothing: see [`inside_range`]. Allowed ones allow nothing,
-    /// which is safe.
-    pub(crate) fn find(&self, problems: &mut Problems) {
-        for range in &self.blocked {
-            if [MAPPED, NAT64].map(IpNet::V6).contains(range) {
-                problems.add(
-                    "block",
-                    format!(
-                        "{range} blocks no address: what is in it is judged as IPv4; name the IPv4 \
-                         range"
-                    ),
-                );
-            }
-        }
-    }
-
     /// Lists the blocked ranges: those of the configuration, then those of the registries.
     ///
     /// The list does not describe the default in full: ISATAP addresses are no range, and the
@@ -213,6 +198,24 @@ impl AddressPolicy {
     /// Lists the ranges that the configuration allows, whatever else blocks them.
     pub fn allowed(&self) -> impl Iterator<Item = &IpNet> {
         self.allowed.iter()
+    }
+}
+
+impl Setting for AddressPolicy {
+    /// Finds blocked ranges that block nothing: see [`inside_range`]. Allowed ones allow nothing,
+    /// which is safe.
+    fn find(&self, problems: &mut Problems) {
+        for range in &self.blocked {
+            if [MAPPED, NAT64].map(IpNet::V6).contains(range) {
+                problems.add(
+                    "block",
+                    format!(
+                        "{range} blocks no address: what is in it is judged as IPv4; name the IPv4 \
+                         range"
+                    ),
+                );
+            }
+        }
     }
 }
 

@@ -5,11 +5,10 @@ pub(crate) mod duration;
 mod lifetimes;
 mod limits;
 mod policies;
+pub(crate) mod setting;
 mod user_agent;
 
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 pub use self::check::{ConfigError, ConfigProblem};
 pub(crate) use self::lifetimes::doubled;
@@ -19,65 +18,65 @@ pub use self::policies::{
     AddressFamilies, BlockedAddressPolicy, DnsFailurePolicy, FamilyOrder, Speculation,
     SrvAliasPolicy,
 };
+use self::setting::settings;
 pub use self::user_agent::UserAgent;
 use crate::core::address_policy::AddressPolicy;
-use crate::core::phase_limits::PhaseLimits;
 use crate::core::well_known::FetchLimits;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How names are resolved where the specification leaves a choice.
-///
-/// There are three presets: [`Config::default`] is lenient where that is safe, [`Config::strict`]
-/// is the letter of the specification, and [`Config::synapse`] does what Synapse does.
-///
-/// ```
-/// use std::time::Duration;
-/// use matrix_delegation::config::AddressFamilies;
-/// use matrix_delegation::Config;
-///
-/// let config = Config::default().with_addresses(AddressFamilies::V4);
-/// assert_eq!(config.time.well_known, Duration::from_secs(15));
-/// assert_eq!(config.limits.srv_records, 20);
-/// assert_eq!(Config::strict().well_known.least, Duration::ZERO);
-/// assert_eq!(Config::synapse().well_known.least, Duration::from_secs(300));
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Config {
-    /// Whether questions are asked before it is known that they are needed. Default
-    /// [`Speculation::Full`].
-    pub speculation: Speculation,
-    /// Which addresses are looked up. Default [`AddressFamilies::Both`].
-    pub addresses: AddressFamilies,
-    /// Which family is connected to first. Default [`FamilyOrder::V4First`].
-    pub family_order: FamilyOrder,
-    /// Which addresses may be connected to. Default [`AddressPolicy::default`]: the public
-    /// internet.
-    pub address_policy: AddressPolicy,
-    /// What a blocked address does to its host. Default [`BlockedAddressPolicy::Drop`].
-    pub blocked_address: BlockedAddressPolicy,
-    /// What a failed DNS look-up does. Default [`DnsFailurePolicy::GoOn`];
-    /// [`DnsFailurePolicy::Fail`] in `strict` and `synapse`.
-    pub dns_failure: DnsFailurePolicy,
-    /// What an alias as SRV target does. Default [`SrvAliasPolicy::Follow`];
-    /// [`SrvAliasPolicy::Drop`] in `strict`.
-    pub srv_alias: SrvAliasPolicy,
-    /// How long well-known answers hold.
-    pub well_known: WellKnownLifetimes,
-    /// How long DNS answers hold.
-    pub dns: DnsLifetimes,
-    /// How much is asked and read.
-    pub limits: Limits,
-    /// How long each thing may take.
-    pub time: TimeLimits,
-    /// When a remembered answer is renewed.
-    pub refresh: Refresh,
-    /// The `User-Agent` of the well-known fetch. Default: this crate's name and version.
-    pub user_agent: UserAgent,
+settings! {
+    /// How names are resolved where the specification leaves a choice.
+    ///
+    /// There are three presets: [`Config::default`] is lenient where that is safe,
+    /// [`Config::strict`] is the letter of the specification, and [`Config::synapse`] does what
+    /// Synapse does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use matrix_delegation::config::AddressFamilies;
+    /// use matrix_delegation::Config;
+    ///
+    /// let config = Config::default().with_addresses(AddressFamilies::V4);
+    /// assert_eq!(config.time.well_known, Duration::from_secs(15));
+    /// assert_eq!(config.limits.srv_records, 20);
+    /// assert_eq!(Config::strict().well_known.least, Duration::ZERO);
+    /// assert_eq!(Config::synapse().well_known.least, Duration::from_secs(300));
+    /// ```
+    pub struct Config {
+        /// Whether questions are asked before it is known that they are needed. Default
+        /// [`Speculation::Full`].
+        speculation: Speculation;
+        /// Which addresses are looked up. Default [`AddressFamilies::Both`].
+        addresses: AddressFamilies;
+        /// Which family is connected to first. Default [`FamilyOrder::V4First`].
+        family_order: FamilyOrder;
+        /// Which addresses may be connected to. Default [`AddressPolicy::default`]: the public
+        /// internet.
+        address_policy: AddressPolicy;
+        /// What a blocked address does to its host. Default [`BlockedAddressPolicy::Drop`].
+        blocked_address: BlockedAddressPolicy;
+        /// What a failed DNS look-up does. Default [`DnsFailurePolicy::GoOn`];
+        /// [`DnsFailurePolicy::Fail`] in `strict` and `synapse`.
+        dns_failure: DnsFailurePolicy;
+        /// What an alias as SRV target does. Default [`SrvAliasPolicy::Follow`];
+        /// [`SrvAliasPolicy::Drop`] in `strict`.
+        srv_alias: SrvAliasPolicy;
+        /// How long well-known answers hold.
+        well_known: WellKnownLifetimes;
+        /// How long DNS answers hold.
+        dns: DnsLifetimes;
+        /// How much is asked and read.
+        limits: Limits;
+        /// How long each thing may take.
+        time: TimeLimits;
+        /// When a remembered answer is renewed.
+        refresh: Refresh;
+        /// The `User-Agent` of the well-known fetch. Default: this crate's name and version.
+        user_agent: UserAgent;
+    }
 }
 
 impl Config {
@@ -142,11 +141,7 @@ impl Config {
     /// Returns the limits of one exchange that may take `total` in all.
     pub(crate) fn fetch_limits(&self, total: Duration) -> FetchLimits {
         FetchLimits {
-            phases: PhaseLimits {
-                connect: self.time.connect,
-                tls: self.time.tls,
-                attempt_delay: self.time.attempt_delay,
-            },
+            phases: self.time.phases,
             exchange: self.time.exchange,
             total,
             head_bytes: self.limits.head_bytes,

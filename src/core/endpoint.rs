@@ -1,9 +1,7 @@
 //! The endpoints of a target: what leads to a server, and in which order to try it.
 
 use std::fmt;
-use std::iter::FusedIterator;
 use std::net::{IpAddr, SocketAddr};
-use std::slice;
 
 use serde::{Deserialize, Serialize};
 
@@ -105,40 +103,6 @@ impl fmt::Debug for Endpoint<'_> {
             .field("origin", origin)
             .field("addresses", &addresses.as_slice())
             .finish()
-    }
-}
-
-/// The endpoints of a target in canonical order; see [`DelegationTarget::endpoints`](crate::DelegationTarget::endpoints).
-///
-/// Two are equal if they yield the same.
-#[derive(Clone, Debug)]
-pub struct Endpoints<'a>(pub(super) slice::Iter<'a, StoredEndpoint>);
-
-impl<'a> Iterator for Endpoints<'a> {
-    type Item = Endpoint<'a>;
-
-    fn next(&mut self) -> Option<Endpoint<'a>> {
-        self.0.next().map(StoredEndpoint::view)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-impl DoubleEndedIterator for Endpoints<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(StoredEndpoint::view)
-    }
-}
-
-impl ExactSizeIterator for Endpoints<'_> {}
-
-impl FusedIterator for Endpoints<'_> {}
-
-impl PartialEq for Endpoints<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_slice() == other.0.as_slice()
     }
 }
 

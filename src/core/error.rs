@@ -12,6 +12,7 @@ use crate::core::blame::Blame;
 use crate::core::dns::{DnsFailure, DnsQuestion, DroppedSrv, Family, NoRecord, Service};
 use crate::core::names::{DnsName, Host, ServerName, ServerNameError, UnresolvableName};
 use crate::core::step::Step;
+use crate::core::text::write_list;
 
 /// Why a server name does not resolve.
 ///
@@ -243,12 +244,7 @@ struct List<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, item) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            item.fmt(f)?;
-        }
+        write_list(f, self.0, "; ")?;
         if self.0.is_empty() { f.write_str("nothing") } else { Ok(()) }
     }
 }

@@ -12,7 +12,7 @@ use crate::core::names::{DnsName, ServerName};
 use crate::core::step::Step;
 #[cfg(feature = "resolver")]
 use crate::core::target::DelegationTarget;
-use crate::core::text::Causes;
+use crate::core::text::{Causes, write_list};
 use crate::core::time::Now;
 use crate::core::warning::Warning;
 use crate::core::well_known::{FetchFailure, WellKnownFailure, WellKnownUrl};
@@ -336,9 +336,8 @@ impl fmt::Display for WellKnownReport {
         }
         for hop in &self.hops {
             write!(f, "    {} {}  GET {}", At(hop.asked), At(hop.answered), hop.url)?;
-            for (index, address) in hop.addresses.iter().enumerate() {
-                write!(f, "{}{address}", if index == 0 { " at " } else { ", " })?;
-            }
+            f.write_str(if hop.addresses.is_empty() { "" } else { " at " })?;
+            write_list(f, &hop.addresses, ", ")?;
             match &hop.outcome {
                 Some(HopOutcome::Response { status }) => writeln!(f, ": {status}")?,
                 Some(HopOutcome::Failed(failure)) => writeln!(f, ": {failure}")?,

@@ -1,6 +1,7 @@
 //! The answer: where to connect, which `Host` to send, which name the certificate must carry.
 
 use std::fmt;
+use std::iter::FusedIterator;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::address_policy::{AddressPolicy, BlockedRange};
 use crate::core::dns::{Service, WeightedOrder};
-use crate::core::endpoint::{Attempts, Endpoints, Origin, StoredEndpoint};
+use crate::core::endpoint::{Attempts, Endpoint, Origin, StoredEndpoint};
 use crate::core::few::Few;
 use crate::core::names::{Host, ServerName, UnresolvableName};
 use crate::core::step::{Reasons, Step};
+use crate::core::text::write_list;
 use crate::core::time::{Monotonic, Now};
-use crate::core::warning::{Warning, Warnings};
+use crate::core::warning::Warning;
 
 /// The port of Matrix federation where none is named (IANA `matrix-fed`).
 pub(crate) const DEFAULT_PORT: u16 = 8448;
@@ -99,64 +101,26 @@ impl Lifetimes {
     }
 }
 
-/// [`Lifetimes`] in half the room, serialised as these are.
+/// [`Lifetimes`] in half the room: in nanoseconds, of which `u64::MAX` is no end. What is longer
+/// than they can say, 584 years, is the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Lifetimes", into = "Lifetimes")]
-pub(crate) struct StoredLifetimes {
-    well_known: Lifetime,
-    srv: Lifetime,
-    addresses: Lifetime,
-    held: Lifetime,
-}
-
-/// In nanoseconds; what is longer than they can say, 584 years, is the longest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Lifetime(u64);
-
-impl Lifetime {
-    const NONE: Self = Self(u64::MAX);
-
-    const fn get(self) -> Option<Duration> {
-        match self {
-            Self::NONE => None,
-            Self(nanos) => Some(Duration::from_nanos(nanos)),
-        }
-    }
-}
-
-impl From<Option<Duration>> for Lifetime {
-    fn from(lifetime: Option<Duration>) -> Self {
-        let Some(lifetime) = lifetime else { return Self::NONE };
-        Self(u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX - 1))
-    }
-}
+pub(crate) struct StoredLifetimes([u64; 4]);
 
 impl From<Lifetimes> for StoredLifetimes {
     fn from(Lifetimes { well_known, srv, addresses, held }: Lifetimes) -> Self {
-        Self {
-            well_known: well_known.into(),
-            srv: srv.into(),
-            addresses: addresses.into(),
-            held: held.into(),
-        }
+        let nanos = |lifetime: Duration| u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX);
+        Self([well_known, srv, addresses, held].map(|lifetime| {
+            lifetime.map_or(u64::MAX, |lifetime| nanos(lifetime).min(u64::MAX - 1))
+        }))
     }
 }
 
 impl From<StoredLifetimes> for Lifetimes {
     fn from(stored: StoredLifetimes) -> Self {
-        stored.get()
-    }
-}
-
-impl StoredLifetimes {
-    const fn get(self) -> Lifetimes {
-        let Self { well_known, srv, addresses, held } = self;
-        Lifetimes {
-            well_known: well_known.get(),
-            srv: srv.get(),
-            addresses: addresses.get(),
-            held: held.get(),
-        }
+        let lifetime = |nanos| (nanos != u64::MAX).then(|| Duration::from_nanos(nanos));
+        let [well_known, srv, addresses, held] = stored.0.map(lifetime);
+        Self { well_known, srv, addresses, held }
     }
 }
 
@@ -354,8 +318,14 @@ impl DelegationTarget {
 
     /// Returns every endpoint in canonical order: by priority, then weight descending, then name
     /// and port. To connect, use [`attempts`](Self::attempts).
-    pub fn endpoints(&self) -> Endpoints<'_> {
-        Endpoints(self.parts.endpoints.as_slice().iter())
+    pub fn endpoints(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = Endpoint<'_>>
+    + ExactSizeIterator
+    + FusedIterator
+    + Clone
+    + fmt::Debug {
+        self.parts.endpoints.as_slice().iter().map(StoredEndpoint::view)
     }
 
     /// Returns an order to try the endpoints in, drawn by `seed`: by priority, and within one
@@ -412,8 +382,11 @@ impl DelegationTarget {
     }
 
     /// Returns what an administrator should look at.
-    pub fn warnings(&self) -> Warnings<'_> {
-        Warnings(self.parts.warnings.iter())
+    pub fn warnings(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &Warning> + ExactSizeIterator + FusedIterator + Clone + fmt::Debug
+    {
+        self.parts.warnings.iter()
     }
 
     /// Returns when it was decided.
@@ -422,8 +395,8 @@ impl DelegationTarget {
     }
 
     /// Returns how long each part holds, counted from [`decided`](Self::decided).
-    pub const fn lifetimes(&self) -> Lifetimes {
-        self.parts.lifetimes.get()
+    pub fn lifetimes(&self) -> Lifetimes {
+        self.parts.lifetimes.into()
     }
 
     /// Returns the time at which the answer expires; `None` where nothing ends (step 1).
@@ -457,12 +430,7 @@ impl fmt::Display for DelegationTarget {
     /// `a.example: step 3.3, connect to fed.example:443, Host m.example, ...`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: step {}, connect to ", self.server_name(), self.step())?;
-        for (index, endpoint) in self.endpoints().enumerate() {
-            if index > 0 {
-                f.write_str(", ")?;
-            }
-            write!(f, "{endpoint}")?;
-        }
+        write_list(f, self.endpoints(), ", ")?;
         write!(f, "; Host {}, certificate for {}", self.authority(), self.host)
     }
 }
@@ -470,7 +438,6 @@ impl fmt::Display for DelegationTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::endpoint::Endpoint;
 
     fn addresses(count: u16) -> impl Iterator<Item = SocketAddr> {
         (1..=count).map(|port| SocketAddr::new([10, 0, 0, 1].into(), port))

@@ -19,6 +19,39 @@ pub(crate) fn excerpt_of_bytes(bytes: &[u8]) -> String {
     excerpt(&String::from_utf8_lossy(start))
 }
 
+/// Implements the conversions from and to `String` that serde needs, by `FromStr` and `Display`.
+macro_rules! string_conversions {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = <Self as std::str::FromStr>::Err;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(crate) use string_conversions;
+
+/// Writes items with a separator between them.
+pub(crate) fn write_list<T: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    items: impl IntoIterator<Item = T>,
+    separator: &str,
+) -> fmt::Result {
+    for (index, item) in items.into_iter().enumerate() {
+        f.write_str(if index == 0 { "" } else { separator })?;
+        item.fmt(f)?;
+    }
+    Ok(())
+}
+
 /// Displays an error with its causes on one line.
 pub(crate) struct Causes<'a>(pub(crate) &'a dyn Error);
 

@@ -1,9 +1,7 @@
 //! Oddities that do not stop a resolution.
 
 use std::fmt;
-use std::iter::FusedIterator;
 use std::net::IpAddr;
-use std::slice;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -167,39 +165,5 @@ impl Warning {
             Self::AddressFamilyFailed { .. } => "address_family_failed",
             Self::AddressFamilyLate { .. } => "address_family_late",
         }
-    }
-}
-
-/// The warnings of a target; see [`DelegationTarget::warnings`](crate::DelegationTarget::warnings).
-///
-/// Two are equal if they yield the same.
-#[derive(Clone, Debug)]
-pub struct Warnings<'a>(pub(super) slice::Iter<'a, Warning>);
-
-impl<'a> Iterator for Warnings<'a> {
-    type Item = &'a Warning;
-
-    fn next(&mut self) -> Option<&'a Warning> {
-        self.0.next()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-impl DoubleEndedIterator for Warnings<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back()
-    }
-}
-
-impl ExactSizeIterator for Warnings<'_> {}
-
-impl FusedIterator for Warnings<'_> {}
-
-impl PartialEq for Warnings<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_slice() == other.0.as_slice()
     }
 }

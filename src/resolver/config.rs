@@ -4,62 +4,46 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::config::check::{Problems, checked};
+use crate::core::config::setting::{Setting, settings};
 use crate::core::config::{Config, Feedback};
 pub use crate::runtime::single_flight::Abandoned;
 
-/// How a [`Resolver`](crate::Resolver) discovers names, and what it remembers and does at once.
-///
-/// A [`Config`] converts into it, with the defaults for the rest. The presets are those of
-/// [`Config`].
-///
-/// The serialised form leaves out [`discovery`](Self::discovery): in a configuration file
-/// `[discovery]` and `[resolver]` are two sections beside each other.
-///
-/// ```
-/// use std::time::Duration;
-/// use matrix_delegation::{Config, ResolverConfig};
-///
-/// let mut config = ResolverConfig::from(Config::strict());
-/// assert_eq!(config, ResolverConfig::strict());
-/// config.queue.discoveries = 100;
-/// config.discovery.time.discovery = Duration::from_secs(10);
-/// assert_eq!(config.queue.waiting, 10_000);
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ResolverConfig {
-    /// How a name is resolved, and how long each answer holds. Not part of the serialised form.
-    #[serde(skip)]
-    pub discovery: Config,
-    /// How much is remembered.
-    pub memory: MemoryLimits,
-    /// How much is in flight at a time, and how long callers wait.
-    pub queue: QueueLimits,
-    /// How the resolver reacts to failures that callers report.
-    pub feedback: Feedback,
-    /// What happens to a look-up that nobody waits for any more. Default [`Abandoned::Finish`].
-    pub abandoned: Abandoned,
-    /// How long a well-known look-up has to have run to count as failed when it is cancelled
-    /// because nobody waits for it any more ([`Abandoned::Cancel`]). Default 2 s.
-    #[serde(with = "crate::core::config::duration")]
-    pub abandoned_after: Duration,
-    /// How a [`Store`](crate::Store) is treated.
-    pub store: StoreLimits,
-}
-
-impl Default for ResolverConfig {
-    fn default() -> Self {
-        Self {
-            discovery: Config::default(),
-            memory: MemoryLimits::default(),
-            queue: QueueLimits::default(),
-            feedback: Feedback::default(),
-            abandoned: Abandoned::default(),
-            abandoned_after: Duration::from_secs(2),
-            store: StoreLimits::default(),
-        }
+settings! {
+    /// How a [`Resolver`](crate::Resolver) discovers names, and what it remembers and does at once.
+    ///
+    /// A [`Config`] converts into it, with the defaults for the rest. The presets are those of
+    /// [`Config`].
+    ///
+    /// The serialised form leaves out [`discovery`](Self::discovery): in a configuration file
+    /// `[discovery]` and `[resolver]` are two sections beside each other.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use matrix_delegation::{Config, ResolverConfig};
+    ///
+    /// let mut config = ResolverConfig::from(Config::strict());
+    /// assert_eq!(config, ResolverConfig::strict());
+    /// config.queue.discoveries = 100;
+    /// config.discovery.time.discovery = Duration::from_secs(10);
+    /// assert_eq!(config.queue.waiting, 10_000);
+    /// ```
+    pub struct ResolverConfig {
+        /// How a name is resolved, and how long each answer holds. Not part of the serialised form.
+        #[serde(skip)]
+        discovery: Config;
+        /// How much is remembered.
+        memory: MemoryLimits;
+        /// How much is in flight at a time, and how long callers wait.
+        queue: QueueLimits;
+        /// How the resolver reacts to failures that callers report.
+        feedback: Feedback;
+        /// What happens to a look-up that nobody waits for any more. Default [`Abandoned::Finish`].
+        abandoned: Abandoned;
+        /// How long a well-known look-up has to have run to count as failed when it is cancelled
+        /// because nobody waits for it any more ([`Abandoned::Cancel`]). Default 2 s.
+        abandoned_after: Duration = Duration::from_secs(2);
+        /// How a [`Store`](crate::Store) is treated.
+        store: StoreLimits;
     }
 }
 
@@ -89,65 +73,34 @@ impl ResolverConfig {
     }
 }
 
-checked!(ResolverConfig, QueueLimits, StoreLimits);
+impl Setting for Abandoned {}
 
-impl ResolverConfig {
-    fn find(&self, problems: &mut Problems) {
-        problems.section("discovery", |problems| self.discovery.find(problems));
-        problems.section("queue", |problems| self.queue.find(problems));
-        problems.section("feedback", |problems| self.feedback.find(problems));
-        problems.section("store", |problems| self.store.find(problems));
-    }
-}
+impl Setting for Reports {}
 
-impl QueueLimits {
-    fn find(&self, problems: &mut Problems) {
-        let any = 1..=usize::MAX;
-        let nothing = "no name could be discovered";
-        problems.number("discoveries", self.discoveries, any.clone(), nothing);
-        let no_fetch = "no well-known could be fetched";
-        problems.number("per_destination", self.per_destination, any.clone(), no_fetch);
-        problems.number("questions", self.questions, any, "no DNS question could be asked");
-    }
-}
-
-impl StoreLimits {
-    fn find(&self, problems: &mut Problems) {
-        problems.not_zero("timeout", self.timeout, "every operation would time out");
-        let unread = "every value would be too large";
-        problems.number("value_bytes", self.value_bytes, 1..=usize::MAX, unread);
-    }
-}
-
-/// How much a resolver remembers.
-///
-/// Memory is bounded by hosts and by bytes, whichever limit is reached first. Bytes are estimated,
-/// and what several entries share is counted with each. An entry is not remembered if it alone
-/// takes more than a sixteenth of the limit in bytes, or more than about 1 MiB where that limit is
-/// under 16 MiB. With 0, nothing is remembered.
-///
-/// A name that delegates to another host and port takes about 1,200 bytes, with all that is known of
-/// both hosts. The default limits hold about 75,000 such names, in 86 MiB, as this shows:
-///
-/// ```sh
-/// WEIGHT_NAMES=100000 cargo test --features full --test weight -- --nocapture
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct MemoryLimits {
-    /// At most this many hosts: those of server names, of the names that they delegate to, and of
-    /// SRV targets. A server name that delegates takes two or more. Default 200,000.
-    pub hosts: usize,
-    /// At most this many bytes for all hosts together. Default 128 MiB.
-    pub bytes: usize,
-    /// Whether reports are kept. Default [`Reports::Rebuilt`].
-    pub reports: Reports,
-}
-
-impl Default for MemoryLimits {
-    fn default() -> Self {
-        Self { hosts: 200_000, bytes: 128 << 20, reports: Reports::Rebuilt }
+settings! {
+    /// How much a resolver remembers.
+    ///
+    /// Memory is bounded by hosts and by bytes, whichever limit is reached first. Bytes are
+    /// estimated, and what several entries share is counted with each. An entry is not remembered
+    /// if it alone takes more than a sixteenth of the limit in bytes, or more than about 1 MiB
+    /// where that limit is under 16 MiB. With 0, nothing is remembered.
+    ///
+    /// A name that delegates to another host and port takes about 1,200 bytes, with all that is
+    /// known of both hosts. The default limits hold about 75,000 such names, in 86 MiB, as this
+    /// shows:
+    ///
+    /// ```sh
+    /// WEIGHT_NAMES=100000 cargo test --features full --test weight -- --nocapture
+    /// ```
+    #[derive(Eq)]
+    pub struct MemoryLimits {
+        /// At most this many hosts: those of server names, of the names that they delegate to, and
+        /// of SRV targets. A server name that delegates takes two or more. Default 200,000.
+        hosts: usize = 200_000;
+        /// At most this many bytes for all hosts together. Default 128 MiB.
+        bytes: usize = 128 << 20;
+        /// Whether reports are kept. Default [`Reports::Rebuilt`].
+        reports: Reports = Reports::Rebuilt;
     }
 }
 
@@ -164,75 +117,47 @@ pub enum Reports {
     Kept,
 }
 
-/// How much a resolver has in flight at a time, and how long callers wait for a permit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct QueueLimits {
-    /// At most this many discoveries run at a time. Default 1,000.
-    pub discoveries: usize,
-    /// At most this many discoveries wait for a permit, first come, first served. Further ones fail
-    /// as too busy. Default 10,000.
-    pub waiting: usize,
-    /// How long a discovery waits for a permit before it fails as too busy. Default 30 s.
-    #[serde(with = "crate::core::config::duration")]
-    pub wait: Duration,
-    /// At most this many fetches are in flight to one destination: an IPv4 address, or an IPv6 /64
-    /// network, which is what one host commonly has. A fetch with several destinations uses those
-    /// with a free permit, and waits only if none has one. Default 16.
-    pub per_destination: usize,
-    /// At most this many fetches wait for a permit at one destination. A discovery that needs one
-    /// more fails as too busy, so that one host behind many names does not take every permit.
-    /// Default 112.
-    pub per_destination_waiting: usize,
-    /// How long a fetch waits for a permit at a destination before its discovery fails as too busy.
-    /// Default 5 s.
-    #[serde(with = "crate::core::config::duration")]
-    pub per_destination_wait: Duration,
-    /// At most this many DNS questions are in flight. A discovery that needs one more fails as too
-    /// busy. Default 50,000: what 1,000 discoveries need at the limit of SRV records.
-    pub questions: usize,
-}
-
-impl Default for QueueLimits {
-    fn default() -> Self {
-        Self {
-            discoveries: 1_000,
-            waiting: 10_000,
-            wait: Duration::from_secs(30),
-            per_destination: 16,
-            per_destination_waiting: 112,
-            per_destination_wait: Duration::from_secs(5),
-            questions: 50_000,
-        }
+settings! {
+    /// How much a resolver has in flight at a time, and how long callers wait for a permit.
+    #[derive(Eq)]
+    pub struct QueueLimits {
+        /// At most this many discoveries run at a time. Default 1,000.
+        discoveries: usize = 1_000, at_least(1, "no name could be discovered");
+        /// At most this many discoveries wait for a permit, first come, first served. Further ones
+        /// fail as too busy. Default 10,000.
+        waiting: usize = 10_000;
+        /// How long a discovery waits for a permit before it fails as too busy. Default 30 s.
+        wait: Duration = Duration::from_secs(30);
+        /// At most this many fetches are in flight to one destination: an IPv4 address, or an IPv6
+        /// /64 network, which is what one host commonly has. A fetch with several destinations uses
+        /// those with a free permit, and waits only if none has one. Default 16.
+        per_destination: usize = 16, at_least(1, "no well-known could be fetched");
+        /// At most this many fetches wait for a permit at one destination. A discovery that needs
+        /// one more fails as too busy, so that one host behind many names does not take every
+        /// permit. Default 112.
+        per_destination_waiting: usize = 112;
+        /// How long a fetch waits for a permit at a destination before its discovery fails as too
+        /// busy. Default 5 s.
+        per_destination_wait: Duration = Duration::from_secs(5);
+        /// At most this many DNS questions are in flight. A discovery that needs one more fails as
+        /// too busy. Default 50,000: what 1,000 discoveries need at the limit of SRV records.
+        questions: usize = 50_000, at_least(1, "no DNS question could be asked");
     }
 }
 
-/// How a resolver treats its [`Store`](crate::Store).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct StoreLimits {
-    /// How long an operation may take before it counts as failed. Default 250 ms.
-    #[serde(with = "crate::core::config::duration")]
-    pub timeout: Duration,
-    /// How long a store is not used after a failure. Default 1 s.
-    #[serde(with = "crate::core::config::duration")]
-    pub rest: Duration,
-    /// The largest value that is read, in bytes; a larger one was not written by this crate.
-    /// Default 4,096.
-    pub value_bytes: usize,
+settings! {
+    /// How a resolver treats its [`Store`](crate::Store).
+    #[derive(Eq)]
+    pub struct StoreLimits {
+        /// How long an operation may take before it counts as failed. Default 250 ms.
+        timeout: Duration = Duration::from_millis(250), not_zero("every operation would time out");
+        /// How long a store is not used after a failure. Default 1 s.
+        rest: Duration = Duration::from_secs(1);
+        /// The largest value that is read, in bytes; a larger one was not written by this crate.
+        /// Default 4,096.
+        value_bytes: usize = MOST_VALUE_BYTES, at_least(1, "every value would be too large");
+    }
 }
 
 /// The default of [`StoreLimits::value_bytes`].
 pub(crate) const MOST_VALUE_BYTES: usize = 4096;
-
-impl Default for StoreLimits {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_millis(250),
-            rest: Duration::from_secs(1),
-            value_bytes: MOST_VALUE_BYTES,
-        }
-    }
-}

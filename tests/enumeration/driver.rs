@@ -370,10 +370,10 @@ pub(crate) fn same(one: &Outcome, other: &Outcome, warnings_too: bool) -> bool {
             one.step() == other.step()
                 && one.authority() == other.authority()
                 && one.tls_host() == other.tls_host()
-                && one.endpoints() == other.endpoints()
+                && one.endpoints().eq(other.endpoints())
                 && one.degraded() == other.degraded()
                 && one.is_left_to_proxy() == other.is_left_to_proxy()
-                && (!warnings_too || one.warnings() == other.warnings())
+                && (!warnings_too || one.warnings().eq(other.warnings()))
         }
         (Err(one), Err(other)) => one == other,
         _ => false,

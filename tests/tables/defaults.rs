@@ -46,9 +46,9 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
         same("/limits/head_bytes", json!(16_384)),
         same("/limits/body_bytes", json!(51_200)),
         same("/time/dns", json!("5s")),
-        same("/time/connect", json!("5s")),
-        same("/time/attempt_delay", json!("250ms")),
-        same("/time/tls", json!("5s")),
+        same("/time/phases/connect", json!("5s")),
+        same("/time/phases/attempt_delay", json!("250ms")),
+        same("/time/phases/tls", json!("5s")),
         same("/time/exchange", json!("10s")),
         same("/time/retry_pause", json!("500ms")),
         same("/time/well_known", json!("15s")),
@@ -195,9 +195,7 @@ fn limits_that_stand_in_two_places_agree() {
     assert_eq!(fetch.body_bytes, config.limits.body_bytes);
     assert_eq!(fetch.head_bytes, config.limits.head_bytes);
     assert_eq!(fetch.total, config.time.well_known);
-    assert_eq!(fetch.phases.connect, config.time.connect);
-    assert_eq!(fetch.phases.attempt_delay, config.time.attempt_delay);
-    assert_eq!(fetch.phases.tls, config.time.tls);
+    assert_eq!(fetch.phases, config.time.phases);
     assert_eq!(fetch.exchange, config.time.exchange);
 }
 
@@ -319,14 +317,14 @@ mod operators {
             [time]
             discovery = "1m30s"
             dns = 2.5
-            connect = 3
+            phases.connect = 3
         "#;
         let config: Config = toml::from_str(text).unwrap();
         let allowed: Vec<_> = config.address_policy.allowed().map(ToString::to_string).collect();
         assert_eq!(allowed, ["10.0.0.1/32", "fd00::/8"]);
         assert_eq!(config.time.discovery.as_millis(), 90_000);
         assert_eq!(config.time.dns.as_millis(), 2_500);
-        assert_eq!(config.time.connect.as_millis(), 3_000);
+        assert_eq!(config.time.phases.connect.as_millis(), 3_000);
         assert_eq!(config.check(), Ok(()));
         for (text, what) in [
             ("[time]\ndns = \"5 minutes\"", "expected a duration such as"),

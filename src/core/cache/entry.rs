@@ -355,8 +355,7 @@ impl<G, F> CacheEntry<G, F> {
     }
 
     /// Returns since when what is served at this time is known.
-    #[cfg(feature = "resolver")]
-    pub(crate) fn served_since(&self, now: Monotonic) -> Monotonic {
+    pub fn served_since(&self, now: Monotonic) -> Monotonic {
         match self.good_part().filter(|good| good.holds(now)) {
             Some(good) => good.obtained,
             None => self.learnt(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::entry::{CacheEntry, Purpose, Served};
+use super::entry::{CacheEntry, FailureTerms, GoodTerms, Purpose, Served};
 use super::policy::{DnsEntry, WellKnownEntry, family_is_due};
 use crate::core::config::{Config, WellKnownLifetimes};
 use crate::core::dns::{
@@ -652,4 +652,39 @@ fn an_entry_says_when_it_is_to_be_renewed_and_since_when_it_is_known() {
         [48 * HOUR, 48 * HOUR + 1, 50 * HOUR, 50 * HOUR + 1].map(lost),
         [false, true, true, false]
     );
+}
+
+#[test]
+fn times_in_an_entry_are_the_first_moment_after() {
+    let terms = GoodTerms { expires: at(100), ahead_percent: 0, stale_until: at(200) };
+    let good: CacheEntry<_, &str> = CacheEntry::good("good", at(10), terms);
+    let failed = |when| {
+        let terms = FailureTerms {
+            retry_at: at(1000),
+            recheck_at: at(1000),
+            good_until: at(300),
+            lost_until: at(400),
+            backed_off: 1,
+        };
+        CacheEntry::failed(Some(&good), "failure", at(when), terms)
+    };
+    let served = |entry: &CacheEntry<_, &str>, when| {
+        shown(entry.serve(at(when), Purpose::Answer), |why| (*why).to_owned())
+    };
+    let entry = failed(50);
+    for (when, what, since) in [
+        (99, "holds ..100", 10),
+        (100, "stale ..300 because failure", 50),
+        (299, "stale ..300 because failure", 50),
+        (300, "lost ..1000 failure", 50),
+        (399, "lost ..1000 failure", 50),
+        (400, "failed ..1000 failure", 50),
+        (1000, "ask", 50),
+    ] {
+        assert_eq!(served(&entry, when), what, "at {when}");
+        assert_eq!(entry.served_since(at(when)), at(since), "at {when}");
+        let holds = entry.serve(at(when), Purpose::Answer).is_some_and(|served| served.holds());
+        assert_eq!(holds, when < 100, "at {when}");
+    }
+    assert_eq!([399, 400].map(|when| failed(when).last_good().copied()), [Some("good"), None]);
 }

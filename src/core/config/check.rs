@@ -7,8 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::duration::print;
-use super::{Config, DnsLifetimes, Feedback, Limits, Refresh, TimeLimits, WellKnownLifetimes};
-use crate::core::dns::WeightedOrder;
+use super::setting::Setting;
 
 /// A value of a configuration that cannot work, or that contradicts another.
 ///
@@ -55,34 +54,41 @@ impl ConfigError {
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     /// The path of the structure that is being checked, with a final dot.
-    within: String,
+    prefix: String,
     found: Vec<ConfigProblem>,
 }
 
 impl Problems {
-    /// Checks a structure that is a field of this one.
-    pub(crate) fn section(&mut self, field: &str, check: impl FnOnce(&mut Self)) {
-        let outside = self.within.len();
-        self.within += field;
-        self.within.push('.');
-        check(self);
-        self.within.truncate(outside);
+    /// Returns an error if anything is found.
+    pub(crate) fn of(checked: &impl Setting) -> Result<(), ConfigError> {
+        let mut problems = Self::default();
+        checked.find(&mut problems);
+        if problems.found.is_empty() { Ok(()) } else { Err(ConfigError(problems.found)) }
+    }
+
+    /// Checks a field by itself.
+    pub(crate) fn section(&mut self, field: &str, value: &impl Setting) {
+        let outside = self.prefix.len();
+        self.prefix += field;
+        self.prefix.push('.');
+        value.find(self);
+        self.prefix.truncate(outside);
     }
 
     pub(crate) fn add(&mut self, field: &str, message: impl Into<String>) {
-        let path = format!("{}{field}", self.within);
+        let path = format!("{}{field}", self.prefix);
         self.found.push(ConfigProblem { path, message: message.into() });
     }
 
     /// Checks that a number lies in `range`; `because` says what a smaller one would cause.
-    pub(crate) fn number(
+    pub(crate) fn within(
         &mut self,
         field: &str,
-        value: usize,
+        value: impl Into<usize>,
         range: RangeInclusive<usize>,
         because: &str,
     ) {
-        let (least, most) = range.into_inner();
+        let (value, (least, most)) = (value.into(), range.into_inner());
         if value > most {
             self.add(field, format!("{value} is too much; set {least} to {most}"));
         } else if value < least && most == usize::MAX {
@@ -92,14 +98,48 @@ impl Problems {
         }
     }
 
+    /// Checks that a number is not too small; `because` says what such a one would cause.
+    pub(crate) fn at_least(
+        &mut self,
+        field: &str,
+        value: impl Into<usize>,
+        least: usize,
+        because: &str,
+    ) {
+        self.within(field, value, least..=usize::MAX, because);
+    }
+
+    /// Checks that a number is a percentage.
     pub(crate) fn percent(&mut self, field: &str, value: u8) {
-        self.number(field, value.into(), 0..=100, "");
+        self.within(field, value, 0..=100, "");
     }
 
     /// Checks that a time is not zero; `because` says what zero would cause.
     pub(crate) fn not_zero(&mut self, field: &str, value: Duration, because: &str) {
         if value.is_zero() {
             self.add(field, format!("0s: {because}; set more"));
+        }
+    }
+
+    /// Checks that a time is not too short; `because` says what such a one would cause.
+    #[cfg(feature = "hickory")]
+    pub(crate) fn no_shorter(
+        &mut self,
+        field: &str,
+        value: Duration,
+        least: Duration,
+        because: &str,
+    ) {
+        if value < least {
+            self.add(field, format!("{}: {because}; set {} or more", print(value), print(least)));
+        }
+    }
+
+    /// Checks that a time is not too long.
+    #[cfg(feature = "hickory")]
+    pub(crate) fn no_longer(&mut self, field: &str, value: Duration, most: Duration) {
+        if value > most {
+            self.add(field, format!("{} is too much; set {} or less", print(value), print(most)));
         }
     }
 
@@ -114,105 +154,6 @@ impl Problems {
             self.add(least, format!("{at_least} is more than {most}, which is {at_most}"));
         }
     }
-
-    pub(crate) fn into_result(self) -> Result<(), ConfigError> {
-        if self.found.is_empty() { Ok(()) } else { Err(ConfigError(self.found)) }
-    }
-}
-
-/// Defines `check` for a structure, which returns what its `find` found.
-macro_rules! checked {
-    ($($name:ty),* $(,)?) => { $(
-        impl $name {
-            /// Checks every value and returns each one that cannot work or that contradicts
-            /// another.
-            pub fn check(&self) -> Result<(), $crate::core::config::ConfigError> {
-                let mut problems = $crate::core::config::check::Problems::default();
-                self.find(&mut problems);
-                problems.into_result()
-            }
-        }
-    )* };
-}
-#[cfg(feature = "resolver")]
-pub(crate) use checked;
-
-checked!(Config, WellKnownLifetimes, DnsLifetimes, Refresh, Feedback, Limits, TimeLimits);
-
-impl Config {
-    pub(crate) fn find(&self, problems: &mut Problems) {
-        problems.section("address_policy", |problems| self.address_policy.find(problems));
-        problems.section("well_known", |problems| self.well_known.find(problems));
-        problems.section("dns", |problems| self.dns.find(problems));
-        problems.section("limits", |problems| self.limits.find(problems));
-        problems.section("time", |problems| self.time.find(problems));
-        problems.section("refresh", |problems| self.refresh.find(problems));
-    }
-}
-
-impl WellKnownLifetimes {
-    fn find(&self, problems: &mut Problems) {
-        problems.ordered(("least", self.least), ("most", self.most));
-        problems.percent("jitter_percent", self.jitter_percent);
-        problems.ordered(("temporary", self.temporary), ("temporary_most", self.temporary_most));
-        problems.ordered(
-            ("retry_after_least", self.retry_after_least),
-            ("retry_after_most", self.retry_after_most),
-        );
-        problems.ordered(("stale", self.stale), ("remembered", self.remembered));
-    }
-}
-
-impl DnsLifetimes {
-    fn find(&self, problems: &mut Problems) {
-        problems.ordered(("least", self.least), ("most", self.most));
-        problems.ordered(
-            ("negative_least", self.negative_least),
-            ("negative_most", self.negative_most),
-        );
-        problems.ordered(("failed", self.failed), ("failed_most", self.failed_most));
-    }
-}
-
-impl Refresh {
-    fn find(&self, problems: &mut Problems) {
-        problems.percent("ahead_percent", self.ahead_percent);
-    }
-}
-
-impl Feedback {
-    pub(crate) fn find(&self, problems: &mut Problems) {
-        problems.ordered(("apart", self.apart), ("apart_most", self.apart_most));
-    }
-}
-
-impl Limits {
-    fn find(&self, problems: &mut Problems) {
-        let srv = "no SRV record could be used";
-        problems.number("srv_records", self.srv_records, 1..=WeightedOrder::MOST, srv);
-        let addresses = "no address could be used";
-        problems.number(
-            "addresses_per_family",
-            self.addresses_per_family,
-            1..=usize::MAX,
-            addresses,
-        );
-        let unread = "every well-known response would be too large";
-        problems.number("head_bytes", self.head_bytes, 1..=usize::MAX, unread);
-        problems.number("body_bytes", self.body_bytes, 1..=usize::MAX, unread);
-    }
-}
-
-impl TimeLimits {
-    fn find(&self, problems: &mut Problems) {
-        problems.not_zero("dns", self.dns, "every DNS question would time out");
-        let fetch = "every well-known fetch would time out";
-        problems.not_zero("connect", self.connect, fetch);
-        problems.not_zero("tls", self.tls, fetch);
-        problems.not_zero("exchange", self.exchange, fetch);
-        problems.not_zero("well_known", self.well_known, fetch);
-        problems.not_zero("discovery", self.discovery, "every discovery would time out");
-    }
 }
 
 #[cfg(test)]
@@ -221,6 +162,7 @@ mod tests {
 
     use super::*;
     use crate::core::address_policy::AddressPolicy;
+    use crate::core::config::{Config, Limits};
 
     fn problems(config: &Config) -> Vec<String> {
         match config.check() {
@@ -262,12 +204,12 @@ mod tests {
                 "time.dns: 0s: every DNS question would time out; set more",
             ),
             (
-                |it| it.time.connect = Duration::ZERO,
-                "time.connect: 0s: every well-known fetch would time out; set more",
+                |it| it.time.phases.connect = Duration::ZERO,
+                "time.phases.connect: 0s: no connection could be made; set more",
             ),
             (
-                |it| it.time.tls = Duration::ZERO,
-                "time.tls: 0s: every well-known fetch would time out; set more",
+                |it| it.time.phases.tls = Duration::ZERO,
+                "time.phases.tls: 0s: no TLS handshake could end; set more",
             ),
             (
                 |it| it.time.exchange = Duration::ZERO,
@@ -361,7 +303,7 @@ mod tests {
         config.dns.stale = Duration::ZERO;
         config.refresh.ahead_percent = 0;
         config.limits = Limits { srv_records: 64, redirects: 0, retries: 0, ..Limits::default() };
-        config.time.attempt_delay = Duration::ZERO;
+        config.time.phases.attempt_delay = Duration::ZERO;
         config.time.family_grace = Duration::ZERO;
         assert_eq!(config.check(), Ok(()));
     }

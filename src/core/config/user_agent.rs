@@ -1,7 +1,12 @@
 //! The `User-Agent` of the well-known fetch.
 
+use std::fmt;
+use std::str::FromStr;
+
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
+
+use crate::core::text::string_conversions;
 
 /// A value for the `User-Agent` header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,18 +30,10 @@ impl Default for UserAgent {
     }
 }
 
-impl TryFrom<String> for UserAgent {
-    type Error = http::header::InvalidHeaderValue;
-
-    /// Accepts visible ASCII and spaces only, as RFC 9110 section 5.5 asks of senders.
-    fn try_from(value: String) -> Result<Self, Self::Error> {
-        value.parse()
-    }
-}
-
-impl std::str::FromStr for UserAgent {
+impl FromStr for UserAgent {
     type Err = http::header::InvalidHeaderValue;
 
+    /// Accepts visible ASCII and spaces only, as RFC 9110 section 5.5 asks of senders.
     fn from_str(value: &str) -> Result<Self, Self::Err> {
         // `HeaderValue` accepts other bytes, but does not return them as text.
         let text = if value.is_ascii() { value } else { "\0" };
@@ -44,8 +41,10 @@ impl std::str::FromStr for UserAgent {
     }
 }
 
-impl From<UserAgent> for String {
-    fn from(value: UserAgent) -> Self {
-        value.0.to_str().unwrap_or_default().to_owned()
+impl fmt::Display for UserAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
     }
 }
+
+string_conversions!(UserAgent);

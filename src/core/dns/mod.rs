@@ -17,6 +17,7 @@ pub use self::records::{DnsError, DnsRecords};
 pub use self::srv::{DroppedSrv, SrvDropReason, SrvSet, SrvTarget, select_by_weight};
 pub(crate) use self::srv::{SplitMix64, WeightedOrder};
 use crate::core::names::DnsName;
+use crate::core::text::write_list;
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -173,6 +174,13 @@ pub struct SrvRecord {
     pub target: String,
 }
 
+impl fmt::Display for SrvRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { priority, weight, port, target } = self;
+        write!(f, "{priority} {weight} {port} {target}")
+    }
+}
+
 /// The records of a positive answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -227,19 +235,8 @@ impl fmt::Display for DnsAnswer {
         match self {
             Self::Found { records, ttl, alias } => {
                 match records {
-                    Records::Addresses(addresses) => {
-                        for (index, address) in addresses.iter().enumerate() {
-                            let comma = if index == 0 { "" } else { ", " };
-                            write!(f, "{comma}{address}")?;
-                        }
-                    }
-                    Records::Srv(records) => {
-                        for (index, record) in records.iter().enumerate() {
-                            let comma = if index == 0 { "" } else { ", " };
-                            let SrvRecord { priority, weight, port, target } = record;
-                            write!(f, "{comma}{priority} {weight} {port} {target}")?;
-                        }
-                    }
+                    Records::Addresses(addresses) => write_list(f, addresses, ", ")?,
+                    Records::Srv(records) => write_list(f, records, ", ")?,
                 }
                 write!(f, "; TTL {} s", ttl.as_secs())?;
                 if *alias { f.write_str(", through an alias") } else { Ok(()) }

@@ -9,6 +9,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use crate::core::text::string_conversions;
+
 /// Longest host name in characters, without the final dot (RFC 1035 section 2.3.4: 255 octets on
 /// the wire, one of them the root's, one the first label's length).
 const MAX_NAME: usize = 253;
@@ -186,25 +188,13 @@ impl TryFrom<&str> for DnsName {
     }
 }
 
-impl TryFrom<String> for DnsName {
-    type Error = NotAHostName;
-
-    fn try_from(name: String) -> Result<Self, NotAHostName> {
-        name.parse()
-    }
-}
+string_conversions!(DnsName);
 
 impl<'de> Deserialize<'de> for DnsName {
     /// Reads the serialised form, which may be the host of a redirect with `_` in it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         Self::checked(&name, Charset::Url).map_err(D::Error::custom)
-    }
-}
-
-impl From<DnsName> for String {
-    fn from(name: DnsName) -> Self {
-        name.0.as_ref().to_owned()
     }
 }
 

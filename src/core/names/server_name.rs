@@ -34,8 +34,9 @@ use crate::core::names::host::Host;
 /// assert_eq!(name.to_host()?.to_string(), "matrix.example");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerName {
+    // First, because it decides on equality and order; the rest follows from it.
     text: Arc<str>,
     /// An address is read from the text again where it is asked for: names are many, and literals
     /// among them few.
@@ -46,7 +47,7 @@ pub struct ServerName {
 }
 
 /// The kind of a server name's host.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum HostKind {
     Ipv4,
     Ipv6,
@@ -176,26 +177,6 @@ impl ServerName {
             HostKind::Dns => check_host_name(self.host_str())
                 .map_err(|reason| UnresolvableName { name: self.clone(), reason }),
         }
-    }
-}
-
-impl PartialEq for ServerName {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for ServerName {}
-
-impl PartialOrd for ServerName {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ServerName {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.text.cmp(&other.text)
     }
 }
 

@@ -8,6 +8,7 @@ use rustls_pki_types::ServerName as TlsName;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::core::config::setting::settings;
 use crate::core::phase_limits::PhaseLimits;
 
 /// One HTTPS exchange, ready to be made. It leaves no look-up and no decision to whoever makes it.
@@ -22,7 +23,8 @@ pub struct Fetch {
     /// The addresses to connect to, in the order to try. The address policy permits each of them.
     pub addresses: Vec<SocketAddr>,
     /// Whether there are no addresses because a proxy looks up the host of the request's URI
-    /// ([`crate::config::AddressFamilies::ByProxy`]). Otherwise nothing is ever connected to by name.
+    /// ([`crate::config::AddressFamilies::ByProxy`]). Otherwise nothing is ever connected to by
+    /// name.
     pub left_to_proxy: bool,
     /// The name for SNI and for the certificate check.
     pub tls_name: TlsName<'static>,
@@ -54,35 +56,23 @@ impl Fetch {
     }
 }
 
-/// The limits of one exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct FetchLimits {
-    /// How long connecting and the TLS handshake may take.
-    pub phases: PhaseLimits,
-    /// How long it may take from the first byte of the request to the last of the response. Default
-    /// 10 s.
-    #[serde(with = "crate::core::config::duration")]
-    pub exchange: Duration,
-    /// How long everything may take, over all addresses. Default 15 s.
-    #[serde(with = "crate::core::config::duration")]
-    pub total: Duration,
-    /// The most bytes of status line and headers. Default 16 KiB.
-    pub head_bytes: usize,
-    /// The most bytes of the body. Default 51,200, as in Synapse and gomatrixserverlib.
-    pub body_bytes: usize,
-}
-
-impl Default for FetchLimits {
-    fn default() -> Self {
-        Self {
-            phases: PhaseLimits::default(),
-            exchange: Duration::from_secs(10),
-            total: Duration::from_secs(15),
-            head_bytes: 16 * 1024,
-            body_bytes: 51_200,
-        }
+settings! {
+    /// The limits of one exchange.
+    #[derive(Copy, Eq, Hash)]
+    pub struct FetchLimits {
+        /// How long connecting and the TLS handshake may take.
+        phases: PhaseLimits;
+        /// How long it may take from the first byte of the request to the last of the response.
+        /// Default 10 s.
+        exchange: Duration = Duration::from_secs(10),
+            not_zero("every well-known fetch would time out");
+        /// How long everything may take, over all addresses. Default 15 s.
+        total: Duration = Duration::from_secs(15),
+            not_zero("every well-known fetch would time out");
+        /// The most bytes of status line and headers. Default 16 KiB.
+        head_bytes: usize = 16 * 1024, at_least(1, "every well-known response would be too large");
+        /// The most bytes of the body. Default 51,200, as in Synapse and gomatrixserverlib.
+        body_bytes: usize = 51_200, at_least(1, "every well-known response would be too large");
     }
 }
 

@@ -14,7 +14,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::core::names::{DnsName, Host, NotAHostName};
-use crate::core::text::excerpt;
+use crate::core::text::{excerpt, string_conversions};
 
 /// The path of a well-known document at its first host (RFC 8615; spec, `GET
 /// /.well-known/matrix/server`).
@@ -324,19 +324,7 @@ impl FromStr for WellKnownUrl {
     }
 }
 
-impl TryFrom<String> for WellKnownUrl {
-    type Error = RedirectError;
-
-    fn try_from(text: String) -> Result<Self, RedirectError> {
-        text.parse()
-    }
-}
-
-impl From<WellKnownUrl> for String {
-    fn from(url: WellKnownUrl) -> Self {
-        url.to_string()
-    }
-}
+string_conversions!(WellKnownUrl);
 
 impl fmt::Display for WellKnownUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{ServerName, ServerNameError, UnresolvableName};
 use crate::core::names::dns_name::NotAHostName;
 use crate::core::names::host::Host;
+use crate::core::text::string_conversions;
 
 impl FromStr for ServerName {
     type Err = ServerNameError;
@@ -30,14 +31,6 @@ impl TryFrom<&str> for ServerName {
     }
 }
 
-impl TryFrom<String> for ServerName {
-    type Error = ServerNameError;
-
-    fn try_from(name: String) -> Result<Self, ServerNameError> {
-        Self::parse(name)
-    }
-}
-
 impl TryFrom<&[u8]> for ServerName {
     type Error = ServerNameError;
 
@@ -46,11 +39,7 @@ impl TryFrom<&[u8]> for ServerName {
     }
 }
 
-impl From<ServerName> for String {
-    fn from(name: ServerName) -> Self {
-        name.as_str().to_owned()
-    }
-}
+string_conversions!(ServerName);
 
 impl AsRef<str> for ServerName {
     fn as_ref(&self) -> &str {
