@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::json::InternetJson;
+use super::json;
 use super::question::{self, Malformed, must};
 use crate::core::dns::SrvRecord;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records};
@@ -40,9 +40,11 @@ use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 /// The methods that build an internet panic on what is not a question, an address, a header, ...,
 /// since it is the author of a test who writes it. Reading JSON returns an error instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "InternetJson", into = "InternetJson")]
+#[serde(default, deny_unknown_fields)]
 pub struct Internet {
+    #[serde(deserialize_with = "json::dns")]
     pub(super) dns: BTreeMap<String, Scripted<DnsAnswer>>,
+    #[serde(deserialize_with = "json::https")]
     pub(super) https: BTreeMap<String, Scripted<Reply>>,
 }
 

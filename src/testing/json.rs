@@ -2,33 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::internet::{
-    DELAY, Internet, NEGATIVE_TTL, Reply, SCRIPTED, Scripted, TTL, no_record, refused,
-};
+use super::internet::{DELAY, NEGATIVE_TTL, Reply, SCRIPTED, Scripted, TTL, no_record, refused};
 use super::question::{self, Malformed};
+use super::scenario::is_default;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
 use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 
-/// An internet as JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct InternetJson {
-    #[serde(default, deserialize_with = "once_each")]
-    dns: BTreeMap<String, DnsJson>,
-    #[serde(default, deserialize_with = "once_each")]
-    https: BTreeMap<String, HttpsJson>,
-}
-
 /// One answer of DNS: exactly one of the first five, with details.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct DnsJson {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +27,7 @@ struct DnsJson {
     none: Option<NoRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<DnsFailure>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     never: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     detail: String,
@@ -47,24 +35,24 @@ struct DnsJson {
     #[allow(clippy::option_option, reason = "a missing field and null are told apart")]
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     ttl: Option<Option<u64>>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     alias: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     after_ms: Option<u64>,
 }
 
 /// What is at a URL: exactly one of the first four, with details.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct HttpsJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<FetchFailureKind>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     never: bool,
     /// Of a response: its body was not read to its end.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     too_large: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
@@ -86,40 +74,45 @@ const MOST_PADDING: usize = 1 << 20;
 /// More spaces than this at the end of a body are written as a number.
 const FEW_SPACES: usize = 32;
 
-// The signature is serde's.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-const fn is_false(value: &bool) -> bool {
-    !*value
+type Answers<T> = BTreeMap<String, Scripted<T>>;
+
+/// Reads the answers of DNS.
+pub(super) fn dns<'de, D: Deserializer<'de>>(from: D) -> Result<Answers<DnsAnswer>, D::Error> {
+    from.deserialize_map(OnceEach(|question: &str, written: DnsJson| {
+        question::question(question)?;
+        written.read().map_err(|why| Malformed::new(question, why))
+    }))
+}
+
+/// Reads what is at each URL.
+pub(super) fn https<'de, D: Deserializer<'de>>(from: D) -> Result<Answers<Reply>, D::Error> {
+    from.deserialize_map(OnceEach(|url: &str, written: HttpsJson| {
+        question::url(url)?;
+        written.read().map_err(|why| Malformed::new(url, why))
+    }))
 }
 
 /// Reads a map and refuses one that has a key twice, of which the first would be lost silently.
-fn once_each<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Once<T>(PhantomData<T>);
+struct OnceEach<J, T>(fn(&str, J) -> Result<T, Malformed>);
 
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Once<T> {
-        type Value = BTreeMap<String, T>;
+impl<'de, J: Deserialize<'de>, T> Visitor<'de> for OnceEach<J, T> {
+    type Value = BTreeMap<String, T>;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map of questions to answers")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut read: A) -> Result<Self::Value, A::Error> {
-            let mut map = BTreeMap::new();
-            while let Some(key) = read.next_key::<String>()? {
-                if map.contains_key(&key) {
-                    return Err(A::Error::custom(format_args!("{key:?} stands there twice")));
-                }
-                map.insert(key, read.next_value()?);
-            }
-            Ok(map)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of questions to answers")
     }
 
-    deserializer.deserialize_map(Once(PhantomData))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut read = BTreeMap::new();
+        while let Some((key, written)) = map.next_entry::<String, J>()? {
+            if read.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("{key:?} stands there twice")));
+            }
+            let answer = (self.0)(&key, written).map_err(A::Error::custom)?;
+            read.insert(key, answer);
+        }
+        Ok(read)
+    }
 }
 
 /// Distinguishes a field that is null from one that is missing.
@@ -128,35 +121,15 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u
     Option::deserialize(deserializer).map(Some)
 }
 
-impl TryFrom<InternetJson> for Internet {
-    type Error = Malformed;
-
-    fn try_from(written: InternetJson) -> Result<Self, Malformed> {
-        let mut read = Self::new();
-        for (question, dns) in written.dns {
-            question::question(&question)?;
-            let scripted = dns.read().map_err(|why| Malformed::new(&question, why))?;
-            read.dns.insert(question, scripted);
-        }
-        for (url, https) in written.https {
-            question::url(&url)?;
-            let scripted = https.read().map_err(|why| Malformed::new(&url, why))?;
-            read.https.insert(url, scripted);
-        }
-        Ok(read)
+impl Serialize for Scripted<DnsAnswer> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        DnsJson::write(self.clone()).serialize(serializer)
     }
 }
 
-impl From<Internet> for InternetJson {
-    fn from(internet: Internet) -> Self {
-        Self {
-            dns: internet.dns.into_iter().map(|(key, it)| (key, DnsJson::write(it))).collect(),
-            https: internet
-                .https
-                .into_iter()
-                .map(|(key, it)| (key, HttpsJson::write(it)))
-                .collect(),
-        }
+impl Serialize for Scripted<Reply> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        HttpsJson::write(self.clone()).serialize(serializer)
     }
 }
 

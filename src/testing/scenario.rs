@@ -198,7 +198,7 @@ pub struct ExpectedEndpoint {
     pub addresses: Vec<SocketAddr>,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
