@@ -95,14 +95,8 @@ impl Internet {
 
     /// Returns a [`Drive`] of machines through this internet, with the default [`Schedule`].
     pub fn drive(&self, config: &Config) -> Drive<'_> {
-        Drive::new(self, config)
-    }
-}
-
-impl<'a> Drive<'a> {
-    fn new(internet: &'a Internet, config: &Config) -> Self {
-        Self {
-            internet,
+        Drive {
+            internet: self,
             config: Arc::new(config.clone()),
             schedule: Schedule::default(),
             start: super::start(),
@@ -112,7 +106,9 @@ impl<'a> Drive<'a> {
             shared: false,
         }
     }
+}
 
+impl Drive<'_> {
     /// Sets when and in which order answers arrive. Default: when they are due.
     pub fn with_schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;

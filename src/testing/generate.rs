@@ -55,6 +55,7 @@ const PUBLIC_V6: &str = "2001:db8::1|2001:db8::2";
 const ADDRESSES: &str = "192.0.2.1|192.0.2.2|198.51.100.3|203.0.113.4|2001:db8::1|2001:db8::2|\
     127.0.0.1|10.0.0.1|169.254.169.254|::1|fd00::1|::ffff:10.0.0.1|64:ff9b::7f00:1|2002:7f00:1::";
 
+// Pieces of texts, with `|` between them.
 const HOST_PIECES: &str = "a.example|m.example|M.Example|r.example|a.onion|a|example|xn--a|\
     127|127.1|0x7f|0x7f.1|1.2.3.256|192.0.2.1|10.0.0.1|[2001:db8::1]|[::1]|[::ffff:127.0.0.1]|\
     [|]|..|.|-|_|ä| |/|@|%41|\0";
@@ -186,7 +187,7 @@ fn addresses(u: &mut Unstructured<'_>, public: &str) -> Result<Records> {
     let most = if u.int_in_range(0..=7)? == 7 { 12 } else { 2 };
     for _ in 0..u.int_in_range(0..=most)?.max(u8::from(u.ratio(7, 8)?)) {
         let address = if u.int_in_range(0..=7)? == 7 {
-            if u.arbitrary()? { IpAddr::V4(u.arbitrary()?) } else { IpAddr::V6(u.arbitrary()?) }
+            u.arbitrary()?
         } else {
             // Most hosts are somewhere.
             let of = if u.int_in_range(0..=3)? == 3 { ADDRESSES } else { public };
@@ -213,12 +214,7 @@ fn fetched(u: &mut Unstructured<'_>) -> Result<std::result::Result<Response<Body
     let body = if u.ratio(1, 20)? {
         Body::TooLarge
     } else {
-        let mut body = if u.ratio(3, 4)? {
-            delegation(u)?
-        } else {
-            let WellKnownBody(body) = u.arbitrary()?;
-            body
-        };
+        let mut body = if u.ratio(3, 4)? { delegation(u)? } else { WellKnownBody::arbitrary(u)?.0 };
         if u.ratio(1, 20)? {
             body.resize(*u.choose(&[51_200, 51_201])?, b' ');
         }

@@ -169,11 +169,9 @@ impl Internet {
     #[must_use]
     #[track_caller]
     pub fn srv(self, name: &str, records: &[(u16, u16, u16, &str)]) -> Self {
-        let record = |&(priority, weight, port, target): &(u16, u16, u16, &str)| SrvRecord {
-            priority,
-            weight,
-            port,
-            target: target.to_owned(),
+        let record = |&(priority, weight, port, target): &(u16, u16, u16, &str)| {
+            let target = target.to_owned();
+            SrvRecord { priority, weight, port, target }
         };
         let records = Records::Srv(records.iter().map(record).collect());
         self.found(&format!("SRV {name}"), records, 2 * TTL)

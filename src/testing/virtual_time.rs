@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub struct VirtualTime {
     /// Each ready task once, in the order in which they became ready. Its lock is never held together
     /// with the state's.
     ready: Arc<Mutex<VecDeque<u64>>>,
+    /// Locked while a call drives it.
+    driving: Arc<Mutex<()>>,
 }
 
 struct State {
@@ -42,21 +44,10 @@ struct State {
     /// Chooses which of the ready tasks runs. Without it, the one that has been ready longest.
     choose: Option<Choose>,
     panicked: bool,
-    /// Whether a call drives it.
-    driven: bool,
 }
 
 /// Chooses a number below its argument.
 type Choose = Arc<Mutex<dyn FnMut(usize) -> usize + Send>>;
-
-/// Marks the time as driven until dropped, by a panic, too.
-struct Driven<'a>(&'a VirtualTime);
-
-impl Drop for Driven<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.state).driven = false;
-    }
-}
 
 /// The future that [`VirtualTime::block_on`] waits for, as a task.
 const MAIN: u64 = 0;
@@ -101,9 +92,9 @@ impl VirtualTime {
             next: MAIN + 1,
             choose: None,
             panicked: false,
-            driven: false,
         };
-        Self { state: Arc::new(Mutex::new(state)), ready: Arc::default() }
+        let state = Arc::new(Mutex::new(state));
+        Self { state, ready: Arc::default(), driving: Arc::default() }
     }
 
     /// Sets a seed that draws which of the ready tasks runs, to find out what depends on their order.
@@ -169,9 +160,10 @@ impl VirtualTime {
 
     /// Runs a future to its end; then, if `settle`, tasks until none is ready at this time.
     fn drive<F: Future>(&self, future: F, settle: bool) -> F::Output {
-        let before = std::mem::replace(&mut lock(&self.state).driven, true);
+        // A panic before has poisoned the lock, and let it go.
+        let driving = self.driving.try_lock();
+        let before = matches!(driving, Err(TryLockError::WouldBlock));
         assert!(!before, "the time is driven already, from within or by another thread");
-        let _driven = Driven(self);
         let mut future = pin!(future);
         let main = self.waker(MAIN);
         // It goes first, before any choice.
