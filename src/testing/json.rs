@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use super::internet::{DELAY, NEGATIVE_TTL, Reply, SCRIPTED, Scripted, TTL, no_record, refused};
 use super::question::{self, Malformed};
@@ -92,6 +93,14 @@ pub(super) fn https<'de, D: Deserializer<'de>>(from: D) -> Result<Answers<Reply>
     }))
 }
 
+/// The fields of an object, each of which must be there once.
+#[derive(Deserialize)]
+pub(super) struct Fields(#[serde(deserialize_with = "fields")] pub(super) BTreeMap<String, Value>);
+
+fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    from.deserialize_map(OnceEach(|_: &str, value: Value| Ok(value)))
+}
+
 /// Reads a map and refuses one that has a key twice, of which the first would be lost silently.
 struct OnceEach<J, T>(fn(&str, J) -> Result<T, Malformed>);
 
@@ -99,7 +108,7 @@ impl<'de, J: Deserialize<'de>, T> Visitor<'de> for OnceEach<J, T> {
     type Value = BTreeMap<String, T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map of questions to answers")
+        f.write_str("a map with each key once")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::drive::{Drive, Run};
 use super::internet::Internet;
+use super::json::Fields;
 use super::question::{Malformed, any_question};
 use super::{documentation_allowed, start};
 use crate::core::cache::WellKnownEntry;
@@ -121,7 +122,7 @@ pub struct Earlier {
 
 /// The expected result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Map<String, Value>")]
+#[serde(try_from = "Fields")]
 pub struct Expected {
     /// A target or an error.
     #[serde(flatten, serialize_with = "either")]
@@ -202,20 +203,22 @@ pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl TryFrom<Map<String, Value>> for Expected {
+impl TryFrom<Fields> for Expected {
     type Error = Malformed;
 
-    fn try_from(mut fields: Map<String, Value>) -> Result<Self, Malformed> {
+    fn try_from(Fields(mut fields): Fields) -> Result<Self, Malformed> {
         let malformed = |why: &dyn Display| Malformed::new("what is expected", why);
         let not_asked = fields.remove("not_asked").map_or(Ok(Vec::new()), serde_json::from_value);
         let not_asked: Vec<String> = not_asked.map_err(|error| malformed(&error))?;
         for question in &not_asked {
             any_question(question)?;
         }
-        let outcome = if fields.contains_key("error") {
-            serde_json::from_value(fields.into()).map(Err)
+        let is_error = fields.contains_key("error");
+        let fields: Value = fields.into_iter().collect();
+        let outcome = if is_error {
+            serde_json::from_value(fields).map(Err)
         } else {
-            serde_json::from_value(fields.into()).map(Ok)
+            serde_json::from_value(fields).map(Ok)
         };
         let outcome: Result<ExpectedTarget, _> = outcome.map_err(|error| malformed(&error))?;
         if let Ok(target) = &outcome {
