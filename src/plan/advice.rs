@@ -15,9 +15,9 @@ use crate::core::names::{Host, ServerName};
 /// its `kind` and its `verdict`; those that work come first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    server_name: ServerName,
-    listening: Listening,
-    proposals: [Proposal; 3],
+    pub(super) server_name: ServerName,
+    pub(super) listening: Listening,
+    pub(super) proposals: [Proposal; 3],
 }
 
 /// Whether a server needs delegation.
@@ -50,14 +50,6 @@ pub struct ReverseProxy {
 }
 
 impl Plan {
-    pub(super) const fn new(
-        server_name: ServerName,
-        listening: Listening,
-        proposals: [Proposal; 3],
-    ) -> Self {
-        Self { server_name, listening, proposals }
-    }
-
     /// Returns the server name.
     pub const fn server_name(&self) -> &ServerName {
         &self.server_name

@@ -107,18 +107,16 @@ impl NamePattern {
     /// Reads a `dNSName`. One that looks like an address is neither an address nor a host's name
     /// (RFC 9525 section 6.4).
     pub(crate) fn of_dns_name(text: &str) -> Result<Self, NamePatternError> {
-        let (wildcard, name) = match text.strip_prefix("*.") {
-            Some(parent) => (true, parent),
-            None => (false, text),
-        };
+        let parent = text.strip_prefix("*.");
+        let name = parent.unwrap_or(text);
         if name.contains('*') {
             return Err(NamePatternError::Wildcard);
         }
         let name: DnsName = name.parse().map_err(NamePatternError::NotAHostName)?;
-        match wildcard {
-            true if name.as_str().contains('.') => Ok(Self::Wildcard(name)),
-            true => Err(NamePatternError::WildcardTooWide),
-            false => Ok(Self::Dns(name)),
+        match parent {
+            Some(_) if name.as_str().contains('.') => Ok(Self::Wildcard(name)),
+            Some(_) => Err(NamePatternError::WildcardTooWide),
+            None => Ok(Self::Dns(name)),
         }
     }
 }

@@ -216,6 +216,7 @@ impl Setup {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn plan(&self) -> Plan {
-        Plan::new(self.server_name.clone(), self.listening.clone(), weigh::weigh(self))
+        let (server_name, listening) = (self.server_name.clone(), self.listening.clone());
+        Plan { server_name, listening, proposals: weigh::weigh(self) }
     }
 }

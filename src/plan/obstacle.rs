@@ -95,7 +95,7 @@ pub enum Obstacle {
     /// well-known the server name's, never an SRV target ("Server discovery", every step).
     #[error(
         "others verify a certificate for {wanted}, and the server's carries {}; get one for {wanted}",
-        Names(.carried)
+        names(.carried)
     )]
     CertificateLacksName {
         /// The name that others verify.
@@ -131,16 +131,9 @@ pub enum Obstacle {
     },
 }
 
-struct Names<'a>(&'a [NamePattern]);
-
-impl std::fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("none that was named");
-        }
-        for (index, name) in self.0.iter().enumerate() {
-            write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
-        }
-        Ok(())
+fn names(carried: &[NamePattern]) -> String {
+    if carried.is_empty() {
+        return "none that was named".to_owned();
     }
+    carried.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

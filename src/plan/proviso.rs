@@ -46,13 +46,6 @@ pub enum Proviso {
     },
 }
 
-impl Proviso {
-    /// Returns whether the way may take a name away from another use.
-    pub(super) const fn is_of_another_name(&self) -> bool {
-        matches!(self, Self::NoOtherUse { .. })
-    }
-}
-
 impl fmt::Display for Proviso {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

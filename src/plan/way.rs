@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::HeaderValue;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
@@ -212,14 +213,9 @@ impl Document {
 
     /// Returns the exact headers, in lower case. The web server adds `Content-Length`.
     pub fn headers(&self) -> Vec<(String, String)> {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let response = self.response();
-        let headers = response.headers().iter();
-        headers
-            .map(|(name, value)| {
-                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                (name.as_str().to_owned(), value)
-            })
-            .collect()
+        response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect()
     }
 
     /// Returns the whole response, with status 200; any other status does not delegate.

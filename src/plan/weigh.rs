@@ -7,7 +7,7 @@ use super::listening::HostRecords;
 use super::obstacle::Obstacle;
 use super::proviso::Proviso;
 use super::way::{Contact, Document, Proposal, Verdict, Way, WayKind};
-use super::zone::{Owner, ZoneData, ZoneRecord, fits};
+use super::zone::{ZoneData, ZoneRecord, fits};
 use super::{Setup, SrvServices};
 use crate::core::dns::Service;
 use crate::core::names::{DnsName, Host, ServerName};
@@ -24,54 +24,76 @@ const WEIGHT: u16 = 0;
 
 pub(super) fn weigh(setup: &Setup) -> [Proposal; 3] {
     let mut proposals = WayKind::ALL.map(|kind| {
-        let verdict = match kind {
-            WayKind::NothingNeeded => nothing_needed(setup),
-            WayKind::WellKnown => well_known(setup),
-            WayKind::Srv => srv(setup),
-        };
-        let verdict = match verdict {
+        let verdict = match weigh_one(setup, kind) {
             Ok(way) => Verdict::Works { way: Box::new(way) },
             Err(reasons) => Verdict::CannotWork { reasons },
         };
         Proposal { kind, verdict }
     });
-    // The sort is stable, so the order is otherwise kept.
-    proposals.sort_by_key(rank);
+    // Ways that work come first, and among those the ways that take no name from another use. The
+    // sort is stable, so the order is otherwise kept.
+    proposals.sort_by_key(|proposal| {
+        let takes_a_name = |it: &Proviso| matches!(it, Proviso::NoOtherUse { .. });
+        let way = proposal.way();
+        (way.is_none(), way.is_some_and(|way| way.provisos().iter().any(takes_a_name)))
+    });
     proposals
-}
-
-/// Ranks ways that work first, and among those the ways that take no name from another use.
-fn rank(proposal: &Proposal) -> u8 {
-    match proposal.way() {
-        Some(way) if way.provisos().iter().any(Proviso::is_of_another_name) => 1,
-        Some(_) => 0,
-        None => 2,
-    }
 }
 
 type Weighed = Result<Way, Vec<Obstacle>>;
 
-fn nothing_needed(setup: &Setup) -> Weighed {
+/// Weighs one way, beginning with the obstacles that apply to every way.
+fn weigh_one(setup: &Setup, kind: WayKind) -> Weighed {
+    let (name, there) = (&setup.server_name, setup.listening.host());
+    let mut obstacles = Vec::new();
+    if setup.listening.port() == 0 {
+        obstacles.push(Obstacle::PortZero);
+    }
+    obstacles.extend(unreachable(setup, there));
+    let host = match name.to_host() {
+        Ok(host) => host,
+        Err(error) => {
+            obstacles.insert(0, Obstacle::UnresolvableServerName { reason: error.reason });
+            return Err(obstacles);
+        }
+    };
+    if host != *there {
+        obstacles.extend(unreachable(setup, &host));
+    }
+    // For a document and SRV records others ask only where the name is one of DNS without a port.
+    let obstacle = match (kind, &host, name.port()) {
+        (WayKind::NothingNeeded, ..) => return nothing_needed(setup, &host, obstacles),
+        (WayKind::WellKnown, Host::Dns(name), None) => return well_known(setup, name, obstacles),
+        (WayKind::Srv, Host::Dns(name), None) => return srv(setup, name, obstacles),
+        (_, Host::Ip(_), port) => {
+            Obstacle::ServerNameIsIpLiteral { port: port.unwrap_or(DEFAULT_PORT) }
+        }
+        (_, Host::Dns(_), Some(port)) => Obstacle::ServerNameHasPort { port },
+    };
+    obstacles.push(obstacle);
+    Err(obstacles)
+}
+
+fn nothing_needed(setup: &Setup, host: &Host, mut obstacles: Vec<Obstacle>) -> Weighed {
     let (name, listening) = (&setup.server_name, &setup.listening);
-    let mut obstacles = listening_obstacles(setup);
-    let host = server_host(setup, &mut obstacles)?;
     let expected = name.port().unwrap_or(DEFAULT_PORT);
     if listening.port() != expected && listening.port() != 0 {
         obstacles.push(Obstacle::WrongPort { expected, listening: listening.port() });
     }
     let (mut records, mut provisos) = (Vec::new(), Vec::new());
-    match (&host, listening.host()) {
+    match (host, listening.host()) {
         (host, there) if host == there => {}
         // The name may point to that address already, and then the record exists.
         (Host::Dns(host), Host::Ip(address)) => {
-            records.push(address_of(setup, host, *address));
+            let data = ZoneData::Address(*address);
+            records.push(ZoneRecord::new(host.clone(), setup.ttl, data));
             provisos.push(Proviso::LeadsThere { name: host.clone(), address: *address });
         }
         (host, there) => obstacles
             .push(Obstacle::ListensElsewhere { expected: host.clone(), listening: there.clone() }),
     }
-    needs_certificate(setup, &host, &mut obstacles);
-    let step = match (&host, name.port()) {
+    obstacles.extend(lacks(setup, host));
+    let step = match (host, name.port()) {
         (Host::Ip(_), _) => Step::IpLiteral,
         (Host::Dns(_), Some(_)) => Step::ExplicitPort,
         (Host::Dns(name), None) => {
@@ -85,18 +107,14 @@ fn nothing_needed(setup: &Setup) -> Weighed {
         host: host.clone(),
         port: expected,
         host_header: name.as_str().to_owned(),
-        certificate_name: host,
+        certificate_name: host.clone(),
     };
     none(obstacles).map(|()| Way::NothingNeeded { contact, records, provisos })
 }
 
-fn well_known(setup: &Setup) -> Weighed {
-    let mut obstacles = listening_obstacles(setup);
-    let host = server_host(setup, &mut obstacles)?;
-    let Some(host) = is_asked(setup, &host, &mut obstacles) else { return Err(obstacles) };
+fn well_known(setup: &Setup, host: &DnsName, mut obstacles: Vec<Obstacle>) -> Weighed {
     let Some(delegated) = delegate(setup, host) else {
-        let wanted = setup.listening.host().clone();
-        obstacles.push(lacks(setup, wanted));
+        obstacles.extend(lacks(setup, setup.listening.host()));
         return Err(obstacles);
     };
     none(obstacles)?;
@@ -126,152 +144,86 @@ fn well_known(setup: &Setup) -> Weighed {
     Ok(Way::WellKnown { contact, document, records, provisos })
 }
 
-fn srv(setup: &Setup) -> Weighed {
-    let (name, listening) = (&setup.server_name, &setup.listening);
-    let mut obstacles = listening_obstacles(setup);
-    let host = server_host(setup, &mut obstacles)?;
-    let Some(owner) = is_asked(setup, &host, &mut obstacles) else { return Err(obstacles) };
+fn srv(setup: &Setup, owner: &DnsName, mut obstacles: Vec<Obstacle>) -> Weighed {
+    let (host, listening) = (Host::Dns(owner.clone()), &setup.listening);
     if !fits(Service::MatrixFed, owner) {
         obstacles.push(Obstacle::TooLongForSrv { host: owner.clone() });
     }
-    let target = match listening.host() {
-        Host::Ip(address) => {
-            obstacles.push(Obstacle::SrvTargetIsAddress { address: *address });
-            None
+    match listening.host() {
+        Host::Ip(address) => obstacles.push(Obstacle::SrvTargetIsAddress { address: *address }),
+        Host::Dns(target) if listening.host_records() == HostRecords::Alias => {
+            obstacles.push(Obstacle::SrvTargetIsAlias { target: target.clone() });
         }
-        Host::Dns(target) => {
-            if listening.host_records() == HostRecords::Alias {
-                obstacles.push(Obstacle::SrvTargetIsAlias { target: target.clone() });
-            }
-            Some(target)
-        }
+        Host::Dns(_) => {}
+    }
+    obstacles.extend(lacks(setup, &host));
+    let (Host::Dns(target), []) = (listening.host(), &obstacles[..]) else {
+        return Err(obstacles);
     };
-    needs_certificate(setup, &host, &mut obstacles);
-    none(obstacles)?;
     let services: &[Service] = match setup.srv_services {
         SrvServices::Current => &[Service::MatrixFed],
         SrvServices::WithDeprecated => &Service::ALL,
     };
-    let records = target.into_iter().flat_map(|target| {
-        services.iter().map(|service| {
-            let data = ZoneData::Srv {
-                priority: PRIORITY,
-                weight: WEIGHT,
-                port: listening.port(),
-                target: target.clone(),
-            };
-            ZoneRecord::new(Owner::Service(*service, owner.clone()), setup.ttl, data)
-        })
-    });
+    let (priority, weight, port) = (PRIORITY, WEIGHT, listening.port());
+    let data = ZoneData::Srv { priority, weight, port, target: target.clone() };
+    let record = ZoneRecord::new(owner.clone(), setup.ttl, data);
+    let records = services.iter().map(|service| record.clone().with_service(*service)).collect();
     let contact = Contact {
         step: Step::Srv,
         host: listening.host().clone(),
-        port: listening.port(),
-        host_header: name.as_str().to_owned(),
-        certificate_name: host.clone(),
+        port,
+        host_header: setup.server_name.as_str().to_owned(),
+        certificate_name: host,
     };
     let provisos = vec![Proviso::NoDocument { host: owner.clone() }];
-    Ok(Way::Srv { contact, records: records.collect(), provisos })
+    Ok(Way::Srv { contact, records, provisos })
 }
 
 fn none(obstacles: Vec<Obstacle>) -> Result<(), Vec<Obstacle>> {
     if obstacles.is_empty() { Ok(()) } else { Err(obstacles) }
 }
 
-/// Returns the obstacles in where the server listens, which apply to every way.
-fn listening_obstacles(setup: &Setup) -> Vec<Obstacle> {
-    let listening = &setup.listening;
-    let mut obstacles = Vec::new();
-    if listening.port() == 0 {
-        obstacles.push(Obstacle::PortZero);
-    }
-    obstacles.extend(unreachable(setup, listening.host()));
-    obstacles
-}
-
 /// Returns why others cannot reach a host, if they cannot.
 fn unreachable(setup: &Setup, host: &Host) -> Option<Obstacle> {
-    let name = match host {
+    match host {
         Host::Ip(address) => {
             let range = setup.address_policy.check(*address).err()?;
-            return Some(Obstacle::AddressNotPublic { address: *address, range });
+            Some(Obstacle::AddressNotPublic { address: *address, range })
         }
-        Host::Dns(name) => name,
-    };
-    if name.is_onion() {
-        return Some(Obstacle::OnionName { name: name.clone() });
+        Host::Dns(name) if name.is_onion() => Some(Obstacle::OnionName { name: name.clone() }),
+        Host::Dns(name) => {
+            // In a network that may connect within itself, its own names are reachable.
+            setup.address_policy.check(local_address(name)?).err()?;
+            Some(Obstacle::LocalName { name: name.clone() })
+        }
     }
-    // In a network that may connect within itself, its own names are reachable.
-    let stands_for = local_address(name)?;
-    setup.address_policy.check(stands_for).err()?;
-    Some(Obstacle::LocalName { name: name.clone() })
 }
 
 /// Returns an address of the kind that a local name has; `None` for names in public DNS.
 fn local_address(name: &DnsName) -> Option<IpAddr> {
-    let name = name.as_str();
-    let under = |domain: &str| {
-        name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    if under("localhost") {
+    if is_under(name, "localhost") {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
-    let local = !name.contains('.') || LOCAL_DOMAINS.into_iter().any(under);
+    let mut domains = LOCAL_DOMAINS.into_iter();
+    let local = !name.as_str().contains('.') || domains.any(|domain| is_under(name, domain));
     local.then(|| Ipv4Addr::new(10, 0, 0, 1).into())
 }
 
-/// Returns the server name's host. If there is none, the error contains all obstacles.
-fn server_host(setup: &Setup, obstacles: &mut Vec<Obstacle>) -> Result<Host, Vec<Obstacle>> {
-    let host = match setup.server_name.to_host() {
-        Ok(host) => host,
-        Err(error) => {
-            obstacles.insert(0, Obstacle::UnresolvableServerName { reason: error.reason });
-            return Err(std::mem::take(obstacles));
-        }
-    };
-    if host != *setup.listening.host() {
-        obstacles.extend(unreachable(setup, &host));
-    }
-    Ok(host)
-}
-
-/// Returns the name for which others ask for a document and SRV records, if they do.
-fn is_asked<'a>(
-    setup: &Setup,
-    host: &'a Host,
-    obstacles: &mut Vec<Obstacle>,
-) -> Option<&'a DnsName> {
-    let port = setup.server_name.port();
-    match (host, port) {
-        (Host::Ip(_), _) => {
-            let port = port.unwrap_or(DEFAULT_PORT);
-            obstacles.push(Obstacle::ServerNameIsIpLiteral { port });
-            None
-        }
-        (Host::Dns(_), Some(port)) => {
-            obstacles.push(Obstacle::ServerNameHasPort { port });
-            None
-        }
-        (Host::Dns(name), None) => Some(name),
-    }
-}
-
-fn needs_certificate(setup: &Setup, wanted: &Host, obstacles: &mut Vec<Obstacle>) {
-    if !is_covered(setup, wanted) {
-        obstacles.push(lacks(setup, wanted.clone()));
-    }
+/// Returns whether a name is the domain or lies below it.
+fn is_under(name: &DnsName, domain: &str) -> bool {
+    let above = name.as_str().strip_suffix(domain);
+    above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
 }
 
 fn is_covered(setup: &Setup, host: &Host) -> bool {
     setup.certificate_names.iter().any(|name| name.covers(host))
 }
 
-fn lacks(setup: &Setup, wanted: Host) -> Obstacle {
-    Obstacle::CertificateLacksName { wanted, carried: setup.certificate_names.clone() }
-}
-
-fn address_of(setup: &Setup, host: &DnsName, address: IpAddr) -> ZoneRecord {
-    ZoneRecord::new(Owner::Host(host.clone()), setup.ttl, ZoneData::Address(address))
+/// Returns the obstacle that no certificate is valid for a host, unless one is.
+fn lacks(setup: &Setup, wanted: &Host) -> Option<Obstacle> {
+    let carried = setup.certificate_names.clone();
+    let obstacle = Obstacle::CertificateLacksName { wanted: wanted.clone(), carried };
+    (!is_covered(setup, wanted)).then_some(obstacle)
 }
 
 /// A host to delegate to, and what that requires.
@@ -310,7 +262,7 @@ fn delegate(setup: &Setup, server: &DnsName) -> Option<Delegated> {
         exact.chain(of_wildcards).filter(|name| is_usable(name) && name != server).collect();
     let is_for_matrix = |name: &&DnsName| name.as_str().starts_with("matrix.");
     let its_own = for_matrix(server).filter(|name| is_usable(name)).or_else(|| {
-        names.iter().filter(is_for_matrix).find(|name| is_below(name, server)).cloned()
+        names.iter().filter(is_for_matrix).find(|name| is_under(name, server.as_str())).cloned()
     });
     if let Some(name) = its_own {
         return Some(led_there(setup, name, Vec::new()));
@@ -331,24 +283,17 @@ fn delegate(setup: &Setup, server: &DnsName) -> Option<Delegated> {
 
 /// Returns the name with the record that leads it to the server.
 fn led_there(setup: &Setup, name: DnsName, provisos: Vec<Proviso>) -> Delegated {
-    let record = match setup.listening.host() {
-        Host::Ip(address) => address_of(setup, &name, *address),
-        Host::Dns(target) => {
-            let data = ZoneData::Alias(target.clone());
-            ZoneRecord::new(Owner::Host(name.clone()), setup.ttl, data)
-        }
+    let data = match setup.listening.host() {
+        Host::Ip(address) => ZoneData::Address(*address),
+        Host::Dns(target) => ZoneData::Alias(target.clone()),
     };
+    let record = ZoneRecord::new(name.clone(), setup.ttl, data);
     Delegated { host: Host::Dns(name), records: vec![record], provisos }
 }
 
 /// Returns the customary name for a homeserver in a domain.
 fn for_matrix(domain: &DnsName) -> Option<DnsName> {
     format!("matrix.{domain}").parse().ok()
-}
-
-fn is_below(name: &DnsName, domain: &DnsName) -> bool {
-    let above = name.as_str().strip_suffix(domain.as_str());
-    above.is_some_and(|above| above.len() > 1 && above.ends_with('.'))
 }
 
 /// Returns whether a zone may begin at the name. It would have SOA and NS records, and no CNAME is
@@ -364,5 +309,5 @@ fn may_be_apex(setup: &Setup, server: &DnsName, name: &DnsName) -> bool {
         .certificate_names
         .iter()
         .any(|it| matches!(it, NamePattern::Wildcard(_)) && it.covers(&host));
-    !is_below(name, server) && !of_wildcard
+    !is_under(name, server.as_str()) && !of_wildcard
 }

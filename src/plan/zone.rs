@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::core::dns::Service;
@@ -19,16 +20,11 @@ const MAX_NAME: usize = 253;
 /// Serialised, it is an object of `name`, `ttl`, `type`, `data` and the whole `line`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ZoneRecord {
-    pub(super) owner: Owner,
-    pub(super) ttl: u32,
-    pub(super) data: ZoneData,
-}
-
-/// The owner of a record.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Owner {
-    Host(DnsName),
-    Service(Service, DnsName),
+    /// The service, if it is an SRV record.
+    service: Option<Service>,
+    host: DnsName,
+    ttl: u32,
+    data: ZoneData,
 }
 
 /// The data of a record.
@@ -53,19 +49,25 @@ pub enum ZoneData {
 }
 
 impl ZoneRecord {
-    pub(super) fn new(owner: Owner, ttl: Duration, data: ZoneData) -> Self {
+    /// Creates a record of a host.
+    pub(super) fn new(host: DnsName, ttl: Duration, data: ZoneData) -> Self {
         // RFC 2181 section 8: TTLs have 31 bits.
         let most = u32::MAX >> 1;
         let ttl = u32::try_from(ttl.as_secs()).map_or(most, |seconds| seconds.min(most));
-        Self { owner, ttl, data }
+        Self { service: None, host, ttl, data }
+    }
+
+    /// Makes it a record of a host's service.
+    pub(super) fn with_service(self, service: Service) -> Self {
+        Self { service: Some(service), ..self }
     }
 
     /// Returns the owner's name, absolute and without its final dot:
     /// `_matrix-fed._tcp.example.org`.
     pub fn name(&self) -> String {
-        match &self.owner {
-            Owner::Host(host) => host.to_string(),
-            Owner::Service(service, host) => format!("{service}.{host}"),
+        match self.service {
+            Some(service) => format!("{service}.{}", self.host),
+            None => self.host.to_string(),
         }
     }
 
@@ -81,10 +83,7 @@ impl ZoneRecord {
 
     /// Returns the service, if it is an SRV record.
     pub const fn service(&self) -> Option<Service> {
-        match self.owner {
-            Owner::Service(service, _) => Some(service),
-            Owner::Host(_) => None,
-        }
+        self.service
     }
 }
 
@@ -126,22 +125,13 @@ impl fmt::Display for ZoneRecord {
 
 impl Serialize for ZoneRecord {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Written {
-            name: String,
-            ttl: u32,
-            r#type: &'static str,
-            data: String,
-            line: String,
-        }
-        let written = Written {
-            name: format!("{}.", self.name()),
-            ttl: self.ttl,
-            r#type: self.data.record_type(),
-            data: self.data.to_string(),
-            line: self.to_string(),
-        };
-        written.serialize(serializer)
+        let mut written = serializer.serialize_struct("ZoneRecord", 5)?;
+        written.serialize_field("name", &format_args!("{}.", self.name()))?;
+        written.serialize_field("ttl", &self.ttl)?;
+        written.serialize_field("type", self.data.record_type())?;
+        written.serialize_field("data", &self.data.to_string())?;
+        written.serialize_field("line", &self.to_string())?;
+        written.end()
     }
 }
 
@@ -154,10 +144,10 @@ mod tests {
         let host: DnsName = "Example.org".parse().unwrap();
         let target = || "matrix.example.org".parse().unwrap();
         let hour = Duration::from_secs(3600);
-        let line = |owner, ttl, data: ZoneData| ZoneRecord::new(owner, ttl, data).to_string();
+        let record = |ttl, data| ZoneRecord::new(host.clone(), ttl, data);
         let srv = ZoneData::Srv { priority: 10, weight: 0, port: 443, target: target() };
         assert_eq!(
-            line(Owner::Service(Service::MatrixFed, host.clone()), hour, srv),
+            record(hour, srv).with_service(Service::MatrixFed).to_string(),
             "_matrix-fed._tcp.example.org. 3600 IN SRV 10 0 443 matrix.example.org."
         );
         for (address, expected) in [
@@ -165,10 +155,10 @@ mod tests {
             ("2001:db8::7", "example.org. 3600 IN AAAA 2001:db8::7"),
         ] {
             let data = ZoneData::Address(address.parse().unwrap());
-            assert_eq!(line(Owner::Host(host.clone()), hour, data), expected);
+            assert_eq!(record(hour, data).to_string(), expected);
         }
         assert_eq!(
-            line(Owner::Host(host), Duration::MAX, ZoneData::Alias(target())),
+            record(Duration::MAX, ZoneData::Alias(target())).to_string(),
             "example.org. 2147483647 IN CNAME matrix.example.org."
         );
     }

@@ -13,9 +13,15 @@ pub struct CriticalPath {
     pub questions: Vec<String>,
 }
 
+/// Returns how many round trips the answer to a question takes.
+pub(super) fn round_trips(question: &str) -> u32 {
+    if question.starts_with("GET ") { 3 } else { 1 }
+}
+
 impl CriticalPath {
     /// Returns the path continued by this question.
-    pub(super) fn then(&self, question: &str, round_trips: u32) -> Self {
+    pub(super) fn then(&self, question: &str) -> Self {
+        let round_trips = round_trips(question);
         self.join(Self { round_trips, questions: vec![question.to_owned()] })
     }
 

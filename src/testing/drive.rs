@@ -95,14 +95,8 @@ impl Internet {
 
     /// Returns a [`Drive`] of machines through this internet, with the default [`Schedule`].
     pub fn drive(&self, config: &Config) -> Drive<'_> {
-        Drive::new(self, config)
-    }
-}
-
-impl<'a> Drive<'a> {
-    fn new(internet: &'a Internet, config: &Config) -> Self {
-        Self {
-            internet,
+        Drive {
+            internet: self,
             config: Arc::new(config.clone()),
             schedule: Schedule::default(),
             start: super::start(),
@@ -112,7 +106,9 @@ impl<'a> Drive<'a> {
             shared: false,
         }
     }
+}
 
+impl Drive<'_> {
     /// Sets when and in which order answers arrive. Default: when they are due.
     pub fn with_schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
@@ -158,14 +154,15 @@ impl<'a> Drive<'a> {
     /// at all. That is a bug of this crate.
     pub fn discover(&self, name: ServerName) -> Run {
         let mut machine = self.machine(name.clone());
-        let driven = self.drive(&mut machine, self.start, Pace::Scheduled);
-        let counted = self.drive(&mut self.machine(name), self.start, Pace::RoundTrips);
+        let driven = self.drive(&mut machine, self.start);
+        let counting = self.clone().with_schedule(self.schedule.clone().counting_round_trips());
+        let counted = counting.drive(&mut self.machine(name), self.start);
         Run {
             outcome: driven.done,
             report: machine.report(),
             transcript: driven.transcript,
             critical_path: counted.path,
-            took: driven.end.monotonic.since(self.start.monotonic),
+            took: self.elapsed(driven.end),
         }
     }
 
@@ -185,7 +182,7 @@ impl<'a> Drive<'a> {
     /// Looks up the well-known document of a host by itself.
     pub fn look_up(&self, host: DnsName) -> (WellKnownEntry, WellKnownReport) {
         let mut machine = self.look_up_machine(host, self.start);
-        let answer = self.drive(&mut machine, self.start, Pace::Scheduled).done;
+        let answer = self.drive(&mut machine, self.start).done;
         (answer, machine.report())
     }
 
@@ -199,7 +196,7 @@ impl<'a> Drive<'a> {
 
     /// Drives a machine to its end. This ends: machines bound their questions and their time, and each
     /// turn takes one question, one answer or one step of the clock.
-    fn drive<M: Machine>(&self, machine: &mut M, start: Now, pace: Pace) -> Driven<M::Done> {
+    fn drive<M: Machine>(&self, machine: &mut M, start: Now) -> Driven<M::Done> {
         let mut random = match self.schedule.order() {
             Order::Shuffled(seed) => SplitMix64(seed),
             _ => SplitMix64(0),
@@ -207,30 +204,14 @@ impl<'a> Drive<'a> {
         let mut now = start;
         let mut open: Vec<Open> = Vec::new();
         let mut transcript = Vec::new();
-        // The path to where the machine is now, to each time that it waits for, and to what is never
-        // answered.
+        // The path to where the machine is now, and to each time that it waits for.
         let mut path = CriticalPath::default();
         let mut timers: BTreeMap<Monotonic, CriticalPath> = BTreeMap::new();
-        let mut unanswered = CriticalPath::default();
         let done = loop {
             let until = match machine.poll_output(now) {
                 Output::Done(done) => break done,
                 Output::Ask(question) => {
-                    let asked = now.monotonic.since(start.monotonic);
-                    let Asked { exchange, within, answer, due, path: then } =
-                        self.ask(question, asked, now, pace, &path);
-                    let exchange_at = transcript.len();
-                    transcript.push(exchange);
-                    transcript.extend(within);
-                    match due {
-                        Some(due) => {
-                            open.push(Open { exchange: exchange_at, answer, due, path: then });
-                        }
-                        None if path.round_trips > unanswered.round_trips => {
-                            unanswered = path.clone();
-                        }
-                        None => {}
-                    }
+                    open.push(self.ask(question, now, &path, &mut transcript));
                     continue;
                 }
                 Output::Wait(until) => until,
@@ -239,18 +220,21 @@ impl<'a> Drive<'a> {
                 assert!(until > now.monotonic, "the machine waits for what has passed");
                 timers.entry(until).or_insert_with(|| path.clone());
             }
-            let due = open.iter().map(|open| open.due.monotonic).min();
+            let due = open.iter().filter_map(|open| open.due).map(|due| due.monotonic).min();
             if due.is_none_or(|due| due > now.monotonic) {
                 let Some(wake) = until.into_iter().chain(due).min() else {
                     panic!("the machine waits for nothing at all");
                 };
                 now = now + wake.since(now.monotonic);
             }
-            let Some(next) = self.next(&open, now, pace, &mut random) else {
-                // A time limit has passed: the path is the one that led to the wait for it.
+            let Some(next) = self.next(&open, now, &mut random) else {
+                // A time limit has passed: the path is the one that led to the wait for it, or to what
+                // is never answered.
                 path = until.and_then(|until| timers.remove(&until)).unwrap_or_default();
-                if unanswered.round_trips > path.round_trips {
-                    path = unanswered.clone();
+                for never in open.iter().filter(|open| open.due.is_none()) {
+                    if never.path.round_trips > path.round_trips {
+                        path = never.path.clone();
+                    }
                 }
                 continue;
             };
@@ -260,12 +244,12 @@ impl<'a> Drive<'a> {
             }
             machine.handle(next.answer, now);
             if let Some(exchange) = transcript.get_mut(next.exchange) {
-                exchange.answered = Some(now.monotonic.since(start.monotonic));
+                exchange.answered = Some(self.elapsed(now));
             }
             path = next.path;
         };
         // What a look-up asked is sorted in among the rest; what comes after the end is left out.
-        let took = now.monotonic.since(start.monotonic);
+        let took = self.elapsed(now);
         transcript.retain(|exchange| exchange.asked <= took);
         for exchange in &mut transcript {
             exchange.answered = exchange.answered.filter(|answered| *answered <= took);
@@ -274,108 +258,68 @@ impl<'a> Drive<'a> {
         Driven { done, end: now, transcript, path }
     }
 
-    /// Returns which of the open questions is answered now.
-    fn next(&self, open: &[Open], now: Now, pace: Pace, random: &mut SplitMix64) -> Option<usize> {
-        let due: Vec<usize> = (0_usize..)
-            .zip(open)
-            .filter(|(_, open)| open.due.monotonic <= now.monotonic)
-            .map(|(at, _)| at)
-            .collect();
-        let order = match pace {
-            Pace::Scheduled => self.schedule.order(),
-            Pace::RoundTrips => Order::Timely,
-        };
-        match order {
-            Order::Timely => {
-                due.into_iter().min_by_key(|at| open.get(*at).map(|it| it.due.monotonic))
-            }
-            Order::AsAsked => due.first().copied(),
-            Order::Reversed => due.last().copied(),
-            Order::Shuffled(_) => {
-                let last = u64::try_from(due.len().checked_sub(1)?).ok()?;
-                due.get(usize::try_from(random.up_to(last)).ok()?).copied()
-            }
-        }
+    fn elapsed(&self, now: Now) -> Duration {
+        now.monotonic.since(self.start.monotonic)
     }
 
-    /// Returns a question's answer and when it arrives. `path` leads to the question.
+    /// Returns which of the open questions is answered now.
+    fn next(&self, open: &[Open], now: Now, random: &mut SplitMix64) -> Option<usize> {
+        let is_due = |open: &Open| open.due.is_some_and(|due| due.monotonic <= now.monotonic);
+        let mut due = (0_usize..).zip(open).filter(|(_, open)| is_due(open));
+        let next = match self.schedule.order() {
+            Order::Timely => due.min_by_key(|(_, open)| open.due.map(|due| due.monotonic)),
+            Order::AsAsked => due.next(),
+            Order::Reversed => due.last(),
+            Order::Shuffled(_) => {
+                let last = u64::try_from(due.clone().count().checked_sub(1)?).ok()?;
+                due.nth(usize::try_from(random.up_to(last)).ok()?)
+            }
+        };
+        next.map(|(at, _)| at)
+    }
+
+    /// Records a question, and prepares its answer. `path` leads to the question.
     fn ask(
         &self,
         question: Question,
-        asked: Duration,
         now: Now,
-        pace: Pace,
         path: &CriticalPath,
-    ) -> Asked {
-        let (mut within, mut addresses) = (Vec::new(), Vec::new());
-        let (question, answer, due, path) = match question {
+        transcript: &mut Vec<Exchange>,
+    ) -> Open {
+        let (mut addresses, mut look_up) = (Vec::new(), None);
+        let (question, answer) = match question {
             Question::Dns { token, question } => {
-                let answer = token.answer(self.internet.dns_answer(&question));
-                let question = question.to_string();
-                let due = self.due(&question, DNS_ROUND_TRIPS, now, pace);
-                let path = path.then(&question, DNS_ROUND_TRIPS);
-                (question, answer, due, path)
+                (question.to_string(), token.answer(self.internet.dns_answer(&question)))
             }
             Question::Fetch { token, fetch } => {
                 let url = fetch.request.uri().to_string();
-                let answer = token.answer(self.internet.response(&url, fetch.limits.body_bytes));
+                let response = self.internet.response(&url, fetch.limits.body_bytes);
                 addresses = fetch.addresses;
-                let question = format!("GET {url}");
-                let due = self.due(&question, FETCH_ROUND_TRIPS, now, pace);
-                let path = path.then(&question, FETCH_ROUND_TRIPS);
-                (question, answer, due, path)
+                (format!("GET {url}"), token.answer(response))
             }
             Question::WellKnown { token, host } => {
                 let question = format!("WELL-KNOWN {host}");
                 let mut machine = self.look_up_machine(host, now);
-                let looked_up = self.drive(&mut machine, now, pace);
-                within = looked_up.transcript;
-                for exchange in &mut within {
-                    exchange.asked = exchange.asked.saturating_add(asked);
-                    exchange.answered = exchange.answered.map(|it| it.saturating_add(asked));
-                    exchange.within_look_up = true;
-                }
-                let lookup = Some(Arc::new(machine.report()));
-                let answer = token.answer(looked_up.done, Source::Asked, lookup);
-                let path = path.join(looked_up.path);
-                (question, answer, Some(looked_up.end), path)
+                let driven = self.drive(&mut machine, now);
+                look_up = Some((driven.end, path.join(driven.path), driven.transcript));
+                let report = Some(Arc::new(machine.report()));
+                (question, token.answer(driven.done, Source::Asked, report))
             }
         };
-        let exchange =
+        let (due, path, within) = match look_up {
+            Some((end, path, within)) => (Some(end), path, within),
+            None => match self.schedule.delay(&question, self.internet.delay(&question)) {
+                Some(delay) => (Some(now + delay), path.then(&question), Vec::new()),
+                None => (None, path.clone(), Vec::new()),
+            },
+        };
+        let (exchange, asked) = (transcript.len(), self.elapsed(now));
+        let outermost =
             Exchange { question, addresses, asked, answered: None, within_look_up: false };
-        Asked { exchange, within, answer, due, path }
+        transcript.push(outermost);
+        transcript.extend(within.into_iter().map(|it| Exchange { within_look_up: true, ..it }));
+        Open { exchange, answer, due, path }
     }
-
-    /// Returns when the answer arrives, if it does.
-    fn due(&self, question: &str, round_trips: u32, now: Now, pace: Pace) -> Option<Now> {
-        let delay = self.schedule.delay(question, self.internet.delay(question))?;
-        Some(now + if pace == Pace::RoundTrips { ROUND_TRIP * round_trips } else { delay })
-    }
-}
-
-/// How time passes while questions are open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
-    /// As the schedule says.
-    Scheduled,
-    /// Every round trip takes equally long, so that the total gives their number.
-    RoundTrips,
-}
-
-/// Short compared to every grace, so that whatever is answered at all is answered in time.
-const ROUND_TRIP: Duration = Duration::from_micros(100);
-const DNS_ROUND_TRIPS: u32 = 1;
-/// TCP, TLS 1.3 and HTTP.
-const FETCH_ROUND_TRIPS: u32 = 3;
-
-/// A question that was asked.
-struct Asked {
-    exchange: Exchange,
-    /// What a look-up asked for it.
-    within: Vec<Exchange>,
-    answer: Answer,
-    due: Option<Now>,
-    path: CriticalPath,
 }
 
 /// A question that waits for its answer.
@@ -383,7 +327,9 @@ struct Open {
     /// The index in the transcript.
     exchange: usize,
     answer: Answer,
-    due: Now,
+    /// When the answer arrives, if it does.
+    due: Option<Now>,
+    /// The path to the answer, or to the question if it is never answered.
     path: CriticalPath,
 }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde::{Deserialize, Serialize};
 
+use super::json;
 use super::question::{self, Malformed, must};
 use crate::core::dns::SrvRecord;
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records};
@@ -37,9 +39,12 @@ use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 ///
 /// The methods that build an internet panic on what is not a question, an address, a header, ...,
 /// since it is the author of a test who writes it. Reading JSON returns an error instead.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Internet {
+    #[serde(deserialize_with = "json::dns")]
     pub(super) dns: BTreeMap<String, Scripted<DnsAnswer>>,
+    #[serde(deserialize_with = "json::https")]
     pub(super) https: BTreeMap<String, Scripted<Reply>>,
 }
 
@@ -53,7 +58,7 @@ pub(super) struct Scripted<T> {
 /// What is at a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    Response { status: u16, headers: Vec<(String, String)>, body: Body },
+    Response { status: StatusCode, headers: HeaderMap, body: Body },
     Failed(FetchFailure),
 }
 
@@ -72,6 +77,13 @@ impl<T> Scripted<T> {
         // What is never answered has no answer.
         if self.after.is_some() {
             self.answer = answer;
+        }
+    }
+
+    fn wait(&mut self, after: Option<Duration>, unsaid: T) {
+        self.after = after;
+        if after.is_none() {
+            self.answer = unsaid;
         }
     }
 }
@@ -123,8 +135,8 @@ impl Internet {
         let addresses: Vec<IpAddr> = addresses.iter().map(parse).collect();
         for family in Family::ALL {
             let question = format!("{} {host}", family.record_type());
-            let of_family = addresses.iter().filter(|address| Family::of(**address) == family);
-            let of_family: Vec<IpAddr> = of_family.copied().collect();
+            let mut of_family = addresses.clone();
+            of_family.retain(|address| Family::of(*address) == family);
             self = if of_family.is_empty() {
                 self.none(&question, NoRecord::NoData)
             } else {
@@ -157,11 +169,9 @@ impl Internet {
     #[must_use]
     #[track_caller]
     pub fn srv(self, name: &str, records: &[(u16, u16, u16, &str)]) -> Self {
-        let record = |&(priority, weight, port, target): &(u16, u16, u16, &str)| SrvRecord {
-            priority,
-            weight,
-            port,
-            target: target.to_owned(),
+        let record = |&(priority, weight, port, target): &(u16, u16, u16, &str)| {
+            let target = target.to_owned();
+            SrvRecord { priority, weight, port, target }
         };
         let records = Records::Srv(records.iter().map(record).collect());
         self.found(&format!("SRV {name}"), records, 2 * TTL)
@@ -171,7 +181,7 @@ impl Internet {
     #[must_use]
     #[track_caller]
     pub fn none(self, question: &str, kind: NoRecord) -> Self {
-        self.dns(question, DnsAnswer::None { kind, ttl: Some(NEGATIVE_TTL) })
+        self.dns(question, no_record(kind))
     }
 
     /// Lets the look-up fail.
@@ -217,21 +227,13 @@ impl Internet {
     #[must_use]
     #[track_caller]
     pub fn fetched(mut self, url: &str, result: Result<Response<Body>, FetchFailure>) -> Self {
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let reply = match result {
-            Ok(response) => Reply::Response {
-                status: response.status().as_u16(),
-                headers: response
-                    .headers()
-                    .iter()
-                    .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-                    .collect(),
-                body: response.into_body(),
-            },
-            Err(FetchFailure { kind, detail, .. }) if detail.is_empty() => {
-                Reply::Failed(FetchFailure::new(kind, SCRIPTED))
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                Reply::Response { status: parts.status, headers: as_text(parts.headers), body }
             }
             Err(FetchFailure { kind, detail, .. }) => {
+                let detail = if detail.is_empty() { SCRIPTED.to_owned() } else { detail };
                 Reply::Failed(FetchFailure::new(kind, detail))
             }
         };
@@ -256,18 +258,9 @@ impl Internet {
 
     #[track_caller]
     fn delayed(mut self, question: &str, after: Option<Duration>) -> Self {
-        if let Some(url) = question.strip_prefix("GET ") {
-            let scripted = self.url(url);
-            scripted.after = after;
-            if after.is_none() {
-                scripted.answer = refused();
-            }
-        } else {
-            let scripted = self.question(question);
-            scripted.after = after;
-            if after.is_none() {
-                scripted.answer = no_record(NoRecord::NxDomain);
-            }
+        match question.strip_prefix("GET ") {
+            Some(url) => self.url(url).wait(after, refused()),
+            None => self.question(question).wait(after, no_record(NoRecord::NxDomain)),
         }
         self
     }
@@ -294,30 +287,24 @@ impl Internet {
         let types = Family::ALL.map(Family::record_type).into_iter().chain(["SRV"]);
         let exists = types.into_iter().any(|record_type| {
             let other = self.dns.get(&format!("{record_type} {name}"));
-            other.is_some_and(|it| !is_no_such_name(&it.answer))
+            let no_such_name =
+                |it: &DnsAnswer| matches!(it, DnsAnswer::None { kind: NoRecord::NxDomain, .. });
+            other.is_some_and(|it| !no_such_name(&it.answer))
         });
         no_record(if exists { NoRecord::NoData } else { NoRecord::NxDomain })
     }
 
     /// Returns the result of fetching a URL. A body larger than `most` bytes is not read to its end.
     pub fn response(&self, url: &str, most: usize) -> Result<Response<Body>, FetchFailure> {
-        let malformed =
-            |why: &dyn ToString| FetchFailure::new(FetchFailureKind::Adapter, why.to_string());
         match self.https.get(url).map_or_else(refused, |scripted| scripted.answer.clone()) {
             Reply::Failed(failure) => Err(failure),
             Reply::Response { status, headers, body } => {
-                let body = match body {
+                let mut response = Response::new(match body {
                     Body::Complete(bytes) if bytes.len() > most => Body::TooLarge,
                     body => body,
-                };
-                let mut response = Response::new(body);
-                *response.status_mut() =
-                    StatusCode::from_u16(status).map_err(|error| malformed(&error))?;
-                for (name, value) in headers {
-                    let name = HeaderName::try_from(name).map_err(|error| malformed(&error))?;
-                    let value = HeaderValue::try_from(value).map_err(|error| malformed(&error))?;
-                    response.headers_mut().append(name, value);
-                }
+                });
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
                 Ok(response)
             }
         }
@@ -325,26 +312,34 @@ impl Internet {
 
     /// Returns how long the answer to a question takes. `None`: it never arrives.
     pub fn delay(&self, question: &str) -> Option<Duration> {
-        match question.strip_prefix("GET ") {
-            Some(url) => self.https.get(url).map_or(Some(DELAY), |scripted| scripted.after),
-            None => self.dns.get(question).map_or(Some(DELAY), |scripted| scripted.after),
-        }
+        let after = match question.strip_prefix("GET ") {
+            Some(url) => self.https.get(url).map(|scripted| scripted.after),
+            None => self.dns.get(question).map(|scripted| scripted.after),
+        };
+        after.unwrap_or(Some(DELAY))
     }
 
     /// Returns whether every answer takes the same 10 ms, so that no order of arrival is scripted.
     pub fn is_undelayed(&self) -> bool {
-        let mut dns = self.dns.values().map(|scripted| scripted.after);
-        let mut https = self.https.values().map(|scripted| scripted.after);
-        dns.all(|after| after == Some(DELAY)) && https.all(|after| after == Some(DELAY))
+        let dns = self.dns.values().map(|scripted| scripted.after);
+        let https = self.https.values().map(|scripted| scripted.after);
+        dns.chain(https).all(|after| after == Some(DELAY))
     }
 }
 
-fn no_record(kind: NoRecord) -> DnsAnswer {
-    DnsAnswer::None { kind, ttl: Some(NEGATIVE_TTL) }
+/// Replaces the bytes of values that are not UTF-8, which JSON cannot hold.
+fn as_text(mut headers: HeaderMap) -> HeaderMap {
+    for value in headers.values_mut() {
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        if let Ok(text) = HeaderValue::try_from(text) {
+            *value = text;
+        }
+    }
+    headers
 }
 
-fn is_no_such_name(answer: &DnsAnswer) -> bool {
-    matches!(answer, DnsAnswer::None { kind: NoRecord::NxDomain, .. })
+pub(super) fn no_record(kind: NoRecord) -> DnsAnswer {
+    DnsAnswer::None { kind, ttl: Some(NEGATIVE_TTL) }
 }
 
 pub(super) fn refused() -> Reply {

@@ -2,31 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
-use super::internet::{DELAY, Internet, NEGATIVE_TTL, Reply, SCRIPTED, Scripted, TTL, refused};
+use super::internet::{DELAY, NEGATIVE_TTL, Reply, SCRIPTED, Scripted, TTL, no_record, refused};
 use super::question::{self, Malformed};
+use super::scenario::is_default;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
 use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 
-/// An internet as JSON.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InternetJson {
-    #[serde(default, deserialize_with = "once_each")]
-    dns: BTreeMap<String, DnsJson>,
-    #[serde(default, deserialize_with = "once_each")]
-    https: BTreeMap<String, HttpsJson>,
-}
-
 /// One answer of DNS: exactly one of the first five, with details.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct DnsJson {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +28,7 @@ struct DnsJson {
     none: Option<NoRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<DnsFailure>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     never: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     detail: String,
@@ -45,24 +36,24 @@ struct DnsJson {
     #[allow(clippy::option_option, reason = "a missing field and null are told apart")]
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     ttl: Option<Option<u64>>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     alias: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     after_ms: Option<u64>,
 }
 
 /// What is at a URL: exactly one of the first four, with details.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct HttpsJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<FetchFailureKind>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     never: bool,
     /// Of a response: its body was not read to its end.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     too_large: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
@@ -84,40 +75,53 @@ const MOST_PADDING: usize = 1 << 20;
 /// More spaces than this at the end of a body are written as a number.
 const FEW_SPACES: usize = 32;
 
-// The signature is serde's.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-const fn is_false(value: &bool) -> bool {
-    !*value
+type Answers<T> = BTreeMap<String, Scripted<T>>;
+
+/// Reads the answers of DNS.
+pub(super) fn dns<'de, D: Deserializer<'de>>(from: D) -> Result<Answers<DnsAnswer>, D::Error> {
+    from.deserialize_map(OnceEach(|question: &str, written: DnsJson| {
+        question::question(question)?;
+        written.read().map_err(|why| Malformed::new(question, why))
+    }))
+}
+
+/// Reads what is at each URL.
+pub(super) fn https<'de, D: Deserializer<'de>>(from: D) -> Result<Answers<Reply>, D::Error> {
+    from.deserialize_map(OnceEach(|url: &str, written: HttpsJson| {
+        question::url(url)?;
+        written.read().map_err(|why| Malformed::new(url, why))
+    }))
+}
+
+/// The fields of an object, each of which must be there once.
+#[derive(Deserialize)]
+pub(super) struct Fields(#[serde(deserialize_with = "fields")] pub(super) BTreeMap<String, Value>);
+
+fn fields<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    from.deserialize_map(OnceEach(|_: &str, value: Value| Ok(value)))
 }
 
 /// Reads a map and refuses one that has a key twice, of which the first would be lost silently.
-fn once_each<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Once<T>(PhantomData<T>);
+struct OnceEach<J, T>(fn(&str, J) -> Result<T, Malformed>);
 
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Once<T> {
-        type Value = BTreeMap<String, T>;
+impl<'de, J: Deserialize<'de>, T> Visitor<'de> for OnceEach<J, T> {
+    type Value = BTreeMap<String, T>;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map of questions to answers")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut read: A) -> Result<Self::Value, A::Error> {
-            let mut map = BTreeMap::new();
-            while let Some(key) = read.next_key::<String>()? {
-                if map.contains_key(&key) {
-                    return Err(A::Error::custom(format_args!("{key:?} stands there twice")));
-                }
-                map.insert(key, read.next_value()?);
-            }
-            Ok(map)
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map with each key once")
     }
 
-    deserializer.deserialize_map(Once(PhantomData))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut read = BTreeMap::new();
+        while let Some((key, written)) = map.next_entry::<String, J>()? {
+            if read.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("{key:?} stands there twice")));
+            }
+            let answer = (self.0)(&key, written).map_err(A::Error::custom)?;
+            read.insert(key, answer);
+        }
+        Ok(read)
+    }
 }
 
 /// Distinguishes a field that is null from one that is missing.
@@ -126,47 +130,15 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u
     Option::deserialize(deserializer).map(Some)
 }
 
-impl Serialize for Internet {
+impl Serialize for Scripted<DnsAnswer> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        InternetJson::from(self.clone()).serialize(serializer)
+        DnsJson::write(self.clone()).serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Internet {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        InternetJson::deserialize(deserializer)?.try_into().map_err(D::Error::custom)
-    }
-}
-
-impl TryFrom<InternetJson> for Internet {
-    type Error = Malformed;
-
-    fn try_from(written: InternetJson) -> Result<Self, Malformed> {
-        let mut read = Self::new();
-        for (question, dns) in written.dns {
-            question::question(&question)?;
-            let scripted = dns.read().map_err(|why| Malformed::new(&question, why))?;
-            read.dns.insert(question, scripted);
-        }
-        for (url, https) in written.https {
-            question::url(&url)?;
-            let scripted = https.read().map_err(|why| Malformed::new(&url, why))?;
-            read.https.insert(url, scripted);
-        }
-        Ok(read)
-    }
-}
-
-impl From<Internet> for InternetJson {
-    fn from(internet: Internet) -> Self {
-        Self {
-            dns: internet.dns.into_iter().map(|(key, it)| (key, DnsJson::write(it))).collect(),
-            https: internet
-                .https
-                .into_iter()
-                .map(|(key, it)| (key, HttpsJson::write(it)))
-                .collect(),
-        }
+impl Serialize for Scripted<Reply> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        HttpsJson::write(self.clone()).serialize(serializer)
     }
 }
 
@@ -183,47 +155,34 @@ fn after_ms(after: Option<Duration>) -> Option<u64> {
 impl DnsJson {
     fn read(self) -> Result<Scripted<DnsAnswer>, &'static str> {
         let Self { addresses, srv, none, failed, never, detail, ttl, alias, after_ms } = self;
-        let answers = [addresses.is_some(), srv.is_some(), none.is_some(), failed.is_some(), never];
-        if answers.into_iter().filter(|it| *it).count() != 1 {
-            return Err("exactly one of addresses, srv, none, failed and never is needed");
-        }
+        let has_records = addresses.is_some() || srv.is_some();
         if never && after_ms.is_some() || !detail.is_empty() && failed.is_none() {
             return Err("a detail that does not go with the answer");
         }
-        let records = match (addresses, srv) {
-            (Some(addresses), _) => Some(Records::Addresses(addresses)),
-            (None, srv) => srv.map(Records::Srv),
+        if has_records && ttl == Some(None) {
+            return Err("records have a TTL");
+        }
+        if (never || failed.is_some()) && ttl.is_some() {
+            return Err("what fails or never comes has no TTL");
+        }
+        if alias && !has_records {
+            return Err("only records are found through an alias");
+        }
+        let found = |records| {
+            let ttl = ttl.flatten().map_or(TTL, Duration::from_secs);
+            DnsAnswer::Found { records, ttl, alias }
         };
-        let answer = match (records, none, failed) {
-            (Some(records), ..) => {
-                let ttl = match ttl {
-                    Some(None) => return Err("records have a TTL"),
-                    Some(Some(ttl)) => Duration::from_secs(ttl),
-                    None => TTL,
-                };
-                return Ok(Scripted {
-                    answer: DnsAnswer::Found { records, ttl, alias },
-                    after: Some(delay(after_ms)),
-                });
-            }
-            (None, Some(kind), _) => {
+        let answer = match (addresses, srv, none, failed, never) {
+            (Some(addresses), None, None, None, false) => found(Records::Addresses(addresses)),
+            (None, Some(records), None, None, false) => found(Records::Srv(records)),
+            (None, None, Some(kind), None, false) => {
                 let ttl = ttl.map_or(Some(NEGATIVE_TTL), |ttl| ttl.map(Duration::from_secs));
                 DnsAnswer::None { kind, ttl }
             }
-            (None, None, failed) => {
-                if ttl.is_some() {
-                    return Err("what fails or never comes has no TTL");
-                }
-                match failed {
-                    Some(failure) => DnsAnswer::Failed { failure, detail },
-                    // Never; the answer is not looked at.
-                    None => DnsAnswer::None { kind: NoRecord::NxDomain, ttl: Some(NEGATIVE_TTL) },
-                }
-            }
+            (None, None, None, Some(failure), false) => DnsAnswer::Failed { failure, detail },
+            (None, None, None, None, true) => no_record(NoRecord::NxDomain),
+            _ => return Err("exactly one of addresses, srv, none, failed and never is needed"),
         };
-        if alias {
-            return Err("only records are found through an alias");
-        }
         Ok(Scripted { answer, after: (!never).then(|| delay(after_ms)) })
     }
 
@@ -254,52 +213,48 @@ impl DnsJson {
 
 impl HttpsJson {
     fn read(self) -> Result<Scripted<Reply>, String> {
-        let after = (!self.never).then(|| delay(self.after_ms));
-        let answers = [self.status.is_some() || self.too_large, self.failed.is_some(), self.never];
-        if answers.into_iter().filter(|it| *it).count() != 1 {
+        let Self { status, failed, never, too_large, headers, detail, after_ms, .. } = &self;
+        let (never, is_response) = (*never, status.is_some() || *too_large);
+        if [is_response, failed.is_some(), never].into_iter().filter(|it| *it).count() != 1 {
             return Err("exactly one of status, failed and never is needed".to_owned());
         }
-        let has_body = self.body.is_some() || self.body_hex.is_some() || self.pad_to.is_some();
-        let misplaced = if self.status.is_some() || self.too_large {
-            !self.detail.is_empty() || self.too_large && has_body
-        } else {
-            let of_failure = self.failed.is_some();
-            has_body || !self.headers.is_empty() || !of_failure && !self.detail.is_empty()
-        };
-        if misplaced || self.never && self.after_ms.is_some() {
+        let body = self.read_body()?;
+        if body.is_some() && (!is_response || *too_large)
+            || !headers.is_empty() && !is_response
+            || !detail.is_empty() && failed.is_none()
+            || never && after_ms.is_some()
+        {
             return Err("a detail that does not go with the answer".to_owned());
         }
-        let answer = if let Some(kind) = self.failed {
-            let said = if self.detail.is_empty() { SCRIPTED } else { &self.detail };
-            Reply::Failed(FetchFailure::new(kind, said))
-        } else if self.never {
-            refused()
-        } else {
-            let status = self.status.unwrap_or(200);
-            StatusCode::from_u16(status).map_err(|error| error.to_string())?;
-            let body = self.read_body()?;
-            Reply::Response { status, headers: read_headers(self.headers)?, body }
+        let after = (!never).then(|| delay(*after_ms));
+        let answer = match failed {
+            Some(kind) if detail.is_empty() => Reply::Failed(FetchFailure::new(*kind, SCRIPTED)),
+            Some(kind) => Reply::Failed(FetchFailure::new(*kind, detail)),
+            None if never => refused(),
+            None => Reply::Response {
+                status: StatusCode::from_u16(status.unwrap_or(200)).map_err(|it| it.to_string())?,
+                headers: read_headers(headers)?,
+                body: if *too_large { Body::TooLarge } else { body.unwrap_or_default().into() },
+            },
         };
         Ok(Scripted { answer, after })
     }
 
-    fn read_body(&self) -> Result<Body, String> {
-        if self.too_large {
-            return Ok(Body::TooLarge);
-        }
+    fn read_body(&self) -> Result<Option<Vec<u8>>, String> {
         let mut body = match (&self.body, &self.body_hex) {
             (Some(_), Some(_)) => return Err("two bodies".to_owned()),
-            (Some(text), None) => text.clone().into_bytes(),
-            (None, Some(hex)) => from_hex(hex).ok_or("body_hex is not hexadecimal")?,
-            (None, None) => Vec::new(),
+            (Some(text), None) => Some(text.clone().into_bytes()),
+            (None, Some(hex)) => Some(from_hex(hex).ok_or("body_hex is not hexadecimal")?),
+            (None, None) => None,
         };
         if let Some(length) = self.pad_to {
+            let body = body.get_or_insert_default();
             if length > MOST_PADDING || length < body.len() {
                 return Err(format!("pad_to is shorter than the body or over {MOST_PADDING}"));
             }
             body.resize(length, b' ');
         }
-        Ok(Body::Complete(body))
+        Ok(body)
     }
 
     fn write(Scripted { answer, after }: Scripted<Reply>) -> Self {
@@ -315,7 +270,10 @@ impl HttpsJson {
                 Self { failed: Some(failure.kind), detail, ..written }
             }
             Reply::Response { status, headers, body } => {
-                let written = Self { status: Some(status), headers, ..written };
+                let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
+                let headers = headers.iter().map(|(name, it)| (name.to_string(), text(it)));
+                let (status, headers) = (Some(status.as_u16()), headers.collect());
+                let written = Self { status, headers, ..written };
                 let Body::Complete(mut bytes) = body else {
                     return Self { too_large: true, ..written };
                 };
@@ -337,21 +295,18 @@ impl HttpsJson {
 }
 
 /// Checks that these can be the headers of a response. Names are read in lower case.
-fn read_headers(headers: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
-    let read = |(name, value): (String, String)| {
+fn read_headers(headers: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut read = HeaderMap::new();
+    for (name, value) in headers {
         let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
-        HeaderValue::from_bytes(value.as_bytes()).map_err(|error| error.to_string())?;
-        Ok((name.as_str().to_owned(), value))
-    };
-    headers.into_iter().map(read).collect()
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|error| error.to_string())?;
+        read.append(name, value);
+    }
+    Ok(read)
 }
 
 fn to_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn from_hex(hex: &str) -> Option<Vec<u8>> {

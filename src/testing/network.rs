@@ -68,14 +68,14 @@ impl Network {
 
     /// Creates a network on a [`VirtualTime`] that others may share.
     pub fn with_time(internet: Internet, time: VirtualTime) -> Self {
-        let runtime = Arc::new(time.clone());
-        Self { shared: shared(internet), time, runtime }
+        Self { time: time.clone(), ..Self::on_runtime(internet, Arc::new(time)) }
     }
 
     /// Creates a network on another runtime, such as tokio's with its clock paused. Then
     /// [`time`](Self::time) has no effect.
     pub fn on_runtime(internet: Internet, runtime: Arc<dyn Runtime>) -> Self {
-        Self { shared: shared(internet), time: VirtualTime::new(), runtime }
+        let shared = Shared { internet, ..Shared::default() };
+        Self { shared: Arc::new(Mutex::new(shared)), time: VirtualTime::new(), runtime }
     }
 
     /// Returns a resolver that asks this network and uses its time. The ranges for documentation are
@@ -114,8 +114,7 @@ impl Network {
     /// Changes the internet. Questions that are open keep their answers.
     pub fn change(&self, change: impl FnOnce(Internet) -> Internet) {
         let internet = self.shared().internet.clone();
-        let changed = change(internet);
-        self.set(changed);
+        self.set(change(internet));
     }
 
     /// Lets the adapter panic when it is asked this question, without output on the terminal.
@@ -165,7 +164,8 @@ impl Network {
             }
             said
         };
-        let _open = OpenQuestion::new(self);
+        self.shared().open += 1;
+        let _open = OpenQuestion(self);
         match delay {
             Some(delay) => self.runtime.sleep_until(now.monotonic + delay).await,
             None => std::future::pending().await,
@@ -174,19 +174,8 @@ impl Network {
     }
 }
 
-fn shared(internet: Internet) -> Arc<Mutex<Shared>> {
-    Arc::new(Mutex::new(Shared { internet, ..Shared::default() }))
-}
-
 /// Counts a question as open until this is dropped.
 struct OpenQuestion<'a>(&'a Network);
-
-impl<'a> OpenQuestion<'a> {
-    fn new(network: &'a Network) -> Self {
-        network.shared().open += 1;
-        Self(network)
-    }
-}
 
 impl Drop for OpenQuestion<'_> {
     fn drop(&mut self) {

@@ -22,22 +22,16 @@ impl Malformed {
 pub(super) fn question(text: &str) -> Result<DnsQuestion, Malformed> {
     let malformed = |why: &str| Malformed::new(format!("{text:?} is no question of DNS"), why);
     let (record_type, name) = text.split_once(' ').ok_or_else(|| malformed("no name"))?;
-    let of_service = |service: Service| {
-        let host = name.strip_prefix(service.prefix())?.strip_prefix('.')?;
-        Some((host, service))
-    };
-    let (name, service) = match (record_type, Service::ALL.into_iter().find_map(of_service)) {
-        ("SRV", None) => return Err(malformed("no service of Matrix")),
-        ("SRV", Some((host, service))) => (host, Some(service)),
-        _ => (name, None),
-    };
-    let host = name.parse().map_err(|error| Malformed::new(format!("{text:?}"), error))?;
-    let question = if let Some(service) = service {
-        DnsQuestion::Srv { service, host }
-    } else {
-        let family = Family::ALL.into_iter().find(|family| family.record_type() == record_type);
-        let family = family.ok_or_else(|| malformed("neither A, AAAA nor SRV"))?;
-        DnsQuestion::Addresses { host, family }
+    let host =
+        |name: &str| name.parse().map_err(|error| Malformed::new(format!("{text:?}"), error));
+    let of_service =
+        |service: Service| Some((service, name.strip_prefix(service.prefix())?.strip_prefix('.')?));
+    let family = Family::ALL.into_iter().find(|family| family.record_type() == record_type);
+    let question = match (family, Service::ALL.into_iter().find_map(of_service)) {
+        (Some(family), _) => DnsQuestion::Addresses { host: host(name)?, family },
+        (None, _) if record_type != "SRV" => return Err(malformed("neither A, AAAA nor SRV")),
+        (None, None) => return Err(malformed("no service of Matrix")),
+        (None, Some((service, name))) => DnsQuestion::Srv { service, host: host(name)? },
     };
     if question.to_string() != text {
         return Err(malformed("not in lower case"));

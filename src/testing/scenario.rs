@@ -1,15 +1,17 @@
 //! Scenarios as data: an internet, a server name, and what must come out.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use super::drive::{Drive, Run};
 use super::internet::Internet;
+use super::json::Fields;
 use super::question::{Malformed, any_question};
 use super::{documentation_allowed, start};
 use crate::core::cache::WellKnownEntry;
@@ -19,7 +21,7 @@ use crate::core::names::{Host, ServerName, ServerNameError};
 use crate::core::step::Step;
 use crate::core::target::DelegationTarget;
 use crate::core::text::Causes;
-use crate::core::time::{Monotonic, Now};
+use crate::core::time::Now;
 use crate::core::warning::Warning;
 
 /// A file of scenarios.
@@ -63,7 +65,7 @@ pub struct Scenario {
     /// The clauses of the specification, or of this crate's defaults, that it tests.
     pub clauses: Vec<String>,
     /// The configuration to resolve it under.
-    #[serde(default, skip_serializing_if = "Settings::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub config: Settings,
     /// The server name, which need not be valid.
     pub server_name: String,
@@ -120,29 +122,36 @@ pub struct Earlier {
 
 /// The expected result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Flat", into = "Flat")]
+#[serde(try_from = "Fields")]
 pub struct Expected {
     /// A target or an error.
+    #[serde(flatten, serialize_with = "either")]
     pub outcome: Result<ExpectedTarget, ExpectedError>,
     /// Questions that must not be asked when nothing is asked early, as they are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_asked: Vec<String>,
 }
 
 /// The expected error.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ExpectedError {
     /// The error's [`kind`](crate::ResolveError::kind).
+    #[serde(rename = "error")]
     pub kind: String,
     /// The step in which the error occurs, if one was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
 }
 
 /// The expected target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ExpectedTarget {
     /// The step that decides.
     pub step: Step,
     /// The name that is delegated to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub delegated: Option<String>,
     /// Where to connect, in canonical order.
     pub endpoints: Vec<ExpectedEndpoint>,
@@ -151,16 +160,23 @@ pub struct ExpectedTarget {
     /// The name that the certificate must carry, in lower case; an IP address without brackets.
     pub tls_name: String,
     /// Whether the target is marked degraded.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub degraded: bool,
     /// Whether the target is marked stale.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub stale: bool,
     /// The kind of every warning, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The least and most whole seconds, rounded up, for which the target holds. `None`: it never
     /// expires.
+    #[serde(rename = "lifetime_seconds", with = "range")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub lifetime: Option<RangeInclusive<u64>>,
     /// The least and most whole seconds for which the well-known answer holds, good or bad. `None`:
     /// none is asked for.
+    #[serde(rename = "well_known_lifetime_seconds", with = "range")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub well_known_lifetime: Option<RangeInclusive<u64>>,
 }
 
@@ -183,116 +199,69 @@ pub struct ExpectedEndpoint {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// [`Expected`] as JSON.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Flat {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<Step>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delegated: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    endpoints: Vec<ExpectedEndpoint>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host_header: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_name: Option<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    degraded: bool,
-    #[serde(skip_serializing_if = "is_default")]
-    stale: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lifetime_seconds: Option<(u64, u64)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    well_known_lifetime_seconds: Option<(u64, u64)>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_asked: Vec<String>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl TryFrom<Flat> for Expected {
+impl TryFrom<Fields> for Expected {
     type Error = Malformed;
 
-    fn try_from(flat: Flat) -> Result<Self, Malformed> {
-        let malformed = |why: &str| Malformed::new("what is expected", why);
-        let Flat { error, step, delegated, endpoints, host_header, tls_name, .. } = flat;
-        for question in &flat.not_asked {
+    fn try_from(Fields(mut fields): Fields) -> Result<Self, Malformed> {
+        let malformed = |why: &dyn Display| Malformed::new("what is expected", why);
+        let not_asked = fields.remove("not_asked").map_or(Ok(Vec::new()), serde_json::from_value);
+        let not_asked: Vec<String> = not_asked.map_err(|error| malformed(&error))?;
+        for question in &not_asked {
             any_question(question)?;
         }
-        let ranges = [flat.lifetime_seconds, flat.well_known_lifetime_seconds];
-        if ranges.into_iter().flatten().any(|(least, most)| least > most) {
-            return Err(malformed("a lifetime that is at least longer than it is at most"));
-        }
-        let range = |(least, most): (u64, u64)| least..=most;
-        let outcome = match (error, step, host_header, tls_name) {
-            (None, Some(step), Some(host_header), Some(tls_name)) if !endpoints.is_empty() => {
-                Ok(ExpectedTarget {
-                    step,
-                    delegated,
-                    endpoints,
-                    host_header,
-                    tls_name,
-                    degraded: flat.degraded,
-                    stale: flat.stale,
-                    warnings: flat.warnings,
-                    lifetime: flat.lifetime_seconds.map(range),
-                    well_known_lifetime: flat.well_known_lifetime_seconds.map(range),
-                })
-            }
-            (Some(kind), step, None, None) => {
-                let more = flat.degraded || flat.stale || !flat.warnings.is_empty();
-                let lives = flat.lifetime_seconds.or(flat.well_known_lifetime_seconds).is_some();
-                if more || lives || delegated.is_some() || !endpoints.is_empty() {
-                    return Err(malformed("a target beside an error"));
-                }
-                Err(ExpectedError { kind, step })
-            }
-            (Some(_), ..) => return Err(malformed("a target beside an error")),
-            (None, ..) => {
-                let why = "neither an error nor step, endpoints, host_header and tls_name";
-                return Err(malformed(why));
-            }
+        let is_error = fields.contains_key("error");
+        let fields: Value = fields.into_iter().collect();
+        let outcome = if is_error {
+            serde_json::from_value(fields).map(Err)
+        } else {
+            serde_json::from_value(fields).map(Ok)
         };
-        Ok(Self { outcome, not_asked: flat.not_asked })
+        let outcome: Result<ExpectedTarget, _> = outcome.map_err(|error| malformed(&error))?;
+        if let Ok(target) = &outcome {
+            let lifetimes = [&target.lifetime, &target.well_known_lifetime];
+            if lifetimes.into_iter().flatten().any(RangeInclusive::is_empty) {
+                return Err(malformed(&"a lifetime that is at least longer than it is at most"));
+            }
+            if target.endpoints.is_empty() {
+                return Err(malformed(&"no endpoint"));
+            }
+        }
+        Ok(Self { outcome, not_asked })
     }
 }
 
-impl From<Expected> for Flat {
-    fn from(expected: Expected) -> Self {
-        let pair = |range: RangeInclusive<u64>| range.into_inner();
-        let flat = match expected.outcome {
-            Err(error) => Self { error: Some(error.kind), step: error.step, ..Self::default() },
-            Ok(target) => Self {
-                error: None,
-                step: Some(target.step),
-                delegated: target.delegated,
-                endpoints: target.endpoints,
-                host_header: Some(target.host_header),
-                tls_name: Some(target.tls_name),
-                degraded: target.degraded,
-                stale: target.stale,
-                warnings: target.warnings,
-                lifetime_seconds: target.lifetime.map(pair),
-                well_known_lifetime_seconds: target.well_known_lifetime.map(pair),
-                not_asked: Vec::new(),
-            },
-        };
-        Self { not_asked: expected.not_asked, ..flat }
+/// Writes the one or the other, without saying which.
+fn either<S: Serializer>(
+    outcome: &Result<ExpectedTarget, ExpectedError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match outcome {
+        Ok(target) => target.serialize(serializer),
+        Err(error) => error.serialize(serializer),
+    }
+}
+
+/// A range as an array of its two ends.
+mod range {
+    use super::{Deserialize, Deserializer, RangeInclusive, Serialize, Serializer};
+
+    type Range = Option<RangeInclusive<u64>>;
+
+    pub(super) fn serialize<S: Serializer>(range: &Range, to: S) -> Result<S::Ok, S::Error> {
+        range.clone().map(RangeInclusive::into_inner).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Range, D::Error> {
+        let ends = Option::<(u64, u64)>::deserialize(from)?;
+        Ok(ends.map(|(least, most)| least..=most))
     }
 }
 
 impl Settings {
-    fn is_default(&self) -> bool {
-        is_default(self)
-    }
-
     /// Returns the configuration.
     pub fn config(&self) -> Config {
         let config = match self.preset {
@@ -341,9 +310,7 @@ impl Scenario {
     pub fn differences(&self, run: &Result<Run, ServerNameError>) -> Vec<String> {
         let run = match run {
             Ok(run) => run,
-            Err(error) => {
-                return self.outcome_differences(&Err(error.clone().into()));
-            }
+            Err(error) => return self.outcome_differences(&Err(error.clone().into())),
         };
         let mut wrong = self.outcome_differences(&run.outcome);
         for question in &self.expect.not_asked {
@@ -377,9 +344,7 @@ impl Earlier {
     pub fn start(&self) -> Now {
         let ago = Duration::from_secs(self.seconds_ago);
         let Now { monotonic, wall } = start();
-        let monotonic = monotonic.since_origin().saturating_sub(ago);
-        let wall = wall.checked_sub(ago).unwrap_or(wall);
-        Now::new(Monotonic::from_origin(monotonic), wall)
+        Now::new(monotonic.before(ago), wall.checked_sub(ago).unwrap_or(wall))
     }
 }
 
@@ -417,10 +382,14 @@ impl ExpectedTarget {
 struct Wrong(Vec<String>);
 
 impl Wrong {
-    fn compare<T: PartialEq + Debug>(&mut self, what: &str, expected: &T, found: &T) {
-        if expected != found {
+    fn note(&mut self, holds: bool, what: &str, expected: &dyn Debug, found: &dyn Debug) {
+        if !holds {
             self.0.push(format!("{what}: {found:?} instead of {expected:?}"));
         }
+    }
+
+    fn compare<T: PartialEq + Debug>(&mut self, what: &str, expected: &T, found: &T) {
+        self.note(expected == found, what, expected, found);
     }
 
     fn bound(
@@ -433,11 +402,8 @@ impl Wrong {
         let found = found.map(|it| it.saturating_add(Duration::from_nanos(999_999_999)).as_secs());
         let holds = match (expected, found) {
             (Some(expected), Some(found)) => expected.contains(&found),
-            (None, None) => true,
-            _ => false,
+            (expected, found) => expected.is_none() && found.is_none(),
         };
-        if !holds {
-            self.0.push(format!("{what}: {found:?} instead of {expected:?}"));
-        }
+        self.note(holds, what, &expected, &found);
     }
 }

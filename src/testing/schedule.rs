@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::critical_path::round_trips;
 use super::question::{any_question, must};
 
 /// The order in which the answers of an [`Internet`](super::Internet) arrive, and when.
@@ -22,7 +23,11 @@ pub struct Schedule {
     order: Order,
     twice: bool,
     late: BTreeMap<String, Option<Duration>>,
+    counts_round_trips: bool,
 }
+
+/// Short compared to every grace, so that whatever is answered at all is answered in time.
+const ROUND_TRIP: Duration = Duration::from_micros(100);
 
 /// Which of the open questions is answered next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,6 +88,11 @@ impl Schedule {
         self.order
     }
 
+    /// Lets every round trip take equally long, so that the total gives their number.
+    pub(super) fn counting_round_trips(self) -> Self {
+        Self { order: Order::Timely, counts_round_trips: true, ..self }
+    }
+
     /// Returns whether each answer arrives twice.
     pub(super) const fn is_twice(&self) -> bool {
         self.twice
@@ -91,14 +101,17 @@ impl Schedule {
     /// Returns how long an answer takes that the internet delays by `scripted`. `None`: it never
     /// arrives.
     pub(super) fn delay(&self, question: &str, scripted: Option<Duration>) -> Option<Duration> {
-        if let Some(late) = self.late.get(question) {
-            return *late;
-        }
-        match self.order {
-            Order::Timely => scripted,
-            Order::AsAsked | Order::Reversed | Order::Shuffled(_) => {
+        let delay = match (self.late.get(question), self.order) {
+            (Some(late), _) => *late,
+            (None, Order::Timely) => scripted,
+            (None, Order::AsAsked | Order::Reversed | Order::Shuffled(_)) => {
                 scripted.map(|_| Duration::ZERO)
             }
+        };
+        if self.counts_round_trips {
+            delay.map(|_| ROUND_TRIP * round_trips(question))
+        } else {
+            delay
         }
     }
 }

@@ -1,10 +1,10 @@
 //! A runtime whose clock jumps from event to event.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -26,76 +26,43 @@ use crate::runtime::{BoxFuture, Runtime};
 /// assert_eq!(time.now().monotonic.since(before.monotonic), Duration::from_secs(86_400));
 /// ```
 #[derive(Clone)]
-pub struct VirtualTime(Arc<Mutex<State>>);
+pub struct VirtualTime {
+    state: Arc<Mutex<State>>,
+    /// Each ready task once, in the order in which they became ready. Its lock is never held together
+    /// with the state's.
+    ready: Arc<Mutex<VecDeque<u64>>>,
+    /// Locked while a call drives it.
+    driving: Arc<Mutex<()>>,
+}
 
 struct State {
     now: Now,
     /// The timers, by due time and then in the order in which they were set.
     timers: BTreeMap<(Monotonic, u64), Waker>,
     tasks: BTreeMap<u64, BoxFuture<'static, ()>>,
-    ready: Arc<Ready>,
     next: u64,
     /// Chooses which of the ready tasks runs. Without it, the one that has been ready longest.
     choose: Option<Choose>,
     panicked: bool,
-    /// Whether a call drives it.
-    driven: bool,
 }
 
 /// Chooses a number below its argument.
 type Choose = Arc<Mutex<dyn FnMut(usize) -> usize + Send>>;
-
-/// The ready tasks. Its lock is never held together with the state's.
-#[derive(Default)]
-struct Ready(Mutex<Queue>);
-
-/// Each ready task once, in the order in which they became ready.
-#[derive(Default)]
-struct Queue {
-    order: VecDeque<u64>,
-    waiting: BTreeSet<u64>,
-}
-
-impl Ready {
-    fn push(&self, task: u64) {
-        let mut queue = lock(&self.0);
-        if queue.waiting.insert(task) {
-            queue.order.push_back(task);
-        }
-    }
-
-    /// Takes the task that has been ready longest, or the one that is chosen.
-    fn pop(&self, choose: Option<&Choose>) -> Option<u64> {
-        // Others may be added meanwhile, by other threads, but none is taken.
-        let last = lock(&self.0).order.len().checked_sub(1)?;
-        let at = choose.map_or(0, |choose| (lock(choose))(last + 1).min(last));
-        let mut queue = lock(&self.0);
-        let task = queue.order.remove(at)?;
-        queue.waiting.remove(&task);
-        Some(task)
-    }
-}
-
-/// Marks the time as driven until dropped, by a panic, too.
-struct Driven<'a>(&'a VirtualTime);
-
-impl Drop for Driven<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.0).driven = false;
-    }
-}
 
 /// The future that [`VirtualTime::block_on`] waits for, as a task.
 const MAIN: u64 = 0;
 
 struct TaskWaker {
     task: u64,
-    ready: Arc<Ready>,
+    ready: Arc<Mutex<VecDeque<u64>>>,
 }
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        self.ready.push(self.task);
+        let mut ready = lock(&self.ready);
+        if !ready.contains(&self.task) {
+            ready.push_back(self.task);
+        }
     }
 }
 
@@ -118,16 +85,16 @@ impl VirtualTime {
 
     /// Creates a clock that shows this time.
     pub fn starting_at(now: Now) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             now,
             timers: BTreeMap::new(),
             tasks: BTreeMap::new(),
-            ready: Arc::default(),
             next: MAIN + 1,
             choose: None,
             panicked: false,
-            driven: false,
-        })))
+        };
+        let state = Arc::new(Mutex::new(state));
+        Self { state, ready: Arc::default(), driving: Arc::default() }
     }
 
     /// Sets a seed that draws which of the ready tasks runs, to find out what depends on their order.
@@ -145,13 +112,13 @@ impl VirtualTime {
     /// their number, returns an index, and is called even if there is only one.
     #[must_use]
     pub fn with_choices(self, choose: impl FnMut(usize) -> usize + Send + 'static) -> Self {
-        lock(&self.0).choose = Some(Arc::new(Mutex::new(choose)));
+        lock(&self.state).choose = Some(Arc::new(Mutex::new(choose)));
         self
     }
 
     /// Sets the wall clock. The monotonic clock does not change.
     pub fn set_wall(&self, wall: std::time::SystemTime) {
-        lock(&self.0).now.wall = wall;
+        lock(&self.state).now.wall = wall;
     }
 
     /// Sleeps for a duration.
@@ -184,28 +151,21 @@ impl VirtualTime {
     /// Drops all tasks and timers, as a runtime does that is shut down. Until then, a task that has
     /// not ended keeps alive what it holds, often this time itself.
     pub fn shut_down(&self) {
-        let (tasks, timers) = {
-            let mut state = lock(&self.0);
-            (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers))
-        };
+        let mut state = lock(&self.state);
+        let ended = (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers));
+        drop(state);
         // Dropped after the lock is let go: they may own what locks again.
-        drop(tasks);
-        drop(timers);
+        drop(ended);
     }
 
     /// Runs a future to its end; then, if `settle`, tasks until none is ready at this time.
     fn drive<F: Future>(&self, future: F, settle: bool) -> F::Output {
-        let ready = {
-            let mut state = lock(&self.0);
-            let before = std::mem::replace(&mut state.driven, true);
-            let ready = Arc::clone(&state.ready);
-            drop(state);
-            assert!(!before, "the time is driven already, from within or by another thread");
-            ready
-        };
-        let _driven = Driven(self);
+        // A panic before has poisoned the lock, and let it go.
+        let driving = self.driving.try_lock();
+        let before = matches!(driving, Err(TryLockError::WouldBlock));
+        assert!(!before, "the time is driven already, from within or by another thread");
         let mut future = pin!(future);
-        let main = waker(MAIN, &ready);
+        let main = self.waker(MAIN);
         // It goes first, before any choice.
         let mut next = Some(MAIN);
         let output = loop {
@@ -216,79 +176,79 @@ impl VirtualTime {
                         break output;
                     }
                 }
-                Some(task) => self.run(task, &ready),
+                Some(task) => self.run(task),
                 None => assert!(self.jump(), "everything waits for what nothing will bring about"),
             }
-            next = self.next_ready(&ready);
+            next = self.next_ready();
         };
-        while settle && let Some(task) = self.next_ready(&ready) {
-            self.run(task, &ready);
+        while settle && let Some(task) = self.next_ready() {
+            self.run(task);
         }
         output
     }
 
     /// Returns the number of tasks that have not ended.
     pub fn tasks(&self) -> usize {
-        lock(&self.0).tasks.len()
+        lock(&self.state).tasks.len()
     }
 
     /// Returns whether a task has ended by a panic.
     pub fn has_panicked(&self) -> bool {
-        lock(&self.0).panicked
+        lock(&self.state).panicked
     }
 
-    fn next_ready(&self, ready: &Ready) -> Option<u64> {
-        // Taken out of the lock: whoever spawns from another thread takes the locks in whichever
-        // order.
-        let choose = lock(&self.0).choose.clone();
-        ready.pop(choose.as_ref())
+    /// Takes the task that has been ready longest, or the one that is chosen.
+    fn next_ready(&self) -> Option<u64> {
+        // Taken out of the lock: the choice is other code.
+        let choose = lock(&self.state).choose.clone();
+        // Others may be added meanwhile, by other threads, but none is taken.
+        let last = lock(&self.ready).len().checked_sub(1)?;
+        let at = choose.map_or(0, |choose| (lock(&choose))(last + 1).min(last));
+        lock(&self.ready).remove(at)
     }
 
-    fn run(&self, task: u64, ready: &Arc<Ready>) {
+    fn run(&self, task: u64) {
         // It is taken out, so that it can spawn others and set timers.
-        let Some(mut future) = lock(&self.0).tasks.remove(&task) else { return };
-        let waker = waker(task, ready);
+        let Some(mut future) = lock(&self.state).tasks.remove(&task) else { return };
+        let waker = self.waker(task);
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             future.as_mut().poll(&mut Context::from_waker(&waker))
         }));
         match polled {
             Ok(Poll::Pending) => {
-                lock(&self.0).tasks.insert(task, future);
+                lock(&self.state).tasks.insert(task, future);
             }
             Ok(Poll::Ready(())) => {}
             Err(_) => {
-                lock(&self.0).panicked = true;
+                lock(&self.state).panicked = true;
                 // What it holds ends with it, as on a runtime with threads.
                 drop(future);
             }
         }
     }
 
+    fn waker(&self, task: u64) -> Waker {
+        Waker::from(Arc::new(TaskWaker { task, ready: Arc::clone(&self.ready) }))
+    }
+
     /// Jumps to the next timer. Returns false if there is none.
     fn jump(&self) -> bool {
-        let wakers: Vec<Waker> = {
-            let mut state = lock(&self.0);
-            let Some(((due, _), _)) = state.timers.first_key_value() else { return false };
-            let passed = due.since(state.now.monotonic);
-            state.now = state.now + passed;
-            let now = state.now.monotonic;
-            let later = state.timers.split_off(&(now, u64::MAX));
-            std::mem::replace(&mut state.timers, later).into_values().collect()
-        };
-        for waker in wakers {
-            waker.wake();
-        }
+        let mut state = lock(&self.state);
+        let Some(((due, _), _)) = state.timers.first_key_value() else { return false };
+        let passed = due.since(state.now.monotonic);
+        state.now = state.now + passed;
+        let now = state.now.monotonic;
+        let later = state.timers.split_off(&(now, u64::MAX));
+        let due = std::mem::replace(&mut state.timers, later);
+        drop(state);
+        due.into_values().for_each(Waker::wake);
         true
     }
 }
 
-fn waker(task: u64, ready: &Arc<Ready>) -> Waker {
-    Waker::from(Arc::new(TaskWaker { task, ready: Arc::clone(ready) }))
-}
-
 impl Runtime for VirtualTime {
     fn now(&self) -> Now {
-        lock(&self.0).now
+        lock(&self.state).now
     }
 
     fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()> {
@@ -296,13 +256,12 @@ impl Runtime for VirtualTime {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let id = state.next;
         state.next += 1;
         state.tasks.insert(id, task);
-        let ready = Arc::clone(&state.ready);
         drop(state);
-        ready.push(id);
+        lock(&self.ready).push_back(id);
     }
 }
 
@@ -317,7 +276,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let time = self.time.clone();
-        let mut state = lock(&time.0);
+        let mut state = lock(&time.state);
         if self.at <= state.now.monotonic {
             return Poll::Ready(());
         }
@@ -337,7 +296,7 @@ impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(timer) = self.timer {
             // As above.
-            let waker = lock(&self.time.0).timers.remove(&(self.at, timer));
+            let waker = lock(&self.time.state).timers.remove(&(self.at, timer));
             drop(waker);
         }
     }
@@ -345,7 +304,7 @@ impl Drop for Sleep {
 
 impl fmt::Debug for VirtualTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         f.debug_struct("VirtualTime")
             .field("now", &state.now)
             .field("tasks", &state.tasks.len())

@@ -275,6 +275,7 @@ pub enum NoRecord {
 
 /// The reason why a DNS look-up failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DnsFailure {
