@@ -1,6 +1,5 @@
 //! A map with at most a given number of entries and bytes.
 
-use std::fmt;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
@@ -146,13 +145,6 @@ impl<V: Clone> Bounded<V> {
 
     pub(super) fn clear(&self) {
         self.cache.clear();
-    }
-}
-
-impl<V> fmt::Debug for Bounded<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cache: _, least, most } = self;
-        f.debug_struct("Bounded").field("least", least).field("most", most).finish_non_exhaustive()
     }
 }
 

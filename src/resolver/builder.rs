@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::Resolver;
-use super::answers::Answers;
 use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::destinations::Destinations;
+use super::handle::Shared;
 use super::memory::Memory;
 use super::queue::Queue;
 use super::rules::Rules;
 use super::store::{GuardedStore, Store};
-use super::targets::Targets;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
@@ -79,34 +78,37 @@ impl ResolverBuilder {
         #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
         let (abandoned, limits) = (config.abandoned, config);
+        let queue = &limits.queue;
+        let most_discoveries = queue.discoveries.saturating_add(queue.waiting);
         let tally = Arc::new(Tally::new());
         let unhurried = limits.discovery.clone().with_speculation(Speculation::Off);
         let config = Arc::new(limits.discovery.clone());
-        let (queue, destinations) = (Queue::new(&limits.queue), Destinations::new(&limits.queue));
-        let most_discoveries = limits.queue.discoveries.saturating_add(limits.queue.waiting);
-        let (most_well_known, most_dns) = (limits.queue.discoveries, limits.queue.questions);
-        let answers = Answers {
+        let guarded = |store| GuardedStore {
+            store,
+            limits: limits.store.clone(),
+            runtime: Arc::clone(&runtime),
+            config: Arc::clone(&config),
+            tally: Arc::clone(&tally),
+            rests: AtomicU64::new(0),
+        };
+        let shared = Shared {
             dns,
             fetch,
-            runtime,
             rules,
-            store: store.map(|store| GuardedStore::new(store, limits.store.clone())),
+            store: store.map(guarded),
             memory: Memory::new(&limits.memory, Arc::clone(&config), Arc::clone(&tally)),
-            tally,
-            destinations,
-            well_known_in_flight: Arc::new(SingleFlight::new(most_well_known, abandoned)),
-            dns_in_flight: Arc::new(SingleFlight::new(most_dns, abandoned)),
+            queue: Queue::new(queue),
+            destinations: Destinations::new(queue),
+            discoveries: Arc::new(SingleFlight::new(most_discoveries, abandoned)),
+            well_knowns: Arc::new(SingleFlight::new(queue.discoveries, abandoned)),
+            dns_answers: Arc::new(SingleFlight::new(queue.questions, abandoned)),
             seed: AtomicU64::new(seed),
+            unhurried: Arc::new(unhurried),
+            runtime,
+            tally,
             config,
             limits,
         };
-        let in_flight = Arc::new(SingleFlight::new(most_discoveries, abandoned));
-        let targets = Targets {
-            answers: Arc::new(answers),
-            unhurried: Arc::new(unhurried),
-            queue,
-            in_flight,
-        };
-        Ok(Resolver { targets: Arc::new(targets) })
+        Ok(Resolver { shared: Arc::new(shared) })
     }
 }

@@ -3,16 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
-
 use super::config::QueueLimits;
-use crate::runtime::Runtime;
 use crate::runtime::permits::{KeyedPermits, Permit};
 use crate::runtime::single_flight::TooMany;
+use crate::runtime::{Runtime, within};
 
 /// One destination: an IPv4 address, or a /64 network of IPv6, since one host commonly has all
 /// addresses of such a network.
@@ -34,7 +31,6 @@ impl From<&SocketAddr> for Destination {
     }
 }
 
-#[derive(Debug)]
 pub(super) struct Destinations {
     permits: Arc<KeyedPermits<Destination>>,
     wait: Duration,
@@ -85,11 +81,8 @@ impl Destinations {
         let too_many = || TooMany { limit: self.permits.running() };
         let least = wanted.into_iter().min_by_key(|at| self.permits.users(at));
         let reservation = least.and_then(|at| self.permits.reserve(at)).ok_or_else(too_many)?;
-        let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
-        match select(pin!(reservation.permit()), overdue).await {
-            Either::Left((Some(permit), _)) => Ok(DestinationPermits(vec![permit])),
-            _ => Err(too_many()),
-        }
+        let permit = within(runtime, self.wait, reservation.permit()).await.flatten();
+        permit.map(|permit| DestinationPermits(vec![permit])).ok_or_else(too_many)
     }
 }
 

@@ -45,7 +45,6 @@ use crate::core::time::{Monotonic, Now};
 pub(super) struct Epoch(u64);
 
 /// The memory of a resolver.
-#[derive(Debug)]
 pub(super) struct Memory {
     /// The entries by lower-cased host.
     hosts: Bounded<Arc<HostEntry>>,
@@ -63,7 +62,6 @@ struct Since {
 }
 
 /// What was forgotten on request. What was begun or stored before that is not used.
-#[derive(Debug)]
 struct Forgotten {
     /// The current epoch.
     epoch: Epoch,
@@ -157,10 +155,7 @@ impl Memory {
         }
         let entry = Arc::new(entry);
         let heap = COUNTS + size_of::<HostEntry>() + heap(&entry);
-        let evicted = self.hosts.insert(host, entry, heap);
-        if evicted > 0 {
-            self.tally.evicted(evicted);
-        }
+        self.tally.evictions.add(self.hosts.insert(host, entry, heap));
     }
 
     /// Returns the target of a name, if it has not expired.
@@ -200,7 +195,7 @@ impl Memory {
             }
         });
         if evicted {
-            self.tally.evicted(1);
+            self.tally.evictions.one();
         }
     }
 

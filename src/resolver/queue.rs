@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::QueueLimits;
-use crate::runtime::Runtime;
 use crate::runtime::single_flight::TooMany;
+use crate::runtime::{Runtime, within};
 
 /// The permits for discoveries. Tokio's semaphore is fair and needs no runtime.
-#[derive(Debug)]
 pub(super) struct Queue {
     permits: Arc<Semaphore>,
     limit: usize,
@@ -29,12 +27,9 @@ impl Queue {
         &self,
         runtime: &dyn Runtime,
     ) -> Result<OwnedSemaphorePermit, TooMany> {
-        let permit = Box::pin(Arc::clone(&self.permits).acquire_owned());
-        let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
-        match select(permit, overdue).await {
-            Either::Left((Ok(permit), _)) => Ok(permit),
-            _ => Err(TooMany { limit: self.limit }),
-        }
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = within(runtime, self.wait, permit).await;
+        permit.and_then(Result::ok).ok_or(TooMany { limit: self.limit })
     }
 
     /// Returns whether a permit is free now.

@@ -4,189 +4,151 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, debug, debug_span};
 
-use super::answers::{Answers, Asker, from_memory};
+use super::answers::{Asker, Found};
 use super::config::Reports;
 use super::drive::{BrokenOff, Finished, drive};
+use super::handle::Shared;
 use super::memory::Epoch;
-use super::queue::Queue;
 use crate::core::cache::{CachedTarget, DnsEntry, Purpose, Renewal};
-use crate::core::config::{Config, Speculation};
+use crate::core::config::Speculation;
 use crate::core::discovery::{Discovery, Machine, Output, Question};
 use crate::core::dns::{DnsQuestion, DnsRecords, Service};
 use crate::core::error::{Busy, ResolveError};
 use crate::core::names::{DnsName, Host, ServerName};
-use crate::core::report::{Report, Source};
+use crate::core::report::Report;
 use crate::core::warning::Warning;
 use crate::core::well_known::WellKnown;
-use crate::runtime::BoxFuture;
-use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
+use crate::runtime::single_flight::{Joined, TooMany};
+use crate::runtime::{BoxFuture, within};
 
 /// A DNS answer in flight that was asked for before it is known to be needed.
-type EarlyAnswer = BoxFuture<'static, Result<(DnsEntry, Source), BrokenOff>>;
+type EarlyAnswer = BoxFuture<'static, Result<Found<DnsEntry>, BrokenOff>>;
 
-/// Finds targets, and remembers them.
-#[derive(Debug)]
-pub(super) struct Targets {
-    /// Answers the questions of discoveries, and owns the memory.
-    pub(super) answers: Arc<Answers>,
-    /// The configuration of background discoveries, without speculation.
-    pub(super) unhurried: Arc<Config>,
-    /// The permits for discoveries.
-    pub(super) queue: Queue,
-    /// The discoveries in flight, which callers for the same name share.
-    pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending>>>,
-}
+/// A target that was composed from memory, and its report.
+type Composed = (Arc<CachedTarget>, Arc<Report>);
 
 /// The outcome of a discovery, shared by all who waited for it.
-#[derive(Debug)]
-pub(super) enum Ending {
-    /// A target was found.
-    Target {
-        cached: Arc<CachedTarget>,
-        /// `None` for a target that was in memory when the discovery was about to start.
-        report: Option<Arc<Report>>,
-    },
-    /// The discovery failed.
-    Failed { error: ResolveError, report: Option<Arc<Report>> },
-}
-
-impl Ending {
-    /// Creates the outcome of a discovery that ended before there was a report.
-    fn broken_off(error: ResolveError) -> Arc<Self> {
-        Arc::new(Self::Failed { error, report: None })
-    }
-}
-
-/// The answer to a call.
-pub(super) struct Outcome {
-    pub(super) ending: Arc<Ending>,
-    /// Whether it comes from memory.
+pub(super) struct Ending {
+    pub(super) result: Result<Arc<CachedTarget>, ResolveError>,
+    /// `None` if the discovery ended before there was one.
+    pub(super) report: Option<Arc<Report>>,
+    /// Whether the target was in memory when the discovery was about to start.
     pub(super) remembered: bool,
 }
 
-/// A target that was composed from memory, and its report.
-pub(super) struct Composed {
-    pub(super) cached: CachedTarget,
-    pub(super) report: Report,
-}
+impl Ending {
+    fn new(
+        result: Result<Arc<CachedTarget>, ResolveError>,
+        report: Option<Arc<Report>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { result, report, remembered: false })
+    }
 
-impl From<Composed> for Arc<Ending> {
-    fn from(Composed { cached, report }: Composed) -> Self {
-        Self::new(Ending::Target { cached: Arc::new(cached), report: Some(Arc::new(report)) })
+    fn composed((cached, report): Composed) -> Arc<Self> {
+        Self::new(Ok(cached), Some(report))
     }
 }
 
-impl Targets {
+impl Shared {
     /// Discovers a name for a caller that waits.
-    pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Outcome {
-        let answers = &self.answers;
+    pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Arc<Ending> {
         if self.asks_nothing(name) {
-            let begun = answers.memory.epoch();
-            let ending = Arc::new(Box::pin(self.run(name.clone(), Purpose::Answer)).await);
+            let begun = self.memory.epoch();
+            let ending = Box::pin(self.run(name.clone(), Purpose::Answer)).await;
             self.keep(begun, &ending);
-            return Outcome { ending, remembered: false };
+            return ending;
         }
-        let mut waiter = match self.join(name, Purpose::Answer, None) {
-            Ok(Joined::Known(ending)) => return Outcome { ending, remembered: true },
+        let mut waiter = match self.join_discovery(name, Purpose::Answer, None) {
+            Ok(Joined::Known(ending)) => return ending,
             Ok(Joined::Waiting(waiter)) => waiter,
             Err(TooMany { limit }) => {
                 let (name, busy) = (name.clone(), Busy::Discoveries);
-                return self.instead_of(Ending::broken_off(ResolveError::TooBusy {
-                    name,
-                    busy,
-                    limit,
-                }));
+                let error = ResolveError::TooBusy { name, busy, limit };
+                return self.instead_of(Ending::new(Err(error), None));
             }
         };
         if !waiter.is_first() {
-            answers.tally.joins();
+            self.tally.joins.one();
         }
-        let runtime = &answers.runtime;
-        let overdue = runtime.now().monotonic + answers.config.refresh.wait;
-        let ended = match select(&mut waiter, runtime.sleep_until(overdue)).await {
-            Either::Left((ended, _)) => ended,
-            Either::Right(_) => {
+        let ended = match within(&*self.runtime, self.config.refresh.wait, &mut waiter).await {
+            Some(ended) => ended,
+            None => {
                 if let Some(composed) = self.compose(name) {
                     // It is renewed for others, even if every other caller leaves.
                     waiter.detach();
-                    return Outcome { ending: composed.into(), remembered: false };
+                    return Ending::composed(composed);
                 }
                 waiter.await
             }
         };
-        let broken_off = |_| Ending::broken_off(ResolveError::AdapterFailed { name: name.clone() });
-        self.instead_of(ended.unwrap_or_else(broken_off))
+        self.instead_of(ended.unwrap_or_else(|_| {
+            Ending::new(Err(ResolveError::AdapterFailed { name: name.clone() }), None)
+        }))
     }
 
     /// Returns the outcome of a discovery. If it failed for a local reason, returns a target from
     /// memory in its place, if there is one that may be served stale.
-    fn instead_of(&self, ending: Arc<Ending>) -> Outcome {
-        let instead = match &*ending {
-            Ending::Failed {
-                error:
-                    ResolveError::TooBusy { name, .. }
-                    | ResolveError::AdapterFailed { name }
-                    | ResolveError::DeadlineExceeded { name, .. },
-                ..
-            } => self.compose(name),
+    fn instead_of(&self, ending: Arc<Ending>) -> Arc<Ending> {
+        let instead = match &ending.result {
+            Err(
+                ResolveError::TooBusy { name, .. }
+                | ResolveError::AdapterFailed { name }
+                | ResolveError::DeadlineExceeded { name, .. },
+            ) => self.compose(name),
             _ => None,
         };
-        let ending = instead.map_or(ending, Into::into);
-        Outcome { ending, remembered: false }
+        instead.map_or(ending, Ending::composed)
     }
 
     /// Renews a name in the background, if a permit is free.
     pub(super) fn renew(self: &Arc<Self>, name: &ServerName, purpose: Purpose) {
         let Some(permit) = self.queue.try_permit() else { return };
-        if let Ok(Joined::Waiting(waiter)) = self.join(name, purpose, Some(permit)) {
+        if let Ok(Joined::Waiting(waiter)) = self.join_discovery(name, purpose, Some(permit)) {
             if waiter.is_first() {
-                self.answers.tally.renewals();
+                self.tally.renewals.one();
             }
             waiter.detach();
         }
     }
 
     /// Joins the discovery in flight of a name, or starts one.
-    fn join(
+    fn join_discovery(
         self: &Arc<Self>,
         name: &ServerName,
         purpose: Purpose,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Joined<ServerName, Arc<Ending>>, TooMany> {
-        let answers = &self.answers;
-        self.in_flight.join(
+        self.discoveries.join(
             name,
-            &*answers.runtime,
+            &*self.runtime,
             || {
-                let now = answers.runtime.now().monotonic;
-                let cached = answers.memory.target(name, now);
+                let cached = self.memory.target(name, self.now());
                 let cached = cached.filter(|_| purpose == Purpose::Answer)?;
                 let report = cached.report().cloned();
-                Some(Arc::new(Ending::Target { cached, report }))
+                Some(Arc::new(Ending { result: Ok(cached), report, remembered: true }))
             },
             || (),
-            |leader| {
-                let (targets, name) = (Arc::clone(self), name.clone());
-                let begun = answers.memory.epoch();
+            || {
+                let (shared, name) = (Arc::clone(self), name.clone());
+                let begun = self.memory.epoch();
                 let span = debug_span!("discovery", server_name = %name);
                 async move {
                     let permit = match permit {
                         Some(permit) => Ok(permit),
-                        None => targets.queue.permit(&*targets.answers.runtime).await,
+                        None => shared.queue.permit(&*shared.runtime).await,
                     };
                     let ending = match permit {
-                        Ok(_permit) => Arc::new(targets.run(name, purpose).await),
+                        Ok(_permit) => shared.run(name, purpose).await,
                         Err(TooMany { limit }) => {
-                            let busy = Busy::Turn;
-                            Ending::broken_off(ResolveError::TooBusy { name, busy, limit })
+                            let error = ResolveError::TooBusy { name, busy: Busy::Turn, limit };
+                            Ending::new(Err(error), None)
                         }
                     };
-                    targets.keep(begun, &ending);
-                    leader.finish(ending);
+                    shared.keep(begun, &ending);
+                    ending
                 }
                 .instrument(span)
             },
@@ -196,16 +158,15 @@ impl Targets {
     /// Returns whether a name needs no question, and so no permit: a rule or the name itself
     /// decides.
     fn asks_nothing(&self, name: &ServerName) -> bool {
-        matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_))
-            || self.answers.rules.target_of(name).is_some()
+        matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_)) || self.rules.target_of(name).is_some()
     }
 
     /// Remembers the outcome of a discovery, unless a rule says to forget a host that it relies on.
     fn keep(&self, begun: Epoch, ending: &Ending) {
-        if let Ending::Target { cached, .. } = ending
-            && !cached.hosts().any(|host| self.answers.rules.forgets(&host))
+        if let Ok(cached) = &ending.result
+            && !cached.hosts().any(|host| self.rules.forgets(&host))
         {
-            self.answers.memory.keep_target(begun, Arc::clone(cached));
+            self.memory.keep_target(begun, Arc::clone(cached));
         }
     }
 
@@ -221,11 +182,10 @@ impl Targets {
         name: &ServerName,
         expired: &mut dyn FnMut(&DnsQuestion),
     ) -> Option<Composed> {
-        let answers = &self.answers;
-        let earlier = answers.memory.earlier_target(name)?;
-        let now = answers.runtime.now();
+        let earlier = self.memory.earlier_target(name)?;
+        let now = self.runtime.now();
         let config = Arc::clone(&self.unhurried);
-        let mut machine = Discovery::new(name.clone(), config, now, answers.next_seed())
+        let mut machine = Discovery::new(name.clone(), config, now, self.next_seed())
             .with_shared_well_known()
             .with_last_step(earlier.target.step());
         // Each pass answers one question, and the machine bounds those.
@@ -233,23 +193,23 @@ impl Targets {
             match machine.poll_output(now) {
                 Output::Done(outcome) => {
                     let cached = CachedTarget::new(outcome.ok()?, Renewal::never());
-                    let report = machine.report().rebuilt();
-                    return Some(Composed { cached: cached.after(Some(&earlier)), report });
+                    let report = Arc::new(machine.report().rebuilt());
+                    return Some((Arc::new(cached.after(Some(&earlier))), report));
                 }
                 Output::Ask(Question::Dns { token, question }) => {
-                    let holds = answers.memory.dns(&question, now.monotonic, Purpose::Answer);
+                    let holds = self.memory.dns(&question, now.monotonic, Purpose::Answer);
                     if holds.is_none() {
                         expired(&question);
                     }
-                    let entry = holds.or_else(|| answers.memory.earlier_dns(&question))?;
+                    let entry = holds.or_else(|| self.memory.earlier_dns(&question))?;
                     entry.serve(now.monotonic, Purpose::AtOnce)?;
-                    let source = from_memory(&entry, now.monotonic);
+                    let Found { entry, source, .. } = Found::in_memory(entry, now.monotonic);
                     machine.handle(token.entry(entry, source), now);
                 }
                 Output::Ask(Question::WellKnown { token, host }) => {
-                    let entry = answers.memory.earlier_well_known(&host)?.entry.clone();
+                    let entry = self.memory.earlier_well_known(&host)?.entry.clone();
                     entry.serve(now.monotonic, Purpose::AtOnce)?;
-                    let source = from_memory(&entry, now.monotonic);
+                    let Found { entry, source, .. } = Found::in_memory(entry, now.monotonic);
                     machine.handle(token.answer(entry, source, None), now);
                 }
                 Output::Ask(Question::Fetch { .. }) | Output::Wait(_) => return None,
@@ -260,24 +220,23 @@ impl Targets {
     /// Asks DNS again for what the last target relies on, before the well-known is there to confirm
     /// that it still does. Both look-ups then run at the same time, and a caller that does not wait
     /// for the well-known gets current addresses. Hold the result until the discovery ends.
-    fn ask_early(&self, name: &ServerName) -> Vec<EarlyAnswer> {
-        let answers = &self.answers;
+    fn ask_early(self: &Arc<Self>, name: &ServerName) -> Vec<EarlyAnswer> {
         let Ok(Host::Dns(host)) = name.to_host() else { return Vec::new() };
-        let now = answers.runtime.now().monotonic;
+        let now = self.now();
         let mut early = Vec::new();
-        let known = answers.memory.well_known(&host, now, Purpose::Answer).is_some();
-        if answers.config.speculation == Speculation::Off || known {
+        let known = self.memory.well_known(&host, now, Purpose::Answer).is_some();
+        if self.config.speculation == Speculation::Off || known {
             return early;
         }
-        let mut ask = |question: &DnsQuestion| early.push(answers.dns(question, Purpose::Answer));
+        let mut ask = |question: &DnsQuestion| early.push(self.dns(question, Purpose::Answer));
         self.compose_with(name, &mut ask);
         // If the SRV records are too old to be served, composing has not reached their targets.
-        let earlier = answers.memory.earlier_target(name);
+        let earlier = self.memory.earlier_target(name);
         let endpoints = earlier.iter().flat_map(|earlier| earlier.target.endpoints());
         for host in endpoints.filter_map(|it| it.host().as_dns()) {
-            for family in answers.config.addresses.families() {
+            for family in self.config.addresses.families() {
                 let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
-                if answers.memory.dns(&question, now, Purpose::Answer).is_none() {
+                if self.memory.dns(&question, now, Purpose::Answer).is_none() {
                     ask(&question);
                 }
             }
@@ -286,35 +245,34 @@ impl Targets {
     }
 
     /// Runs one discovery to its end.
-    async fn run(self: &Arc<Self>, name: ServerName, purpose: Purpose) -> Ending {
-        let answers = &self.answers;
-        let earlier = answers.memory.earlier_target(&name);
+    async fn run(self: &Arc<Self>, name: ServerName, purpose: Purpose) -> Arc<Ending> {
+        let earlier = self.memory.earlier_target(&name);
         let target = |target, report: Report, renewal| {
             let report = Arc::new(report);
-            let kept = (answers.limits.memory.reports == Reports::Kept).then(|| report.clone());
+            let kept = (self.limits.memory.reports == Reports::Kept).then(|| report.clone());
             let cached = CachedTarget::new(target, renewal).with_report(kept);
             let cached = Arc::new(cached.after(earlier.as_deref()));
-            Ending::Target { cached, report: Some(report) }
+            Ending::new(Ok(cached), Some(report))
         };
-        let fixed = answers.rules.target_of(&name);
-        if let Some(fixed) = fixed.and_then(|it| it.target(&name, answers.runtime.now()).ok()) {
+        let fixed = self.rules.target_of(&name);
+        if let Some(fixed) = fixed.and_then(|it| it.target(&name, self.runtime.now()).ok()) {
             let report = Report::of_rule(&fixed);
             return target(Arc::new(fixed), report, Renewal::never());
         }
         let waits = purpose == Purpose::Answer;
-        let config = Arc::clone(if waits { &answers.config } else { &self.unhurried });
-        let (now, seed) = (answers.runtime.now(), answers.next_seed());
+        let config = Arc::clone(if waits { &self.config } else { &self.unhurried });
+        let (now, seed) = (self.runtime.now(), self.next_seed());
         let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
         if let Some(earlier) = &earlier {
             machine = machine.with_last_step(earlier.target.step());
         }
         let _early = if waits { self.ask_early(&name) } else { Vec::new() };
         let asker = Arc::new(Asker::new(purpose));
-        let ask = |question| answers.ask(question, &asker);
-        let driven = drive(&mut machine, &*answers.runtime, ask).await;
+        let ask = |question| self.ask(question, &asker);
+        let driven = drive(&mut machine, &*self.runtime, ask).await;
         let mut report = machine.report();
         if report.warnings.iter().any(|it| matches!(it, Warning::AddressBlocked { .. })) {
-            answers.tally.blocked();
+            self.tally.blocked.one();
         }
         let error = match driven {
             Ok(Finished { done: Ok(found), .. }) => {
@@ -333,38 +291,36 @@ impl Targets {
         };
         debug!(%error, "not resolved");
         report.error = Some(error.clone());
-        Ending::Failed { error, report: Some(Arc::new(report)) }
+        Ending::new(Err(error), Some(Arc::new(report)))
     }
 
     /// Forgets a name and all hosts that its answer relies on, as far as they are known.
     pub(super) fn forget(&self, name: &ServerName) {
         let hosts = self.hosts_of(name);
-        let answers = &self.answers;
-        let now = answers.runtime.now().wall;
+        let now = self.runtime.now().wall;
         for host in &hosts {
-            answers.memory.forget_host(host, now);
+            self.memory.forget_host(host, now);
         }
-        answers.memory.forget_target(name);
-        self.in_flight.forget(|other| {
+        self.memory.forget_target(name);
+        self.discoveries.forget(|other| {
             let host = other.to_host().ok();
             other == name
                 || host.as_ref().and_then(Host::as_dns).is_some_and(|it| hosts.contains(it))
         });
-        answers.well_known_in_flight.forget(|host| hosts.contains(host));
-        answers.dns_in_flight.forget(|question| hosts.contains(question.host()));
+        self.well_knowns.forget(|host| hosts.contains(host));
+        self.dns_answers.forget(|question| hosts.contains(question.host()));
     }
 
     /// Forgets everything.
     pub(super) fn forget_all(&self) {
-        let answers = &self.answers;
-        answers.memory.clear(answers.runtime.now().wall);
-        self.in_flight.forget(|_| true);
-        answers.well_known_in_flight.forget(|_| true);
-        answers.dns_in_flight.forget(|_| true);
+        self.memory.clear(self.runtime.now().wall);
+        self.discoveries.forget(|_| true);
+        self.well_knowns.forget(|_| true);
+        self.dns_answers.forget(|_| true);
     }
 
     fn hosts_of(&self, name: &ServerName) -> HashSet<DnsName> {
-        let memory = &self.answers.memory;
+        let memory = &self.memory;
         let mut hosts: HashSet<DnsName> = HashSet::new();
         if let Some(earlier) = memory.earlier_target(name) {
             hosts.extend(earlier.hosts());
