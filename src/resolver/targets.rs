@@ -302,11 +302,8 @@ impl Shared {
             self.memory.forget_host(host, now);
         }
         self.memory.forget_target(name);
-        self.discoveries.forget(|other| {
-            let host = other.to_host().ok();
-            other == name
-                || host.as_ref().and_then(Host::as_dns).is_some_and(|it| hosts.contains(it))
-        });
+        // A discovery may have used an answer about one of the hosts, whatever name it is for.
+        self.discoveries.forget(|_| true);
         self.well_knowns.forget(|host| hosts.contains(host));
         self.dns_answers.forget(|question| hosts.contains(question.host()));
     }
