@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::TryFutureExt;
+use futures_util::future::ready;
 use tracing::{Instrument, debug, debug_span};
 
-use super::drive::{BrokenOff, Unanswered, drive};
+use super::drive::{BrokenOff, drive};
 use super::handle::Shared;
 use super::memory::Epoch;
-use crate::core::cache::{CacheEntry, DnsEntry, Purpose, Renewal, WellKnownEntry};
+use crate::core::cache::{CacheEntry, DnsEntry, Purpose, WellKnownEntry};
 use crate::core::discovery::{Answer, Question, WellKnownLookup};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
 use crate::core::error::Busy;
@@ -32,7 +33,7 @@ pub(super) struct Found<E> {
     pub(super) entry: E,
     pub(super) source: Source,
     /// The look-up of a well-known, if it was made for this answer.
-    lookup: Option<Arc<WellKnownReport>>,
+    pub(super) lookup: Option<Arc<WellKnownReport>>,
 }
 
 /// The look-ups in flight, which all who need their answers share.
@@ -57,12 +58,18 @@ impl<G: Clone, F> Found<CacheEntry<G, F>> {
     }
 }
 
-/// A task that asks questions: its purpose, and how long it has run.
-#[derive(Debug)]
-pub(super) struct Asker {
-    pub(super) purpose: Purpose,
-    /// When the answers that it uses are to be renewed.
-    pub(super) renewal: Renewal,
+/// Waits for an answer, which may have been asked for by another caller.
+async fn found<K: Eq + Hash + Unpin, V: Clone>(
+    joined: Result<Joined<K, Result<V, BrokenOff>>, TooMany>,
+    busy: Busy,
+) -> Result<V, BrokenOff> {
+    let joined = joined.map_err(|it| BrokenOff::busy(busy, it))?;
+    joined.value().await.unwrap_or(Err(BrokenOff::Adapter))
+}
+
+/// A well-known look-up: its purpose, and how long it has run.
+struct Lookup {
+    purpose: Purpose,
     /// For how long it ran in earlier stretches, in milliseconds.
     ran: AtomicU64,
     /// When it last began to run, as the bits of the clock; [`Monotonic::MAX`] while it waits for a
@@ -70,10 +77,10 @@ pub(super) struct Asker {
     since: AtomicU64,
 }
 
-impl Asker {
-    pub(super) const fn new(purpose: Purpose) -> Self {
+impl Lookup {
+    const fn new(purpose: Purpose) -> Self {
         let (ran, since) = (AtomicU64::new(0), AtomicU64::new(Monotonic::MAX.to_bits()));
-        Self { purpose, renewal: Renewal::never(), ran, since }
+        Self { purpose, ran, since }
     }
 
     fn runs(&self, runs: bool, now: Monotonic) {
@@ -90,55 +97,23 @@ impl Asker {
 }
 
 impl Shared {
-    /// Starts to answer a question of a machine.
-    pub(super) fn ask(
-        self: &Arc<Self>,
-        question: Question,
-        asker: &Arc<Asker>,
-    ) -> BoxFuture<'static, Result<Answer, Unanswered>> {
-        let asker = Arc::clone(asker);
-        match question {
-            Question::Dns { token, question } => {
-                Box::pin(self.dns(&question, asker.purpose).map(move |found| match found {
-                    Ok(Found { entry, source, .. }) => {
-                        asker.renewal.take_in(entry.renew_at());
-                        Ok(token.entry(entry, source))
-                    }
-                    Err(why) => Err(Unanswered { why, token: Some(token) }),
-                }))
-            }
-            Question::Fetch { token, fetch } => {
-                let shared = Arc::clone(self);
-                Box::pin(async move { Ok(token.answer(shared.fetch(*fetch, &asker).await?)) })
-            }
-            Question::WellKnown { token, host } => {
-                Box::pin(self.well_known(&host, asker.purpose).map(move |found| {
-                    let Found { entry, source, lookup } = found?;
-                    asker.renewal.take_in(entry.renew_at());
-                    let lookup = lookup.filter(|_| source == Source::Asked);
-                    Ok(token.answer(entry, source, lookup))
-                }))
-            }
-        }
-    }
-
     /// Makes an exchange with those destinations that have a free permit, and waits if none has. If
     /// no request was sent there, tries the remaining ones: the first may be of an address family
     /// that this machine lacks.
     async fn fetch(
         &self,
         mut fetch: Fetch,
-        asker: &Asker,
+        lookup: &Lookup,
     ) -> Result<Result<http::Response<Body>, FetchFailure>, BrokenOff> {
         let mut left = std::mem::take(&mut fetch.addresses);
         let (mut attempts, mut furthest) = (Vec::new(), None::<FetchFailure>);
         // Each pass removes at least one address, so this loop ends.
         loop {
-            asker.runs(false, self.now());
+            lookup.runs(false, self.now());
             let permits = self.destinations.permits(&left, &*self.runtime).await;
             let permits = permits.map_err(|it| BrokenOff::busy(Busy::Destination, it))?;
             let begun = self.now();
-            asker.runs(true, begun);
+            lookup.runs(true, begun);
             (fetch.addresses, left) = left.into_iter().partition(|address| permits.allow(address));
             let failure = match self.fetch.fetch(fetch.clone()).await {
                 Ok(response) => return Ok(Ok(response)),
@@ -183,24 +158,9 @@ impl Shared {
                 }
             },
         );
-        self.answer(joined, Busy::Questions)
-    }
-
-    /// Waits for an answer, which may have been found for another caller.
-    fn answer<K, G, F>(
-        self: &Arc<Self>,
-        joined: Result<Joined<K, Result<Found<CacheEntry<G, F>>, BrokenOff>>, TooMany>,
-        busy: Busy,
-    ) -> BoxFuture<'static, Result<Found<CacheEntry<G, F>>, BrokenOff>>
-    where
-        K: Eq + Hash + Send + Sync + Unpin + 'static,
-        G: Clone + Send + Sync + 'static,
-        F: Clone + Send + Sync + 'static,
-    {
         let shared = Arc::clone(self);
         Box::pin(async move {
-            let joined = joined.map_err(|it| BrokenOff::busy(busy, it))?;
-            let found = joined.value().await.unwrap_or(Err(BrokenOff::Adapter))?;
+            let found = found(joined, Busy::Questions).await?;
             Ok(found.corrected(shared.now()))
         })
     }
@@ -219,36 +179,40 @@ impl Shared {
 
     /// Finds what is known of a host's well-known: in memory, in flight, in the store, or by a
     /// look-up now.
-    fn well_known(
+    pub(super) fn well_known(
         self: &Arc<Self>,
         host: &DnsName,
         purpose: Purpose,
     ) -> BoxFuture<'static, Result<Found<WellKnownEntry>, BrokenOff>> {
         let now = self.now();
         let begun = self.memory.epoch();
-        let asker = Arc::new(Asker::new(purpose));
+        let lookup = Arc::new(Lookup::new(purpose));
         let joined = self.well_knowns.join(
             host,
             &*self.runtime,
             || Some(Ok(Found::in_memory(self.memory.well_known(host, now, purpose)?, now))),
             {
-                let (shared, host, asker) = (Arc::clone(self), host.clone(), Arc::clone(&asker));
-                move || shared.abandoned(&host, &asker, begun)
+                let (shared, host, lookup) = (Arc::clone(self), host.clone(), Arc::clone(&lookup));
+                move || shared.abandoned(&host, &lookup, begun)
             },
             || {
                 let (shared, host) = (Arc::clone(self), host.clone());
                 let span = debug_span!("well_known", %host);
-                async move { shared.find_well_known(host, &asker, begun).await }.instrument(span)
+                async move { shared.find_well_known(host, &lookup, begun).await }.instrument(span)
             },
         );
-        self.answer(joined, Busy::Discoveries)
+        let shared = Arc::clone(self);
+        Box::pin(async move {
+            let found = found(joined, Busy::Discoveries).await?;
+            Ok(found.corrected(shared.now()))
+        })
     }
 
     /// Finds a well-known in the store or by a look-up, and remembers it either way.
     async fn find_well_known(
         self: &Arc<Self>,
         host: DnsName,
-        asker: &Arc<Asker>,
+        lookup: &Arc<Lookup>,
         begun: Epoch,
     ) -> Result<Found<WellKnownEntry>, BrokenOff> {
         let forget = self.rules.forgets(&host);
@@ -260,27 +224,27 @@ impl Shared {
                 self.memory.take_in(begun, &host, entry, self.runtime.now());
             }
             let now = self.now();
-            if let Some(entry) = self.memory.well_known(&host, now, asker.purpose) {
+            if let Some(entry) = self.memory.well_known(&host, now, lookup.purpose) {
                 self.tally.store_hits.one();
                 return Ok(Found::in_memory(entry, now));
             }
             self.tally.store_misses.one();
         }
-        asker.runs(true, self.now());
-        let (mut entry, lookup) = self.look_up_well_known(&host, asker).await?;
+        lookup.runs(true, self.now());
+        let (mut entry, report) = self.look_up_well_known(&host, lookup).await?;
         self.tally.well_known(&entry);
         if matches!(entry.failure(), Some(WellKnownFailure::Blocked { .. })) {
             self.tally.blocked.one();
         }
         if !forget {
-            let redirected_to = lookup.redirected_to(&host);
-            let purpose = asker.purpose;
+            let redirected_to = report.redirected_to(&host);
+            let purpose = lookup.purpose;
             entry = self.memory.keep_well_known(begun, &host, entry, redirected_to, purpose);
         }
         if store.is_some() {
             self.share(host, entry.clone(), begun);
         }
-        Ok(Found { entry, source: Source::Asked, lookup: Some(Arc::new(lookup)) })
+        Ok(Found { entry, source: Source::Asked, lookup: Some(Arc::new(report)) })
     }
 
     /// Gives the store the outcome for a host. Callers do not wait for the store to take it.
@@ -298,9 +262,9 @@ impl Shared {
 
     /// Remembers that a look-up was abandoned after it had run for long. The time that it waited
     /// for a permit is not counted, because it says nothing about the server.
-    fn abandoned(&self, host: &DnsName, asker: &Asker, begun: Epoch) {
+    fn abandoned(&self, host: &DnsName, lookup: &Lookup, begun: Epoch) {
         let now = self.runtime.now();
-        let after = asker.ran(now.monotonic);
+        let after = lookup.ran(now.monotonic);
         if after < self.limits.abandoned_after || self.rules.forgets(host) {
             return;
         }
@@ -311,13 +275,13 @@ impl Shared {
         let (config, seed) = (&self.config, self.next_seed());
         let entry = WellKnownEntry::learn(before, Err(failure), now, config, seed);
         self.tally.well_known(&entry);
-        self.memory.keep_well_known(begun, host, entry, Box::default(), asker.purpose);
+        self.memory.keep_well_known(begun, host, entry, Box::default(), lookup.purpose);
     }
 
     async fn look_up_well_known(
         self: &Arc<Self>,
         host: &DnsName,
-        asker: &Arc<Asker>,
+        lookup: &Arc<Lookup>,
     ) -> Result<(WellKnownEntry, WellKnownReport), BrokenOff> {
         let config = Arc::clone(&self.config);
         let (now, seed) = (self.runtime.now(), self.next_seed());
@@ -325,13 +289,22 @@ impl Shared {
         if let Some(earlier) = self.memory.earlier_well_known(host) {
             machine = machine.with_earlier(earlier.entry.clone());
         }
-        // The addresses for the fetch need not be renewed together with the document.
-        let ask = |question| -> BoxFuture<'static, Result<Answer, Unanswered>> {
-            // A look-up asks only for what it needs.
-            let needed = |unanswered: Unanswered| unanswered.why.into();
-            Box::pin(self.ask(question, asker).map(move |answer| answer.map_err(needed)))
+        let ask = |question| -> BoxFuture<'static, Result<Answer, BrokenOff>> {
+            let (shared, lookup) = (Arc::clone(self), Arc::clone(lookup));
+            match question {
+                // The addresses for the fetch need not be renewed together with the document.
+                Question::Dns { token, question } => {
+                    let found = self.dns(&question, lookup.purpose);
+                    Box::pin(found.map_ok(move |found| token.entry(found.entry, found.source)))
+                }
+                Question::Fetch { token, fetch } => Box::pin(async move {
+                    let result = shared.fetch(*fetch, &lookup).await?;
+                    Ok(token.answer(result))
+                }),
+                Question::WellKnown { .. } => Box::pin(ready(Err(BrokenOff::Adapter))),
+            }
         };
-        let entry = drive(&mut machine, &*self.runtime, ask).await?.done;
+        let entry = drive(&mut machine, &*self.runtime, ask).await?;
         match (entry.failure(), entry.last_good()) {
             (Some(failure), _) => debug!(%failure, "no valid well-known"),
             (None, Some(document)) => debug!(server = %document.server(), "delegates"),

@@ -2,23 +2,25 @@
 //! answer in use expires.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use futures_util::future::ready;
+use futures_util::{FutureExt, TryFutureExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, debug, debug_span};
 
-use super::answers::{Asker, Found};
+use super::answers::Found;
 use super::config::Reports;
-use super::drive::{BrokenOff, Finished, drive};
+use super::drive::{BrokenOff, drive};
 use super::handle::Shared;
 use super::memory::Epoch;
 use crate::core::cache::{CachedTarget, DnsEntry, Purpose, Renewal};
 use crate::core::config::Speculation;
-use crate::core::discovery::{Discovery, Machine, Output, Question};
+use crate::core::discovery::{Answer, Discovery, Machine, Output, Question};
 use crate::core::dns::{DnsQuestion, DnsRecords, Service};
 use crate::core::error::{Busy, ResolveError};
 use crate::core::names::{DnsName, Host, ServerName};
-use crate::core::report::Report;
+use crate::core::report::{Report, Source};
 use crate::core::warning::Warning;
 use crate::core::well_known::WellKnown;
 use crate::runtime::single_flight::{Joined, TooMany};
@@ -37,6 +39,15 @@ pub(super) struct Ending {
     pub(super) report: Option<Arc<Report>>,
     /// Whether the target was in memory when the discovery was about to start.
     pub(super) remembered: bool,
+}
+
+/// What becomes known while the questions of a discovery are answered.
+struct Course {
+    purpose: Purpose,
+    /// When the answers that it uses are to be renewed.
+    renewal: Renewal,
+    /// Why an answer was given up, if one was.
+    given_up: OnceLock<BrokenOff>,
 }
 
 impl Ending {
@@ -64,10 +75,9 @@ impl Shared {
         let mut waiter = match self.join_discovery(name, Purpose::Answer, None) {
             Ok(Joined::Known(ending)) => return ending,
             Ok(Joined::Waiting(waiter)) => waiter,
-            Err(TooMany { limit }) => {
-                let (name, busy) = (name.clone(), Busy::Discoveries);
-                let error = ResolveError::TooBusy { name, busy, limit };
-                return self.instead_of(Ending::new(Err(error), None));
+            Err(too_many) => {
+                let why = BrokenOff::busy(Busy::Discoveries, too_many);
+                return self.instead_of(Ending::new(Err(why.error(name.clone())), None));
             }
         };
         if !waiter.is_first() {
@@ -84,9 +94,10 @@ impl Shared {
                 waiter.await
             }
         };
-        self.instead_of(ended.unwrap_or_else(|_| {
-            Ending::new(Err(ResolveError::AdapterFailed { name: name.clone() }), None)
-        }))
+        self.instead_of(
+            ended
+                .unwrap_or_else(|_| Ending::new(Err(BrokenOff::Adapter.error(name.clone())), None)),
+        )
     }
 
     /// Returns the outcome of a discovery. If it failed for a local reason, returns a target from
@@ -142,9 +153,9 @@ impl Shared {
                     };
                     let ending = match permit {
                         Ok(_permit) => shared.run(name, purpose).await,
-                        Err(TooMany { limit }) => {
-                            let error = ResolveError::TooBusy { name, busy: Busy::Turn, limit };
-                            Ending::new(Err(error), None)
+                        Err(too_many) => {
+                            let why = BrokenOff::busy(Busy::Turn, too_many);
+                            Ending::new(Err(why.error(name)), None)
                         }
                     };
                     shared.keep(begun, &ending);
@@ -267,31 +278,63 @@ impl Shared {
             machine = machine.with_last_step(earlier.target.step());
         }
         let _early = if waits { self.ask_early(&name) } else { Vec::new() };
-        let asker = Arc::new(Asker::new(purpose));
-        let ask = |question| self.ask(question, &asker);
+        let given_up = OnceLock::new();
+        let course = Arc::new(Course { purpose, renewal: Renewal::never(), given_up });
+        let ask = |question| self.ask(question, &course);
         let driven = drive(&mut machine, &*self.runtime, ask).await;
         let mut report = machine.report();
         if report.warnings.iter().any(|it| matches!(it, Warning::AddressBlocked { .. })) {
             self.tally.blocked.one();
         }
         let error = match driven {
-            Ok(Finished { done: Ok(found), .. }) => {
+            Ok(Ok(found)) => {
                 debug!(target = %found, "resolved");
                 // Answers that arrive later are not taken into account.
-                return target(found, report, asker.renewal.so_far());
+                return target(found, report, course.renewal.so_far());
             }
-            // The machine cannot know that an answer is missing because a limit was reached.
-            Ok(Finished {
-                done: Err(ResolveError::AdapterFailed { .. }),
-                given_up: Some(BrokenOff::Busy { busy, limit }),
-            })
-            | Err(BrokenOff::Busy { busy, limit }) => ResolveError::TooBusy { name, busy, limit },
-            Ok(Finished { done: Err(error), .. }) => error,
-            Err(BrokenOff::Adapter) => ResolveError::AdapterFailed { name },
+            // The machine cannot know why an answer is missing.
+            Ok(Err(ResolveError::AdapterFailed { name })) => {
+                course.given_up.get().unwrap_or(&BrokenOff::Adapter).error(name)
+            }
+            Ok(Err(error)) => error,
+            Err(why) => why.error(name),
         };
         debug!(%error, "not resolved");
         report.error = Some(error.clone());
         Ending::new(Err(error), Some(Arc::new(report)))
+    }
+
+    /// Starts to answer a question of a discovery.
+    fn ask(
+        self: &Arc<Self>,
+        question: Question,
+        course: &Arc<Course>,
+    ) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
+        let course = Arc::clone(course);
+        match question {
+            Question::Dns { token, question } => {
+                Box::pin(self.dns(&question, course.purpose).map(move |found| match found {
+                    Ok(Found { entry, source, .. }) => {
+                        course.renewal.take_in(entry.renew_at());
+                        Ok(token.entry(entry, source))
+                    }
+                    Err(why) => {
+                        // Another failure may have come first.
+                        let _ = course.given_up.set(why);
+                        Ok(token.unanswered())
+                    }
+                }))
+            }
+            Question::WellKnown { token, host } => {
+                Box::pin(self.well_known(&host, course.purpose).map_ok(move |found| {
+                    let Found { entry, source, lookup } = found;
+                    course.renewal.take_in(entry.renew_at());
+                    token.answer(entry, source, lookup.filter(|_| source == Source::Asked))
+                }))
+            }
+            // Well-knowns have look-ups of their own.
+            Question::Fetch { .. } => Box::pin(ready(Err(BrokenOff::Adapter))),
+        }
     }
 
     /// Forgets a name and all hosts that its answer relies on, as far as they are known.
