@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::TryFutureExt;
-use futures_util::future::ready;
 use tracing::{Instrument, debug, debug_span};
 
 use super::drive::{BrokenOff, drive};
 use super::handle::Shared;
 use super::memory::Epoch;
 use crate::core::cache::{CacheEntry, DnsEntry, Purpose, WellKnownEntry};
-use crate::core::discovery::{Answer, Question, WellKnownLookup};
+use crate::core::discovery::{Question, WellKnownLookup};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
 use crate::core::error::Busy;
 use crate::core::names::DnsName;
@@ -21,7 +19,7 @@ use crate::core::report::{Source, WellKnownReport};
 use crate::core::time::{Monotonic, whole_millis};
 use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind, WellKnownFailure};
 use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
-use crate::runtime::{BoxFuture, within};
+use crate::runtime::within;
 
 /// How much longer than the limit on a DNS question the resolver waits for an adapter. The machine
 /// waits longer still.
@@ -38,6 +36,9 @@ pub(super) struct Found<E> {
 
 /// The look-ups in flight, which all who need their answers share.
 pub(super) type InFlight<K, E> = Arc<SingleFlight<K, Result<Found<E>, BrokenOff>>>;
+
+/// An answer from memory, or one in flight.
+pub(super) type FoundOrInFlight<K, E> = Result<Joined<K, Result<Found<E>, BrokenOff>>, TooMany>;
 
 impl<G: Clone, F> Found<CacheEntry<G, F>> {
     /// Creates an answer from memory, with its age.
@@ -56,15 +57,6 @@ impl<G: Clone, F> Found<CacheEntry<G, F>> {
             self
         }
     }
-}
-
-/// Waits for an answer, which may have been asked for by another caller.
-async fn found<K: Eq + Hash + Unpin, V: Clone>(
-    joined: Result<Joined<K, Result<V, BrokenOff>>, TooMany>,
-    busy: Busy,
-) -> Result<V, BrokenOff> {
-    let joined = joined.map_err(|it| BrokenOff::busy(busy, it))?;
-    joined.value().await.unwrap_or(Err(BrokenOff::Adapter))
 }
 
 /// A well-known look-up: its purpose, and how long it has run.
@@ -135,13 +127,22 @@ impl Shared {
     }
 
     /// Finds a DNS answer: in memory, in flight, or by asking now.
-    pub(super) fn dns(
+    pub(super) async fn dns(
         self: &Arc<Self>,
         question: &DnsQuestion,
         purpose: Purpose,
-    ) -> BoxFuture<'static, Result<Found<DnsEntry>, BrokenOff>> {
+    ) -> Result<Found<DnsEntry>, BrokenOff> {
+        self.found(self.join_dns(question, purpose), Busy::Questions).await
+    }
+
+    /// Finds a DNS answer in memory, or has the question in flight when it returns.
+    pub(super) fn join_dns(
+        self: &Arc<Self>,
+        question: &DnsQuestion,
+        purpose: Purpose,
+    ) -> FoundOrInFlight<DnsQuestion, DnsEntry> {
         let now = self.now();
-        let joined = self.dns_answers.join(
+        self.dns_answers.join(
             question,
             &*self.runtime,
             || Some(Ok(Found::in_memory(self.memory.dns(question, now, purpose)?, now))),
@@ -157,12 +158,18 @@ impl Shared {
                     Ok(Found { entry, source: Source::Asked, lookup: None })
                 }
             },
-        );
-        let shared = Arc::clone(self);
-        Box::pin(async move {
-            let found = found(joined, Busy::Questions).await?;
-            Ok(found.corrected(shared.now()))
-        })
+        )
+    }
+
+    /// Waits for an answer, which may have been asked for by another caller.
+    async fn found<K: Eq + Hash + Unpin, G: Clone, F: Clone>(
+        &self,
+        joined: FoundOrInFlight<K, CacheEntry<G, F>>,
+        busy: Busy,
+    ) -> Result<Found<CacheEntry<G, F>>, BrokenOff> {
+        let joined = joined.map_err(|it| BrokenOff::busy(busy, it))?;
+        let found = joined.value().await.unwrap_or(Err(BrokenOff::Adapter))?;
+        Ok(found.corrected(self.now()))
     }
 
     /// Asks DNS. An adapter that overruns the limit on a question counts as timed out.
@@ -179,11 +186,11 @@ impl Shared {
 
     /// Finds what is known of a host's well-known: in memory, in flight, in the store, or by a
     /// look-up now.
-    pub(super) fn well_known(
+    pub(super) async fn well_known(
         self: &Arc<Self>,
         host: &DnsName,
         purpose: Purpose,
-    ) -> BoxFuture<'static, Result<Found<WellKnownEntry>, BrokenOff>> {
+    ) -> Result<Found<WellKnownEntry>, BrokenOff> {
         let now = self.now();
         let begun = self.memory.epoch();
         let lookup = Arc::new(Lookup::new(purpose));
@@ -201,11 +208,7 @@ impl Shared {
                 async move { shared.find_well_known(host, &lookup, begun).await }.instrument(span)
             },
         );
-        let shared = Arc::clone(self);
-        Box::pin(async move {
-            let found = found(joined, Busy::Discoveries).await?;
-            Ok(found.corrected(shared.now()))
-        })
+        self.found(joined, Busy::Discoveries).await
     }
 
     /// Finds a well-known in the store or by a look-up, and remembers it either way.
@@ -289,20 +292,14 @@ impl Shared {
         if let Some(earlier) = self.memory.earlier_well_known(host) {
             machine = machine.with_earlier(earlier.entry.clone());
         }
-        let ask = |question| -> BoxFuture<'static, Result<Answer, BrokenOff>> {
-            let (shared, lookup) = (Arc::clone(self), Arc::clone(lookup));
-            match question {
-                // The addresses for the fetch need not be renewed together with the document.
-                Question::Dns { token, question } => {
-                    let found = self.dns(&question, lookup.purpose);
-                    Box::pin(found.map_ok(move |found| token.entry(found.entry, found.source)))
-                }
-                Question::Fetch { token, fetch } => Box::pin(async move {
-                    let result = shared.fetch(*fetch, &lookup).await?;
-                    Ok(token.answer(result))
-                }),
-                Question::WellKnown { .. } => Box::pin(ready(Err(BrokenOff::Adapter))),
+        let ask = async |question| match question {
+            // The addresses for the fetch need not be renewed together with the document.
+            Question::Dns { token, question } => {
+                let found = self.dns(&question, lookup.purpose).await?;
+                Ok(token.entry(found.entry, found.source))
             }
+            Question::Fetch { token, fetch } => Ok(token.answer(self.fetch(*fetch, lookup).await?)),
+            Question::WellKnown { .. } => Err(BrokenOff::Adapter),
         };
         let entry = drive(&mut machine, &*self.runtime, ask).await?;
         match (entry.failure(), entry.last_good()) {

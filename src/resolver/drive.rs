@@ -6,8 +6,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use crate::core::discovery::{Answer, Machine, Output, Question};
 use crate::core::error::{Busy, ResolveError};
 use crate::core::names::ServerName;
+use crate::runtime::Runtime;
 use crate::runtime::single_flight::TooMany;
-use crate::runtime::{BoxFuture, Runtime};
 
 /// Why a machine, or one of its questions, was broken off.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +34,10 @@ impl BrokenOff {
 }
 
 /// Drives `machine` to its end and asks `ask` for each answer that it needs.
-pub(super) async fn drive<M: Machine>(
+pub(super) async fn drive<M: Machine, A: Future<Output = Result<Answer, BrokenOff>>>(
     machine: &mut M,
     runtime: &dyn Runtime,
-    ask: impl Fn(Question) -> BoxFuture<'static, Result<Answer, BrokenOff>>,
+    ask: impl Fn(Question) -> A,
 ) -> Result<M::Done, BrokenOff> {
     let mut open = FuturesUnordered::new();
     // The machine bounds its questions and its time, so this loop ends.

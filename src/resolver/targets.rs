@@ -4,12 +4,10 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use futures_util::future::ready;
-use futures_util::{FutureExt, TryFutureExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, debug, debug_span};
 
-use super::answers::Found;
+use super::answers::{Found, FoundOrInFlight};
 use super::config::Reports;
 use super::drive::{BrokenOff, drive};
 use super::handle::Shared;
@@ -24,10 +22,7 @@ use crate::core::report::{Report, Source};
 use crate::core::warning::Warning;
 use crate::core::well_known::WellKnown;
 use crate::runtime::single_flight::{Joined, TooMany};
-use crate::runtime::{BoxFuture, within};
-
-/// A DNS answer in flight that was asked for before it is known to be needed.
-type EarlyAnswer = BoxFuture<'static, Result<Found<DnsEntry>, BrokenOff>>;
+use crate::runtime::within;
 
 /// A target that was composed from memory, and its report.
 type Composed = (Arc<CachedTarget>, Arc<Report>);
@@ -231,7 +226,10 @@ impl Shared {
     /// Asks DNS again for what the last target relies on, before the well-known is there to confirm
     /// that it still does. Both look-ups then run at the same time, and a caller that does not wait
     /// for the well-known gets current addresses. Hold the result until the discovery ends.
-    fn ask_early(self: &Arc<Self>, name: &ServerName) -> Vec<EarlyAnswer> {
+    fn ask_early(
+        self: &Arc<Self>,
+        name: &ServerName,
+    ) -> Vec<FoundOrInFlight<DnsQuestion, DnsEntry>> {
         let Ok(Host::Dns(host)) = name.to_host() else { return Vec::new() };
         let now = self.now();
         let mut early = Vec::new();
@@ -239,7 +237,7 @@ impl Shared {
         if self.config.speculation == Speculation::Off || known {
             return early;
         }
-        let mut ask = |question: &DnsQuestion| early.push(self.dns(question, Purpose::Answer));
+        let mut ask = |question: &DnsQuestion| early.push(self.join_dns(question, Purpose::Answer));
         self.compose_with(name, &mut ask);
         // If the SRV records are too old to be served, composing has not reached their targets.
         let earlier = self.memory.earlier_target(name);
@@ -279,7 +277,7 @@ impl Shared {
         }
         let _early = if waits { self.ask_early(&name) } else { Vec::new() };
         let given_up = OnceLock::new();
-        let course = Arc::new(Course { purpose, renewal: Renewal::never(), given_up });
+        let course = Course { purpose, renewal: Renewal::never(), given_up };
         let ask = |question| self.ask(question, &course);
         let driven = drive(&mut machine, &*self.runtime, ask).await;
         let mut report = machine.report();
@@ -304,36 +302,32 @@ impl Shared {
         Ending::new(Err(error), Some(Arc::new(report)))
     }
 
-    /// Starts to answer a question of a discovery.
-    fn ask(
+    /// Answers a question of a discovery.
+    async fn ask(
         self: &Arc<Self>,
         question: Question,
-        course: &Arc<Course>,
-    ) -> BoxFuture<'static, Result<Answer, BrokenOff>> {
-        let course = Arc::clone(course);
+        course: &Course,
+    ) -> Result<Answer, BrokenOff> {
         match question {
-            Question::Dns { token, question } => {
-                Box::pin(self.dns(&question, course.purpose).map(move |found| match found {
-                    Ok(Found { entry, source, .. }) => {
-                        course.renewal.take_in(entry.renew_at());
-                        Ok(token.entry(entry, source))
-                    }
-                    Err(why) => {
-                        // Another failure may have come first.
-                        let _ = course.given_up.set(why);
-                        Ok(token.unanswered())
-                    }
-                }))
-            }
-            Question::WellKnown { token, host } => {
-                Box::pin(self.well_known(&host, course.purpose).map_ok(move |found| {
-                    let Found { entry, source, lookup } = found;
+            Question::Dns { token, question } => match self.dns(&question, course.purpose).await {
+                Ok(Found { entry, source, .. }) => {
                     course.renewal.take_in(entry.renew_at());
-                    token.answer(entry, source, lookup.filter(|_| source == Source::Asked))
-                }))
+                    Ok(token.entry(entry, source))
+                }
+                Err(why) => {
+                    // Another failure may have come first.
+                    let _ = course.given_up.set(why);
+                    Ok(token.unanswered())
+                }
+            },
+            Question::WellKnown { token, host } => {
+                let found = self.well_known(&host, course.purpose).await?;
+                let Found { entry, source, lookup } = found;
+                course.renewal.take_in(entry.renew_at());
+                Ok(token.answer(entry, source, lookup.filter(|_| source == Source::Asked)))
             }
             // Well-knowns have look-ups of their own.
-            Question::Fetch { .. } => Box::pin(ready(Err(BrokenOff::Adapter))),
+            Question::Fetch { .. } => Err(BrokenOff::Adapter),
         }
     }
 
