@@ -51,11 +51,7 @@ impl<G: Clone, F> Found<CacheEntry<G, F>> {
     fn corrected(self, now: Monotonic) -> Self {
         let holds = self.entry.serve(now, Purpose::Answer).is_some_and(|it| it.holds());
         let failed = self.entry.failure().is_some();
-        if failed && holds {
-            Self { lookup: self.lookup, ..Self::in_memory(self.entry, now) }
-        } else {
-            self
-        }
+        if failed && holds { Self::in_memory(self.entry, now) } else { self }
     }
 }
 
@@ -219,9 +215,8 @@ impl Shared {
         begun: Epoch,
     ) -> Result<Found<WellKnownEntry>, BrokenOff> {
         let forget = self.rules.forgets(&host);
-        let store = self.store.as_ref().filter(|_| !forget);
-        if let Some(store) = store {
-            if let Some(entry) = store.get(&host).await {
+        if let Some(store) = self.store.as_deref().filter(|_| !forget) {
+            if let Some(entry) = self.stored(store, &host).await {
                 // What is older than ours, or was to be forgotten, is refused. An expired document
                 // is still the last good one.
                 self.memory.take_in(begun, &host, entry, self.runtime.now());
@@ -244,23 +239,13 @@ impl Shared {
             let purpose = lookup.purpose;
             entry = self.memory.keep_well_known(begun, &host, entry, redirected_to, purpose);
         }
-        if store.is_some() {
-            self.share(host, entry.clone(), begun);
+        if self.store.is_some() && !forget {
+            // Callers do not wait for the store to take it.
+            let (shared, entry) = (Arc::clone(self), entry.clone());
+            let put = async move { shared.store(&host, &entry, begun).await };
+            self.runtime.spawn(Box::pin(put.in_current_span()));
         }
         Ok(Found { entry, source: Source::Asked, lookup: Some(Arc::new(report)) })
-    }
-
-    /// Gives the store the outcome for a host. Callers do not wait for the store to take it.
-    fn share(self: &Arc<Self>, host: DnsName, entry: WellKnownEntry, begun: Epoch) {
-        let shared = Arc::clone(self);
-        let put = async move {
-            if let Some(store) = shared.store.as_ref()
-                && shared.memory.is_current(begun, &host)
-            {
-                store.put(&host, &entry).await;
-            }
-        };
-        self.runtime.spawn(Box::pin(put.in_current_span()));
     }
 
     /// Remembers that a look-up was abandoned after it had run for long. The time that it waited
@@ -273,10 +258,9 @@ impl Shared {
         }
         debug!(%host, ?after, "abandoned");
         let before = self.memory.earlier_well_known(host);
-        let before = before.as_ref().map(|it| &it.entry);
-        let failure = WellKnownFailure::Abandoned { after };
-        let (config, seed) = (&self.config, self.next_seed());
-        let entry = WellKnownEntry::learn(before, Err(failure), now, config, seed);
+        let before = before.as_deref().map(|it| &it.entry);
+        let failure = Err(WellKnownFailure::Abandoned { after });
+        let entry = WellKnownEntry::learn(before, failure, now, &self.config, self.next_seed());
         self.tally.well_known(&entry);
         self.memory.keep_well_known(begun, host, entry, Box::default(), lookup.purpose);
     }

@@ -4,15 +4,16 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use tokio::sync::Semaphore;
+
 use super::Resolver;
 use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::destinations::Destinations;
 use super::handle::Shared;
 use super::memory::Memory;
-use super::queue::Queue;
 use super::rules::Rules;
-use super::store::{GuardedStore, Store};
+use super::store::Store;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
@@ -22,25 +23,16 @@ use crate::runtime::single_flight::SingleFlight;
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ResolverBuilder {
-    dns: Arc<dyn Dns>,
-    fetch: Arc<dyn WellKnownFetch>,
-    runtime: Arc<dyn Runtime>,
-    config: ResolverConfig,
-    seed: Option<u64>,
-    rules: Rules,
-    store: Option<Arc<dyn Store>>,
+    pub(super) dns: Arc<dyn Dns>,
+    pub(super) fetch: Arc<dyn WellKnownFetch>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) config: ResolverConfig,
+    pub(super) seed: Option<u64>,
+    pub(super) rules: Rules,
+    pub(super) store: Option<Arc<dyn Store>>,
 }
 
 impl ResolverBuilder {
-    pub(super) fn new(
-        dns: Arc<dyn Dns>,
-        fetch: Arc<dyn WellKnownFetch>,
-        runtime: Arc<dyn Runtime>,
-    ) -> Self {
-        let (config, rules) = (ResolverConfig::default(), Rules::new());
-        Self { dns, fetch, runtime, config, seed: None, rules, store: None }
-    }
-
     /// Sets the configuration: a [`ResolverConfig`], or a [`Config`](crate::Config) for what the
     /// discoveries read. Default: [`ResolverConfig::default`].
     pub fn config(mut self, config: impl Into<ResolverConfig>) -> Self {
@@ -83,28 +75,21 @@ impl ResolverBuilder {
         let tally = Arc::new(Tally::new());
         let unhurried = limits.discovery.clone().with_speculation(Speculation::Off);
         let config = Arc::new(limits.discovery.clone());
-        let guarded = |store| GuardedStore {
-            store,
-            limits: limits.store.clone(),
-            runtime: Arc::clone(&runtime),
-            config: Arc::clone(&config),
-            tally: Arc::clone(&tally),
-            rests: AtomicU64::new(0),
-        };
         let shared = Shared {
             dns,
             fetch,
+            runtime,
             rules,
-            store: store.map(guarded),
+            store,
+            store_rests: AtomicU64::new(0),
             memory: Memory::new(&limits.memory, Arc::clone(&config), Arc::clone(&tally)),
-            queue: Queue::new(queue),
+            permits: Arc::new(Semaphore::new(queue.discoveries.min(Semaphore::MAX_PERMITS))),
             destinations: Destinations::new(queue),
             discoveries: Arc::new(SingleFlight::new(most_discoveries, abandoned)),
             well_knowns: Arc::new(SingleFlight::new(queue.discoveries, abandoned)),
             dns_answers: Arc::new(SingleFlight::new(queue.questions, abandoned)),
             seed: AtomicU64::new(seed),
             unhurried: Arc::new(unhurried),
-            runtime,
             tally,
             config,
             limits,

@@ -42,17 +42,14 @@ pub(super) async fn drive<M: Machine, A: Future<Output = Result<Answer, BrokenOf
     let mut open = FuturesUnordered::new();
     // The machine bounds its questions and its time, so this loop ends.
     loop {
-        let wait = match machine.poll_output(runtime.now()) {
+        let sleep = match machine.poll_output(runtime.now()) {
             Output::Done(done) => return Ok(done),
             Output::Ask(question) => {
                 open.push(ask(question));
                 continue;
             }
-            Output::Wait(until) => until,
-        };
-        let sleep = match wait {
-            Some(at) => runtime.sleep_until(at),
-            None => Box::pin(std::future::pending()),
+            Output::Wait(Some(until)) => runtime.sleep_until(until),
+            Output::Wait(None) => Box::pin(std::future::pending()),
         };
         match select(open.next(), sleep).await {
             Either::Left((Some(answer), _)) => machine.handle(answer?, runtime.now()),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::answers::InFlight;
@@ -14,11 +15,10 @@ use super::destinations::Destinations;
 use super::entry::Remembered;
 use super::feedback::ContactFailure;
 use super::memory::Memory;
-use super::queue::Queue;
 use super::resolution::{Explanation, Resolution};
 use super::rules::Rules;
 use super::snapshot::{RestoreError, Restored, Snapshot};
-use super::store::GuardedStore;
+use super::store::Store;
 use super::targets::Ending;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::cache::{CachedTarget, DnsEntry, Purpose, WellKnownEntry};
@@ -62,7 +62,9 @@ pub(super) struct Shared {
     pub(super) fetch: Arc<dyn WellKnownFetch>,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) rules: Rules,
-    pub(super) store: Option<GuardedStore>,
+    pub(super) store: Option<Arc<dyn Store>>,
+    /// When the store may be used again, as the bits of the monotonic clock.
+    pub(super) store_rests: AtomicU64,
     pub(super) limits: ResolverConfig,
     /// The part of the configuration that each machine reads.
     pub(super) config: Arc<Config>,
@@ -70,8 +72,8 @@ pub(super) struct Shared {
     pub(super) unhurried: Arc<Config>,
     pub(super) tally: Arc<Tally>,
     pub(super) memory: Memory,
-    /// The permits for discoveries.
-    pub(super) queue: Queue,
+    /// The permits for discoveries. Tokio's semaphore is fair and needs no runtime.
+    pub(super) permits: Arc<Semaphore>,
     /// The permits for fetches.
     pub(super) destinations: Destinations,
     /// The discoveries in flight, which callers for the same name share.
@@ -135,7 +137,8 @@ impl Resolver {
         fetch: Arc<dyn WellKnownFetch>,
         runtime: Arc<dyn Runtime>,
     ) -> ResolverBuilder {
-        ResolverBuilder::new(dns, fetch, runtime)
+        let (config, rules) = (ResolverConfig::default(), Rules::new());
+        ResolverBuilder { dns, fetch, runtime, config, seed: None, rules, store: None }
     }
 
     /// Returns the configuration.
@@ -179,10 +182,11 @@ impl Resolver {
         if target.step() == Step::Fixed {
             return Arc::new(Report::of_rule(target));
         }
-        match self.shared.compose(target.server_name()) {
-            Some((cached, report)) if cached.target.step() == target.step() => report,
-            _ => Arc::new(Report::of_target(target)),
-        }
+        let composed = self.shared.compose(target.server_name()).filter(|it| {
+            it.result.as_ref().is_ok_and(|cached| cached.target.step() == target.step())
+        });
+        let report = composed.and_then(|it| it.report.clone());
+        report.unwrap_or_else(|| Arc::new(Report::of_target(target)))
     }
 
     /// Reports that a target could not be used.
@@ -231,7 +235,7 @@ impl Resolver {
             cached.demote(host, port, now + feedback.demoted);
         }
         // Without a free permit, the report does not count against the limit on repeated look-ups.
-        if shared.queue.has_room() && cached.heeds(now, feedback) {
+        if shared.permits.available_permits() > 0 && cached.heeds(now, feedback) {
             shared.renew(name, Purpose::Recheck { apart: feedback.apart });
         }
     }
@@ -326,8 +330,9 @@ impl Resolver {
         let shared = &self.shared;
         let (begun, now) = (shared.memory.epoch(), shared.runtime.now());
         let mut restored = Restored::default();
-        for record in snapshot.entries()? {
-            let Some(Ok((host, entry))) = record.map(|it| it.restore(now, &shared.config)) else {
+        for record in snapshot.records()? {
+            let record = record.as_ref().map(|it| it.restore(now, &shared.config));
+            let Some(Ok((host, entry))) = record else {
                 restored.dropped += 1;
                 continue;
             };
@@ -405,7 +410,7 @@ impl fmt::Debug for Resolver {
             .field("runtime", &self.shared.runtime)
             .field("config", &self.shared.config)
             .field("rules", &self.shared.rules)
-            .field("store", &self.shared.store.as_ref().map(|it| &it.store))
+            .field("store", &self.shared.store)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
     }

@@ -3,19 +3,17 @@
 use std::error::Error;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tracing::{debug, warn};
 
-use super::config::StoreLimits;
-use super::counters::Tally;
+use super::handle::Shared;
+use super::memory::Epoch;
 use crate::core::cache::{WellKnownEntry, WellKnownRecord};
-use crate::core::config::Config;
 use crate::core::names::DnsName;
-use crate::runtime::{BoxFuture, Runtime, within};
+use crate::runtime::{BoxFuture, within};
 
 /// Why a [`Store`] could not do what it was asked.
 pub type StoreError = Box<dyn Error + Send + Sync>;
@@ -26,7 +24,7 @@ pub type StoreError = Box<dyn Error + Send + Sync>;
 /// The resolver asks it when its own memory has no usable answer, and gives it each new outcome.
 /// What it returns is not trusted: the resolver parses it again and passes over values of another
 /// version or host, from the future, or too old. A store that fails, or takes longer than
-/// [`StoreLimits::timeout`], is not used for [`StoreLimits::rest`]; the resolver continues without
+/// [`StoreLimits::timeout`](crate::config::StoreLimits::timeout), is not used for [`StoreLimits::rest`](crate::config::StoreLimits::rest); the resolver continues without
 /// it.
 ///
 /// An implementation may be dropped at any await. Two resolvers may write the same key at a time;
@@ -76,21 +74,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// A store with a time limit.
-pub(super) struct GuardedStore {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) limits: StoreLimits,
-    pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) config: Arc<Config>,
-    pub(super) tally: Arc<Tally>,
-    /// When the store may be used again, as the bits of the monotonic clock.
-    pub(super) rests: AtomicU64,
-}
-
-impl GuardedStore {
+/// Uses the store within its limits.
+impl Shared {
     /// Returns what the store has of a host, if it is valid.
-    pub(super) async fn get(&self, host: &DnsName) -> Option<WellKnownEntry> {
-        let value = self.within(|| self.store.get(host)).await??;
+    pub(super) async fn stored(&self, store: &dyn Store, host: &DnsName) -> Option<WellKnownEntry> {
+        let value = self.ask_store(|| store.get(host)).await??;
         let believed = self.believe(&value, host);
         if let Err(why) = &believed {
             self.tally.store_rejected.one();
@@ -99,8 +87,12 @@ impl GuardedStore {
         believed.ok()
     }
 
-    /// Gives the store the outcome for a host.
-    pub(super) async fn put(&self, host: &DnsName, entry: &WellKnownEntry) {
+    /// Gives the store the outcome for a host, unless the host was forgotten meanwhile.
+    pub(super) async fn store(&self, host: &DnsName, entry: &WellKnownEntry, begun: Epoch) {
+        let Some(store) = &self.store else { return };
+        if !self.memory.is_current(begun, host) {
+            return;
+        }
         let record = WellKnownRecord::new(host, entry, self.runtime.now());
         // This cannot fail: the record holds only text and numbers.
         let Ok(value) = serde_json::to_vec(&record) else { return };
@@ -110,18 +102,18 @@ impl GuardedStore {
             Some(_) => self.config.well_known.remembered,
             None => entry.until().since(entry.learnt()).saturating_mul(2),
         };
-        self.within(|| self.store.put(host, value, lifetime)).await;
+        self.ask_store(|| store.put(host, value, lifetime)).await;
     }
 
     /// Returns the store's answer, unless it fails, is slow, or did so a moment ago.
-    async fn within<'a, T>(
+    async fn ask_store<'a, T>(
         &self,
         ask: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
     ) -> Option<T> {
-        if self.runtime.now().monotonic.to_bits() < self.rests.load(Ordering::Relaxed) {
+        if self.runtime.now().monotonic.to_bits() < self.store_rests.load(Ordering::Relaxed) {
             return None;
         }
-        let limit = self.limits.timeout;
+        let limit = self.limits.store.timeout;
         // A panic of the store counts as a failure, and costs no caller an answer.
         let asked = AssertUnwindSafe(async { ask().await }).catch_unwind();
         let error = match within(&*self.runtime, limit, asked).await {
@@ -130,8 +122,8 @@ impl GuardedStore {
             Some(Err(_)) => "it panicked".to_owned(),
             None => format!("no answer within {limit:?}"),
         };
-        let rests = self.runtime.now().monotonic + self.limits.rest;
-        self.rests.store(rests.to_bits(), Ordering::Relaxed);
+        let rests = self.runtime.now().monotonic + self.limits.store.rest;
+        self.store_rests.store(rests.to_bits(), Ordering::Relaxed);
         self.tally.store_failures.one();
         warn!(error, "the store failed; going on without it");
         None
@@ -139,7 +131,7 @@ impl GuardedStore {
 
     /// Returns the entry that a value holds, if it is valid and of this host.
     fn believe(&self, value: &[u8], host: &DnsName) -> Result<WellKnownEntry, String> {
-        let most_bytes = self.limits.value_bytes;
+        let most_bytes = self.limits.store.value_bytes;
         if value.len() > most_bytes {
             return Err(format!("it is larger than {most_bytes} bytes"));
         }

@@ -18,14 +18,11 @@ use crate::core::discovery::{Answer, Discovery, Machine, Output, Question};
 use crate::core::dns::{DnsQuestion, DnsRecords, Service};
 use crate::core::error::{Busy, ResolveError};
 use crate::core::names::{DnsName, Host, ServerName};
-use crate::core::report::{Report, Source};
+use crate::core::report::Report;
 use crate::core::warning::Warning;
 use crate::core::well_known::WellKnown;
 use crate::runtime::single_flight::{Joined, TooMany};
 use crate::runtime::within;
-
-/// A target that was composed from memory, and its report.
-type Composed = (Arc<CachedTarget>, Arc<Report>);
 
 /// The outcome of a discovery, shared by all who waited for it.
 pub(super) struct Ending {
@@ -53,8 +50,8 @@ impl Ending {
         Arc::new(Self { result, report, remembered: false })
     }
 
-    fn composed((cached, report): Composed) -> Arc<Self> {
-        Self::new(Ok(cached), Some(report))
+    fn broken_off(why: BrokenOff, name: &ServerName) -> Arc<Self> {
+        Self::new(Err(why.error(name.clone())), None)
     }
 }
 
@@ -72,7 +69,7 @@ impl Shared {
             Ok(Joined::Waiting(waiter)) => waiter,
             Err(too_many) => {
                 let why = BrokenOff::busy(Busy::Discoveries, too_many);
-                return self.instead_of(Ending::new(Err(why.error(name.clone())), None));
+                return self.instead_of(Ending::broken_off(why, name));
             }
         };
         if !waiter.is_first() {
@@ -84,15 +81,12 @@ impl Shared {
                 if let Some(composed) = self.compose(name) {
                     // It is renewed for others, even if every other caller leaves.
                     waiter.detach();
-                    return Ending::composed(composed);
+                    return composed;
                 }
                 waiter.await
             }
         };
-        self.instead_of(
-            ended
-                .unwrap_or_else(|_| Ending::new(Err(BrokenOff::Adapter.error(name.clone())), None)),
-        )
+        self.instead_of(ended.unwrap_or_else(|_| Ending::broken_off(BrokenOff::Adapter, name)))
     }
 
     /// Returns the outcome of a discovery. If it failed for a local reason, returns a target from
@@ -106,12 +100,12 @@ impl Shared {
             ) => self.compose(name),
             _ => None,
         };
-        instead.map_or(ending, Ending::composed)
+        instead.unwrap_or(ending)
     }
 
     /// Renews a name in the background, if a permit is free.
     pub(super) fn renew(self: &Arc<Self>, name: &ServerName, purpose: Purpose) {
-        let Some(permit) = self.queue.try_permit() else { return };
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
         if let Ok(Joined::Waiting(waiter)) = self.join_discovery(name, purpose, Some(permit)) {
             if waiter.is_first() {
                 self.tally.renewals.one();
@@ -143,14 +137,14 @@ impl Shared {
                 let span = debug_span!("discovery", server_name = %name);
                 async move {
                     let permit = match permit {
-                        Some(permit) => Ok(permit),
-                        None => shared.queue.permit(&*shared.runtime).await,
+                        Some(permit) => Some(permit),
+                        None => shared.permit().await,
                     };
                     let ending = match permit {
-                        Ok(_permit) => shared.run(name, purpose).await,
-                        Err(too_many) => {
-                            let why = BrokenOff::busy(Busy::Turn, too_many);
-                            Ending::new(Err(why.error(name)), None)
+                        Some(_permit) => shared.run(name, purpose).await,
+                        None => {
+                            let limit = shared.limits.queue.discoveries;
+                            Ending::broken_off(BrokenOff::Busy { busy: Busy::Turn, limit }, &name)
                         }
                     };
                     shared.keep(begun, &ending);
@@ -159,6 +153,12 @@ impl Shared {
                 .instrument(span)
             },
         )
+    }
+
+    /// Waits for a permit for a discovery. Returns `None` if that takes too long.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        within(&*self.runtime, self.limits.queue.wait, permit).await?.ok()
     }
 
     /// Returns whether a name needs no question, and so no permit: a rule or the name itself
@@ -178,7 +178,7 @@ impl Shared {
 
     /// Composes a target from what is remembered of a name, expired parts included. Returns `None`
     /// if a part is missing or too old to be served. Asks nothing.
-    pub(super) fn compose(&self, name: &ServerName) -> Option<Composed> {
+    pub(super) fn compose(&self, name: &ServerName) -> Option<Arc<Ending>> {
         self.compose_with(name, &mut |_| ())
     }
 
@@ -187,7 +187,7 @@ impl Shared {
         &self,
         name: &ServerName,
         expired: &mut dyn FnMut(&DnsQuestion),
-    ) -> Option<Composed> {
+    ) -> Option<Arc<Ending>> {
         let earlier = self.memory.earlier_target(name)?;
         let now = self.runtime.now();
         let config = Arc::clone(&self.unhurried);
@@ -200,7 +200,8 @@ impl Shared {
                 Output::Done(outcome) => {
                     let cached = CachedTarget::new(outcome.ok()?, Renewal::never());
                     let report = Arc::new(machine.report().rebuilt());
-                    return Some((Arc::new(cached.after(Some(&earlier))), report));
+                    let cached = Arc::new(cached.after(Some(&earlier)));
+                    return Some(Ending::new(Ok(cached), Some(report)));
                 }
                 Output::Ask(Question::Dns { token, question }) => {
                     let holds = self.memory.dns(&question, now.monotonic, Purpose::Answer);
@@ -276,8 +277,8 @@ impl Shared {
             machine = machine.with_last_step(earlier.target.step());
         }
         let _early = if waits { self.ask_early(&name) } else { Vec::new() };
-        let given_up = OnceLock::new();
-        let course = Course { purpose, renewal: Renewal::never(), given_up };
+        let (renewal, given_up) = (Renewal::never(), OnceLock::new());
+        let course = Course { purpose, renewal, given_up };
         let ask = |question| self.ask(question, &course);
         let driven = drive(&mut machine, &*self.runtime, ask).await;
         let mut report = machine.report();
@@ -322,9 +323,8 @@ impl Shared {
             },
             Question::WellKnown { token, host } => {
                 let found = self.well_known(&host, course.purpose).await?;
-                let Found { entry, source, lookup } = found;
-                course.renewal.take_in(entry.renew_at());
-                Ok(token.answer(entry, source, lookup.filter(|_| source == Source::Asked)))
+                course.renewal.take_in(found.entry.renew_at());
+                Ok(token.answer(found.entry, found.source, found.lookup))
             }
             // Well-knowns have look-ups of their own.
             Question::Fetch { .. } => Err(BrokenOff::Adapter),

@@ -38,7 +38,7 @@ pub(crate) struct Permit<K: Eq + Hash> {
     reservation: Reservation<K>,
 }
 
-impl<K: Clone + Eq + Hash> KeyedPermits<K> {
+impl<K: Eq + Hash> KeyedPermits<K> {
     pub(crate) fn new(running: usize, waiting: usize) -> Self {
         let running = running.min(Semaphore::MAX_PERMITS);
         Self { running, waiting, in_use: Mutex::default() }
@@ -54,7 +54,10 @@ impl<K: Clone + Eq + Hash> KeyedPermits<K> {
     }
 
     /// Reserves a place in line, unless too many wait already.
-    pub(crate) fn reserve(self: &Arc<Self>, at: K) -> Option<Reservation<K>> {
+    pub(crate) fn reserve(self: &Arc<Self>, at: K) -> Option<Reservation<K>>
+    where
+        K: Clone,
+    {
         let mut in_use = self.lock();
         let there = in_use
             .entry(at.clone())
@@ -70,9 +73,7 @@ impl<K: Clone + Eq + Hash> KeyedPermits<K> {
         let permits = Arc::clone(&there.permits);
         Some(Reservation { all: Arc::clone(self), at, permits })
     }
-}
 
-impl<K: Eq + Hash> KeyedPermits<K> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, InUse>> {
         // Nothing in a critical section can leave it half-changed.
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)

@@ -74,6 +74,7 @@ pub(crate) struct Waiter<K: Eq + Hash, V> {
 }
 
 /// The place of a task in the table.
+#[derive(Clone)]
 struct Place<K: Eq + Hash, V> {
     single_flight: Arc<SingleFlight<K, V>>,
     key: K,
@@ -112,8 +113,7 @@ where
         let mut in_flight = self.lock();
         if let Some(task) = in_flight.get_mut(key) {
             task.waiters += 1;
-            let place = self.place(key, &task.finished);
-            return Ok(Joined::Waiting(self.waiter(place, false)));
+            return Ok(Joined::Waiting(self.waiter(key, &task.finished, false)));
         }
         if let Some(value) = known() {
             return Ok(Joined::Known(value));
@@ -124,8 +124,8 @@ where
         let (finish, finished) = oneshot::channel();
         let (stop, registration) = AbortHandle::new_pair();
         let finished = finished.shared();
-        let waiter = self.waiter(self.place(key, &finished), true);
-        let leader = Leader(self.place(key, &finished));
+        let waiter = self.waiter(key, &finished, true);
+        let leader = Leader(waiter.place.clone());
         let stopped = Box::new(stopped);
         in_flight.insert(key.clone(), Task { finished, waiters: 1, stop, stopped });
         drop(in_flight);
@@ -140,11 +140,9 @@ where
         Ok(Joined::Waiting(waiter))
     }
 
-    fn place(self: &Arc<Self>, key: &K, finished: &Finished<V>) -> Place<K, V> {
-        Place { single_flight: Arc::clone(self), key: key.clone(), finished: finished.clone() }
-    }
-
-    fn waiter(&self, place: Place<K, V>, first: bool) -> Waiter<K, V> {
+    fn waiter(self: &Arc<Self>, key: &K, finished: &Finished<V>, first: bool) -> Waiter<K, V> {
+        let (single_flight, finished) = (Arc::clone(self), finished.clone());
+        let place = Place { single_flight, key: key.clone(), finished };
         Waiter { place, first, cancels: self.abandoned == Abandoned::Cancel }
     }
 }
