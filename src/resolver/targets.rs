@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, debug, debug_span};
 
 use super::answers::{Found, FoundOrInFlight};
-use super::config::Reports;
+use super::config::{QueueLimits, Reports};
 use super::drive::{BrokenOff, drive};
 use super::handle::Shared;
 use super::memory::Epoch;
@@ -75,16 +75,17 @@ impl Shared {
         if !waiter.is_first() {
             self.tally.joins.one();
         }
-        let ended = match within(&*self.runtime, self.config.refresh.wait, &mut waiter).await {
+        let ended = within(&*self.runtime, self.config.refresh.wait, &mut waiter).await;
+        if ended.is_none()
+            && let Some(composed) = self.compose(name)
+        {
+            // It is renewed for others, even if every other caller leaves.
+            waiter.detach();
+            return composed;
+        }
+        let ended = match ended {
             Some(ended) => ended,
-            None => {
-                if let Some(composed) = self.compose(name) {
-                    // It is renewed for others, even if every other caller leaves.
-                    waiter.detach();
-                    return composed;
-                }
-                waiter.await
-            }
+            None => waiter.await,
         };
         self.instead_of(ended.unwrap_or_else(|_| Ending::broken_off(BrokenOff::Adapter, name)))
     }
@@ -137,15 +138,12 @@ impl Shared {
                 let span = debug_span!("discovery", server_name = %name);
                 async move {
                     let permit = match permit {
-                        Some(permit) => Some(permit),
+                        Some(permit) => Ok(permit),
                         None => shared.permit().await,
                     };
                     let ending = match permit {
-                        Some(_permit) => shared.run(name, purpose).await,
-                        None => {
-                            let limit = shared.limits.queue.discoveries;
-                            Ending::broken_off(BrokenOff::Busy { busy: Busy::Turn, limit }, &name)
-                        }
+                        Ok(_permit) => shared.run(name, purpose).await,
+                        Err(why) => Ending::broken_off(why, &name),
                     };
                     shared.keep(begun, &ending);
                     ending
@@ -155,10 +153,11 @@ impl Shared {
         )
     }
 
-    /// Waits for a permit for a discovery. Returns `None` if that takes too long.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        within(&*self.runtime, self.limits.queue.wait, permit).await?.ok()
+    /// Waits for a permit for a discovery. Fails if that takes too long.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, BrokenOff> {
+        let QueueLimits { discoveries: limit, wait, .. } = self.limits.queue;
+        let permit = within(&*self.runtime, wait, Arc::clone(&self.permits).acquire_owned()).await;
+        permit.and_then(Result::ok).ok_or(BrokenOff::Busy { busy: Busy::Turn, limit })
     }
 
     /// Returns whether a name needs no question, and so no permit: a rule or the name itself
