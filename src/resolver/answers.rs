@@ -55,8 +55,8 @@ impl<G: Clone, F> Found<CacheEntry<G, F>> {
     }
 }
 
-/// A well-known look-up: its purpose, and how long it has run.
-struct Lookup {
+/// A task that looks up a well-known: its purpose, and how long it has run.
+struct Asker {
     purpose: Purpose,
     /// For how long it ran in earlier stretches, in milliseconds.
     ran: AtomicU64,
@@ -65,7 +65,7 @@ struct Lookup {
     since: AtomicU64,
 }
 
-impl Lookup {
+impl Asker {
     const fn new(purpose: Purpose) -> Self {
         let (ran, since) = (AtomicU64::new(0), AtomicU64::new(Monotonic::MAX.to_bits()));
         Self { purpose, ran, since }
@@ -91,17 +91,17 @@ impl Shared {
     async fn fetch(
         &self,
         mut fetch: Fetch,
-        lookup: &Lookup,
+        asker: &Asker,
     ) -> Result<Result<http::Response<Body>, FetchFailure>, BrokenOff> {
         let mut left = std::mem::take(&mut fetch.addresses);
         let (mut attempts, mut furthest) = (Vec::new(), None::<FetchFailure>);
         // Each pass removes at least one address, so this loop ends.
         loop {
-            lookup.runs(false, self.now());
+            asker.runs(false, self.now());
             let permits = self.destinations.permits(&left, &*self.runtime).await;
             let permits = permits.map_err(|it| BrokenOff::busy(Busy::Destination, it))?;
             let begun = self.now();
-            lookup.runs(true, begun);
+            asker.runs(true, begun);
             (fetch.addresses, left) = left.into_iter().partition(|address| permits.allow(address));
             let failure = match self.fetch.fetch(fetch.clone()).await {
                 Ok(response) => return Ok(Ok(response)),
@@ -189,19 +189,19 @@ impl Shared {
     ) -> Result<Found<WellKnownEntry>, BrokenOff> {
         let now = self.now();
         let begun = self.memory.epoch();
-        let lookup = Arc::new(Lookup::new(purpose));
+        let asker = Arc::new(Asker::new(purpose));
         let joined = self.well_knowns.join(
             host,
             &*self.runtime,
             || Some(Ok(Found::in_memory(self.memory.well_known(host, now, purpose)?, now))),
             {
-                let (shared, host, lookup) = (Arc::clone(self), host.clone(), Arc::clone(&lookup));
-                move || shared.abandoned(&host, &lookup, begun)
+                let (shared, host, asker) = (Arc::clone(self), host.clone(), Arc::clone(&asker));
+                move || shared.abandoned(&host, &asker, begun)
             },
             || {
                 let (shared, host) = (Arc::clone(self), host.clone());
                 let span = debug_span!("well_known", %host);
-                async move { shared.find_well_known(host, &lookup, begun).await }.instrument(span)
+                async move { shared.find_well_known(host, &asker, begun).await }.instrument(span)
             },
         );
         self.found(joined, Busy::Discoveries).await
@@ -211,7 +211,7 @@ impl Shared {
     async fn find_well_known(
         self: &Arc<Self>,
         host: DnsName,
-        lookup: &Arc<Lookup>,
+        asker: &Asker,
         begun: Epoch,
     ) -> Result<Found<WellKnownEntry>, BrokenOff> {
         let forget = self.rules.forgets(&host);
@@ -222,21 +222,21 @@ impl Shared {
                 self.memory.take_in(begun, &host, entry, self.runtime.now());
             }
             let now = self.now();
-            if let Some(entry) = self.memory.well_known(&host, now, lookup.purpose) {
+            if let Some(entry) = self.memory.well_known(&host, now, asker.purpose) {
                 self.tally.store_hits.one();
                 return Ok(Found::in_memory(entry, now));
             }
             self.tally.store_misses.one();
         }
-        lookup.runs(true, self.now());
-        let (mut entry, report) = self.look_up_well_known(&host, lookup).await?;
+        asker.runs(true, self.now());
+        let (mut entry, report) = self.look_up_well_known(&host, asker).await?;
         self.tally.well_known(&entry);
         if matches!(entry.failure(), Some(WellKnownFailure::Blocked { .. })) {
             self.tally.blocked.one();
         }
         if !forget {
             let redirected_to = report.redirected_to(&host);
-            let purpose = lookup.purpose;
+            let purpose = asker.purpose;
             entry = self.memory.keep_well_known(begun, &host, entry, redirected_to, purpose);
         }
         if self.store.is_some() && !forget {
@@ -250,9 +250,9 @@ impl Shared {
 
     /// Remembers that a look-up was abandoned after it had run for long. The time that it waited
     /// for a permit is not counted, because it says nothing about the server.
-    fn abandoned(&self, host: &DnsName, lookup: &Lookup, begun: Epoch) {
+    fn abandoned(&self, host: &DnsName, asker: &Asker, begun: Epoch) {
         let now = self.runtime.now();
-        let after = lookup.ran(now.monotonic);
+        let after = asker.ran(now.monotonic);
         if after < self.limits.abandoned_after || self.rules.forgets(host) {
             return;
         }
@@ -262,13 +262,13 @@ impl Shared {
         let failure = Err(WellKnownFailure::Abandoned { after });
         let entry = WellKnownEntry::learn(before, failure, now, &self.config, self.next_seed());
         self.tally.well_known(&entry);
-        self.memory.keep_well_known(begun, host, entry, Box::default(), lookup.purpose);
+        self.memory.keep_well_known(begun, host, entry, Box::default(), asker.purpose);
     }
 
     async fn look_up_well_known(
         self: &Arc<Self>,
         host: &DnsName,
-        lookup: &Arc<Lookup>,
+        asker: &Asker,
     ) -> Result<(WellKnownEntry, WellKnownReport), BrokenOff> {
         let config = Arc::clone(&self.config);
         let (now, seed) = (self.runtime.now(), self.next_seed());
@@ -279,10 +279,10 @@ impl Shared {
         let ask = async |question| match question {
             // The addresses for the fetch need not be renewed together with the document.
             Question::Dns { token, question } => {
-                let found = self.dns(&question, lookup.purpose).await?;
+                let found = self.dns(&question, asker.purpose).await?;
                 Ok(token.entry(found.entry, found.source))
             }
-            Question::Fetch { token, fetch } => Ok(token.answer(self.fetch(*fetch, lookup).await?)),
+            Question::Fetch { token, fetch } => Ok(token.answer(self.fetch(*fetch, asker).await?)),
             Question::WellKnown { .. } => Err(BrokenOff::Adapter),
         };
         let entry = drive(&mut machine, &*self.runtime, ask).await?;

@@ -287,8 +287,7 @@ impl Shared {
         let error = match driven {
             Ok(Ok(found)) => {
                 debug!(target = %found, "resolved");
-                // Answers that arrive later are not taken into account.
-                return target(found, report, course.renewal.so_far());
+                return target(found, report, course.renewal);
             }
             // The machine cannot know why an answer is missing.
             Ok(Err(ResolveError::AdapterFailed { name })) => {
