@@ -78,7 +78,9 @@ pub(super) struct Shared {
     pub(super) destinations: Destinations,
     /// The discoveries in flight, which callers for the same name share.
     pub(super) discoveries: Arc<SingleFlight<ServerName, Arc<Ending>>>,
+    /// The look-ups of well-knowns in flight.
     pub(super) well_knowns: InFlight<DnsName, WellKnownEntry>,
+    /// The questions to DNS in flight.
     pub(super) dns_answers: InFlight<DnsQuestion, DnsEntry>,
     pub(super) seed: AtomicU64,
 }

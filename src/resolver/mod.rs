@@ -17,7 +17,7 @@
 // | file | what it holds |
 // | --- | --- |
 // | `builder`, `config`, `rules` | what the application sets |
-// | `handle` | what callers hold |
+// | `handle` | what callers hold, and what its clones share |
 // | `traits`, `store` | what adapters and the application implement |
 // | `targets` | finds targets: one discovery a name, each under a permit |
 // | `drive` | runs a machine of the core for a discovery |

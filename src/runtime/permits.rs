@@ -59,16 +59,13 @@ impl<K: Eq + Hash> KeyedPermits<K> {
         K: Clone,
     {
         let mut in_use = self.lock();
-        let there = in_use
-            .entry(at.clone())
-            .or_insert_with(|| InUse { permits: Arc::new(Semaphore::new(self.running)), users: 0 });
-        if there.users >= self.running.saturating_add(self.waiting) {
-            // With a limit of 0 the entry was created just now.
-            if there.users == 0 {
-                in_use.remove(&at);
-            }
+        let users = in_use.get(&at).map_or(0, |there| there.users);
+        if users >= self.running.saturating_add(self.waiting) {
             return None;
         }
+        let there = in_use
+            .entry(at.clone())
+            .or_insert_with(|| InUse { permits: Arc::new(Semaphore::new(self.running)), users });
         there.users += 1;
         let permits = Arc::clone(&there.permits);
         Some(Reservation { all: Arc::clone(self), at, permits })
