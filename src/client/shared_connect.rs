@@ -16,8 +16,7 @@ use crate::adapters::tokio::TokioRuntime;
 use crate::core::endpoint::{Endpoint, StoredEndpoint};
 use crate::core::names::ServerName;
 use crate::resolver::resolution::Resolution;
-use crate::runtime::single_flight::Abandoned;
-use crate::runtime::single_flight::{Joined, SingleFlight};
+use crate::runtime::single_flight::{Abandoned, SingleFlight};
 use crate::transport::ConnectFailureKind;
 
 /// Makes connections that requests share, and keeps them.
@@ -136,24 +135,19 @@ impl SharedConnect {
             &TokioRuntime::current(),
             || None,
             || (),
-            |leader| {
+            || {
                 let (this, found) = (Arc::clone(self), found.clone());
                 let route = Arc::clone(&route);
                 async move {
                     let mut failed = Vec::new();
                     let made = this.connect_alone(&found, &route, &mut failed).await;
-                    let share = |new| SharedConnection::new(new, failed, &found, &this.pool);
-                    leader.finish(made.map(share));
+                    made.map(|new| SharedConnection::new(new, failed, &found, &this.pool))
                 }
             },
         );
-        let finished = match joined {
-            Ok(Joined::Waiting(waiter)) => waiter.await,
-            Ok(Joined::Known(shared)) => Ok(shared),
-            Err(_) => {
-                let limit = self.pool.limits().connecting_waiting;
-                return Err(RequestError::TooBusy { limit });
-            }
+        let Ok(joined) = joined else {
+            let limit = self.pool.limits().connecting_waiting;
+            return Err(RequestError::TooBusy { limit });
         };
         // The resolver has heard of what failed by the name that it was made for.
         let report = |name: &ServerName, attempts: &[ConnectAttempt]| {
@@ -161,7 +155,7 @@ impl SharedConnect {
                 self.connector.report(found, attempts);
             }
         };
-        match finished {
+        match joined.value().await {
             Ok(Ok(shared)) => {
                 report(&shared.server_name, &shared.failed);
                 failed.extend_from_slice(&shared.failed);

@@ -1,6 +1,5 @@
 //! A map with at most a given number of entries and bytes.
 
-use std::fmt;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
@@ -54,16 +53,15 @@ impl<V> Weighter<Arc<str>, Weighed<V>> for ByWeight {
     }
 }
 
-/// Collects the entries that an insertion evicts. They are counted, and dropped outside of the
-/// lock.
+/// Collects the values that an insertion removes. They are counted, and dropped without a lock.
 #[derive(Clone, Debug)]
 struct Collect;
 
 impl<V> Lifecycle<Arc<str>, Weighed<V>> for Collect {
-    type RequestState = Vec<(Arc<str>, Weighed<V>)>;
+    type RequestState = Vec<V>;
 
-    fn on_evict(&self, out: &mut Self::RequestState, key: Arc<str>, entry: Weighed<V>) {
-        out.push((key, entry));
+    fn on_evict(&self, removed: &mut Vec<V>, _: Arc<str>, entry: Weighed<V>) {
+        removed.push(entry.value);
     }
 }
 
@@ -111,28 +109,29 @@ impl<V: Clone> Bounded<V> {
         self.cache.peek(key).map(|entry| entry.value)
     }
 
-    /// Puts an entry, which holds this many bytes elsewhere, in the place of the one of this key.
-    /// Returns how many were evicted for it: others; or itself, if it is too large to be kept, and then
-    /// what was there stays.
-    pub(super) fn insert(&self, key: Arc<str>, value: V, heap: usize) -> u64 {
+    /// Puts an entry, which holds this many bytes elsewhere, in the place of the one of this key, and
+    /// adds the values that had to go to `removed`. Returns how many were evicted for it: others; or
+    /// itself, if it is too large to be kept, and then what was there stays.
+    pub(super) fn insert(&self, key: Arc<str>, value: V, heap: usize, removed: &mut Vec<V>) -> u64 {
         let bytes = PLACES * Self::PLACE + COUNTS + key.len() + heap;
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let weight = bytes.max(self.least);
         if weight > self.most {
+            removed.push(value);
             return 1;
         }
-        let mut out = Vec::new();
+        let before = removed.len();
         // Replacing an entry does not count as a use.
         let entry = Weighed { value, weight };
-        let replaced = match self.cache.replace_with_lifecycle(key, entry, true, &mut out) {
+        let replaced = match self.cache.replace_with_lifecycle(key, entry, true, removed) {
             // The replaced entry is among those that were removed.
             Ok(()) => 1,
             Err((key, entry)) => {
-                self.cache.insert_with_lifecycle(key, entry, &mut out);
+                self.cache.insert_with_lifecycle(key, entry, removed);
                 0
             }
         };
-        u64::try_from(out.len().saturating_sub(replaced)).unwrap_or(u64::MAX)
+        (removed.len() - before).saturating_sub(replaced) as u64
     }
 
     pub(super) fn remove(&self, key: &str) {
@@ -146,13 +145,6 @@ impl<V: Clone> Bounded<V> {
 
     pub(super) fn clear(&self) {
         self.cache.clear();
-    }
-}
-
-impl<V> fmt::Debug for Bounded<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cache: _, least, most } = self;
-        f.debug_struct("Bounded").field("least", least).field("most", most).finish_non_exhaustive()
     }
 }
 
@@ -173,6 +165,10 @@ mod tests {
         "x".repeat(bytes)
     }
 
+    fn insert(map: &Bounded<String>, key: Arc<str>, value: String, heap: usize) -> u64 {
+        map.insert(key, value, heap, &mut Vec::new())
+    }
+
     fn kept(map: &Bounded<String>, what: &str, count: usize) -> usize {
         (0..count).filter(|n| map.get(&name(what, *n)).is_some()).count()
     }
@@ -181,7 +177,7 @@ mod tests {
     fn it_holds_no_more_entries_than_it_may() {
         for entries in [0, 1, 2, 3, 31, 100, 1_000, 10_000] {
             let map = Bounded::new(entries, 64 * MIB);
-            let given_up: u64 = (0..20_000).map(|n| map.insert(name("s", n), text(1), 1)).sum();
+            let given_up: u64 = (0..20_000).map(|n| insert(&map, name("s", n), text(1), 1)).sum();
             let kept = kept(&map, "s", 20_000);
             assert!(kept <= entries && kept >= entries * 9 / 10, "{kept} of {entries}");
             assert_eq!(given_up, 20_000 - kept as u64, "{entries}");
@@ -195,7 +191,7 @@ mod tests {
             let counted = measure(|| {
                 let full = Bounded::new(10_000, bytes);
                 for n in 0..2_000 {
-                    full.insert(name("s", n), text(size), size);
+                    insert(&full, name("s", n), text(size), size);
                 }
                 map = Some(full);
             });
@@ -213,11 +209,11 @@ mod tests {
     fn what_is_too_large_is_not_kept_and_pushes_nothing_out() {
         let map = Bounded::new(100, MIB);
         for n in 0..10 {
-            assert_eq!(map.insert(name("s", n), text(1), 1), 0);
+            assert_eq!(insert(&map, name("s", n), text(1), 1), 0);
         }
-        assert_eq!(map.insert(name("large", 0), text(MIB), MIB), 1);
+        assert_eq!(insert(&map, name("large", 0), text(MIB), MIB), 1);
         assert_eq!((kept(&map, "s", 10), kept(&map, "large", 1)), (10, 0));
-        assert_eq!(map.insert(name("s", 0), text(MIB), MIB), 1);
+        assert_eq!(insert(&map, name("s", 0), text(MIB), MIB), 1);
         assert_eq!(map.get(&name("s", 0)), Some(text(1)));
         for n in 0..10 {
             map.remove(&name("s", n));
@@ -230,16 +226,16 @@ mod tests {
         let map = Bounded::new(100, MIB);
         let sizes = [1, 200 * KIB, 10, 500 * KIB, 500 * KIB, 1];
         for size in sizes {
-            assert_eq!(map.insert(name("s", 0), text(size), size), 0);
+            assert_eq!(insert(&map, name("s", 0), text(size), size), 0);
             let weight = map.cache.weight();
             assert!((size as u64..=(size + 11 * KIB) as u64).contains(&weight), "{weight}");
         }
         // One that grows in its place pushes others out, or itself.
         assert_eq!(
-            (1..4).map(|n| map.insert(name("s", n), text(300 * KIB), 300 * KIB)).sum::<u64>(),
+            (1..4).map(|n| insert(&map, name("s", n), text(300 * KIB), 300 * KIB)).sum::<u64>(),
             0
         );
-        assert!(map.insert(name("s", 0), text(500 * KIB), 500 * KIB) > 0);
+        assert!(insert(&map, name("s", 0), text(500 * KIB), 500 * KIB) > 0);
         assert!(map.cache.weight() <= MIB as u64);
         map.clear();
         assert_eq!(map.cache.weight(), 0);
@@ -249,7 +245,7 @@ mod tests {
     fn limits_may_be_as_large_as_numbers_are() {
         for (entries, bytes) in [(usize::MAX, usize::MAX), (1, usize::MAX), (usize::MAX, MIB)] {
             let map = Bounded::new(entries, bytes);
-            let given_up: u64 = (0..10).map(|n| map.insert(name("s", n), text(KIB), KIB)).sum();
+            let given_up: u64 = (0..10).map(|n| insert(&map, name("s", n), text(KIB), KIB)).sum();
             assert_eq!(given_up, if entries == 1 { 9 } else { 0 });
         }
     }
@@ -260,11 +256,11 @@ mod tests {
         let in_use: Vec<Arc<str>> = (0..500).map(|n| name("used", n)).collect();
         let look = || in_use.iter().filter(|it| map.get(it).is_some()).count();
         for name in &in_use {
-            map.insert(Arc::clone(name), text(1), 1);
+            insert(&map, Arc::clone(name), text(1), 1);
         }
         look();
         for n in 0..1_000_000 {
-            map.insert(name("scan", n), text(1), 1);
+            insert(&map, name("scan", n), text(1), 1);
             if n % 10_000 == 0 {
                 look();
             }

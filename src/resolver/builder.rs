@@ -4,16 +4,16 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use tokio::sync::Semaphore;
+
 use super::Resolver;
-use super::answers::Answers;
 use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::destinations::Destinations;
+use super::handle::Shared;
 use super::memory::Memory;
-use super::queue::Queue;
 use super::rules::Rules;
-use super::store::{GuardedStore, Store};
-use super::targets::Targets;
+use super::store::Store;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
@@ -23,25 +23,16 @@ use crate::runtime::single_flight::SingleFlight;
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ResolverBuilder {
-    dns: Arc<dyn Dns>,
-    fetch: Arc<dyn WellKnownFetch>,
-    runtime: Arc<dyn Runtime>,
-    config: ResolverConfig,
-    seed: Option<u64>,
-    rules: Rules,
-    store: Option<Arc<dyn Store>>,
+    pub(super) dns: Arc<dyn Dns>,
+    pub(super) fetch: Arc<dyn WellKnownFetch>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) config: ResolverConfig,
+    pub(super) seed: Option<u64>,
+    pub(super) rules: Rules,
+    pub(super) store: Option<Arc<dyn Store>>,
 }
 
 impl ResolverBuilder {
-    pub(super) fn new(
-        dns: Arc<dyn Dns>,
-        fetch: Arc<dyn WellKnownFetch>,
-        runtime: Arc<dyn Runtime>,
-    ) -> Self {
-        let (config, rules) = (ResolverConfig::default(), Rules::new());
-        Self { dns, fetch, runtime, config, seed: None, rules, store: None }
-    }
-
     /// Sets the configuration: a [`ResolverConfig`], or a [`Config`](crate::Config) for what the
     /// discoveries read. Default: [`ResolverConfig::default`].
     pub fn config(mut self, config: impl Into<ResolverConfig>) -> Self {
@@ -79,34 +70,30 @@ impl ResolverBuilder {
         #[expect(clippy::disallowed_methods, reason = "the one seed that all others come from")]
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
         let (abandoned, limits) = (config.abandoned, config);
+        let queue = &limits.queue;
+        let most_discoveries = queue.discoveries.saturating_add(queue.waiting);
         let tally = Arc::new(Tally::new());
         let unhurried = limits.discovery.clone().with_speculation(Speculation::Off);
         let config = Arc::new(limits.discovery.clone());
-        let (queue, destinations) = (Queue::new(&limits.queue), Destinations::new(&limits.queue));
-        let most_discoveries = limits.queue.discoveries.saturating_add(limits.queue.waiting);
-        let (most_well_known, most_dns) = (limits.queue.discoveries, limits.queue.questions);
-        let answers = Answers {
+        let shared = Shared {
             dns,
             fetch,
             runtime,
             rules,
-            store: store.map(|store| GuardedStore::new(store, limits.store.clone())),
+            store,
+            store_rests: AtomicU64::new(0),
             memory: Memory::new(&limits.memory, Arc::clone(&config), Arc::clone(&tally)),
-            tally,
-            destinations,
-            well_known_in_flight: Arc::new(SingleFlight::new(most_well_known, abandoned)),
-            dns_in_flight: Arc::new(SingleFlight::new(most_dns, abandoned)),
+            permits: Arc::new(Semaphore::new(queue.discoveries.min(Semaphore::MAX_PERMITS))),
+            destinations: Destinations::new(queue),
+            discoveries: Arc::new(SingleFlight::new(most_discoveries, abandoned)),
+            well_knowns: Arc::new(SingleFlight::new(queue.discoveries, abandoned)),
+            dns_answers: Arc::new(SingleFlight::new(queue.questions, abandoned)),
             seed: AtomicU64::new(seed),
+            unhurried: Arc::new(unhurried),
+            tally,
             config,
             limits,
         };
-        let in_flight = Arc::new(SingleFlight::new(most_discoveries, abandoned));
-        let targets = Targets {
-            answers: Arc::new(answers),
-            unhurried: Arc::new(unhurried),
-            queue,
-            in_flight,
-        };
-        Ok(Resolver { targets: Arc::new(targets) })
+        Ok(Resolver { shared: Arc::new(shared) })
     }
 }

@@ -1,6 +1,5 @@
 //! What a resolver has done so far, in numbers.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
@@ -9,7 +8,7 @@ use crate::core::cache::{DnsEntry, WellKnownEntry};
 use crate::core::dns::{DnsQuestion, DnsRecords, Family, Service};
 
 /// A number that only grows. With feature `metrics` it is also a counter of that facade.
-struct Count {
+pub(super) struct Count {
     so_far: AtomicU64,
     #[cfg(feature = "metrics")]
     metric: metrics::Counter,
@@ -26,24 +25,18 @@ impl Count {
         }
     }
 
-    fn add(&self, many: u64) {
+    pub(super) fn add(&self, many: u64) {
         self.so_far.fetch_add(many, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
         self.metric.increment(many);
     }
 
-    fn one(&self) {
+    pub(super) fn one(&self) {
         self.add(1);
     }
 
     fn read(&self) -> u64 {
         self.so_far.load(Ordering::Relaxed)
-    }
-}
-
-impl fmt::Debug for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.read().fmt(f)
     }
 }
 
@@ -67,9 +60,9 @@ macro_rules! counters {
             pub queries: Queries,
         }
 
-        #[derive(Debug)]
+        /// The same numbers while they grow.
         pub(super) struct Tally {
-            $($field: Count,)*
+            $(pub(super) $field: Count,)*
             queries: [[Count; 3]; 5],
         }
 
@@ -102,11 +95,6 @@ macro_rules! counters {
                     queries: Queries { a, aaaa, srv, srv_deprecated, well_known },
                 }
             }
-
-            $(#[allow(dead_code, reason = "some are counted several at a time")]
-            pub(super) fn $field(&self) {
-                self.$field.one();
-            })*
         }
     };
 }
@@ -182,10 +170,6 @@ impl Outcomes {
 }
 
 impl Tally {
-    pub(super) fn evicted(&self, many: u64) {
-        self.evictions.add(many);
-    }
-
     pub(super) fn dns(&self, question: &DnsQuestion, entry: &DnsEntry) {
         let [a, aaaa, srv, srv_deprecated, _] = &self.queries;
         let kind = match question {

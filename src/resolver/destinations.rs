@@ -2,52 +2,37 @@
 //! flooded and does not take the permits of all others.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::pin;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
-
 use super::config::QueueLimits;
-use crate::runtime::Runtime;
 use crate::runtime::permits::{KeyedPermits, Permit};
 use crate::runtime::single_flight::TooMany;
+use crate::runtime::{Runtime, within};
 
-/// One destination: an IPv4 address, or a /64 network of IPv6, since one host commonly has all
-/// addresses of such a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Destination {
-    V4(Ipv4Addr),
-    V6Network([u16; 4]),
-}
-
-impl From<&SocketAddr> for Destination {
-    fn from(address: &SocketAddr) -> Self {
-        match address.ip().to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::V6Network([a, b, c, d])
-            }
-        }
+/// Returns the destination of an address: an IPv4 address, or a /64 network of IPv6, since one host
+/// commonly has all addresses of such a network.
+fn destination(address: &SocketAddr) -> IpAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
-#[derive(Debug)]
 pub(super) struct Destinations {
-    permits: Arc<KeyedPermits<Destination>>,
+    permits: Arc<KeyedPermits<IpAddr>>,
     wait: Duration,
 }
 
 /// Permits for some destinations.
 #[derive(Debug)]
-pub(super) struct DestinationPermits(Vec<Permit<Destination>>);
+pub(super) struct DestinationPermits(Vec<Permit<IpAddr>>);
 
 impl DestinationPermits {
     /// Returns whether there is a permit for the destination of this address.
     pub(super) fn allow(&self, address: &SocketAddr) -> bool {
-        let destination = Destination::from(address);
+        let destination = destination(address);
         self.0.iter().any(|permit| *permit.at() == destination)
     }
 }
@@ -70,7 +55,7 @@ impl Destinations {
         addresses: &[SocketAddr],
         runtime: &dyn Runtime,
     ) -> Result<DestinationPermits, TooMany> {
-        let wanted: BTreeSet<Destination> = addresses.iter().map(Destination::from).collect();
+        let wanted: BTreeSet<IpAddr> = addresses.iter().map(destination).collect();
         if wanted.is_empty() {
             return Ok(DestinationPermits(Vec::new()));
         }
@@ -85,11 +70,8 @@ impl Destinations {
         let too_many = || TooMany { limit: self.permits.running() };
         let least = wanted.into_iter().min_by_key(|at| self.permits.users(at));
         let reservation = least.and_then(|at| self.permits.reserve(at)).ok_or_else(too_many)?;
-        let overdue = runtime.sleep_until(runtime.now().monotonic + self.wait);
-        match select(pin!(reservation.permit()), overdue).await {
-            Either::Left((Some(permit), _)) => Ok(DestinationPermits(vec![permit])),
-            _ => Err(too_many()),
-        }
+        let permit = within(runtime, self.wait, reservation.permit()).await.flatten();
+        permit.map(|permit| DestinationPermits(vec![permit])).ok_or_else(too_many)
     }
 }
 

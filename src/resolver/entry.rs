@@ -5,12 +5,11 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::host::HostEntry;
-use crate::core::cache::{CacheEntry, CachedTarget, DnsEntry, Purpose, WellKnownEntry};
+use crate::core::cache::{CacheEntry, CachedTarget, Purpose};
 use crate::core::dns::DnsQuestion;
 use crate::core::names::{DnsName, ServerName};
 use crate::core::text::Causes;
 use crate::core::time::Now;
-use crate::core::well_known::WellKnown;
 
 /// Something that a resolver remembers: see [`Resolver::entries`](crate::Resolver::entries).
 ///
@@ -54,10 +53,17 @@ impl Remembered {
     /// Lists everything that is remembered of a host.
     pub(super) fn all_of(host: &str, entry: &HostEntry, now: Now) -> Vec<Self> {
         let mut all: Vec<_> = entry.targets().iter().map(|it| Self::target(it, now)).collect();
-        if let Ok(host) = host.parse::<DnsName>() {
-            all.extend(entry.well_known().map(|it| Self::well_known(&host, &it.entry, now)));
-            all.extend(entry.dns_entries(&host).map(|(question, it)| Self::dns(question, it, now)));
-        }
+        let Ok(host) = host.parse::<DnsName>() else { return all };
+        all.extend(entry.well_known.as_ref().map(|it| Self {
+            value: it.entry.last_good().map(|known| known.server().to_string()),
+            last_error: it.entry.failure().map(|error| Causes(error).to_string()),
+            ..Self::answer(Subject::WellKnown(host.clone()), &it.entry, now)
+        }));
+        all.extend(entry.dns_entries(&host).map(|(question, it)| Self {
+            value: it.last_good().map(ToString::to_string),
+            last_error: it.failure().map(ToString::to_string),
+            ..Self::answer(Subject::Dns(question), it, now)
+        }));
         all
     }
 
@@ -84,22 +90,6 @@ impl Remembered {
             holds: entry.serve(now.monotonic, Purpose::Answer).is_some(),
             failures: entry.failures(),
             last_error: None,
-        }
-    }
-
-    fn well_known(host: &DnsName, entry: &WellKnownEntry, now: Now) -> Self {
-        Self {
-            value: entry.last_good().map(WellKnown::server).map(ToString::to_string),
-            last_error: entry.failure().map(|error| Causes(error).to_string()),
-            ..Self::answer(Subject::WellKnown(host.clone()), entry, now)
-        }
-    }
-
-    fn dns(question: DnsQuestion, entry: &DnsEntry, now: Now) -> Self {
-        Self {
-            value: entry.last_good().map(ToString::to_string),
-            last_error: entry.failure().map(ToString::to_string),
-            ..Self::answer(Subject::Dns(question), entry, now)
         }
     }
 }

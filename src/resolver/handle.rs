@@ -2,27 +2,36 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Semaphore;
 use tracing::debug;
 
+use super::answers::InFlight;
 use super::builder::ResolverBuilder;
 use super::config::ResolverConfig;
 use super::counters::{Counters, Tally};
+use super::destinations::Destinations;
 use super::entry::Remembered;
 use super::feedback::ContactFailure;
+use super::memory::Memory;
 use super::resolution::{Explanation, Resolution};
+use super::rules::Rules;
 use super::snapshot::{RestoreError, Restored, Snapshot};
-use super::targets::{Ending, Outcome, Targets};
+use super::store::Store;
+use super::targets::Ending;
 use super::traits::{Dns, WellKnownFetch};
-use crate::core::cache::{CachedTarget, Purpose};
-use crate::core::config::ConfigError;
+use crate::core::cache::{CachedTarget, DnsEntry, Purpose, WellKnownEntry};
+use crate::core::config::{Config, ConfigError};
+use crate::core::dns::DnsQuestion;
 use crate::core::error::ResolveError;
-use crate::core::names::ServerName;
+use crate::core::names::{DnsName, ServerName};
 use crate::core::report::Report;
 use crate::core::step::Step;
 use crate::core::target::DelegationTarget;
 use crate::core::time::Monotonic;
 use crate::runtime::Runtime;
+use crate::runtime::single_flight::SingleFlight;
 
 /// Resolves Matrix server names and remembers the answers.
 ///
@@ -44,7 +53,48 @@ use crate::runtime::Runtime;
 /// ```
 #[derive(Clone)]
 pub struct Resolver {
-    pub(super) targets: Arc<Targets>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the clones of a resolver share.
+pub(super) struct Shared {
+    pub(super) dns: Arc<dyn Dns>,
+    pub(super) fetch: Arc<dyn WellKnownFetch>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) rules: Rules,
+    pub(super) store: Option<Arc<dyn Store>>,
+    /// When the store may be used again, as the bits of the monotonic clock.
+    pub(super) store_rests: AtomicU64,
+    pub(super) limits: ResolverConfig,
+    /// The part of the configuration that each machine reads.
+    pub(super) config: Arc<Config>,
+    /// The configuration of background discoveries, without speculation.
+    pub(super) unhurried: Arc<Config>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) memory: Memory,
+    /// The permits for discoveries. Tokio's semaphore is fair and needs no runtime.
+    pub(super) permits: Arc<Semaphore>,
+    /// The permits for fetches.
+    pub(super) destinations: Destinations,
+    /// The discoveries in flight, which callers for the same name share.
+    pub(super) discoveries: Arc<SingleFlight<ServerName, Arc<Ending>>>,
+    /// The look-ups of well-knowns in flight.
+    pub(super) well_knowns: InFlight<DnsName, WellKnownEntry>,
+    /// The questions to DNS in flight.
+    pub(super) dns_answers: InFlight<DnsQuestion, DnsEntry>,
+    pub(super) seed: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> Monotonic {
+        self.runtime.now().monotonic
+    }
+
+    pub(super) fn next_seed(&self) -> u64 {
+        // An odd step visits every number before it repeats one. It differs from the generator's
+        // own.
+        self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
+    }
 }
 
 impl Resolver {
@@ -89,22 +139,19 @@ impl Resolver {
         fetch: Arc<dyn WellKnownFetch>,
         runtime: Arc<dyn Runtime>,
     ) -> ResolverBuilder {
-        ResolverBuilder::new(dns, fetch, runtime)
+        let (config, rules) = (ResolverConfig::default(), Rules::new());
+        ResolverBuilder { dns, fetch, runtime, config, seed: None, rules, store: None }
     }
 
     /// Returns the configuration.
     pub fn config(&self) -> &ResolverConfig {
-        &self.targets.answers.limits
+        &self.shared.limits
     }
 
     /// Returns the remembered answer, if it has not expired: one look-up in memory, no waiting, no
     /// allocation.
     pub fn cached(&self, name: &ServerName) -> Option<Resolution> {
-        let answers = &self.targets.answers;
-        let now = answers.runtime.now().monotonic;
-        let cached = answers.memory.target(name, now)?;
-        answers.tally.hits();
-        Some(self.given(cached, None, true, now))
+        self.remembered(name, false)
     }
 
     /// Resolves a server name to the target where the server is reached.
@@ -112,7 +159,7 @@ impl Resolver {
     /// The future may be dropped at any time. By default the discovery then continues and is
     /// remembered ([`ResolverConfig::abandoned`]).
     pub async fn resolve(&self, name: &ServerName) -> Result<Resolution, ResolveError> {
-        match self.remembered(name) {
+        match self.remembered(name, true) {
             Some(resolution) => Ok(resolution),
             None => self.discover(name).await.result,
         }
@@ -120,26 +167,28 @@ impl Resolver {
 
     /// Resolves a server name and reports how that went, whether it succeeds or fails.
     pub async fn explain(&self, name: &ServerName) -> Explanation {
-        match self.remembered(name) {
+        let mut explanation = match self.remembered(name, true) {
             Some(resolution) => {
-                let rebuilt = || Arc::new(self.rebuilt_report(resolution.cached()));
-                let report = resolution.report().cloned().unwrap_or_else(rebuilt);
-                Explanation { result: Ok(resolution), report: Some(report) }
+                Explanation { report: resolution.report().cloned(), result: Ok(resolution) }
             }
             None => self.discover(name).await,
+        };
+        if let Explanation { result: Ok(resolution), report: report @ None } = &mut explanation {
+            *report = Some(self.rebuilt_report(resolution.target()));
         }
+        explanation
     }
 
     /// Rebuilds the report of a remembered target from what memory holds.
-    fn rebuilt_report(&self, cached: &CachedTarget) -> Report {
-        let target = &cached.target;
+    fn rebuilt_report(&self, target: &DelegationTarget) -> Arc<Report> {
         if target.step() == Step::Fixed {
-            return Report::of_rule(target);
+            return Arc::new(Report::of_rule(target));
         }
-        match self.targets.compose(target.server_name()) {
-            Some(it) if it.cached.target.step() == target.step() => it.report,
-            _ => Report::of_target(target),
-        }
+        let composed = self.shared.compose(target.server_name()).filter(|it| {
+            it.result.as_ref().is_ok_and(|cached| cached.target.step() == target.step())
+        });
+        let report = composed.and_then(|it| it.report.clone());
+        report.unwrap_or_else(|| Arc::new(Report::of_target(target)))
     }
 
     /// Reports that a target could not be used.
@@ -177,19 +226,19 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn report_failure(&self, target: &DelegationTarget, why: &ContactFailure) {
-        let (answers, name) = (&self.targets.answers, target.server_name());
-        let now = answers.runtime.now().monotonic;
-        answers.tally.reports();
+        let (shared, name) = (&self.shared, target.server_name());
+        let now = shared.now();
+        shared.tally.reports.one();
         debug!(server_name = %name, %why, "a contact failed");
         // A name that is not remembered is looked up by the next call in any case.
-        let Some(cached) = answers.memory.earlier_target(name) else { return };
-        let feedback = &answers.limits.feedback;
+        let Some(cached) = shared.memory.earlier_target(name) else { return };
+        let feedback = &shared.limits.feedback;
         if let Some((host, port)) = why.endpoint() {
             cached.demote(host, port, now + feedback.demoted);
         }
         // Without a free permit, the report does not count against the limit on repeated look-ups.
-        if self.targets.queue.has_room() && cached.heeds(now, feedback) {
-            self.targets.renew(name, Purpose::Recheck { apart: feedback.apart });
+        if shared.permits.available_permits() > 0 && cached.heeds(now, feedback) {
+            shared.renew(name, Purpose::Recheck { apart: feedback.apart });
         }
     }
 
@@ -201,7 +250,7 @@ impl Resolver {
     /// wait for them, but their results are not remembered and no further caller joins them. This
     /// resolver no longer uses what a [store](crate::Store) has of these hosts from before.
     pub fn invalidate(&self, name: &ServerName) {
-        self.targets.forget(name);
+        self.shared.forget(name);
     }
 
     /// Forgets everything.
@@ -210,7 +259,7 @@ impl Resolver {
     /// and no further caller joins them. This resolver no longer uses what a [store](crate::Store)
     /// has from before.
     pub fn clear(&self) {
-        self.targets.forget_all();
+        self.shared.forget_all();
     }
 
     /// Lists what is remembered, in no order: targets, well-knowns and DNS answers, including expired
@@ -237,12 +286,12 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn entries(&self) -> impl Iterator<Item = Remembered> + '_ {
-        self.targets.answers.memory.entries(self.targets.answers.runtime.now())
+        self.shared.memory.entries(self.shared.runtime.now())
     }
 
     /// Returns what this resolver has done so far, in numbers.
     pub fn counters(&self) -> Counters {
-        self.targets.answers.tally.read()
+        self.shared.tally.read()
     }
 
     /// Returns what is remembered of well-knowns, to be saved for the next process.
@@ -272,8 +321,7 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> Snapshot {
-        let answers = &self.targets.answers;
-        Snapshot::new(answers.memory.records(answers.runtime.now()))
+        Snapshot::new(self.shared.memory.records(self.shared.runtime.now()))
     }
 
     /// Adds what an earlier process remembered.
@@ -281,15 +329,16 @@ impl Resolver {
     /// Names are parsed again. Records from the future, of another version or too old are dropped.
     /// What memory holds already stays, unless it is older.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<Restored, RestoreError> {
-        let answers = &self.targets.answers;
-        let (begun, now) = (answers.memory.epoch(), answers.runtime.now());
+        let shared = &self.shared;
+        let (begun, now) = (shared.memory.epoch(), shared.runtime.now());
         let mut restored = Restored::default();
-        for record in snapshot.entries()? {
-            let Some(Ok((host, entry))) = record.map(|it| it.restore(now, &answers.config)) else {
+        for record in snapshot.records()? {
+            let record = record.as_ref().map(|it| it.restore(now, &shared.config));
+            let Some(Ok((host, entry))) = record else {
                 restored.dropped += 1;
                 continue;
             };
-            if !answers.rules.forgets(&host) && answers.memory.take_in(begun, &host, entry, now) {
+            if !shared.rules.forgets(&host) && shared.memory.take_in(begun, &host, entry, now) {
                 restored.restored += 1;
             } else {
                 restored.passed_over += 1;
@@ -306,65 +355,64 @@ impl Resolver {
         remembered: bool,
         now: Monotonic,
     ) -> Resolution {
-        let tally = &self.targets.answers.tally;
+        let tally = &self.shared.tally;
         let report = report.or_else(|| cached.report().cloned());
         let resolution = Resolution::new(cached, report, remembered, now);
         if resolution.is_stale() {
-            tally.stale();
+            tally.stale.one();
         }
         if resolution.degraded().is_some() {
-            tally.degraded();
+            tally.degraded.one();
         }
         resolution
     }
 
-    /// Returns the remembered answer, if it has not expired, and renews it in the background if it
-    /// soon will.
-    fn remembered(&self, name: &ServerName) -> Option<Resolution> {
-        let answers = &self.targets.answers;
-        let now = answers.runtime.now().monotonic;
-        let cached = answers.memory.target(name, now)?;
-        if cached.is_due(now, &answers.config.refresh) {
+    /// Returns the remembered answer, if it has not expired. With `renew`, renews it in the
+    /// background if it soon will.
+    fn remembered(&self, name: &ServerName, renew: bool) -> Option<Resolution> {
+        let shared = &self.shared;
+        let now = shared.now();
+        let cached = shared.memory.target(name, now)?;
+        if renew && cached.is_due(now, &shared.config.refresh) {
             // Without a free permit, it is renewed when it has expired.
-            self.targets.renew(name, Purpose::Renewal);
+            shared.renew(name, Purpose::Renewal);
         }
-        answers.tally.hits();
+        shared.tally.hits.one();
         Some(self.given(cached, None, true, now))
     }
 
     async fn discover(&self, name: &ServerName) -> Explanation {
-        let answers = &self.targets.answers;
-        let Outcome { ending, remembered } = self.targets.discover(name).await;
-        let counted = if remembered { Tally::hits } else { Tally::misses };
-        counted(&answers.tally);
-        match &*ending {
-            Ending::Target { cached, report } => {
-                let now = answers.runtime.now().monotonic;
-                let (cached, report) = (Arc::clone(cached), report.clone());
-                let result = self.given(Arc::clone(&cached), report.clone(), remembered, now);
-                let report = report.unwrap_or_else(|| Arc::new(self.rebuilt_report(&cached)));
-                Explanation { result: Ok(result), report: Some(report) }
+        let tally = &self.shared.tally;
+        let ending = self.shared.discover(name).await;
+        let Ending { result, report, remembered } = &*ending;
+        if *remembered { &tally.hits } else { &tally.misses }.one();
+        let report = report.clone();
+        let result = match result {
+            Ok(cached) => {
+                let now = self.shared.now();
+                Ok(self.given(Arc::clone(cached), report.clone(), *remembered, now))
             }
-            Ending::Failed { error, report } => {
-                answers.tally.failed();
+            Err(error) => {
+                tally.failed.one();
                 if matches!(error, ResolveError::TooBusy { .. }) {
-                    answers.tally.too_busy();
+                    tally.too_busy.one();
                 }
-                Explanation { result: Err(error.clone()), report: report.clone() }
+                Err(error.clone())
             }
-        }
+        };
+        Explanation { result, report }
     }
 }
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resolver")
-            .field("dns", &self.targets.answers.dns)
-            .field("fetch", &self.targets.answers.fetch)
-            .field("runtime", &self.targets.answers.runtime)
-            .field("config", &self.targets.answers.config)
-            .field("rules", &self.targets.answers.rules)
-            .field("store", &self.targets.answers.store)
+            .field("dns", &self.shared.dns)
+            .field("fetch", &self.shared.fetch)
+            .field("runtime", &self.shared.runtime)
+            .field("config", &self.shared.config)
+            .field("rules", &self.shared.rules)
+            .field("store", &self.shared.store)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
     }

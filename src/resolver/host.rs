@@ -11,11 +11,12 @@ use crate::core::names::{DnsName, ServerName};
 /// server names with this host. It is shared, and replaced as a whole.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostEntry {
-    well_known: Option<Arc<WellKnownOfHost>>,
-    /// Which questions have an answer in `dns`, in the order of [`HostQuestion::all`].
-    asked: [bool; HostQuestion::COUNT],
-    /// The answers in that order. A question beside each would cost eight bytes, for alignment.
-    dns: Box<[DnsEntry]>,
+    pub(super) well_known: Option<Arc<WellKnownOfHost>>,
+    /// Which questions have an answer in `dns`, as a set of their [`bit`]s.
+    asked: u8,
+    /// The answers in the order of those bits. A question beside each would cost eight bytes, for
+    /// alignment.
+    pub(super) dns: Box<[DnsEntry]>,
     /// The last found one is at the end.
     targets: Few<Arc<CachedTarget>>,
 }
@@ -28,36 +29,13 @@ pub(super) struct WellKnownOfHost {
     pub(super) redirected_to: Box<[DnsName]>,
 }
 
-/// A question to DNS, without the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HostQuestion {
-    Addresses(Family),
-    Srv(Service),
-}
-
-impl From<&DnsQuestion> for HostQuestion {
-    fn from(question: &DnsQuestion) -> Self {
-        match question {
-            DnsQuestion::Addresses { family, .. } => Self::Addresses(*family),
-            DnsQuestion::Srv { service, .. } => Self::Srv(*service),
-        }
-    }
-}
-
-impl HostQuestion {
-    const COUNT: usize = Family::ALL.len() + Service::ALL.len();
-
-    fn all() -> impl Iterator<Item = Self> {
-        let addresses = Family::ALL.into_iter().map(Self::Addresses);
-        addresses.chain(Service::ALL.into_iter().map(Self::Srv))
-    }
-
-    fn of(self, host: &DnsName) -> DnsQuestion {
-        let host = host.clone();
-        match self {
-            Self::Addresses(family) => DnsQuestion::Addresses { host, family },
-            Self::Srv(service) => DnsQuestion::Srv { service, host },
-        }
+/// Returns the bit of a question in [`HostEntry::asked`].
+const fn bit(question: &DnsQuestion) -> u8 {
+    match question {
+        DnsQuestion::Addresses { family: Family::V4, .. } => 1,
+        DnsQuestion::Addresses { family: Family::V6, .. } => 1 << 1,
+        DnsQuestion::Srv { service: Service::MatrixFed, .. } => 1 << 2,
+        DnsQuestion::Srv { service: Service::Matrix, .. } => 1 << 3,
     }
 }
 
@@ -66,22 +44,15 @@ impl HostEntry {
     /// ports of a name, which then take room from their own host only.
     const MOST_TARGETS: usize = 16;
 
-    pub(super) fn well_known(&self) -> Option<&Arc<WellKnownOfHost>> {
-        self.well_known.as_ref()
-    }
-
     pub(super) fn dns(&self, question: &DnsQuestion) -> Option<&DnsEntry> {
-        let wanted = HostQuestion::from(question);
-        self.answered().find(|(question, _)| *question == wanted).map(|(_, entry)| entry)
+        self.dns.get(self.place(question).ok()?)
     }
 
-    fn answered(&self) -> impl Iterator<Item = (HostQuestion, &DnsEntry)> {
-        let asked = HostQuestion::all().zip(self.asked).filter(|(_, asked)| *asked);
-        asked.map(|(question, _)| question).zip(&self.dns)
-    }
-
-    pub(super) fn dns_answers(&self) -> &[DnsEntry] {
-        &self.dns
+    /// Returns the place of the answer to a question; as an error, where it would be.
+    const fn place(&self, question: &DnsQuestion) -> Result<usize, usize> {
+        let bit = bit(question);
+        let before = (self.asked & (bit - 1)).count_ones() as usize;
+        if self.asked & bit == 0 { Err(before) } else { Ok(before) }
     }
 
     /// Returns every DNS answer, with its question.
@@ -89,7 +60,10 @@ impl HostEntry {
         &self,
         host: &DnsName,
     ) -> impl Iterator<Item = (DnsQuestion, &DnsEntry)> {
-        self.answered().map(|(question, entry)| (question.of(host), entry))
+        let addresses = |family| DnsQuestion::Addresses { host: host.clone(), family };
+        let srv = |service| DnsQuestion::Srv { service, host: host.clone() };
+        let all = Family::ALL.map(addresses).into_iter().chain(Service::ALL.map(srv));
+        all.filter_map(|question| self.dns(&question).map(|entry| (question, entry)))
     }
 
     pub(super) fn target(&self, name: &ServerName) -> Option<&Arc<CachedTarget>> {
@@ -100,29 +74,21 @@ impl HostEntry {
         self.targets.as_slice()
     }
 
-    pub(super) fn set_well_known(&mut self, well_known: WellKnownOfHost) {
-        self.well_known = Some(Arc::new(well_known));
-    }
-
     pub(super) fn set_dns(&mut self, question: &DnsQuestion, entry: DnsEntry) {
-        let question = HostQuestion::from(question);
-        let (mut asked, mut dns) = (self.asked, Vec::with_capacity(HostQuestion::COUNT));
-        let mut before = std::mem::take(&mut self.dns).into_vec().into_iter();
-        let mut entry = Some(entry);
-        for (other, asked) in HostQuestion::all().zip(&mut asked) {
-            let answer = if *asked { before.next() } else { None };
-            let answer = if other == question { entry.take() } else { answer };
-            *asked = answer.is_some();
-            dns.extend(answer);
+        let mut dns = std::mem::take(&mut self.dns).into_vec();
+        let at = self.place(question);
+        if let Ok(at) = at {
+            dns.remove(at);
         }
-        (self.asked, self.dns) = (asked, dns.into());
+        dns.insert(at.unwrap_or_else(|at| at), entry);
+        self.dns = dns.into();
+        self.asked |= bit(question);
     }
 
     /// Remembers a target. If there are too many, the oldest is evicted, but never that of the host's
     /// plain name, which no stranger made up. Returns whether one was.
     pub(super) fn set_target(&mut self, target: Arc<CachedTarget>) -> bool {
-        let mut targets = self.targets().to_vec();
-        targets.retain(|it| it.target.server_name() != target.target.server_name());
+        let mut targets = self.other_targets(target.target.server_name());
         let full = targets.len() >= Self::MOST_TARGETS;
         if full {
             targets.remove(targets.iter().position(|it| !is_plain(it)).unwrap_or(0));
@@ -133,16 +99,16 @@ impl HostEntry {
     }
 
     pub(super) fn remove_target(&mut self, name: &ServerName) {
-        let mut targets = self.targets().to_vec();
-        targets.retain(|it| it.target.server_name() != name);
-        self.targets = targets.into();
+        self.targets = self.other_targets(name).into();
+    }
+
+    fn other_targets(&self, name: &ServerName) -> Vec<Arc<CachedTarget>> {
+        self.targets().iter().filter(|it| it.target.server_name() != name).cloned().collect()
     }
 
     /// Forgets everything but the targets.
     pub(super) fn forget_answers(&mut self) {
-        self.well_known = None;
-        self.asked = Default::default();
-        self.dns = Box::default();
+        *self = Self { targets: std::mem::take(&mut self.targets), ..Self::default() };
     }
 
     pub(super) fn is_empty(&self) -> bool {

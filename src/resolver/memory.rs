@@ -45,7 +45,6 @@ use crate::core::time::{Monotonic, Now};
 pub(super) struct Epoch(u64);
 
 /// The memory of a resolver.
-#[derive(Debug)]
 pub(super) struct Memory {
     /// The entries by lower-cased host.
     hosts: Bounded<Arc<HostEntry>>,
@@ -63,7 +62,6 @@ struct Since {
 }
 
 /// What was forgotten on request. What was begun or stored before that is not used.
-#[derive(Debug)]
 struct Forgotten {
     /// The current epoch.
     epoch: Epoch,
@@ -143,23 +141,32 @@ impl Memory {
     }
 
     /// Replaces a host's entry by what `change` makes of it, under the lock that the guard holds.
+    /// What is replaced or evicted is dropped without it.
     fn change(
         &self,
-        _guard: &MutexGuard<'_, Forgotten>,
+        guard: MutexGuard<'_, Forgotten>,
         host: Arc<str>,
         change: impl FnOnce(&mut HostEntry),
     ) {
-        let mut entry = self.hosts.peek(&host).map_or_else(HostEntry::default, |it| (*it).clone());
+        let before = self.hosts.peek(&host);
+        let mut entry = before.as_deref().cloned().unwrap_or_default();
         change(&mut entry);
+        let (mut removed, mut evicted) = (Vec::from_iter(before), 0);
         if entry.is_empty() {
             self.hosts.remove(&host);
-            return;
+        } else {
+            let heap = COUNTS + size_of::<HostEntry>() + heap(&entry);
+            evicted = self.hosts.insert(host, Arc::new(entry), heap, &mut removed);
         }
-        let entry = Arc::new(entry);
-        let heap = COUNTS + size_of::<HostEntry>() + heap(&entry);
-        let evicted = self.hosts.insert(host, entry, heap);
-        if evicted > 0 {
-            self.tally.evicted(evicted);
+        drop(guard);
+        self.tally.evictions.add(evicted);
+    }
+
+    /// Combines what is learnt of a well-known with what was known before.
+    fn merged(&self, before: Option<&WellKnownOfHost>, learnt: WellKnownEntry) -> WellKnownEntry {
+        match before {
+            Some(before) => before.entry.clone().merged(learnt, &self.config.well_known),
+            None => learnt,
         }
     }
 
@@ -194,13 +201,13 @@ impl Memory {
             None => with_host(&name, |host| Arc::from(host)),
         };
         let mut evicted = false;
-        self.change(&forgotten, host, |entry| {
+        self.change(forgotten, host, |entry| {
             if entry.target(&name).is_none_or(|before| cached.replaces(before)) {
                 evicted = entry.set_target(cached);
             }
         });
         if evicted {
-            self.tally.evicted(1);
+            self.tally.evictions.one();
         }
     }
 
@@ -219,7 +226,7 @@ impl Memory {
 
     /// Returns what was last learnt of a host's well-known, expired or not.
     pub(super) fn earlier_well_known(&self, host: &DnsName) -> Option<Arc<WellKnownOfHost>> {
-        self.host(host)?.well_known().cloned()
+        self.host(host)?.well_known.clone()
     }
 
     /// Remembers the outcome of a well-known look-up and returns what is known now. The purpose of
@@ -236,21 +243,21 @@ impl Memory {
         if !forgotten.is_current(begun, host) {
             return learnt;
         }
-        let mut known = learnt.clone();
-        self.change(&forgotten, host.clone().into_text(), |it| {
-            let before = it.well_known();
+        let mut known = learnt;
+        self.change(forgotten, host.clone().into_text(), |it| {
+            let before = it.well_known.as_deref();
             if matches!(purpose, Purpose::Recheck { .. }) {
                 known = known.clone().after_report(before.map(|it| &it.entry));
             }
-            let mut redirected_to = redirected_to;
-            if let Some(before) = before {
-                known = before.entry.clone().merged(known.clone(), &self.config.well_known);
+            known = self.merged(before, known.clone());
+            let redirected_to = match before {
                 // What is served rests on them, although a renewal did not get as far.
-                if redirected_to.is_empty() && known.failure().is_some() {
-                    redirected_to.clone_from(&before.redirected_to);
+                Some(before) if redirected_to.is_empty() && known.failure().is_some() => {
+                    before.redirected_to.clone()
                 }
-            }
-            it.set_well_known(WellKnownOfHost { entry: known.clone(), redirected_to });
+                _ => redirected_to,
+            };
+            it.well_known = Some(Arc::new(WellKnownOfHost { entry: known.clone(), redirected_to }));
         });
         known
     }
@@ -272,16 +279,13 @@ impl Memory {
             return false;
         }
         let mut taken = false;
-        self.change(&forgotten, host.clone().into_text(), |it| {
-            let before = it.well_known();
+        self.change(forgotten, host.clone().into_text(), |it| {
+            let before = it.well_known.as_deref();
             taken = before.is_none_or(|before| before.entry.learnt() < entry.learnt());
             if taken {
                 let redirected_to = before.map(|it| it.redirected_to.clone()).unwrap_or_default();
-                let entry = match before {
-                    Some(before) => before.entry.clone().merged(entry, &self.config.well_known),
-                    None => entry,
-                };
-                it.set_well_known(WellKnownOfHost { entry, redirected_to });
+                let entry = self.merged(before, entry);
+                it.well_known = Some(Arc::new(WellKnownOfHost { entry, redirected_to }));
             }
         });
         taken
@@ -316,7 +320,7 @@ impl Memory {
         let forgotten = self.forgotten();
         if forgotten.is_current(begun, question.host()) {
             let host = question.host().clone().into_text();
-            self.change(&forgotten, host, |it| it.set_dns(question, entry));
+            self.change(forgotten, host, |it| it.set_dns(question, entry));
         }
     }
 
@@ -329,7 +333,7 @@ impl Memory {
     pub(super) fn records(&self, now: Now) -> impl Iterator<Item = WellKnownRecord> {
         self.hosts.iter().filter_map(move |(host, it)| {
             let host: DnsName = host.parse().ok()?;
-            Some(WellKnownRecord::new(&host, &it.well_known()?.entry, now))
+            Some(WellKnownRecord::new(&host, &it.well_known.as_ref()?.entry, now))
         })
     }
 
@@ -337,7 +341,7 @@ impl Memory {
     pub(super) fn forget_target(&self, name: &ServerName) {
         let forgotten = self.forgotten();
         let host: Arc<str> = with_host(name, |host| Arc::from(host));
-        self.change(&forgotten, host, |entry| entry.remove_target(name));
+        self.change(forgotten, host, |entry| entry.remove_target(name));
     }
 
     /// Forgets a host's well-known and DNS answers.
@@ -349,7 +353,7 @@ impl Memory {
             forgotten.all = since;
         }
         forgotten.hosts.insert(host.clone(), since);
-        self.change(&forgotten, host.clone().into_text(), HostEntry::forget_answers);
+        self.change(forgotten, host.clone().into_text(), HostEntry::forget_answers);
     }
 
     /// Forgets everything.

@@ -17,9 +17,9 @@
 // | file | what it holds |
 // | --- | --- |
 // | `builder`, `config`, `rules` | what the application sets |
-// | `handle` | what callers hold |
+// | `handle` | what callers hold, and what its clones share |
 // | `traits`, `store` | what adapters and the application implement |
-// | `targets` | finds targets: one discovery a name, each under a permit of `queue` |
+// | `targets` | finds targets: one discovery a name, each under a permit |
 // | `drive` | runs a machine of the core for a discovery |
 // | `answers` | answers the machine's questions; `destinations` limits the fetches to one address |
 // | `memory` | one entry a `host`, in a map `bounded` by entries and by bytes, which `size` estimates |
@@ -40,7 +40,6 @@ pub(crate) mod feedback;
 pub(crate) mod handle;
 mod host;
 mod memory;
-mod queue;
 pub(crate) mod resolution;
 pub(crate) mod rules;
 mod size;

@@ -74,10 +74,6 @@ impl Resolution {
         Self { cached, report, provenance, remembered, now }
     }
 
-    pub(super) fn cached(&self) -> &CachedTarget {
-        &self.cached
-    }
-
     /// Returns the target, which is shared by all who asked for this name.
     pub fn target(&self) -> &Arc<DelegationTarget> {
         &self.cached.target

@@ -1,11 +1,10 @@
 //! What an application sets for some names: a network of its own, an anonymity network, tests.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use super::traits::Dns;
-use crate::core::names::{DnsName, Host, ServerName};
+use crate::core::names::{DnsName, ServerName};
 use crate::core::target::FixedTarget;
 
 /// The names that a rule applies to.
@@ -48,59 +47,48 @@ pub enum Names {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    targets: ByName<ServerName, FixedTarget>,
-    dns: ByName<DnsName, Arc<dyn Dns>>,
-    forget: ByName<DnsName, ()>,
+    targets: ByName<FixedTarget>,
+    dns: ByName<Arc<dyn Dns>>,
+    forget: ByName<()>,
 }
 
-/// What is set for each name or ending.
+/// What is set for each name and for each ending.
 #[derive(Clone, Debug)]
-struct ByName<K, V> {
-    one: HashMap<K, V>,
+struct ByName<V> {
+    one: HashMap<Box<str>, V>,
     under: HashMap<DnsName, V>,
 }
 
-impl<K, V> Default for ByName<K, V> {
+impl<V> Default for ByName<V> {
     fn default() -> Self {
         Self { one: HashMap::new(), under: HashMap::new() }
     }
 }
 
-impl<K: Eq + Hash, V> ByName<K, V> {
-    fn is_empty(&self) -> bool {
-        self.one.is_empty() && self.under.is_empty()
+impl<V> ByName<V> {
+    /// Sets the value of an ending, or of what `one` makes of a server name.
+    fn set(&mut self, names: Names, one: impl FnOnce(&ServerName) -> Option<Box<str>>, value: V) {
+        match names {
+            Names::One(name) => one(&name).and_then(|name| self.one.insert(name, value)),
+            Names::Under(ending) => self.under.insert(ending, value),
+        };
     }
 
-    /// Returns what is set for the longest ending of a host.
-    fn under(&self, host: &DnsName) -> Option<&V> {
-        if self.under.is_empty() {
-            return None;
-        }
-        let whole = host.as_str();
-        let dots = whole.match_indices('.').map(|(at, _)| at + 1);
-        let mut starts = std::iter::once(0).chain(dots);
-        starts.find_map(|start| self.under.get(whole.get(start..)?))
+    /// Returns what is set for a name, or else for the longest ending of a host.
+    fn get(&self, name: &str, host: &str) -> Option<&V> {
+        let under = || {
+            let dots = host.match_indices('.').map(|(at, _)| at + 1);
+            let mut starts = std::iter::once(0).chain(dots);
+            starts.find_map(|start| self.under.get(host.get(start..)?))
+        };
+        self.one.get(name).or_else(under)
     }
 }
 
-impl<V> ByName<DnsName, V> {
-    fn set(&mut self, names: Names, value: V) {
-        let hosts = match names {
-            Names::Under(ending) => {
-                self.under.insert(ending, value);
-                return;
-            }
-            Names::One(name) => name.to_host(),
-        };
-        // An IP literal is never looked up, so there is nothing to set.
-        if let Ok(Host::Dns(host)) = hosts {
-            self.one.insert(host, value);
-        }
-    }
-
-    fn get(&self, host: &DnsName) -> Option<&V> {
-        self.one.get(host).or_else(|| self.under(host))
-    }
+/// Returns the host that a rule for a server name is about. An IP literal is never looked up, so
+/// there is nothing to set.
+fn host_of(name: &ServerName) -> Option<Box<str>> {
+    Some(name.to_host().ok()?.as_dns()?.as_str().into())
 }
 
 impl Rules {
@@ -112,10 +100,7 @@ impl Rules {
     /// Sets the target of these names, which are then resolved without a question.
     #[must_use]
     pub fn target(mut self, names: Names, target: FixedTarget) -> Self {
-        match names {
-            Names::One(name) => self.targets.one.insert(name, target),
-            Names::Under(ending) => self.targets.under.insert(ending, target),
-        };
+        self.targets.set(names, |name| Some(name.as_str().into()), target);
         self
     }
 
@@ -123,7 +108,7 @@ impl Rules {
     /// host's own, or one that delegates to it. The address policy applies to what it answers.
     #[must_use]
     pub fn dns(mut self, names: Names, dns: Arc<dyn Dns>) -> Self {
-        self.dns.set(names, dns);
+        self.dns.set(names, host_of, dns);
         self
     }
 
@@ -131,24 +116,24 @@ impl Rules {
     /// Callers who ask at the same time still share an answer.
     #[must_use]
     pub fn forget(mut self, names: Names) -> Self {
-        self.forget.set(names, ());
+        self.forget.set(names, host_of, ());
         self
     }
 
     pub(super) fn target_of(&self, name: &ServerName) -> Option<&FixedTarget> {
-        if self.targets.is_empty() {
+        let ByName { one, under } = &self.targets;
+        if one.is_empty() && under.is_empty() {
             return None;
         }
         let host = name.to_host().ok()?;
-        let under = || host.as_dns().and_then(|host| self.targets.under(host));
-        self.targets.one.get(name).or_else(under)
+        self.targets.get(name.as_str(), host.as_dns().map_or("", DnsName::as_str))
     }
 
     pub(super) fn dns_of(&self, host: &DnsName) -> Option<&Arc<dyn Dns>> {
-        self.dns.get(host)
+        self.dns.get(host.as_str(), host.as_str())
     }
 
     pub(super) fn forgets(&self, host: &DnsName) -> bool {
-        self.forget.get(host).is_some()
+        self.forget.get(host.as_str(), host.as_str()).is_some()
     }
 }

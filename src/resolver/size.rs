@@ -4,48 +4,25 @@
 //! of them, since each may be the last to hold it: the sum errs on the large side. What is rare
 //! (failures, warnings, reports that are kept) is taken to be as large as its JSON.
 
-use std::io;
-
 use serde::Serialize;
 
 use super::host::HostEntry;
 use crate::core::cache::{CacheEntry, CachedTarget, DnsEntry, WellKnownEntry};
 use crate::core::dns::DnsRecords;
 use crate::core::endpoint::StoredEndpoint;
-use crate::core::names::{DnsName, ServerName};
 use crate::core::target::DelegationTarget;
 
 /// The two counts before what an `Arc` points to.
 pub(super) const COUNTS: usize = 2 * size_of::<usize>();
 
-/// Counts the bytes of a JSON text.
-struct Length(usize);
-
-impl io::Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Returns the length of a value's JSON.
 fn json(value: &impl Serialize) -> usize {
-    let mut length = Length(0);
-    // Counting does not fail.
-    let _ = serde_json::to_writer(&mut length, value);
-    length.0
+    serde_json::to_vec(value).map_or(0, |json| json.len())
 }
 
-fn name(name: &ServerName) -> usize {
-    COUNTS + name.as_str().len()
-}
-
-fn dns_name(name: &DnsName) -> usize {
-    COUNTS + name.as_str().len()
+/// Returns the bytes of a shared text.
+fn text(text: &impl AsRef<str>) -> usize {
+    COUNTS + text.as_ref().len()
 }
 
 /// Returns the bytes that an entry holds on the heap.
@@ -64,8 +41,7 @@ fn dns(answer: &DnsEntry) -> usize {
 }
 
 fn well_known(known: &WellKnownEntry) -> usize {
-    let document =
-        |it: &crate::WellKnown| name(it.server()) + it.host().as_dns().map_or(0, dns_name);
+    let document = |it: &crate::WellKnown| text(it.server()) + it.host().as_dns().map_or(0, text);
     entry(known, document, json)
 }
 
@@ -75,7 +51,7 @@ fn target(cached: &CachedTarget) -> usize {
         .endpoints()
         .map(|it| {
             let addresses = it.addresses().count() * size_of::<std::net::IpAddr>();
-            size_of::<StoredEndpoint>() + addresses + it.host().as_dns().map_or(0, dns_name)
+            size_of::<StoredEndpoint>() + addresses + it.host().as_dns().map_or(0, text)
         })
         .sum();
     let warnings: usize = target.warnings().map(|it| size_of_val(it) + json(it)).sum();
@@ -83,8 +59,8 @@ fn target(cached: &CachedTarget) -> usize {
     2 * COUNTS
         + size_of::<CachedTarget>()
         + size_of::<DelegationTarget>()
-        + name(target.server_name())
-        + target.delegated().map_or(0, name)
+        + text(target.server_name())
+        + target.delegated().map_or(0, text)
         + endpoints
         + warnings
         + report
@@ -92,9 +68,8 @@ fn target(cached: &CachedTarget) -> usize {
 
 /// Returns the bytes that a host's entry holds on the heap.
 pub(super) fn heap(host: &HostEntry) -> usize {
-    let answers = host.dns_answers();
-    let well_known = host.well_known().map_or(0, |it| {
-        let redirected: usize = it.redirected_to.iter().map(dns_name).sum();
+    let well_known = host.well_known.as_ref().map_or(0, |it| {
+        let redirected: usize = it.redirected_to.iter().map(text).sum();
         let redirected = redirected + size_of_val(&*it.redirected_to);
         COUNTS + size_of_val(&**it) + well_known(&it.entry) + redirected
     });
@@ -102,8 +77,8 @@ pub(super) fn heap(host: &HostEntry) -> usize {
     // One has its place in the entry.
     let places = if targets.len() == 1 { 0 } else { size_of_val(targets) };
     well_known
-        + size_of_val(answers)
-        + answers.iter().map(dns).sum::<usize>()
+        + size_of_val(&*host.dns)
+        + host.dns.iter().map(dns).sum::<usize>()
         + places
         + targets.iter().map(|it| target(it)).sum::<usize>()
 }
@@ -236,7 +211,8 @@ pub(super) mod tests {
         let failure = FetchFailure::new(kind, detail).with_attempts(vec![attempt; 8]);
         let failed = plain.clone().fetched(URL, Err(failure));
         let set = |host: &mut HostEntry, entry| {
-            host.set_well_known(WellKnownOfHost { entry, redirected_to: Box::default() });
+            let redirected_to = Box::default();
+            host.well_known = Some(Arc::new(WellKnownOfHost { entry, redirected_to }));
         };
         check("no host", |host| set(host, looked_up(&Internet::new())));
         check("refused", |host| set(host, looked_up(&plain)));

@@ -15,25 +15,22 @@ use crate::core::cache::WellKnownRecord;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     version: u32,
-    well_known: Vec<Entry>,
+    /// The records; `None` for a value that cannot be read as one, which does not affect the others.
+    #[serde(deserialize_with = "readable")]
+    well_known: Vec<Option<WellKnownRecord>>,
 }
 
-/// A record, or a value that cannot be read as one, which does not affect the others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Entry {
-    Record(WellKnownRecord),
-    Unreadable(Unreadable),
-}
-
-/// An unreadable value. It is written as a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct Unreadable;
-
-impl<'de> Deserialize<'de> for Unreadable {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Self)
+fn readable<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Option<WellKnownRecord>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Entry {
+        Record(WellKnownRecord),
+        Unreadable(IgnoredAny),
     }
+    let entries = Vec::deserialize(deserializer)?.into_iter();
+    Ok(entries.map(|entry| if let Entry::Record(it) = entry { Some(it) } else { None }).collect())
 }
 
 /// Why a snapshot was refused. Memory stays as it was.
@@ -73,7 +70,7 @@ impl Snapshot {
     pub const VERSION: u32 = 1;
 
     pub(super) fn new(records: impl Iterator<Item = WellKnownRecord>) -> Self {
-        Self { version: Self::VERSION, well_known: records.map(Entry::Record).collect() }
+        Self { version: Self::VERSION, well_known: records.map(Some).collect() }
     }
 
     /// Returns the number of records, readable or not.
@@ -87,15 +84,10 @@ impl Snapshot {
     }
 
     /// Returns the records; `None` for one that cannot be read.
-    pub(super) fn entries(
-        &self,
-    ) -> Result<impl Iterator<Item = Option<&WellKnownRecord>>, RestoreError> {
-        if self.version != Self::VERSION {
-            return Err(RestoreError::Version { found: self.version });
+    pub(super) fn records(&self) -> Result<&[Option<WellKnownRecord>], RestoreError> {
+        match self.version {
+            Self::VERSION => Ok(&self.well_known),
+            found => Err(RestoreError::Version { found }),
         }
-        Ok(self.well_known.iter().map(|entry| match entry {
-            Entry::Record(record) => Some(record),
-            Entry::Unreadable(_) => None,
-        }))
     }
 }

@@ -3,22 +3,17 @@
 use std::error::Error;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use tracing::{debug, warn};
 
-use super::config::StoreLimits;
-use super::counters::Tally;
+use super::handle::Shared;
+use super::memory::Epoch;
 use crate::core::cache::{WellKnownEntry, WellKnownRecord};
-use crate::core::config::Config;
 use crate::core::names::DnsName;
-use crate::core::time::whole_millis;
-use crate::runtime::{BoxFuture, Runtime};
+use crate::runtime::{BoxFuture, within};
 
 /// Why a [`Store`] could not do what it was asked.
 pub type StoreError = Box<dyn Error + Send + Sync>;
@@ -29,7 +24,7 @@ pub type StoreError = Box<dyn Error + Send + Sync>;
 /// The resolver asks it when its own memory has no usable answer, and gives it each new outcome.
 /// What it returns is not trusted: the resolver parses it again and passes over values of another
 /// version or host, from the future, or too old. A store that fails, or takes longer than
-/// [`StoreLimits::timeout`], is not used for [`StoreLimits::rest`]; the resolver continues without
+/// [`StoreLimits::timeout`](crate::config::StoreLimits::timeout), is not used for [`StoreLimits::rest`](crate::config::StoreLimits::rest); the resolver continues without
 /// it.
 ///
 /// An implementation may be dropped at any await. Two resolvers may write the same key at a time;
@@ -79,104 +74,75 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// A store with a time limit.
-#[derive(Debug)]
-pub(super) struct GuardedStore {
-    store: Arc<dyn Store>,
-    limits: StoreLimits,
-    /// When the store may be used again, in milliseconds of the monotonic clock.
-    rests: AtomicU64,
-}
-
-impl GuardedStore {
-    pub(super) fn new(store: Arc<dyn Store>, limits: StoreLimits) -> Self {
-        Self { store, limits, rests: AtomicU64::new(0) }
-    }
-
+/// Uses the store within its limits.
+impl Shared {
     /// Returns what the store has of a host, if it is valid.
-    pub(super) async fn get(
-        &self,
-        host: &DnsName,
-        runtime: &dyn Runtime,
-        config: &Config,
-        tally: &Tally,
-    ) -> Option<WellKnownEntry> {
-        let value = self.within(|| self.store.get(host), runtime, tally).await??;
-        let believed = believe(&value, host, self.limits.value_bytes, runtime, config);
+    pub(super) async fn stored(&self, store: &dyn Store, host: &DnsName) -> Option<WellKnownEntry> {
+        let value = self.ask_store(|| store.get(host)).await??;
+        let believed = self.believe(&value, host);
         if let Err(why) = &believed {
-            tally.store_rejected();
+            self.tally.store_rejected.one();
             warn!(%host, why, "a value in the store is passed over");
         }
         believed.ok()
     }
 
-    /// Gives the store the outcome for a host.
-    pub(super) async fn put(
-        &self,
-        host: &DnsName,
-        entry: &WellKnownEntry,
-        runtime: &dyn Runtime,
-        config: &Config,
-        tally: &Tally,
-    ) {
-        let now = runtime.now();
-        let record = WellKnownRecord::new(host, entry, now);
+    /// Gives the store the outcome for a host, unless the host was forgotten meanwhile.
+    pub(super) async fn store(&self, host: &DnsName, entry: &WellKnownEntry, begun: Epoch) {
+        let Some(store) = &self.store else { return };
+        if !self.memory.is_current(begun, host) {
+            return;
+        }
+        let record = WellKnownRecord::new(host, entry, self.runtime.now());
         // This cannot fail: the record holds only text and numbers.
         let Ok(value) = serde_json::to_vec(&record) else { return };
         // For as long as a good answer is remembered, or a next failure would continue the
         // back-off.
         let lifetime = match entry.last_good() {
-            Some(_) => config.well_known.remembered,
+            Some(_) => self.config.well_known.remembered,
             None => entry.until().since(entry.learnt()).saturating_mul(2),
         };
-        self.within(|| self.store.put(host, value, lifetime), runtime, tally).await;
+        self.ask_store(|| store.put(host, value, lifetime)).await;
     }
 
     /// Returns the store's answer, unless it fails, is slow, or did so a moment ago.
-    async fn within<'a, T>(
+    async fn ask_store<'a, T>(
         &self,
         ask: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
-        runtime: &dyn Runtime,
-        tally: &Tally,
     ) -> Option<T> {
-        let now = runtime.now().monotonic;
-        if whole_millis(now.since_origin()) < self.rests.load(Ordering::Relaxed) {
+        if self.runtime.now().monotonic.to_bits() < self.store_rests.load(Ordering::Relaxed) {
             return None;
         }
-        let overdue = runtime.sleep_until(now + self.limits.timeout);
+        let limit = self.limits.store.timeout;
         // A panic of the store counts as a failure, and costs no caller an answer.
         let asked = AssertUnwindSafe(async { ask().await }).catch_unwind();
-        let error = match select(pin!(asked), overdue).await {
-            Either::Left((Ok(Ok(said)), _)) => return Some(said),
-            Either::Left((Ok(Err(error)), _)) => error.to_string(),
-            Either::Left((Err(_), _)) => "it panicked".to_owned(),
-            Either::Right(((), _)) => format!("no answer within {:?}", self.limits.timeout),
+        let error = match within(&*self.runtime, limit, asked).await {
+            Some(Ok(Ok(said))) => return Some(said),
+            Some(Ok(Err(error))) => error.to_string(),
+            Some(Err(_)) => "it panicked".to_owned(),
+            None => format!("no answer within {limit:?}"),
         };
-        let now = runtime.now().monotonic;
-        self.rests.store(whole_millis((now + self.limits.rest).since_origin()), Ordering::Relaxed);
-        tally.store_failures();
+        let rests = self.runtime.now().monotonic + self.limits.store.rest;
+        self.store_rests.store(rests.to_bits(), Ordering::Relaxed);
+        self.tally.store_failures.one();
         warn!(error, "the store failed; going on without it");
         None
     }
-}
 
-/// Returns the entry that a value holds, if it is valid and of this host.
-fn believe(
-    value: &[u8],
-    host: &DnsName,
-    most_bytes: usize,
-    runtime: &dyn Runtime,
-    config: &Config,
-) -> Result<WellKnownEntry, String> {
-    if value.len() > most_bytes {
-        return Err(format!("it is larger than {most_bytes} bytes"));
+    /// Returns the entry that a value holds, if it is valid and of this host.
+    fn believe(&self, value: &[u8], host: &DnsName) -> Result<WellKnownEntry, String> {
+        let most_bytes = self.limits.store.value_bytes;
+        if value.len() > most_bytes {
+            return Err(format!("it is larger than {most_bytes} bytes"));
+        }
+        let record: WellKnownRecord =
+            serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        let restored = record.restore(self.runtime.now(), &self.config);
+        let (of, entry) = restored.map_err(|error| error.to_string())?;
+        if of != *host {
+            return Err("it is of another host".to_owned());
+        }
+        debug!(%host, "known to the store");
+        Ok(entry)
     }
-    let record: WellKnownRecord =
-        serde_json::from_slice(value).map_err(|error| error.to_string())?;
-    let (of, entry) = record.restore(runtime.now(), config).map_err(|error| error.to_string())?;
-    if of != *host {
-        return Err("it is of another host".to_owned());
-    }
-    debug!(%host, "known to the store");
-    Ok(entry)
 }

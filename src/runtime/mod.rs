@@ -6,8 +6,10 @@ pub(crate) mod permits;
 pub(crate) mod single_flight;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
 
 use crate::core::time::{Monotonic, Now};
 
@@ -24,4 +26,17 @@ pub trait Runtime: Send + Sync + fmt::Debug {
 
     /// Runs the task to its end, whether anybody waits for it or not.
     fn spawn(&self, task: BoxFuture<'static, ()>);
+}
+
+/// Returns the output of the future, or `None` if the limit elapses before.
+pub(crate) async fn within<T>(
+    runtime: &dyn Runtime,
+    limit: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let elapsed = runtime.sleep_until(runtime.now().monotonic + limit);
+    match select(pin!(future), elapsed).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(((), _)) => None,
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Permit<K: Eq + Hash> {
     reservation: Reservation<K>,
 }
 
-impl<K: Clone + Eq + Hash> KeyedPermits<K> {
+impl<K: Eq + Hash> KeyedPermits<K> {
     pub(crate) fn new(running: usize, waiting: usize) -> Self {
         let running = running.min(Semaphore::MAX_PERMITS);
         Self { running, waiting, in_use: Mutex::default() }
@@ -54,25 +54,23 @@ impl<K: Clone + Eq + Hash> KeyedPermits<K> {
     }
 
     /// Reserves a place in line, unless too many wait already.
-    pub(crate) fn reserve(self: &Arc<Self>, at: K) -> Option<Reservation<K>> {
+    pub(crate) fn reserve(self: &Arc<Self>, at: K) -> Option<Reservation<K>>
+    where
+        K: Clone,
+    {
         let mut in_use = self.lock();
-        let there = in_use
-            .entry(at.clone())
-            .or_insert_with(|| InUse { permits: Arc::new(Semaphore::new(self.running)), users: 0 });
-        if there.users >= self.running.saturating_add(self.waiting) {
-            // With a limit of 0 the entry was created just now.
-            if there.users == 0 {
-                in_use.remove(&at);
-            }
+        let users = in_use.get(&at).map_or(0, |there| there.users);
+        if users >= self.running.saturating_add(self.waiting) {
             return None;
         }
+        let there = in_use
+            .entry(at.clone())
+            .or_insert_with(|| InUse { permits: Arc::new(Semaphore::new(self.running)), users });
         there.users += 1;
         let permits = Arc::clone(&there.permits);
         Some(Reservation { all: Arc::clone(self), at, permits })
     }
-}
 
-impl<K: Eq + Hash> KeyedPermits<K> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, InUse>> {
         // Nothing in a critical section can leave it half-changed.
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner)

@@ -6,8 +6,6 @@
 //! get an error and the key is free again.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable, Shared};
 use serde::{Deserialize, Serialize};
 
-use super::{BoxFuture, Runtime};
+use super::Runtime;
 
 /// What happens to a look-up that nobody waits for any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,28 +36,19 @@ pub enum Abandoned {
 /// The result that all waiters wait for. An error: the task ended without one.
 type Finished<V> = Shared<oneshot::Receiver<V>>;
 
-pub(crate) struct SingleFlight<K: Clone + Eq + Hash, V> {
+pub(crate) struct SingleFlight<K: Eq + Hash, V> {
     limit: usize,
     abandoned: Abandoned,
-    in_flight: Mutex<InFlight<K, V>>,
-}
-
-struct InFlight<K, V> {
-    tasks: HashMap<K, Task<V>>,
-    /// The number of the next task.
-    next: u64,
+    in_flight: Mutex<HashMap<K, Task<V>>>,
 }
 
 struct Task<V> {
-    /// A number that no other task of this key has.
-    number: u64,
     finished: Finished<V>,
+    /// How many waiters there are that have not left.
     waiters: usize,
-    /// Whether the task continues without waiters.
-    detached: bool,
     stop: AbortHandle,
-    /// Called without a lock if the task is cancelled, to remember what follows from that.
-    stopped: Option<Box<dyn FnOnce() + Send>>,
+    /// Called if the task is cancelled, to remember what follows from that.
+    stopped: Box<dyn Fn() + Send>,
 }
 
 /// The limit on tasks in flight is reached.
@@ -69,7 +58,7 @@ pub(crate) struct TooMany {
 }
 
 /// How a caller gets its value.
-pub(crate) enum Joined<K: Clone + Eq + Hash, V> {
+pub(crate) enum Joined<K: Eq + Hash, V> {
     /// The value was known already.
     Known(V),
     /// The value is in flight.
@@ -77,99 +66,91 @@ pub(crate) enum Joined<K: Clone + Eq + Hash, V> {
 }
 
 /// Waits for a task to finish. An error: the task ended without a result.
-pub(crate) struct Waiter<K: Clone + Eq + Hash, V> {
-    finished: Finished<V>,
-    single_flight: Arc<SingleFlight<K, V>>,
-    key: K,
-    number: u64,
+pub(crate) struct Waiter<K: Eq + Hash, V> {
+    place: Place<K, V>,
     first: bool,
+    /// Whether the task is cancelled if this waiter is the last to leave.
+    cancels: bool,
 }
 
-/// The task's duty to finish. If it is dropped without that, the waiters get an error.
-pub(crate) struct Leader<K: Clone + Eq + Hash, V> {
+/// The place of a task in the table.
+#[derive(Clone)]
+struct Place<K: Eq + Hash, V> {
     single_flight: Arc<SingleFlight<K, V>>,
     key: K,
-    number: u64,
-    finish: Option<oneshot::Sender<V>>,
+    /// Tells this task from others of the same key.
+    finished: Finished<V>,
 }
 
-impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
+/// Removes a task from the table when it ends, in whichever way.
+struct Leader<K: Eq + Hash, V>(Place<K, V>);
+
+impl<K, V> SingleFlight<K, V>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     pub(crate) fn new(limit: usize, abandoned: Abandoned) -> Self {
-        let in_flight = Mutex::new(InFlight { tasks: HashMap::new(), next: 0 });
-        Self { limit, abandoned, in_flight }
+        Self { limit, abandoned, in_flight: Mutex::default() }
     }
 
     /// Joins the task in flight for this key, or starts one.
     ///
     /// `known` is called under the lock, because a task may have finished since the caller last
-    /// looked. `stopped` is called before a cancelled task ends, so that whoever starts the next
-    /// one sees its effect.
+    /// looked. So is `stopped`, before a cancelled task ends: whoever starts the next one sees its
+    /// effect. The task itself remembers its result, so that nobody starts a second one in between.
     pub(crate) fn join<F>(
         self: &Arc<Self>,
         key: &K,
         runtime: &dyn Runtime,
         known: impl FnOnce() -> Option<V>,
-        stopped: impl FnOnce() + Send + 'static,
-        task: impl FnOnce(Leader<K, V>) -> F,
+        stopped: impl Fn() + Send + 'static,
+        task: impl FnOnce() -> F,
     ) -> Result<Joined<K, V>, TooMany>
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = V> + Send + 'static,
     {
+        let mut in_flight = self.lock();
+        if let Some(task) = in_flight.get_mut(key) {
+            task.waiters += 1;
+            return Ok(Joined::Waiting(self.waiter(key, &task.finished, false)));
+        }
+        if let Some(value) = known() {
+            return Ok(Joined::Known(value));
+        }
+        if in_flight.len() >= self.limit {
+            return Err(TooMany { limit: self.limit });
+        }
         let (finish, finished) = oneshot::channel();
         let (stop, registration) = AbortHandle::new_pair();
-        let (waiter, leader) = {
-            let mut in_flight = self.lock();
-            let many = in_flight.tasks.len();
-            let number = in_flight.next;
-            if let Some(task) = in_flight.tasks.get_mut(key) {
-                task.waiters += 1;
-                return Ok(Joined::Waiting(self.waiter(key, task, false)));
-            }
-            if let Some(value) = known() {
-                return Ok(Joined::Known(value));
-            }
-            if many >= self.limit {
-                return Err(TooMany { limit: self.limit });
-            }
-            let task = Task {
-                number,
-                finished: finished.shared(),
-                waiters: 1,
-                detached: self.abandoned == Abandoned::Finish,
-                stop,
-                stopped: Some(Box::new(stopped)),
-            };
-            let waiter = self.waiter(key, &task, true);
-            in_flight.tasks.insert(key.clone(), task);
-            in_flight.next += 1;
-            let (single_flight, key) = (Arc::clone(self), key.clone());
-            (waiter, Leader { single_flight, key, number, finish: Some(finish) })
+        let finished = finished.shared();
+        let waiter = self.waiter(key, &finished, true);
+        let leader = Leader(waiter.place.clone());
+        let stopped = Box::new(stopped);
+        in_flight.insert(key.clone(), Task { finished, waiters: 1, stop, stopped });
+        drop(in_flight);
+        let task = task();
+        let task = async move {
+            let value = task.await;
+            drop(leader);
+            // Nobody need be waiting.
+            drop(finish.send(value));
         };
-        let task = Abortable::new(task(leader), registration);
-        let task: BoxFuture<'static, ()> = Box::pin(task.map(drop));
-        runtime.spawn(task);
+        runtime.spawn(Box::pin(Abortable::new(task, registration).map(drop)));
         Ok(Joined::Waiting(waiter))
     }
 
-    fn waiter(self: &Arc<Self>, key: &K, task: &Task<V>, first: bool) -> Waiter<K, V> {
-        let (finished, single_flight) = (task.finished.clone(), Arc::clone(self));
-        Waiter { finished, single_flight, key: key.clone(), number: task.number, first }
+    fn waiter(self: &Arc<Self>, key: &K, finished: &Finished<V>, first: bool) -> Waiter<K, V> {
+        let (single_flight, finished) = (Arc::clone(self), finished.clone());
+        let place = Place { single_flight, key: key.clone(), finished };
+        Waiter { place, first, cancels: self.abandoned == Abandoned::Cancel }
     }
 }
 
-impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
-    fn lock(&self) -> MutexGuard<'_, InFlight<K, V>> {
+impl<K: Eq + Hash, V> SingleFlight<K, V> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Task<V>>> {
         // Nothing in a critical section can leave the map half-changed.
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the task of this number, if it has not ended.
-    fn in_flight<'a>(
-        in_flight: &'a mut InFlight<K, V>,
-        key: &K,
-        number: u64,
-    ) -> Option<&'a mut Task<V>> {
-        in_flight.tasks.get_mut(key).filter(|task| task.number == number)
     }
 
     /// Makes later callers start tasks of their own. The waiters of earlier tasks still get their
@@ -177,55 +158,61 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
     pub(crate) fn forget(&self, keys: impl Fn(&K) -> bool) {
         let mut in_flight = self.lock();
         // What is dropped here may own something that takes the lock again.
-        let forgotten: Vec<_> = in_flight.tasks.extract_if(|key, _| keys(key)).collect();
+        let forgotten: Vec<_> = in_flight.extract_if(|key, _| keys(key)).collect();
         drop(in_flight);
         drop(forgotten);
     }
 
     /// Returns how many tasks are in flight.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().tasks.len()
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.lock().len()
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Waiter<K, V> {
+impl<K: Eq + Hash, V> Waiter<K, V> {
     /// Returns whether the task was started for this waiter.
     pub(crate) const fn is_first(&self) -> bool {
         self.first
     }
 
     /// Leaves the task, which then continues even if all other waiters leave.
-    pub(crate) fn detach(self) {
-        let mut in_flight = self.single_flight.lock();
-        if let Some(task) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
-            task.detached = true;
-        }
+    pub(crate) fn detach(mut self) {
+        self.cancels = false;
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Drop for Waiter<K, V> {
-    fn drop(&mut self) {
-        // Returns the task, if it has no waiters left.
-        let empty = |in_flight: &mut InFlight<K, V>| {
-            let task = SingleFlight::in_flight(in_flight, &self.key, self.number)?;
-            (task.waiters == 0 && !task.detached).then(|| task.stopped.take())
-        };
-        let stopped = {
-            let mut in_flight = self.single_flight.lock();
-            if let Some(task) = SingleFlight::in_flight(&mut in_flight, &self.key, self.number) {
-                task.waiters -= 1;
-            }
-            empty(&mut in_flight)
-        };
-        let Some(stopped) = stopped else { return };
-        if let Some(stopped) = stopped {
-            stopped();
+impl<K: Eq + Hash, V> Place<K, V> {
+    /// Removes the task from the table, if it is there and `condition`, called under the lock, holds.
+    fn remove_if(&self, condition: impl FnOnce(&mut Task<V>) -> bool) -> Option<Task<V>> {
+        let mut in_flight = self.single_flight.lock();
+        let task = in_flight.get_mut(&self.key)?;
+        if !task.finished.ptr_eq(&self.finished) || !condition(task) {
+            return None;
         }
-        // A waiter may have joined meanwhile. The task then continues.
-        let task = {
-            let mut in_flight = self.single_flight.lock();
-            empty(&mut in_flight).and_then(|_| in_flight.tasks.remove(&self.key))
-        };
+        in_flight.remove(&self.key)
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for Leader<K, V> {
+    fn drop(&mut self) {
+        // Dropped without the lock: it may own something that takes it again.
+        drop(self.0.remove_if(|_| true));
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for Waiter<K, V> {
+    fn drop(&mut self) {
+        if !self.cancels {
+            return;
+        }
+        let task = self.place.remove_if(|task| {
+            task.waiters -= 1;
+            if task.waiters == 0 {
+                (task.stopped)();
+            }
+            task.waiters == 0
+        });
         // The task is woken in order to end, which may run code of the runtime.
         if let Some(task) = task {
             task.stop.abort();
@@ -233,49 +220,27 @@ impl<K: Clone + Eq + Hash, V> Drop for Waiter<K, V> {
     }
 }
 
-impl<K: Clone + Eq + Hash + Unpin, V: Clone> Future for Waiter<K, V> {
+impl<K: Eq + Hash + Unpin, V: Clone> Future for Waiter<K, V> {
     type Output = Result<V, oneshot::Canceled>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.finished.poll_unpin(context)
+        self.place.finished.poll_unpin(context)
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Leader<K, V> {
-    /// Finishes the task. Remember the result before this call, so that nobody starts a second task
-    /// in between.
-    pub(crate) fn finish(mut self, value: V) {
-        if let Some(finish) = self.finish.take() {
-            drop(finish.send(value));
+impl<K: Eq + Hash + Unpin, V: Clone> Joined<K, V> {
+    /// Returns the value, at once or when its task has finished.
+    pub(crate) async fn value(self) -> Result<V, oneshot::Canceled> {
+        match self {
+            Self::Known(value) => Ok(value),
+            Self::Waiting(waiter) => waiter.await,
         }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V> Drop for Leader<K, V> {
-    fn drop(&mut self) {
-        let mut in_flight = self.single_flight.lock();
-        if SingleFlight::in_flight(&mut in_flight, &self.key, self.number).is_some() {
-            let task = in_flight.tasks.remove(&self.key);
-            drop(in_flight);
-            // It owns something that may take the lock again.
-            drop(task);
-        }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V> fmt::Debug for SingleFlight<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SingleFlight")
-            .field("limit", &self.limit)
-            .field("abandoned", &self.abandoned)
-            .field("in_flight", &self.len())
-            .finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
     use super::*;
     use crate::testing::VirtualTime;
@@ -305,11 +270,11 @@ mod tests {
                 move || {
                     stopped.fetch_add(1, Ordering::Relaxed);
                 },
-                |leader| {
+                || {
                     self.cleared.lock().unwrap().push(cleared);
                     async move {
                         clearance.await.expect("not to break off");
-                        leader.finish(7);
+                        7
                     }
                 },
             )
@@ -425,7 +390,7 @@ mod tests {
         let single_flight = Arc::new(SingleFlight::<u8, u8>::new(9, Abandoned::Finish));
         let time = VirtualTime::new();
         let joined = single_flight
-            .join(&1, &time, || Some(3), || (), |_| async { panic!("a task") })
+            .join(&1, &time, || Some(3), || (), || async { panic!("a task") })
             .unwrap();
         assert!(matches!(joined, Joined::Known(3)));
         assert_eq!(time.tasks(), 0);
@@ -485,7 +450,7 @@ mod tests {
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Fate {
-        Served(u8),
+        Served,
         Failed,
         Left,
     }
@@ -497,12 +462,15 @@ mod tests {
         started: Arc<AtomicU32>,
         stopped: Arc<AtomicU32>,
         finished: Arc<AtomicU32>,
+        /// How often all was forgotten. A task finishes with how often that was when it began.
+        forgotten: Arc<AtomicU8>,
         callers: Mutex<[Caller; 3]>,
     }
 
     enum Caller {
         NotYet,
-        Waits(Waiter<u8, u8>),
+        /// For a task that began after all was forgotten this often.
+        Waits(Waiter<u8, u8>, u8),
         Left,
     }
 
@@ -528,13 +496,14 @@ mod tests {
                 started: Arc::default(),
                 stopped: Arc::default(),
                 finished: Arc::default(),
+                forgotten: Arc::default(),
                 callers: Mutex::new([Caller::NotYet, Caller::NotYet, Caller::NotYet]),
             }
         }
 
         fn join(&self, panics: bool) -> Waiter<u8, u8> {
             let (started, finished) = (Arc::clone(&self.started), Arc::clone(&self.finished));
-            let stopped = Arc::clone(&self.stopped);
+            let (stopped, forgotten) = (Arc::clone(&self.stopped), Arc::clone(&self.forgotten));
             let stopped = move || {
                 stopped.fetch_add(1, Ordering::Relaxed);
             };
@@ -543,7 +512,8 @@ mod tests {
                 &self.time,
                 || None,
                 stopped,
-                |leader| async move {
+                || async move {
+                    let begun = forgotten.load(Ordering::Relaxed);
                     started.fetch_add(1, Ordering::Relaxed);
                     give_way().await;
                     if panics {
@@ -551,7 +521,7 @@ mod tests {
                         std::panic::resume_unwind(Box::new("scripted"));
                     }
                     finished.fetch_add(1, Ordering::Relaxed);
-                    leader.finish(7);
+                    begun
                 },
             );
             match joined {
@@ -566,7 +536,8 @@ mod tests {
             self.time.spawn(Box::pin(async move {
                 let caller = &mut walk.callers.lock().unwrap()[caller];
                 if let Caller::NotYet = caller {
-                    *caller = Caller::Waits(walk.join(panics));
+                    let forgotten = walk.forgotten.load(Ordering::Relaxed);
+                    *caller = Caller::Waits(walk.join(panics), forgotten);
                 }
             }));
         }
@@ -578,13 +549,22 @@ mod tests {
             }));
         }
 
+        fn forget(self: &Arc<Self>) {
+            let walk = Arc::clone(self);
+            self.time.spawn(Box::pin(async move {
+                walk.forgotten.fetch_add(1, Ordering::Relaxed);
+                walk.single_flight.forget(|_| true);
+            }));
+        }
+
         /// What became of each, once all has come to an end.
         fn fates(&self) -> [Fate; 3] {
             let mut callers = self.callers.lock().unwrap();
             callers.each_mut().map(|caller| match caller {
                 Caller::Left => Fate::Left,
-                Caller::Waits(waiter) => match waiter.now_or_never() {
-                    Some(Ok(value)) => Fate::Served(value),
+                Caller::Waits(waiter, forgotten) => match waiter.now_or_never() {
+                    Some(Ok(begun)) if begun < *forgotten => panic!("begun too early"),
+                    Some(Ok(_)) => Fate::Served,
                     Some(Err(_)) => Fate::Failed,
                     None => panic!("a caller waits for nothing"),
                 },
@@ -595,6 +575,15 @@ mod tests {
 
     #[test]
     fn three_callers_two_that_leave_and_a_panic_in_every_order() {
+        in_every_order(2, 0);
+    }
+
+    #[test]
+    fn three_callers_one_that_leaves_and_a_request_to_forget_in_every_order() {
+        in_every_order(1, 1);
+    }
+
+    fn in_every_order(leave: usize, forget: usize) {
         for (abandoned, panics) in [
             (Abandoned::Finish, false),
             (Abandoned::Finish, true),
@@ -606,7 +595,8 @@ mod tests {
             loop {
                 let walk = Arc::new(Walk::new(&tree, abandoned));
                 (0..3).for_each(|caller| walk.come(caller, panics));
-                (0..2).for_each(|caller| walk.leave(caller));
+                (0..leave).for_each(|caller| walk.leave(caller));
+                (0..forget).for_each(|_| walk.forget());
                 walk.settle();
                 let fates = walk.fates();
                 walk.check(abandoned, panics, fates);
@@ -630,7 +620,7 @@ mod tests {
                 [&self.started, &self.stopped, &self.finished].map(|it| it.load(Ordering::Relaxed));
             // Nothing is left over.
             assert_eq!((self.single_flight.len(), self.time.tasks()), (0, 0));
-            let answered = if panics { Fate::Failed } else { Fate::Served(7) };
+            let answered = if panics { Fate::Failed } else { Fate::Served };
             assert_eq!(fates[2], answered);
             assert!(fates.iter().all(|fate| [answered, Fate::Left].contains(fate)));
             // Only tasks that all had left are stopped, which at most two can have been.

@@ -9,7 +9,9 @@ use matrix_delegation::resolver::{
     BoxFuture, ContactFailure, ContactFailureKind, Names, Provenance, StoreError, Subject,
 };
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{Config, FixedTarget, ResolverConfig, Rules, Runtime, Step, Store};
+use matrix_delegation::{
+    Config, FixedTarget, Resolution, ResolverConfig, Rules, Runtime, Step, Store,
+};
 
 use super::store::Fleet;
 use super::{Bench, URL, delegated, millis, seconds};
@@ -49,6 +51,39 @@ fn what_was_under_way_when_a_name_was_forgotten_is_joined_by_nobody() {
         for name in ["a.example", "A.example"] {
             assert_eq!(bench.resolve(name).unwrap().authority(), "n.example:1");
         }
+    }
+}
+
+#[test]
+fn what_had_used_a_host_when_that_was_forgotten_is_joined_by_nobody() {
+    let two = [(0, 0, 443, "t.example."), (1, 0, 443, "u.example.")];
+    for forgotten in ["t.example", "b.example"] {
+        let internet = delegated()
+            .srv("_matrix-fed._tcp.m.example", &two)
+            .host("u.example", &["192.0.2.4"])
+            .host("b.example", &["192.0.2.2"])
+            .delegates("b.example", "m.example");
+        let bench = Bench::new(internet);
+        bench.resolve("b.example").unwrap();
+        bench.pass(seconds(400));
+        // The first of its two hosts is known again, the second one is not yet.
+        let slow = |it: Internet| it.after("A u.example", seconds(3)).never("AAAA u.example");
+        bench.network.change(slow);
+        let call = bench.call("a.example", None);
+        bench.pass(seconds(1));
+        bench.network.change(|internet| internet.host("t.example", &["192.0.2.9"]));
+        bench.resolver.invalidate(&forgotten.parse().unwrap());
+        let first = |found: &Resolution| -> Vec<String> {
+            let first = found.endpoints().next().unwrap();
+            first.addresses().map(|it| it.to_string()).collect()
+        };
+        let found = bench.resolve("a.example").unwrap();
+        assert_eq!(first(&found), ["192.0.2.9:443"], "{forgotten}");
+        bench.pass(seconds(10));
+        // Who waited before that has what was found then, and nobody else.
+        assert_eq!(first(&call.outcome().unwrap().unwrap()), ["192.0.2.3:443"], "{forgotten}");
+        let found = bench.resolve("a.example").unwrap();
+        assert_eq!(first(&found), ["192.0.2.9:443"], "{forgotten}");
     }
 }
 

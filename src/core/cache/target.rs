@@ -41,11 +41,6 @@ impl Renewal {
         Self(AtomicU64::new(u64::MAX))
     }
 
-    /// Copies it as it is now.
-    pub(crate) fn so_far(&self) -> Self {
-        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
-    }
-
     /// Takes in when an answer that was used is to be renewed.
     pub(crate) fn take_in(&self, renew_at: Monotonic) {
         self.0.fetch_min(renew_at.to_bits(), Ordering::Relaxed);
@@ -226,9 +221,7 @@ mod tests {
         for when in [300, 100, 200] {
             renewal.take_in(at(when));
         }
-        let copied = renewal.so_far();
-        renewal.take_in(at(50));
-        let cached = CachedTarget::new(Arc::new(target(&TWO)), copied);
+        let cached = CachedTarget::new(Arc::new(target(&TWO)), renewal);
         assert!(!cached.is_due(at(99), &refresh));
         assert!(cached.is_due(at(100), &refresh) && !cached.is_due(at(100), &refresh));
         let apart = Duration::from_nanos(999_999_999);
