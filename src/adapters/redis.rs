@@ -17,8 +17,9 @@ use crate::resolver::config::MOST_VALUE_BYTES;
 use crate::resolver::store::{Store, StoreError};
 use crate::runtime::BoxFuture;
 
-/// The longest expiry: Redis refuses one that its clock cannot represent.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The most that [`RedisConfig::longest_expiry`] may be: Redis refuses what its clock cannot represent.
+const MOST_EXPIRY: Duration = YEAR.saturating_mul(100);
 /// The error of a command for strings on a key that holds something else.
 const WRONG_TYPE: &str = "WRONGTYPE";
 
@@ -53,6 +54,11 @@ settings! {
         /// [`StoreLimits::value_bytes`](crate::config::StoreLimits::value_bytes), and never less
         /// than that.
         value_bytes: usize = MOST_VALUE_BYTES, at_least(1, "every value would be too large");
+        /// The longest time after which a value expires; one that would hold for longer expires then,
+        /// too. Default 365 days; at most 100 times that.
+        longest_expiry: Duration = YEAR,
+            not_zero("every value would expire at once"),
+            no_longer(MOST_EXPIRY);
     }
 }
 
@@ -175,7 +181,8 @@ impl Store for RedisStore {
         lifetime: Duration,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let millis = lifetime.clamp(Duration::from_millis(1), LONGEST).as_millis();
+            // Redis refuses 0.
+            let millis = lifetime.min(self.config.longest_expiry).as_millis().max(1);
             let mut command = redis::cmd("SET");
             let key = format!("{}{host}", self.prefix);
             command.arg(key).arg(value).arg("PX").arg(millis.to_string());

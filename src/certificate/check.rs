@@ -104,10 +104,9 @@ impl CertificateCheck {
     ) -> Result<Self, NotARoot> {
         let mut anchors = Vec::new();
         for (index, root) in roots.into_iter().enumerate() {
-            match webpki::anchor_from_trusted_cert(&root) {
-                Ok(anchor) => anchors.push(anchor.to_owned()),
-                Err(error) => return Err(NotARoot { index, detail: words(&error) }),
-            }
+            let anchor = webpki::anchor_from_trusted_cert(&root);
+            let anchor = anchor.map_err(|error| NotARoot { index, detail: words(&error) })?;
+            anchors.push(anchor.to_owned());
         }
         Ok(Self { anchors, algorithms })
     }
@@ -296,10 +295,7 @@ impl CertificateCheck {
         above: &[CertificateDer<'_>],
         problems: &mut Vec<CertificateVerdict>,
     ) {
-        let above: Vec<_> = above
-            .iter()
-            .filter_map(|der| EndEntityCert::try_from(der).ok().map(|read| (read, der)))
-            .collect();
+        let above = readable(above);
         let mut reached = vec![(leaf, own)];
         let mut ends = (TrustGap::IssuerMissing, own);
         let mut next = 0;
@@ -329,7 +325,8 @@ impl CertificateCheck {
         let (gap, der) = ends;
         let found =
             CertificateVerdict::Untrusted { issuer: CertificateDetails::issuer_of(der), gap };
-        match problems.iter_mut().find(|it| is_untrusted(it)) {
+        let is_untrusted = |it: &&mut _| matches!(it, CertificateVerdict::Untrusted { .. });
+        match problems.iter_mut().find(is_untrusted) {
             Some(said) => *said = found,
             // No name leads to a root, whatever webpki stumbled on before it came so far.
             None if gap != TrustGap::OtherKey => problems.push(found),
@@ -386,10 +383,7 @@ fn looked_at<'a>(
     if above.len() <= MOST {
         return (above.iter().map(borrowed).collect(), false);
     }
-    let read: Vec<_> = above
-        .iter()
-        .filter_map(|der| EndEntityCert::try_from(der).ok().map(|read| (read, der)))
-        .collect();
+    let read = readable(above);
     let mut issuers: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
     for (it, _) in &read {
         issuers.entry(it.subject()).or_default().push(it.issuer());
@@ -406,10 +400,14 @@ fn looked_at<'a>(
     (kept, leading.next().is_some())
 }
 
-fn is_of_the_chain(verdict: &CertificateVerdict) -> bool {
-    matches!(verdict, CertificateVerdict::Untrusted { .. } | CertificateVerdict::BadChain { .. })
+/// Returns the certificates that can be read, with what they are in DER.
+fn readable<'a>(
+    certificates: &'a [CertificateDer<'_>],
+) -> Vec<(EndEntityCert<'a>, &'a CertificateDer<'a>)> {
+    let read = |der| EndEntityCert::try_from(der).ok().map(|read| (read, der));
+    certificates.iter().filter_map(read).collect()
 }
 
-fn is_untrusted(verdict: &CertificateVerdict) -> bool {
-    matches!(verdict, CertificateVerdict::Untrusted { .. })
+fn is_of_the_chain(verdict: &CertificateVerdict) -> bool {
+    matches!(verdict, CertificateVerdict::Untrusted { .. } | CertificateVerdict::BadChain { .. })
 }

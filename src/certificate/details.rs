@@ -18,6 +18,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::text::{shown, shown_name};
 use super::time::CertificateTime;
+use crate::core::text::{string_conversions, write_list};
 
 /// The most names of a certificate that are kept, which is the most that Let's Encrypt puts in.
 pub(super) const MOST_NAMES: usize = 100;
@@ -190,9 +191,7 @@ impl fmt::Display for Names<'_> {
             return f
                 .write_str("no host (no subjectAltName has one; a common name does not count)");
         }
-        for (index, name) in names.iter().take(IN_A_LINE).enumerate() {
-            write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
-        }
+        write_list(f, names.iter().take(IN_A_LINE), ", ")?;
         match names.len().saturating_sub(IN_A_LINE).saturating_add(*more) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
@@ -291,10 +290,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            write!(f, "{}{byte:02X}", if index == 0 { "" } else { ":" })?;
-        }
-        Ok(())
+        write_list(f, self.0.iter().map(|byte| format!("{byte:02X}")), ":")
     }
 }
 
@@ -314,44 +310,24 @@ impl FromStr for Fingerprint {
 
     /// Takes lower case, too.
     fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
-        let mut bytes = [0; 32];
-        let mut parts = text.split(':');
-        for byte in &mut bytes {
-            let part = parts.next().filter(|it| it.len() == 2 && !it.starts_with('+'));
-            *byte = u8::from_str_radix(part.ok_or(NotAFingerprint)?, 16)
-                .map_err(|_| NotAFingerprint)?;
-        }
-        if parts.next().is_some() { Err(NotAFingerprint) } else { Ok(Self(bytes)) }
+        let byte = |part: &str| match part.len() {
+            2 if !part.starts_with('+') => u8::from_str_radix(part, 16).ok(),
+            _ => None,
+        };
+        let bytes: Option<Vec<u8>> = text.split(':').map(byte).collect();
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(NotAFingerprint)
     }
 }
 
-impl TryFrom<String> for Fingerprint {
-    type Error = NotAFingerprint;
-
-    fn try_from(text: String) -> Result<Self, NotAFingerprint> {
-        text.parse()
-    }
-}
-
-impl From<Fingerprint> for String {
-    fn from(fingerprint: Fingerprint) -> Self {
-        fingerprint.to_string()
-    }
-}
+string_conversions!(Fingerprint);
 
 /// Writes a distinguished name in the order in which it stands there: `C=DE, O=Example, CN=R1`.
 fn distinguished(name: &X509Name<'_>) -> String {
     let mut parts = Vec::new();
     for part in name.iter_attributes().take(MOST_PARTS) {
         let kind = part.attr_type();
-        let kind = match oid2abbrev(kind, oid_registry()) {
-            Ok(known) => known.to_owned(),
-            Err(_) => spelled(kind),
-        };
-        let value = match part.as_str() {
-            Ok(value) => shown(value),
-            Err(_) => shown_name(part.as_slice()),
-        };
+        let kind = oid2abbrev(kind, oid_registry()).map_or_else(|_| spelled(kind), str::to_owned);
+        let value = part.as_str().map_or_else(|_| shown_name(part.as_slice()), shown);
         parts.push(format!("{kind}={value}"));
     }
     if parts.is_empty() {

@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use rustls_pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
+use x509_parser::asn1_rs::{ASN1DateTime, ASN1TimeZone};
+use x509_parser::time::ASN1Time;
+
+use crate::core::text::string_conversions;
 
 /// A date in a certificate, to the second, in UTC.
 ///
@@ -27,19 +31,16 @@ pub struct CertificateTime(i64);
 const FIRST: i64 = -62_167_219_200;
 /// 9999-12-31T23:59:59Z.
 const LAST: i64 = 253_402_300_799;
-const DAY: i64 = 86_400;
 
 impl CertificateTime {
     /// Creates a time from seconds since 1970, without leap seconds. It is limited to the years 0 to
     /// 9999: outside of them, it is the nearest second within.
     pub const fn from_unix_seconds(seconds: i64) -> Self {
-        Self(if seconds < FIRST {
-            FIRST
-        } else if seconds > LAST {
-            LAST
-        } else {
-            seconds
-        })
+        match seconds {
+            ..FIRST => Self(FIRST),
+            LAST.. => Self(LAST),
+            _ => Self(seconds),
+        }
     }
 
     /// Seconds since the beginning of 1970, leap seconds not counted.
@@ -56,9 +57,10 @@ impl From<UnixTime> for CertificateTime {
 
 impl fmt::Display for CertificateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil(self.0.div_euclid(DAY));
-        let second = self.0.rem_euclid(DAY);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        // It cannot fail: the years are limited to those that it can represent.
+        let time = ASN1Time::from_timestamp(self.0).map_err(|_| fmt::Error)?.to_datetime();
+        let (year, month, day) = time.to_calendar_date();
+        let (month, (hour, minute, second)) = (u8::from(month), time.to_hms());
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 }
@@ -72,59 +74,26 @@ impl FromStr for CertificateTime {
     type Err = NotADate;
 
     fn from_str(text: &str) -> Result<Self, NotADate> {
-        let number = |from: usize, to: usize| -> Result<i64, NotADate> {
-            let digits = text.get(from..to).ok_or(NotADate)?;
-            if !digits.bytes().all(|it| it.is_ascii_digit()) {
-                return Err(NotADate);
-            }
-            digits.parse().map_err(|_| NotADate)
+        let read = || {
+            let number = |from: usize| text.get(from..from + 2)?.parse().ok();
+            let date = ASN1DateTime::new(
+                text.get(..4)?.parse().ok()?,
+                number(5)?,
+                number(8)?,
+                number(11)?,
+                number(14)?,
+                number(17)?,
+                None,
+                ASN1TimeZone::Z,
+            );
+            Some(Self(date.to_datetime().ok()?.unix_timestamp()))
         };
-        let days = days(number(0, 4)?, number(5, 7)?, number(8, 10)?);
-        let clock = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
-        let time = Self::from_unix_seconds(days * DAY + clock);
-        // What is out of range, or has something else between the numbers, is written otherwise.
-        if time.to_string() == text { Ok(time) } else { Err(NotADate) }
+        // What has a sign, or something else between the numbers, is written otherwise.
+        read().filter(|time| time.to_string() == text).ok_or(NotADate)
     }
 }
 
-impl TryFrom<String> for CertificateTime {
-    type Error = NotADate;
-
-    fn try_from(text: String) -> Result<Self, NotADate> {
-        text.parse()
-    }
-}
-
-impl From<CertificateTime> for String {
-    fn from(time: CertificateTime) -> Self {
-        time.to_string()
-    }
-}
-
-/// Of the 400 years after which the calendar repeats itself.
-const ERA_DAYS: i64 = 146_097;
-/// From 0000-03-01, where eras begin here so that leap days end years, to 1970-01-01.
-const EPOCH: i64 = 719_468;
-
-/// Returns the date this many days after 1970-01-01, as year, month and day.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let (era, day) = ((days + EPOCH).div_euclid(ERA_DAYS), (days + EPOCH).rem_euclid(ERA_DAYS));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    (year, month, of_year - (153 * from_march + 2) / 5 + 1)
-}
-
-/// Returns the days from 1970-01-01 to this date.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let from_march = (month + 9) % 12;
-    let of_year = (153 * from_march + 2) / 5 + day - 1;
-    era * ERA_DAYS + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH
-}
+string_conversions!(CertificateTime);
 
 #[cfg(test)]
 mod tests {
@@ -150,10 +119,10 @@ mod tests {
     }
 
     #[test]
-    fn every_day_comes_back() {
-        for day in (FIRST / DAY..=LAST / DAY).step_by(7) {
-            let (year, month, of_month) = civil(day);
-            assert_eq!(days(year, month, of_month), day);
+    fn what_is_written_is_read_again() {
+        for seconds in (FIRST..=LAST).step_by(97 * 86_399) {
+            let time = CertificateTime::from_unix_seconds(seconds);
+            assert_eq!(time.to_string().parse(), Ok(time));
         }
     }
 

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::details::{CertificateDetails, CertificateName, Names};
 use super::time::CertificateTime;
+use crate::core::text::write_list;
 
 /// Whether a certificate is what a target needs, and if not, why not.
 ///
@@ -165,40 +167,74 @@ pub enum TrustGap {
 }
 
 /// Why a chain can be of no use to anyone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChainFault {
     /// No certificate was shown.
+    #[error("the server shows no certificate: give it one")]
     Empty,
     /// The server's certificate, or one above it, cannot be read as X.509 version 3, or says what
     /// must be understood and is not.
+    #[error("a certificate cannot be read ({detail}): have it issued anew")]
     Unreadable {
         /// What is wrong, in the words of the library.
         detail: String,
     },
     /// It is not meant for TLS servers: its extended key usage leaves them out (RFC 5280 section
     /// 4.2.1.12).
+    #[error(
+        "the certificate is not for TLS servers: get one whose extended key usage has serverAuth"
+    )]
     WrongPurpose,
     /// An authority above it may not vouch for such names (RFC 5280 section 4.2.1.10).
+    #[error(
+        "an authority of the chain may not vouch for this name: get a certificate from another"
+    )]
     NameConstraint,
     /// The server's certificate is not signed by what is shown as its issuer's.
+    #[error(
+        "the certificate is not signed by what is shown as its issuer's: let the server show the \
+         chain that came with its certificate"
+    )]
     BadSignature,
     /// A signature is of a kind that is not supported.
+    #[error(
+        "a signature in the chain is of a kind that is not supported, such as SHA-1: get a \
+         certificate with a newer one"
+    )]
     UnsupportedSignature,
     /// The server's key is of a kind or size that no handshake is verified with, such as RSA with
     /// 1024 bits.
+    #[error(
+        "the server's key is of a kind or size that is not supported: get a certificate for a new \
+         one, such as ECDSA P-256 or RSA with 2048 bits"
+    )]
     UnsupportedKey,
     /// The server shows an authority's certificate as its own (RFC 5280 section 4.2.1.9).
+    #[error(
+        "the server shows an authority's certificate (CA:TRUE) as its own: have one issued that is \
+         not for an authority"
+    )]
     AuthorityAsServer,
     /// A certificate that is no authority's has signed another, or there are more authorities below
     /// one than it allows (RFC 5280 section 4.2.1.9).
+    #[error(
+        "a certificate of the chain may not issue the one below it: let the server show the chain \
+         that came with its certificate"
+    )]
     NotAnAuthority,
     /// A key is known to be in wrong hands.
+    #[error("a key in the chain is in wrong hands: get a certificate for a new key")]
     Distrusted,
     /// There are more ways through the chain than are tried.
+    #[error("the chain is a maze: let the server show only what it needs")]
     TooComplex,
     /// More certificates were shown than are looked at, and those do not suffice.
+    #[error(
+        "{presented} certificates are shown, of which {used} were looked at: let the server show \
+         only what it needs"
+    )]
     TooLong {
         /// How many were shown.
         presented: usize,
@@ -206,58 +242,11 @@ pub enum ChainFault {
         used: usize,
     },
     /// Something else.
+    #[error("the chain does not hold: {detail}")]
     Other {
         /// In the words of the library.
         detail: String,
     },
-}
-
-impl fmt::Display for ChainFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "the server shows no certificate: give it one",
-            Self::Unreadable { detail } => {
-                return write!(f, "a certificate cannot be read ({detail}): have it issued anew");
-            }
-            Self::WrongPurpose => {
-                "the certificate is not for TLS servers: get one whose extended key usage has \
-                 serverAuth"
-            }
-            Self::NameConstraint => {
-                "an authority of the chain may not vouch for this name: get a certificate from another"
-            }
-            Self::BadSignature => {
-                "the certificate is not signed by what is shown as its issuer's: let the server show \
-                 the chain that came with its certificate"
-            }
-            Self::UnsupportedSignature => {
-                "a signature in the chain is of a kind that is not supported, such as SHA-1: get a \
-                 certificate with a newer one"
-            }
-            Self::UnsupportedKey => {
-                "the server's key is of a kind or size that is not supported: get a certificate for \
-                 a new one, such as ECDSA P-256 or RSA with 2048 bits"
-            }
-            Self::AuthorityAsServer => {
-                "the server shows an authority's certificate (CA:TRUE) as its own: have one issued \
-                 that is not for an authority"
-            }
-            Self::NotAnAuthority => {
-                "a certificate of the chain may not issue the one below it: let the server show the \
-                 chain that came with its certificate"
-            }
-            Self::Distrusted => "a key in the chain is in wrong hands: get a certificate for a new key",
-            Self::TooComplex => "the chain is a maze: let the server show only what it needs",
-            Self::TooLong { presented, used } => {
-                return write!(
-                    f,
-                    "{presented} certificates are shown, of which {used} were looked at: \
-                     let the server show only what it needs"
-                );
-            }
-            Self::Other { detail } => return write!(f, "the chain does not hold: {detail}"),
-        })
-    }
 }
 
 /// A verdict with all that it rests on.
@@ -314,10 +303,6 @@ impl CertificateReport {
 impl fmt::Display for CertificateReport {
     /// Writes one line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.verdict)?;
-        for problem in &self.also {
-            write!(f, "; besides, {problem}")?;
-        }
-        Ok(())
+        write_list(f, std::iter::once(&self.verdict).chain(&self.also), "; besides, ")
     }
 }

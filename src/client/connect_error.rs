@@ -1,4 +1,4 @@
-//! How attempts to connect ended.
+//! The error of connecting, with every attempt.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::core::blame::Blame;
 use crate::core::endpoint::Endpoint;
 use crate::core::names::{Host, ServerName};
+use crate::core::text::write_list;
 use crate::transport::ConnectFailureKind;
 
 /// No endpoint of a server could be connected to.
@@ -47,22 +48,22 @@ pub struct ConnectAttempt {
 pub enum ConnectPhase {
     /// There was no address to connect to.
     Address,
-    /// It could not be begun from here: no network of that family, no socket left, not allowed. It
+    /// This machine could not start it: no network of that family, no socket left, not permitted. That
     /// says nothing about the server and is not reported to a resolver.
     Local,
     /// Connecting: refused, silent, unreachable.
     Connect,
-    /// Agreeing on TLS.
+    /// The TLS handshake.
     Tls,
-    /// Checking the certificate: for another name, expired, of an issuer that is not trusted.
+    /// The check of the certificate: it is for another name, expired, or of an untrusted issuer.
     Certificate,
-    /// Beginning HTTP: the connection ended before a request could be sent.
+    /// Starting HTTP: the connection ended before a request could be sent.
     Http,
 }
 
 impl ConnectError {
-    /// Returns whose fault it is: the server's, if that of one attempt was; else DNS's, if an endpoint
-    /// has no address; else this machine's, also where there was no time for any attempt.
+    /// Returns whose fault it is: the server's, if one attempt failed through its fault; else DNS's, if
+    /// an endpoint has no address; else this machine's, also if there was no time for any attempt.
     pub fn blame(&self) -> Blame {
         let blamed = |blame| self.attempts.iter().any(|attempt| attempt.blame() == blame);
         let order = [Blame::Server, Blame::Dns];
@@ -81,7 +82,7 @@ impl ConnectError {
         false
     }
 
-    /// Makes the error from the attempts, all that there were.
+    /// Creates the error and takes the attempts out of the list.
     pub(super) fn after(server_name: &ServerName, attempts: &mut Vec<ConnectAttempt>) -> Self {
         Self { server_name: server_name.clone(), attempts: std::mem::take(attempts) }
     }
@@ -147,10 +148,10 @@ struct List<'a>(&'a [ConnectAttempt]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, attempt) in self.0.iter().enumerate() {
-            f.write_str(if index == 0 { "" } else { "; " })?;
-            attempt.fmt(f)?;
+        if self.0.is_empty() {
+            f.write_str("the time ran out")
+        } else {
+            write_list(f, self.0, "; ")
         }
-        if self.0.is_empty() { f.write_str("the time ran out") } else { Ok(()) }
     }
 }

@@ -7,30 +7,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::client::TlsStream;
 
 use super::connect_error::ConnectAttempt;
 use crate::core::endpoint::{Endpoint, StoredEndpoint};
 use crate::core::names::Host;
-use crate::transport::{HTTP_2, VerifiedStream};
+use crate::transport::{DialStream, tls::HTTP_2};
 
 /// A connection to a server, whose certificate is the target's: a stream of bytes.
 pub struct Connection {
-    address: Option<SocketAddr>,
-    endpoint: StoredEndpoint,
-    stream: VerifiedStream,
-    attempts: Vec<ConnectAttempt>,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) endpoint: StoredEndpoint,
+    pub(super) stream: TlsStream<Box<dyn DialStream>>,
+    pub(super) attempts: Vec<ConnectAttempt>,
 }
 
 impl Connection {
-    pub(super) const fn new(
-        address: Option<SocketAddr>,
-        endpoint: StoredEndpoint,
-        stream: VerifiedStream,
-        attempts: Vec<ConnectAttempt>,
-    ) -> Self {
-        Self { address, endpoint, stream, attempts }
-    }
-
     /// Returns the address it leads to; `None` where a proxy looked the host up.
     pub const fn address(&self) -> Option<SocketAddr> {
         self.address

@@ -1,4 +1,4 @@
-//! The way to a server: its endpoints in the order of a contact, TLS for the target's name.
+//! Connecting to a resolved server: its endpoints in order, with TLS for the target's name.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +15,17 @@ use crate::core::target::DelegationTarget;
 use crate::resolver::Resolver;
 use crate::resolver::feedback::{ContactFailure, ContactFailureKind};
 use crate::resolver::resolution::Resolution;
-use crate::transport::{Deadline, Dial, Opening, TcpDial, with_federation_protocols};
+use crate::transport::deadline::Deadline;
+use crate::transport::opening::Opening;
+use crate::transport::tls::{HTTP_1_1, HTTP_2, with_alpn};
+use crate::transport::{Dial, TcpDial};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-use crate::transport::{TlsSetupError, TrustedRoots};
+use crate::transport::{TlsSetupError, roots::TrustedRoots};
 
 /// Connects to servers that have been resolved.
 ///
-/// Endpoints are tried in the order that SRV asks for, drawn anew for each contact; those that a
-/// [`Resolution`] says had failed come last. The addresses of one endpoint are tried side by side,
+/// Endpoints are tried in the order that their SRV records ask for, drawn anew for each contact; those
+/// that have failed lately, as a [`Resolution`] knows, come last. The addresses of one endpoint are tried side by side,
 /// alternating between the families and
 /// [`PhaseLimits::attempt_delay`](crate::config::PhaseLimits::attempt_delay) apart, each until the
 /// TLS handshake is done. The first to finish is used and the others are dropped (RFC 8305). Unlike
@@ -60,7 +63,7 @@ impl Connector {
     /// ALPN is set to `h2` and `http/1.1`; all else is left as it is.
     pub fn new(tls: ClientConfig) -> Self {
         Self {
-            tls: Arc::new(with_federation_protocols(tls)),
+            tls: Arc::new(with_alpn(tls, &[HTTP_2, HTTP_1_1])),
             dial: Arc::new(TcpDial),
             limits: ConnectLimits::default(),
             resolver: None,
@@ -79,14 +82,15 @@ impl Connector {
         roots.client_config().map(Self::new)
     }
 
-    /// Opens streams with this.
+    /// Sets what opens streams. Default: [`TcpDial`].
     #[must_use]
     pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
         self.dial = dial;
         self
     }
 
-    /// Sets the limits.
+    /// Sets the limits. [`ConnectLimits::check`] finds values that cannot work; with them, every
+    /// connection fails.
     #[must_use]
     pub fn with_limits(mut self, limits: ConnectLimits) -> Self {
         self.limits = limits;
@@ -94,15 +98,15 @@ impl Connector {
     }
 
     /// Reports each endpoint that failed to this resolver ([`Resolver::report_failure`]), so that it is
-    /// tried last for a while. Trouble of this machine alone ([`ConnectPhase::Local`]) is not reported,
-    /// nor an endpoint for which the time for everything was too short.
+    /// tried last for a while. Failures of this machine alone ([`ConnectPhase::Local`]) are not
+    /// reported, nor is an endpoint at which [`ConnectLimits::total`] ran out.
     #[must_use]
     pub fn reporting_to(mut self, resolver: Resolver) -> Self {
         self.resolver = Some(resolver);
         self
     }
 
-    /// Connects to a server; endpoints that had failed are tried last.
+    /// Connects to a server. Endpoints that have failed lately are tried last.
     pub async fn connect(&self, found: &Resolution) -> Result<Connection, ConnectError> {
         self.connect_with_seed(found, self.next_seed()).await
     }
@@ -137,13 +141,13 @@ impl Connector {
     }
 
     pub(super) fn next_seed(&self) -> u64 {
-        // Neighbouring numbers would draw alike.
+        // Consecutive seeds would draw similar orders.
         SplitMix64(self.contacts.fetch_add(1, Ordering::Relaxed)).next()
     }
 
     /// Starts the phases of a connection now.
     pub(super) fn opening(&self) -> Opening {
-        Opening::new(self.limits.phases, Deadline::of_all(self.limits.total))
+        Opening { limits: self.limits.phases, end: Deadline::of_all(self.limits.total) }
     }
 
     /// Connects to one of these endpoints of the target, in this order.
@@ -159,9 +163,10 @@ impl Connector {
             let before = attempts.len();
             let race = race::race(self, target, endpoint, seed, opening, &mut attempts);
             if let Some((address, stream)) = race.await {
-                return Ok(Connection::new(address, endpoint.to_stored(), stream, attempts));
+                let endpoint = endpoint.to_stored();
+                return Ok(Connection { address, endpoint, stream, attempts });
             }
-            if opening.end().is_over() {
+            if opening.end.is_over() {
                 break;
             }
             self.report(target, attempts.get(before..).unwrap_or_default());
@@ -175,12 +180,12 @@ impl Connector {
         for endpoint in target.endpoints() {
             let at_it = attempts.iter().filter(|it| it.is_at(endpoint)).map(|it| it.phase);
             let phases: Vec<_> = at_it.filter(|phase| *phase != ConnectPhase::Local).collect();
-            let kind = if phases.is_empty() {
-                continue;
-            } else if phases.contains(&ConnectPhase::Certificate) {
-                ContactFailureKind::WrongCertificate
-            } else {
-                ContactFailureKind::CouldNotConnect
+            let kind = match phases.as_slice() {
+                [] => continue,
+                all if all.contains(&ConnectPhase::Certificate) => {
+                    ContactFailureKind::WrongCertificate
+                }
+                _ => ContactFailureKind::CouldNotConnect,
             };
             resolver.report_failure(target, &ContactFailure::new(kind).at(endpoint));
         }

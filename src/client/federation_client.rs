@@ -1,4 +1,4 @@
-//! Requests to servers by name: resolved, connected to, and sent over a connection that is shared.
+//! Requests to servers by name, over shared connections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,18 +11,17 @@ use super::connect_error::{ConnectAttempt, ConnectError};
 use super::connector::Connector;
 use super::keys::Server;
 use super::limits::ClientLimits;
-use super::pool::Sent;
 use super::request;
 use super::request_body::{BoxError, RequestBody};
 use super::request_error::RequestError;
 use super::response_body::FederationBody;
-use super::shared_connect::{NewConnection, SharedConnect};
+use super::shared_connect::SharedConnect;
 use crate::core::names::ServerName;
 use crate::resolver::Resolver;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::BoxFuture;
 use crate::runtime::permits::{KeyedPermits, Permit};
-use crate::transport::{cause, in_words};
+use crate::transport::error_chain::{cause, in_words};
 
 /// Sends requests to Matrix servers by their names.
 ///
@@ -52,10 +51,10 @@ use crate::transport::{cause, in_words};
 ///
 /// There is no fetch of well-knowns over a `reqwest::Client`, because it could not be as safe: a
 /// client that is built does not show its proxies, redirects, decoding and resolver, and URLs with an
-/// IP literal pass that resolver by, so that neither the address policy nor the limits on bytes could
-/// be kept to. Nor can it speak federation: it takes the certificate's name from the URL that it
+/// IP literal bypass that resolver, so that neither the address policy nor the limits on bytes could
+/// be enforced. Nor can it speak federation: it takes the certificate's name from the URL that it
 /// connects to, so that SRV targets, and a delegate's name and port, get mixed up. A homeserver that
-/// uses reqwest for all else uses this beside it; `examples/homeserver.rs` does.
+/// uses reqwest for everything else uses this beside it; `examples/homeserver.rs` does.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -99,6 +98,9 @@ impl FederationClient {
     }
 
     /// Creates a client with these limits. Endpoints that fail are reported to the resolver.
+    ///
+    /// [`ClientLimits::check`] finds values that cannot work: what is "at least" something is set to
+    /// that; with the others, requests fail.
     pub fn with_limits(resolver: Resolver, connector: Connector, limits: ClientLimits) -> Self {
         let connector = connector.reporting_to(resolver.clone());
         let connections = Arc::new(SharedConnect::new(connector, limits));
@@ -115,7 +117,7 @@ impl FederationClient {
     /// Returns how many connections are kept for another request. An HTTP/1.1 connection that serves a
     /// request is not counted.
     pub fn connections(&self) -> usize {
-        self.inner.connections.pool().len()
+        self.inner.connections.pool.len()
     }
 
     /// Sends a request to this server.
@@ -145,57 +147,55 @@ impl Inner {
         let (mut kept, mut new) = (0, 0);
         let mut failed: Vec<ConnectAttempt> = Vec::new();
         let mut held = None;
+        // The attempts that failed say more than an error that followed them.
+        let or_attempts = |error, failed: &mut Vec<_>| match failed.as_slice() {
+            [] => error,
+            _ => ConnectError::after(name, failed).into(),
+        };
         // The limits on tries end this loop.
         loop {
             let target = self.target_and_permit(name, held.take()).await;
-            let (found, permit) = target.map_err(|error| or_attempts(error, name, &mut failed))?;
+            let (found, permit) = target.map_err(|error| or_attempts(error, &mut failed))?;
             let connections = &self.connections;
-            let pooled = if kept < self.limits.kept_tries {
-                connections.kept(&found, &failed)
-            } else {
-                None
-            };
-            let (key, connection, made_at) = if let Some((key, connection)) = pooled {
-                (key, connection, None)
+            let may_be_kept = kept < self.limits.kept_tries;
+            let pooled = may_be_kept.then(|| connections.kept(&found, &failed)).flatten();
+            let (connection, made_at) = if let Some(connection) = pooled {
+                (connection, None)
             } else {
                 let made = connections.connect(&found, &mut failed).await;
-                let NewConnection { key, connection, endpoint } =
-                    made.map_err(|error| or_attempts(error, name, &mut failed))?;
-                (key, connection, Some(endpoint))
+                let made = made.map_err(|error| or_attempts(error, &mut failed))?;
+                let endpoint = made.state().endpoint.clone();
+                (made, Some(endpoint))
             };
+            let address = connection.state().key.address;
             if connection.is_http2() {
                 request::for_http_2(&mut request, &found)?;
             } else {
                 request::for_http_1(&mut request, &found);
             }
-            match connections.pool().send(&key, connection, request).await {
-                Sent::Response(response, reading) => {
+            let mut failure = match connections.pool.send(connection, request).await {
+                Ok((response, reading)) => {
                     return Ok(response.map(|body| FederationBody::new(body, reading, permit)));
                 }
-                Sent::Failed(error) => {
-                    // One that was kept may have been about to end, which says nothing.
-                    if let Some(endpoint) = made_at.filter(|_| broke(&error)) {
-                        connections.no_http(
-                            &found,
-                            endpoint.view(),
-                            key.address(),
-                            in_words(&error),
-                        );
-                    }
-                    let (server_name, address) = (name.clone(), key.address());
-                    let source = Arc::new(error);
-                    return Err(RequestError::Exchange { server_name, address, source });
+                Err(failure) => failure,
+            };
+            let Some(unsent) = failure.take_message() else {
+                let error = failure.into_error();
+                // One that was kept may have been about to end, which says nothing.
+                if let Some(endpoint) = made_at.filter(|_| broke(&error)) {
+                    connections.no_http(&found, endpoint.view(), address, in_words(&error));
                 }
-                Sent::Unsent(unsent) => request = *unsent,
-            }
-            held = Some(permit);
+                let (server_name, source) = (name.clone(), Arc::new(error));
+                return Err(RequestError::Exchange { server_name, address, source });
+            };
+            (request, held) = (unsent, Some(permit));
             let Some(endpoint) = made_at else {
                 kept += 1;
                 continue;
             };
             new += 1;
             let reason = "it ended before a request could be sent".to_owned();
-            failed.push(connections.no_http(&found, endpoint.view(), key.address(), reason));
+            failed.push(connections.no_http(&found, endpoint.view(), address, reason));
             if new >= self.limits.new_tries {
                 return Err(ConnectError::after(name, &mut failed).into());
             }
@@ -231,18 +231,6 @@ impl Inner {
     }
 }
 
-/// Returns the error, or the attempts that failed before it.
-fn or_attempts(
-    error: RequestError,
-    name: &ServerName,
-    failed: &mut Vec<ConnectAttempt>,
-) -> RequestError {
-    if failed.is_empty() {
-        return error;
-    }
-    ConnectError::after(name, failed).into()
-}
-
 /// Returns whether the connection broke, or what came over it was no HTTP; a stream that was reset
 /// is an answer, of a kind.
 fn broke(error: &hyper::Error) -> bool {
@@ -256,7 +244,7 @@ impl fmt::Debug for FederationClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FederationClient")
             .field("resolver", &self.inner.resolver)
-            .field("connector", self.inner.connections.connector())
+            .field("connector", &self.inner.connections.connector)
             .field("connections", &self.connections())
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! What is shared by whom: a pooled connection, an attempt to connect, and a permit.
+//! The keys by which requests share pooled connections, attempts to connect, and permits.
 
 use std::net::SocketAddr;
 
@@ -12,14 +12,10 @@ use crate::resolver::resolution::Resolution;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PoolKey {
     name: Host,
-    /// The address; where a proxy looks hosts up, host and port.
-    place: Place,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    Address(SocketAddr),
-    Named(Host, u16),
+    /// `None` where a proxy looks the host up.
+    pub(super) address: Option<SocketAddr>,
+    /// The host and port, where a proxy looks them up.
+    by_proxy: Option<(Host, u16)>,
 }
 
 impl PoolKey {
@@ -28,9 +24,8 @@ impl PoolKey {
         endpoint: Endpoint<'_>,
         address: Option<SocketAddr>,
     ) -> Self {
-        let named = || Place::Named(endpoint.host().clone(), endpoint.port());
-        let place = address.map_or_else(named, Place::Address);
-        Self { name: target.tls_host().clone(), place }
+        let by_proxy = address.is_none().then(|| (endpoint.host().clone(), endpoint.port()));
+        Self { name: target.tls_host().clone(), address, by_proxy }
     }
 
     /// Returns a key for each address of an endpoint.
@@ -40,13 +35,6 @@ impl PoolKey {
     ) -> impl Iterator<Item = Self> + 'a {
         let named = target.is_left_to_proxy().then(|| Self::new(target, endpoint, None));
         endpoint.addresses().map(move |it| Self::new(target, endpoint, Some(it))).chain(named)
-    }
-
-    pub(super) const fn address(&self) -> Option<SocketAddr> {
-        match self.place {
-            Place::Address(address) => Some(address),
-            Place::Named(..) => None,
-        }
     }
 }
 

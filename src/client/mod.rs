@@ -1,16 +1,16 @@
-//! Connections and requests to servers that were resolved: limits and errors (feature `client`).
+//! Connections and requests to resolved servers: limits and errors (feature `client`).
 //!
 //! [`Connector`](crate::Connector) connects to the endpoints of a target within [`ConnectLimits`] and
 //! returns a [`Connection`], or a [`ConnectError`] with every [`ConnectAttempt`].
 //! [`FederationClient`](crate::FederationClient) sends requests by server name over connections that
-//! it keeps within [`ClientLimits`]; a response's body is a [`FederationBody`], and a request that got
-//! no response ends as a [`RequestError`].
+//! it keeps within [`ClientLimits`]; the body of a response is a [`FederationBody`], and a request
+//! without a response fails with a [`RequestError`].
 //!
 //! Both errors say whose fault it was (`blame`), whether trying again may help (`is_temporary`) and
 //! whether the server may have received the request (`was_sent`).
-// Of the files, `race` connects to the addresses of one endpoint; `request` makes a request what it
-// must be for its target; `shared_connect` makes one connection for all who need the same;
-// `http_connection` speaks HTTP on it; `pool` keeps connections; `keys` says what is shared by whom.
+// Of the files, `race` connects to the addresses of one endpoint; `request` prepares a request for its
+// target; `shared_connect` makes one connection for all requests that need the same; `http_connection`
+// speaks HTTP over it; `pool` keeps connections; `keys` holds the keys by which requests share them.
 
 mod connect_error;
 mod connection;

@@ -1,18 +1,21 @@
-//! The addresses of one endpoint, tried side by side until one has agreed on TLS.
+//! Tries the addresses of one endpoint side by side, until a TLS handshake succeeds.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::connect_error::{ConnectAttempt, ConnectPhase};
 use super::connector::Connector;
 use crate::core::endpoint::{Endpoint, interleaved};
 use crate::core::target::DelegationTarget;
-use crate::transport::{
-    ConnectFailureKind, OpenError, Opening, Phase, StaggeredAttempts, VerifiedStream, handshake,
-    in_words,
-};
+use crate::transport::dial::{DialStream, dial_endpoint};
+use crate::transport::happy_eyeballs::StaggeredAttempts;
+use crate::transport::opening::{OpenError, Opening, Phase};
+use crate::transport::{ConnectFailureKind, error_chain::in_words};
 
-/// Connects to an endpoint; otherwise it says of each attempt how it failed.
+/// Connects to an endpoint, or adds how each attempt failed.
 pub(super) async fn race(
     connector: &Connector,
     target: &DelegationTarget,
@@ -20,42 +23,37 @@ pub(super) async fn race(
     seed: u64,
     opening: &Opening,
     attempts: &mut Vec<ConnectAttempt>,
-) -> Option<(Option<SocketAddr>, VerifiedStream)> {
-    let name = target.tls_name().to_owned();
-    let secure = |stream| handshake(Arc::clone(&connector.tls), name.clone(), stream);
-    if target.is_left_to_proxy() {
-        let host = endpoint.host().to_string();
-        let dialled = connector.dial.dial_name(&host, endpoint.port());
-        let opened = opening.open(dialled, secure).await;
-        let failure = match opened {
-            Ok(stream) => return Some((None, stream)),
-            Err(failure) => failure,
-        };
-        attempts.push(failed(endpoint, None, &failure));
-        return None;
-    }
-    let addresses = rotated(endpoint, seed);
+) -> Option<(Option<SocketAddr>, TlsStream<Box<dyn DialStream>>)> {
+    let addresses = if target.is_left_to_proxy() {
+        vec![None]
+    } else {
+        rotated(endpoint, seed).into_iter().map(Some).collect()
+    };
     if addresses.is_empty() {
         let (phase, kind) = (ConnectPhase::Address, ConnectFailureKind::NoAddress);
         let reason = "it has no address".to_owned();
         attempts.push(ConnectAttempt::new(endpoint, None, phase, kind, reason));
     }
-    let delay = opening.limits().attempt_delay;
+    let open = async |address| {
+        let dialled = dial_endpoint(&*connector.dial, endpoint, address);
+        let stream = opening.run(Phase::Connect, dialled).await?;
+        let tls = TlsConnector::from(Arc::clone(&connector.tls));
+        opening.run(Phase::Tls, tls.connect(target.tls_name().to_owned(), stream)).await
+    };
+    let open = &open;
+    let delay = opening.limits.attempt_delay;
     let mut attempts_at =
         StaggeredAttempts::new(addresses.into_iter(), delay, |address| async move {
             // Not even begun.
-            if opening.end().is_over() {
+            if opening.end.is_over() {
                 return (address, Err(None));
             }
-            let dialled = connector.dial.dial(address);
-            (address, opening.open(dialled, secure).await.map_err(Some))
+            (address, open(address).await.map_err(Some))
         });
     while let Some((address, outcome)) = attempts_at.next().await {
         match outcome {
-            Ok(stream) => return Some((Some(address), stream)),
-            Err(failure) => {
-                attempts.extend(failure.map(|it| failed(endpoint, Some(address), &it)));
-            }
+            Ok(stream) => return Some((address, stream)),
+            Err(failure) => attempts.extend(failure.map(|it| failed(endpoint, address, &it))),
         }
     }
     None

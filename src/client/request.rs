@@ -1,4 +1,4 @@
-//! The request as it is for its target.
+//! Prepares a request for its target.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
@@ -12,7 +12,7 @@ use super::request_error::InvalidRequest;
 use crate::core::config::UserAgent;
 use crate::core::names::ServerName;
 use crate::core::target::DelegationTarget;
-use crate::transport::in_words;
+use crate::transport::error_chain::in_words;
 
 /// What is said of a connection and of the framing on it, which are not the caller's.
 const OF_THE_CONNECTION: [HeaderName; 6] = [

@@ -1,14 +1,15 @@
-//! The body of a request, and how a connection counts the requests it still has to send.
+//! The body of a request.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Weak;
 use std::task::{Context, Poll};
 
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+
+use super::http_connection::ConnectionState;
 
 /// The error of a body that is sent.
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -16,8 +17,8 @@ pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 /// The body of a request, of whatever type it was.
 pub(super) struct RequestBody {
     body: UnsyncBoxBody<Bytes, BoxError>,
-    /// Dropped with it.
-    unsent: Option<UnsentGuard>,
+    /// The connection that it is handed to, which counts it until it is dropped.
+    pub(super) sent_over: Weak<ConnectionState>,
 }
 
 impl RequestBody {
@@ -26,12 +27,7 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self { body: body.map_err(Into::into).boxed_unsync(), unsent: None }
-    }
-
-    /// Has it counted by the connection that it is handed to, until it is dropped.
-    pub(super) fn count_with(&mut self, unsent: UnsentGuard) {
-        self.unsent = Some(unsent);
+        Self { body: body.map_err(Into::into).boxed_unsync(), sent_over: Weak::new() }
     }
 }
 
@@ -52,32 +48,5 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// Counts the requests that a connection has not sent completely: they wait to be sent, or their
-/// bodies do.
-#[derive(Clone, Default)]
-pub(super) struct UnsentCount(Arc<AtomicUsize>);
-
-/// One of the requests that are counted. Dropping it counts one less.
-pub(super) struct UnsentGuard(Arc<AtomicUsize>);
-
-impl UnsentCount {
-    /// Counts one more until the guard is dropped.
-    pub(super) fn add(&self) -> UnsentGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        UnsentGuard(Arc::clone(&self.0))
-    }
-
-    /// Returns how many there are.
-    pub(super) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for UnsentGuard {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

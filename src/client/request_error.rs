@@ -14,10 +14,10 @@ use crate::core::names::{ServerName, ServerNameError};
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// It is none that could be sent.
+    /// The request cannot be sent.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The server does not resolve.
+    /// The server name could not be resolved.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// The server cannot be connected to, or each connection ended before the request could be sent.
@@ -31,7 +31,7 @@ pub enum RequestError {
         /// The limit.
         limit: usize,
     },
-    /// Too many requests to this server wait for others to be over ([`ClientLimits::waiting`]).
+    /// Too many requests to this server wait for others to end ([`ClientLimits::waiting`]).
     ///
     /// [`ClientLimits::waiting`]: crate::client::ClientLimits::waiting
     #[error("too many requests to {server_name} wait already: {limit}")]
@@ -46,9 +46,9 @@ pub enum RequestError {
     Exchange {
         /// The server.
         server_name: ServerName,
-        /// Where it was sent; `None` where a proxy looked that up.
+        /// Where it was sent; `None` if a proxy looked the host up.
         address: Option<SocketAddr>,
-        /// Why; may hold words of the other side's choice.
+        /// Why. Its text may hold words of the other side's choice.
         source: Arc<hyper::Error>,
     },
 }
@@ -58,10 +58,10 @@ impl RequestError {
     ///
     /// | error | blame |
     /// | --- | --- |
-    /// | `Invalid` | [`Blame::Caller`]; of a server name that is none, [`Blame::Name`] |
-    /// | `Resolve`, `Connect` | as [`ResolveError::blame`] and [`ConnectError::blame`] say |
-    /// | `TooBusy`, `ServerBusy` | [`Blame::Local`]: limits of this client |
-    /// | `Exchange` | [`Blame::Server`]; where the request's own body failed, [`Blame::Caller`] |
+    /// | `Invalid` | [`Blame::Caller`]; if the server name is invalid, [`Blame::Name`] |
+    /// | `Resolve`, `Connect` | what [`ResolveError::blame`] or [`ConnectError::blame`] returns |
+    /// | `TooBusy`, `ServerBusy` | [`Blame::Local`]: a limit of this client |
+    /// | `Exchange` | [`Blame::Server`]; if the request's own body failed, [`Blame::Caller`] |
     pub fn blame(&self) -> Blame {
         match self {
             Self::Invalid(InvalidRequest::ServerName(_)) => Blame::Name,
@@ -110,7 +110,7 @@ pub enum InvalidRequest {
         /// The URI.
         uri: String,
     },
-    /// The name in the URI is no server name.
+    /// The name in the URI is not a valid server name.
     #[error("the URI names no Matrix server")]
     ServerName(#[source] ServerNameError),
     /// The URI names another server than the one given.
@@ -124,7 +124,7 @@ pub enum InvalidRequest {
     /// The method asks for a tunnel, not for a response.
     #[error("CONNECT asks for a tunnel, not for a response")]
     Connect,
-    /// A URI cannot be made for the target.
+    /// The target's name cannot be part of a URI.
     #[error("no URI can be made of the target's name: {reason}")]
     Target {
         /// Why.

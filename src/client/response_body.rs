@@ -12,8 +12,8 @@ use crate::runtime::permits::Permit;
 
 /// The body of a response.
 ///
-/// Until it was read to its end or is dropped, its request counts as under way. It has no limit in
-/// size: read it through `http_body_util::Limited`.
+/// Its request counts as in flight until the body was read to its end or is dropped. There is no limit
+/// on its size: read it through `http_body_util::Limited`.
 #[derive(Debug)]
 pub struct FederationBody {
     incoming: Incoming,

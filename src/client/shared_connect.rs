@@ -1,4 +1,4 @@
-//! Connections for requests: one that is kept, or one that is made for all who need the same.
+//! Connections for requests: a kept one, or a new one for all requests that need the same.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,7 +13,7 @@ use super::limits::ClientLimits;
 use super::pool::Pool;
 use super::request_error::RequestError;
 use crate::adapters::tokio::TokioRuntime;
-use crate::core::endpoint::{Endpoint, StoredEndpoint};
+use crate::core::endpoint::Endpoint;
 use crate::core::names::ServerName;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::single_flight::{Abandoned, SingleFlight};
@@ -21,69 +21,44 @@ use crate::transport::ConnectFailureKind;
 
 /// Makes connections that requests share, and keeps them.
 pub(super) struct SharedConnect {
-    connector: Connector,
-    pool: Arc<Pool>,
-    in_flight: Arc<SingleFlight<Arc<Route>, Result<SharedConnection, ConnectError>>>,
+    pub(super) connector: Connector,
+    pub(super) pool: Arc<Pool>,
+    limits: ClientLimits,
+    in_flight: Arc<SingleFlight<Arc<Route>, ConnectResult>>,
     /// Permits to connect.
     permits: Semaphore,
 }
 
-/// A connection that was made for a request.
-pub(super) struct NewConnection {
-    pub(super) key: PoolKey,
-    pub(super) connection: HttpConnection,
-    pub(super) endpoint: StoredEndpoint,
-}
+type ConnectResult = Result<Arc<SharedConnection>, ConnectError>;
 
-/// A connection that several requests wait for.
-#[derive(Clone)]
+/// A connection that several requests wait for. If none of them takes it, it is kept for those who
+/// come.
 struct SharedConnection {
     /// By which name the resolver has heard of the attempts that failed.
     server_name: ServerName,
-    endpoint: StoredEndpoint,
     /// The attempts that failed before it.
-    failed: Arc<[ConnectAttempt]>,
-    unclaimed: Arc<UnclaimedConnection>,
-}
-
-/// A connection until somebody takes it. Dropped before, it is kept for those who come.
-struct UnclaimedConnection {
-    key: PoolKey,
+    failed: Vec<ConnectAttempt>,
     connection: Mutex<Option<HttpConnection>>,
     pool: Weak<Pool>,
 }
 
 impl SharedConnection {
-    fn new(
-        new: NewConnection,
-        failed: Vec<ConnectAttempt>,
-        found: &Resolution,
-        pool: &Arc<Pool>,
-    ) -> Self {
-        let NewConnection { key, connection, endpoint } = new;
-        let connection = Mutex::new(Some(connection));
-        let unclaimed = UnclaimedConnection { key, connection, pool: Arc::downgrade(pool) };
-        let server_name = found.server_name().clone();
-        Self { server_name, endpoint, failed: failed.into(), unclaimed: Arc::new(unclaimed) }
-    }
-
     /// Takes the connection, which all share over HTTP/2 and one gets over HTTP/1.1.
     fn claim(&self) -> Option<HttpConnection> {
-        let connection = &self.unclaimed.connection;
-        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = connection.as_ref().and_then(HttpConnection::share);
         shared.or_else(|| connection.take())
     }
 }
 
-impl Drop for UnclaimedConnection {
+impl Drop for SharedConnection {
     fn drop(&mut self) {
         let connection = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // Over HTTP/2 it is kept already.
         if let (Some(connection), Some(pool)) = (connection, self.pool.upgrade())
             && !connection.is_http2()
         {
-            pool.add(&self.key, connection);
+            pool.add(connection);
         }
     }
 }
@@ -96,15 +71,7 @@ impl SharedConnect {
         let most = at_a_time.saturating_add(waiting);
         let in_flight = Arc::new(SingleFlight::new(most, Abandoned::Finish));
         let (pool, permits) = (Arc::new(Pool::new(limits)), Semaphore::new(at_a_time));
-        Self { connector, pool, in_flight, permits }
-    }
-
-    pub(super) const fn connector(&self) -> &Connector {
-        &self.connector
-    }
-
-    pub(super) const fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+        Self { connector, pool, limits, in_flight, permits }
     }
 
     /// Takes a connection that is kept: to one of the target's addresses, but to none of the
@@ -113,11 +80,11 @@ impl SharedConnect {
         &self,
         found: &Resolution,
         failed: &[ConnectAttempt],
-    ) -> Option<(PoolKey, HttpConnection)> {
+    ) -> Option<HttpConnection> {
         let endpoints = found.attempts(self.connector.next_seed());
         let endpoints = endpoints.filter(|it| !has_failed(failed, *it));
         let mut keys = endpoints.flat_map(|endpoint| PoolKey::all(found, endpoint));
-        keys.find_map(|key| self.pool.take(&key).map(|connection| (key, connection)))
+        keys.find_map(|key| self.pool.take(&key))
     }
 
     /// Makes a connection, together with all who need the same now. Endpoints at which something
@@ -126,7 +93,7 @@ impl SharedConnect {
         self: &Arc<Self>,
         found: &Resolution,
         failed: &mut Vec<ConnectAttempt>,
-    ) -> Result<NewConnection, RequestError> {
+    ) -> Result<HttpConnection, RequestError> {
         let Some(route) = Route::to(found, failed).map(Arc::new) else {
             return Err(ConnectError::after(found.server_name(), failed).into());
         };
@@ -141,13 +108,19 @@ impl SharedConnect {
                 async move {
                     let mut failed = Vec::new();
                     let made = this.connect_alone(&found, &route, &mut failed).await;
-                    made.map(|new| SharedConnection::new(new, failed, &found, &this.pool))
+                    made.map(|connection| {
+                        Arc::new(SharedConnection {
+                            server_name: found.server_name().clone(),
+                            failed,
+                            connection: Mutex::new(Some(connection)),
+                            pool: Arc::downgrade(&this.pool),
+                        })
+                    })
                 }
             },
         );
         let Ok(joined) = joined else {
-            let limit = self.pool.limits().connecting_waiting;
-            return Err(RequestError::TooBusy { limit });
+            return Err(RequestError::TooBusy { limit: self.limits.connecting_waiting });
         };
         // The resolver has heard of what failed by the name that it was made for.
         let report = |name: &ServerName, attempts: &[ConnectAttempt]| {
@@ -160,8 +133,7 @@ impl SharedConnect {
                 report(&shared.server_name, &shared.failed);
                 failed.extend_from_slice(&shared.failed);
                 if let Some(connection) = shared.claim() {
-                    let (key, endpoint) = (shared.unclaimed.key.clone(), shared.endpoint);
-                    return Ok(NewConnection { key, connection, endpoint });
+                    return Ok(connection);
                 }
             }
             Ok(Err(error)) => {
@@ -182,7 +154,7 @@ impl SharedConnect {
         found: &Resolution,
         route: &Route,
         failed: &mut Vec<ConnectAttempt>,
-    ) -> Result<NewConnection, ConnectError> {
+    ) -> Result<HttpConnection, ConnectError> {
         // Nobody closes the semaphore, so that it cannot fail.
         let _permit = self.permits.acquire().await;
         let opening = self.connector.opening();
@@ -191,25 +163,24 @@ impl SharedConnect {
             let seed = self.connector.next_seed();
             let left =
                 found.attempts(seed).filter(|it| route.contains(*it) && !has_failed(failed, *it));
-            let connection = match self.connector.connect_in(left, found, seed, &opening).await {
+            let mut connection = match self.connector.connect_in(left, found, seed, &opening).await
+            {
                 Ok(connection) => connection,
                 Err(error) => {
                     failed.extend(error.attempts);
                     return Err(ConnectError::after(found.server_name(), failed));
                 }
             };
-            let before = connection.failed_attempts().to_vec();
-            let (endpoint, address) = (connection.endpoint().to_stored(), connection.address());
+            failed.append(&mut connection.attempts);
+            let (endpoint, address) = (connection.endpoint.clone(), connection.address);
             let key = PoolKey::new(found, endpoint.view(), address);
-            let limit = opening.limits().tls;
-            let begun = HttpConnection::over(connection, self.pool.limits(), limit).await;
-            failed.extend(before);
-            match begun {
+            let limit = opening.limits.tls;
+            match HttpConnection::over(connection, key, &self.limits, limit).await {
                 Ok(connection) => {
                     if let Some(shared) = connection.share() {
-                        self.pool.add(&key, shared);
+                        self.pool.add(shared);
                     }
-                    return Ok(NewConnection { key, connection, endpoint });
+                    return Ok(connection);
                 }
                 Err(reason) => failed.push(self.no_http(found, endpoint.view(), address, reason)),
             }

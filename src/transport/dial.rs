@@ -1,4 +1,4 @@
-//! Opening a byte stream to an address: the seam for proxies, network namespaces and tests.
+//! Opening byte streams: the extension point for proxies, network namespaces and tests.
 
 use std::fmt;
 use std::io;
@@ -7,27 +7,30 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+#[cfg(any(feature = "client", feature = "certificate"))]
+use crate::core::endpoint::Endpoint;
 use crate::runtime::BoxFuture;
 
-/// Opens the byte streams that TLS then runs over.
+/// Opens the byte streams that TLS runs over.
 ///
-/// It is handed addresses that the address policy has let through, and nothing else. What it
-/// connects to for them is the operator's choice and is not judged again: the address itself, a
-/// SOCKS proxy that is asked for it, a socket in another network namespace. The certificate is
-/// checked whatever the stream leads to.
+/// It is given only addresses that the address policy allows. What it connects to for them is the
+/// operator's choice and is not judged again: the address itself, a SOCKS proxy that is asked for it, a
+/// socket in another network namespace. The certificate is checked wherever the stream leads.
 ///
-/// It sets no time limit of its own, since each call stands under [`PhaseLimits::connect`]; it may
-/// be dropped at any await. An error of kind [`io::ErrorKind::ConnectionRefused`] is reported as
+/// It needs no time limit of its own, since each call is limited by [`PhaseLimits::connect`]; its
+/// future may be dropped at any await. An error of kind [`io::ErrorKind::ConnectionRefused`] is reported as
 /// [`FetchFailureKind::Refused`], [`io::ErrorKind::TimedOut`] as
-/// [`FetchFailureKind::ConnectTimeout`], any other as [`FetchFailureKind::Connect`]. To a
-/// [`Connector`](crate::Connector), kinds that speak of this machine ([`io::ErrorKind::NetworkDown`],
+/// [`FetchFailureKind::ConnectTimeout`], any other as [`FetchFailureKind::Connect`].
+///
+/// In a [`Connector`](crate::Connector), kinds that are about this machine
+/// ([`io::ErrorKind::NetworkDown`],
 /// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable),
 /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable),
 /// [`PermissionDenied`](io::ErrorKind::PermissionDenied),
 /// [`Unsupported`](io::ErrorKind::Unsupported)) are
-/// [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) and not held against the server: a
-/// proxy that says that *it* cannot get there is better reported as
-/// [`HostUnreachable`](io::ErrorKind::HostUnreachable).
+/// [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) and not held against the server. For a
+/// proxy that cannot reach the server, [`HostUnreachable`](io::ErrorKind::HostUnreachable) is therefore
+/// the better kind.
 ///
 /// ```
 /// use std::io;
@@ -58,7 +61,7 @@ pub trait Dial: Send + Sync + fmt::Debug {
     /// ([`AddressFamilies::ByProxy`](crate::config::AddressFamilies::ByProxy)); never called
     /// otherwise. The address policy has not judged what the name leads to.
     ///
-    /// By default an error of kind [`io::ErrorKind::Unsupported`], which is reported as
+    /// By default this returns an error of kind [`io::ErrorKind::Unsupported`], which is reported as
     /// [`FetchFailureKind::Adapter`](crate::well_known::FetchFailureKind::Adapter).
     fn dial_name<'a>(
         &'a self,
@@ -70,7 +73,7 @@ pub trait Dial: Send + Sync + fmt::Debug {
     }
 }
 
-/// A byte stream as [`Dial`] opens it; whatever can be read and written is one.
+/// A byte stream that [`Dial`] opens: everything that can be read and written.
 pub trait DialStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> DialStream for S {}
@@ -86,5 +89,18 @@ impl Dial for TcpDial {
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn DialStream>)
         })
+    }
+}
+
+/// Opens a stream to this address of an endpoint; without one, to its host, which a proxy looks up.
+#[cfg(any(feature = "client", feature = "certificate"))]
+pub(crate) async fn dial_endpoint(
+    dial: &dyn Dial,
+    endpoint: Endpoint<'_>,
+    address: Option<SocketAddr>,
+) -> io::Result<Box<dyn DialStream>> {
+    match address {
+        Some(address) => dial.dial(address).await,
+        None => dial.dial_name(&endpoint.host().to_string(), endpoint.port()).await,
     }
 }

@@ -1,4 +1,4 @@
-//! An error with what caused it: as text, and by type.
+//! An error with its causes: as text, and by type.
 
 use std::error::Error;
 use std::io;

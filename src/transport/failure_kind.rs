@@ -1,4 +1,4 @@
-//! What can go wrong on the way to a server, told apart by what can be done about it.
+//! What can go wrong on the way to a server, distinguished by what can be done about it.
 
 use std::error::Error;
 use std::fmt;
@@ -7,21 +7,22 @@ use std::io;
 use rustls::{CertificateError, Error as TlsError};
 use serde::Serialize;
 
+use super::deadline::TimedOut;
 use super::error_chain::cause;
 use super::opening::Phase;
 use crate::core::blame::Blame;
 
 /// What went wrong on the way to a server.
 ///
-/// The certificate is the target's business: which name is wrong and what it is valid for stands in
-/// the text beside this, or in full in what `CertificateProbe` (feature `certificate`) reports.
+/// Which name a certificate lacks, and for which it is valid, is in the text beside this, and in full
+/// in the report of a `CertificateProbe` (feature `certificate`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConnectFailureKind {
     /// The endpoint has no address to connect to.
     NoAddress,
-    /// This machine could not begin: no network of that family, no socket left, not allowed.
+    /// This machine could not start: no network of that family, no socket left, not permitted.
     Local,
     /// The [`Dial`](crate::transport::Dial) opens no such stream.
     Unsupported,
@@ -29,13 +30,14 @@ pub enum ConnectFailureKind {
     Refused,
     /// The network says that there is no way to the host.
     Unreachable,
-    /// The phase, or all that was to be done, was not over in time.
+    /// The time for the phase, or for everything, ran out.
     TimedOut,
     /// The other side ended the connection.
     Closed,
     /// The server refused the handshake with an alert (RFC 8446 section 6.2).
     TlsAlert,
-    /// There was no handshake otherwise: no TLS is spoken there, or none that both sides know.
+    /// There was no handshake for another reason: the server does not speak TLS, or no version or cipher
+    /// suite that both sides know.
     Tls,
     /// The certificate is for other names.
     WrongName,
@@ -45,9 +47,10 @@ pub enum ConnectFailureKind {
     NotYetValid,
     /// No trusted authority issued the certificate.
     Untrusted,
-    /// The certificate is of no use otherwise: it cannot be read, is revoked or not for servers, ...
+    /// The certificate is invalid for another reason: it cannot be read, is revoked, is not for servers,
+    /// ...
     BadCertificate,
-    /// HTTP could not be begun over the connection.
+    /// HTTP could not be started over the connection.
     Http,
     /// Another error of the stream.
     Other,
@@ -56,6 +59,9 @@ pub enum ConnectFailureKind {
 impl ConnectFailureKind {
     /// Classifies an error in this phase.
     pub(crate) fn of(error: &(dyn Error + 'static), phase: Phase) -> Self {
+        if error.is::<TimedOut>() {
+            return Self::TimedOut;
+        }
         match cause::<TlsError>(error) {
             Some(TlsError::InvalidCertificate(error)) => return Self::of_certificate(error),
             Some(TlsError::AlertReceived(_)) => return Self::TlsAlert,
@@ -71,16 +77,13 @@ impl ConnectFailureKind {
     }
 
     const fn of_certificate(error: &CertificateError) -> Self {
-        use CertificateError::{
-            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
-            NotValidYetContext, UnknownIssuer,
-        };
+        use CertificateError as Bad;
 
         match error {
-            NotValidForName | NotValidForNameContext { .. } => Self::WrongName,
-            Expired | ExpiredContext { .. } => Self::Expired,
-            NotValidYet | NotValidYetContext { .. } => Self::NotYetValid,
-            UnknownIssuer => Self::Untrusted,
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Self::WrongName,
+            Bad::Expired | Bad::ExpiredContext { .. } => Self::Expired,
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => Self::NotYetValid,
+            Bad::UnknownIssuer => Self::Untrusted,
             _ => Self::BadCertificate,
         }
     }
@@ -115,42 +118,13 @@ impl ConnectFailureKind {
         match self {
             Self::NoAddress => Blame::Dns,
             Self::Local | Self::Unsupported => Blame::Local,
-            Self::Refused
-            | Self::Unreachable
-            | Self::TimedOut
-            | Self::Closed
-            | Self::TlsAlert
-            | Self::Tls
-            | Self::WrongName
-            | Self::Expired
-            | Self::NotYetValid
-            | Self::Untrusted
-            | Self::BadCertificate
-            | Self::Http
-            | Self::Other => Blame::Server,
+            _ => Blame::Server,
         }
     }
 
     /// Returns whether the next attempt may well succeed, with nothing changed by an administrator.
     pub const fn is_temporary(self) -> bool {
-        match self {
-            Self::NoAddress
-            | Self::Local
-            | Self::Refused
-            | Self::Unreachable
-            | Self::TimedOut
-            | Self::Closed
-            | Self::Http
-            | Self::Other => true,
-            Self::Unsupported
-            | Self::TlsAlert
-            | Self::Tls
-            | Self::WrongName
-            | Self::Expired
-            | Self::NotYetValid
-            | Self::Untrusted
-            | Self::BadCertificate => false,
-        }
+        !self.is_certificate() && !matches!(self, Self::Unsupported | Self::TlsAlert | Self::Tls)
     }
 
     /// Returns whether it is about the certificate.

@@ -1,12 +1,11 @@
-//! Attempts at several addresses, the next one while those before it are silent (RFC 8305
+//! Attempts at several addresses: while those in flight are silent, the next one begins (RFC 8305
 //! section 5).
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 /// Attempts at addresses, each begun only when it is needed.
 pub(crate) struct StaggeredAttempts<I, B, F> {
@@ -14,48 +13,33 @@ pub(crate) struct StaggeredAttempts<I, B, F> {
     begin: B,
     /// How long the attempts in flight are silent before the next is begun beside them.
     delay: Duration,
-    under_way: FuturesUnordered<F>,
+    in_flight: FuturesUnordered<F>,
 }
 
 impl<I, B, F, T, E> StaggeredAttempts<I, B, F>
 where
-    I: ExactSizeIterator<Item = SocketAddr>,
-    B: FnMut(SocketAddr) -> F,
-    F: Future<Output = (SocketAddr, Result<T, E>)>,
+    I: ExactSizeIterator,
+    B: FnMut(I::Item) -> F,
+    F: Future<Output = (I::Item, Result<T, E>)>,
 {
     pub(crate) fn new(waiting: I, delay: Duration, begin: B) -> Self {
-        Self { waiting, begin, delay, under_way: FuturesUnordered::new() }
+        Self { waiting, begin, delay, in_flight: FuturesUnordered::new() }
     }
 
     /// Returns the next attempt that succeeds or fails; `None` when there are no more. After a failure
     /// the next address is begun at once.
-    pub(crate) async fn next(&mut self) -> Option<(SocketAddr, Result<T, E>)> {
-        if self.under_way.is_empty() {
-            self.begin_another();
-        }
-        // Ends: each turn begins another attempt, or there is none left to begin.
-        loop {
-            if self.waiting.len() == 0 {
-                return self.under_way.next().await;
+    pub(crate) async fn next(&mut self) -> Option<(I::Item, Result<T, E>)> {
+        // Ends: each turn begins another attempt.
+        while self.waiting.len() > 0 {
+            // With none in flight there is nothing to wait for.
+            let ended = timeout(self.delay, self.in_flight.next()).await.ok().flatten();
+            if ended.as_ref().is_none_or(|(_, outcome)| outcome.is_err()) {
+                self.in_flight.extend(self.waiting.next().map(&mut self.begin));
             }
-            let next = Instant::now().checked_add(self.delay);
-            let ended = match next {
-                Some(next) => timeout_at(next, self.under_way.next()).await,
-                None => Ok(self.under_way.next().await),
-            };
-            match ended {
-                Ok(Some((address, outcome))) => {
-                    if outcome.is_err() {
-                        self.begin_another();
-                    }
-                    return Some((address, outcome));
-                }
-                Ok(None) | Err(_) => self.begin_another(),
+            if ended.is_some() {
+                return ended;
             }
         }
-    }
-
-    fn begin_another(&mut self) {
-        self.under_way.extend(self.waiting.next().map(&mut self.begin));
+        self.in_flight.next().await
     }
 }

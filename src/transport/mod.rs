@@ -5,34 +5,17 @@
 //! wrong with one address. With feature `ring` or `aws-lc-rs`,
 //! [`TrustedRoots`](../struct.TrustedRoots.html) says which certificate authorities are trusted.
 
-mod deadline;
-mod dial;
-mod error_chain;
+pub(crate) mod deadline;
+pub(crate) mod dial;
+pub(crate) mod error_chain;
 mod failure_kind;
-mod happy_eyeballs;
-mod opening;
+pub(crate) mod happy_eyeballs;
+pub(crate) mod opening;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub(crate) mod roots;
-mod tls;
+pub(crate) mod tls;
 
-pub(crate) use self::deadline::Deadline;
-#[cfg(feature = "certificate")]
-pub(crate) use self::deadline::TimedOut;
 pub use self::dial::{Dial, DialStream, TcpDial};
-#[cfg(feature = "certificate")]
-pub(crate) use self::error_chain::chain;
-pub(crate) use self::error_chain::{cause, in_words, printable};
 pub use self::failure_kind::ConnectFailureKind;
-pub(crate) use self::happy_eyeballs::StaggeredAttempts;
-pub(crate) use self::opening::{OpenError, Opening, Phase};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use self::roots::TlsSetupError;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-pub(crate) use self::roots::TrustedRoots;
-#[cfg(all(feature = "certificate", any(feature = "ring", feature = "aws-lc-rs")))]
-pub(crate) use self::roots::provider;
-#[cfg(any(feature = "client", feature = "certificate"))]
-pub(crate) use self::tls::with_federation_protocols;
-#[cfg(feature = "client")]
-pub(crate) use self::tls::{HTTP_2, VerifiedStream};
-pub(crate) use self::tls::{handshake, with_http_1_1};

@@ -1,4 +1,4 @@
-//! A TLS configuration for those who bring none: the roots to trust and the crypto provider.
+//! TLS for applications without a configuration of their own: trusted roots and a crypto provider.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl TrustedRoots {
     /// Trusts the platform's roots, which are read when the TLS configuration is built. If there are
     /// none, that is an error unless others are added.
     ///
-    /// On Unix the environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` say where else to look.
+    /// On Unix, the environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the usual places.
     pub fn platform() -> Self {
         Self { platform: Platform::Trusted, added: Vec::new() }
     }

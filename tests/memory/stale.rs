@@ -22,7 +22,8 @@ fn records_serve_on_for_a_day_past_their_ttl_while_dns_fails() {
     let stale = bench.resolve("a.example").unwrap();
     assert_eq!(bench.asked(), ["A t.example", SRV]);
     assert_eq!(stale.provenance(), Provenance::Stale);
-    assert_eq!((stale.step(), stale.endpoints()), (good.step(), good.endpoints()));
+    assert_eq!(stale.step(), good.step());
+    assert!(stale.endpoints().eq(good.endpoints()));
     assert_eq!(warnings(&stale), ["dns_stale"; 2]);
     // It holds as long as the failures do.
     assert_eq!(whole(stale.lifetime()), 30);

@@ -43,6 +43,12 @@ settings! {
         /// day 2020, RFC 9715); at least 512.
         edns_payload: u16 = 1232,
             within(LEAST_PAYLOAD.into()..=u16::MAX.into(), "every server may send more");
+        /// At most this many aliases (CNAME, DNAME) are followed for one question, over all replies. An
+        /// alias loop ends there, too. Default 16; at most 64.
+        aliases: usize = 16, within(0..=64, "");
+        /// At most this many records are returned. A host or service has a few; a reply of 64 KiB holds
+        /// thousands. Default 256.
+        records: usize = 256, at_least(1, "no record could be used");
         /// The TTL of an answer from the hosts file, which states none. Default 1 min.
         hosts_ttl: Duration = Duration::from_secs(60);
     }

@@ -18,26 +18,23 @@ const LEAST_BUFFER: u16 = 4096;
 /// The most messages on a TCP connection that may be about something else.
 const MAX_STRAY_MESSAGES: usize = 8;
 
-/// Asks a server and returns its reply, whatever the response code.
+/// Asks a server over UDP, then over TCP if the reply was truncated, and returns its reply, whatever
+/// the response code.
 pub(super) async fn ask(server: SocketAddr, inquiry: &Inquiry) -> Result<Message, ServerFailure> {
-    let reply = ask_with(server, inquiry, true).await?;
-    // A server from before EDNS does not understand it and says so without it (RFC 6891 section 7).
-    if reply.response_code == ResponseCode::FormErr && reply.edns.is_none() {
-        return ask_with(server, inquiry, false).await;
-    }
-    Ok(reply)
-}
-
-/// Asks with or without EDNS: over UDP, then over TCP if the reply was truncated.
-async fn ask_with(
-    server: SocketAddr,
-    inquiry: &Inquiry,
-    edns: bool,
-) -> Result<Message, ServerFailure> {
-    let request = Request::new(inquiry, edns)?;
-    match over_udp(server, inquiry, &request).await? {
-        Some(reply) => Ok(reply),
-        None => over_tcp(server, &request).await,
+    let mut edns = true;
+    loop {
+        let request = Request::new(inquiry, edns)?;
+        let reply = match over_udp(server, inquiry, &request).await? {
+            Some(reply) => reply,
+            None => over_tcp(server, &request).await?,
+        };
+        // A server from before EDNS does not understand it and says so without it (RFC 6891 section
+        // 7).
+        let is_too_old = reply.response_code == ResponseCode::FormErr && reply.edns.is_none();
+        if !edns || !is_too_old {
+            return Ok(reply);
+        }
+        edns = false;
     }
 }
 
@@ -57,7 +54,7 @@ async fn over_udp(
     let socket = UdpSocket::bind(local).await?;
     socket.connect(server).await?;
     socket.send(&request.bytes).await?;
-    let mut buffer = vec![0; inquiry.payload.max(LEAST_BUFFER).into()];
+    let mut buffer = vec![0; inquiry.config.edns_payload.max(LEAST_BUFFER).into()];
     let mut wait = inquiry.resend_after;
     loop {
         let mut nonsense = false;

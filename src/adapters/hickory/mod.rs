@@ -42,7 +42,7 @@ use tokio::time::Instant;
 
 use self::config::{DnsConfig, LEAST_PAYLOAD, LEAST_RETRY, LONGEST};
 use self::query::Inquiry;
-use self::reply::{AliasChain, Conclusion, MAX_RECORDS};
+use self::reply::{AliasChain, Conclusion};
 use crate::core::config::ConfigError;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Family, NoRecord, Records};
 use crate::resolver::traits::Dns;
@@ -59,12 +59,12 @@ use crate::runtime::BoxFuture;
 /// are asked again, each time after twice as long. If none gave an answer, the most telling failure
 /// is reported: NOTIMP, SERVFAIL, REFUSED, malformed, timeout, network, in this order.
 ///
-/// **Aliases** (CNAME, DNAME) are followed for 16 steps. If a reply ends at an alias without the
-/// records of its target, those are asked for within the same time limit. An alias loop is
-/// [`DnsFailure::Malformed`](crate::dns::DnsFailure::Malformed).
+/// **Aliases** (CNAME, DNAME) are followed, at most [`DnsConfig::aliases`] of them. If a reply ends at
+/// an alias without the records of its target, those are asked for within the same time limit. A longer
+/// chain or a loop is [`DnsFailure::Malformed`](crate::dns::DnsFailure::Malformed).
 ///
-/// At most 256 records are returned, in the order of the reply. In an SRV target, bytes that cannot
-/// be part of a host name are written `\DDD` (RFC 1035 section 5.1).
+/// At most [`DnsConfig::records`] are returned, in the order of the reply. In an SRV target, bytes that
+/// cannot be part of a host name are written `\DDD` (RFC 1035 section 5.1).
 ///
 /// A question needs a tokio runtime with its I/O and time drivers enabled. Dropping its future
 /// closes its sockets; no task is started.
@@ -181,43 +181,38 @@ impl HickoryDns {
         if question.host().is_onion() {
             return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
         }
-        if let (Some(hosts), DnsQuestion::Addresses { family, .. }) = (&self.hosts, &question)
-            && let Some(answer) =
-                from_hosts(hosts, question.host().as_str(), *family, self.config.hosts_ttl)
-        {
-            return answer;
-        }
         let Some(name) = absolute(&question.name()) else {
             // A service's labels can make a host's name longer than any name in DNS.
             return DnsAnswer::None { kind: NoRecord::NxDomain, ttl: None };
         };
+        let record_type = match question {
+            DnsQuestion::Addresses { family: Family::V4, .. } => RecordType::A,
+            DnsQuestion::Addresses { family: Family::V6, .. } => RecordType::AAAA,
+            DnsQuestion::Srv { .. } => RecordType::SRV,
+        };
+        if let Some(hosts) = &self.hosts
+            && let Some(answer) = from_hosts(hosts, &name, record_type, &self.config)
+        {
+            return answer;
+        }
         let started = Instant::now();
         let deadline = started.checked_add(self.config.question_limit).unwrap_or(started);
-        let mut inquiry = Inquiry {
-            name,
-            record_type: record_type(&question),
-            payload: self.config.edns_payload,
-            resend_after: self.config.first_retry.saturating_mul(
-                // Every server gets its turn before the first is asked again.
-                u32::try_from(self.servers.len()).unwrap_or(u32::MAX),
-            ),
-        };
-        let mut chain = AliasChain::default();
+        // Every server gets its turn before the first is asked again.
+        let servers = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        let resend_after = self.config.first_retry.saturating_mul(servers);
+        let mut inquiry = Inquiry { name, record_type, config: self.config, resend_after };
+        let mut chain = AliasChain { aliases: 0, ttl: u32::MAX };
         // Ends: each round lengthens the chain, whose length is bounded.
         loop {
-            let asked =
-                servers::ask(&self.servers, &inquiry, chain, self.config.first_retry, deadline)
-                    .await;
-            match asked {
-                Ok(Conclusion::Answer(answer)) => return answer,
-                Ok(Conclusion::Onward { name, .. }) if is_onion(&name) => {
+            match servers::ask(&self.servers, &inquiry, chain, deadline).await {
+                Conclusion::Answer(answer) => return answer,
+                Conclusion::Onward { name, .. } if is_onion(&name) => {
                     return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
                 }
-                Ok(Conclusion::Onward { name, chain: longer }) => {
+                Conclusion::Onward { name, chain: longer } => {
                     inquiry.name = name;
                     chain = longer;
                 }
-                Err(no_answer) => return no_answer.into(),
             }
         }
     }
@@ -234,24 +229,8 @@ impl fmt::Debug for HickoryDns {
         f.debug_struct("HickoryDns")
             .field("servers", &self.servers)
             .field("hosts_file", &self.hosts.is_some())
-            .field("question_limit", &self.config.question_limit)
-            .field("first_retry", &self.config.first_retry)
-            .field("edns_payload", &self.config.edns_payload)
+            .field("config", &self.config)
             .finish()
-    }
-}
-
-const fn record_type(question: &DnsQuestion) -> RecordType {
-    match question {
-        DnsQuestion::Addresses { family, .. } => address_type(*family),
-        DnsQuestion::Srv { .. } => RecordType::SRV,
-    }
-}
-
-const fn address_type(family: Family) -> RecordType {
-    match family {
-        Family::V4 => RecordType::A,
-        Family::V6 => RecordType::AAAA,
     }
 }
 
@@ -264,25 +243,24 @@ fn is_onion(name: &Name) -> bool {
     name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(b"onion"))
 }
 
-/// Returns what the hosts file says about a host, if it names the host.
-fn from_hosts(hosts: &Hosts, host: &str, family: Family, ttl: Duration) -> Option<DnsAnswer> {
-    let name = absolute(host)?;
-    let of = |family| hosts.lookup_static_host(&Query::query(name.clone(), address_type(family)));
-    let (v4, v6) = (of(Family::V4), of(Family::V6));
-    if v4.is_none() && v6.is_none() {
+/// Returns what the hosts file says about a host's addresses, if it names the host.
+fn from_hosts(
+    hosts: &Hosts,
+    name: &Name,
+    record_type: RecordType,
+    config: &DnsConfig,
+) -> Option<DnsAnswer> {
+    let of = |record_type| hosts.lookup_static_host(&Query::query(name.clone(), record_type));
+    let is_named = of(RecordType::A).is_some() || of(RecordType::AAAA).is_some();
+    if record_type == RecordType::SRV || !is_named {
         return None;
     }
-    let asked = match family {
-        Family::V4 => v4,
-        Family::V6 => v6,
-    };
+    let (asked, ttl) = (of(record_type), config.hosts_ttl);
+    let records = asked.iter().flat_map(Lookup::answers);
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for record in asked.iter().flat_map(Lookup::answers) {
+    for address in records.filter_map(|record| record.data.ip_addr()) {
         // Files repeat themselves.
-        if let Some(address) = record.data.ip_addr()
-            && addresses.len() < MAX_RECORDS
-            && !addresses.contains(&address)
-        {
+        if addresses.len() < config.records && !addresses.contains(&address) {
             addresses.push(address);
         }
     }
@@ -321,24 +299,20 @@ mod tests {
              2001:db8::1 both.example\n\
              192.0.2.1 both.example\n",
         );
-        assert_eq!(
-            from_hosts(&hosts, "both.example", Family::V4, HOSTS_TTL),
-            Some(found("192.0.2.1"))
-        );
-        assert_eq!(
-            from_hosts(&hosts, "both.example", Family::V6, HOSTS_TTL),
-            Some(found("2001:db8::1"))
-        );
-        assert_eq!(
-            from_hosts(&hosts, "b4.example", Family::V4, HOSTS_TTL),
-            Some(found("192.0.2.1"))
-        );
-        assert_eq!(
-            from_hosts(&hosts, "b4.example", Family::V6, HOSTS_TTL),
-            Some(DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(HOSTS_TTL) })
-        );
-        assert_eq!(from_hosts(&hosts, "other.example", Family::V4, HOSTS_TTL), None);
-        assert_eq!(from_hosts(&hosts, "example", Family::V4, HOSTS_TTL), None);
+        let none = DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(HOSTS_TTL) };
+        for (host, record_type, expected) in [
+            ("both.example", RecordType::A, Some(found("192.0.2.1"))),
+            ("both.example", RecordType::AAAA, Some(found("2001:db8::1"))),
+            ("both.example", RecordType::SRV, None),
+            ("b4.example", RecordType::A, Some(found("192.0.2.1"))),
+            ("b4.example", RecordType::AAAA, Some(none)),
+            ("other.example", RecordType::A, None),
+            ("example", RecordType::A, None),
+        ] {
+            let name = absolute(host).unwrap();
+            let answer = from_hosts(&hosts, &name, record_type, &DnsConfig::default());
+            assert_eq!(answer, expected, "{host} {record_type}");
+        }
     }
 
     #[test]
@@ -357,10 +331,8 @@ mod tests {
             .question_limit(Duration::MAX)
             .first_retry(Duration::ZERO)
             .edns_payload(0);
-        assert_eq!(
-            format!("{dns:?}"),
-            "HickoryDns { servers: [192.0.2.53:53], hosts_file: false, question_limit: 3600s, \
-             first_retry: 10ms, edns_payload: 512 }"
-        );
+        assert_eq!(dns.config.question_limit, LONGEST);
+        assert_eq!(dns.config.first_retry, LEAST_RETRY);
+        assert_eq!(dns.config.edns_payload, LEAST_PAYLOAD);
     }
 }

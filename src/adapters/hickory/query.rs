@@ -5,6 +5,7 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 
+use super::config::DnsConfig;
 use super::failure::{MALFORMED, ServerFailure};
 
 /// The length of a header (RFC 1035 section 4.1.1).
@@ -15,8 +16,7 @@ const HEADER: usize = 12;
 pub(super) struct Inquiry {
     pub(super) name: Name,
     pub(super) record_type: RecordType,
-    /// The largest UDP reply to ask for.
-    pub(super) payload: u16,
+    pub(super) config: DnsConfig,
     /// How long a server may be silent before the question is sent to it again for the first time.
     pub(super) resend_after: Duration,
 }
@@ -48,7 +48,7 @@ impl Request {
         message.add_query(question.clone());
         if edns {
             let mut edns = Edns::new();
-            edns.set_max_payload(inquiry.payload);
+            edns.set_max_payload(inquiry.config.edns_payload);
             message.set_edns(edns);
         }
         let bytes = message.to_vec().map_err(|_| MALFORMED)?;
@@ -57,13 +57,13 @@ impl Request {
 
     /// Returns what a packet is to this request.
     pub(super) fn judge(&self, bytes: &[u8]) -> Packet {
-        let Some(&[id_0, id_1, flags, _, questions_0, questions_1]) = bytes.first_chunk::<6>()
+        let Some(&[id_0, id_1, flags, _, questions_0, questions_1, ..]) =
+            bytes.first_chunk::<HEADER>()
         else {
             return Packet::Stray;
         };
         // QR says that it is a reply. With more than one question it is none to this request.
-        if bytes.len() < HEADER
-            || [id_0, id_1] != self.id
+        if [id_0, id_1] != self.id
             || flags & 0x80 == 0
             || u16::from_be_bytes([questions_0, questions_1]) > 1
         {

@@ -11,23 +11,12 @@ use super::failure::{MALFORMED, ServerFailure};
 use super::query::Inquiry;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
 
-/// The most aliases that are followed for one question, over all replies.
-const MAX_ALIASES: usize = 16;
-/// The most records that are returned. A host or service has a few; a 64 KiB reply holds thousands.
-pub(super) const MAX_RECORDS: usize = 256;
-
 /// The aliases that were followed so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AliasChain {
-    aliases: usize,
+    pub(super) aliases: usize,
     /// Their least TTL.
-    ttl: u32,
-}
-
-impl Default for AliasChain {
-    fn default() -> Self {
-        Self { aliases: 0, ttl: u32::MAX }
-    }
+    pub(super) ttl: u32,
 }
 
 /// What follows from a reply.
@@ -71,7 +60,7 @@ pub(super) fn read(
         };
         chain.aliases += 1;
         // So a loop ends, too.
-        if chain.aliases > MAX_ALIASES {
+        if chain.aliases > inquiry.config.aliases {
             return Err(MALFORMED);
         }
         chain.ttl = chain.ttl.min(ttl);
@@ -84,7 +73,7 @@ pub(super) fn read(
         NoRecord::NxDomain
     } else if let Some(ttl) = found.iter().map(|record| record.ttl).min() {
         return Ok(Conclusion::Answer(DnsAnswer::Found {
-            records: records(inquiry.record_type, &found),
+            records: records(inquiry, &found),
             ttl: seconds(ttl.min(chain.ttl)),
             alias: chain.aliases > 0,
         }));
@@ -146,22 +135,15 @@ fn is_referral(message: &Message) -> bool {
 }
 
 /// Returns the records that were found, as the core has them.
-fn records(record_type: RecordType, found: &[&Record]) -> Records {
-    let found = found.iter().take(MAX_RECORDS);
-    if record_type == RecordType::SRV {
-        Records::Srv(
-            found
-                .filter_map(|record| match &record.data {
-                    RData::SRV(srv) => Some(SrvRecord {
-                        priority: srv.priority,
-                        weight: srv.weight,
-                        port: srv.port,
-                        target: spelled(&srv.target),
-                    }),
-                    _ => None,
-                })
-                .collect(),
-        )
+fn records(inquiry: &Inquiry, found: &[&Record]) -> Records {
+    let found = found.iter().take(inquiry.config.records);
+    if inquiry.record_type == RecordType::SRV {
+        let found = found.filter_map(|record| {
+            let RData::SRV(srv) = &record.data else { return None };
+            let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
+            Some(SrvRecord { priority, weight, port, target: spelled(&srv.target) })
+        });
+        Records::Srv(found.collect())
     } else {
         Records::Addresses(found.filter_map(|record| record.data.ip_addr()).collect())
     }

@@ -1,7 +1,6 @@
 //! Which server is asked when, and what is reported if none of them answers.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout_at};
@@ -12,78 +11,61 @@ use super::query::Inquiry;
 use super::reply::{self, AliasChain, Conclusion};
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord};
 
-/// Why none of the servers gave an answer.
-#[derive(Debug)]
-pub(super) struct NoAnswer {
-    /// The most telling failure.
-    failure: ServerFailure,
-    /// How each server failed. `None`: it was silent.
-    each: Vec<(SocketAddr, Option<ServerFailure>)>,
-}
+/// A server that was asked, and how it failed; `None`: it is silent.
+type Asked = (SocketAddr, Option<ServerFailure>);
 
-impl From<NoAnswer> for DnsAnswer {
-    fn from(NoAnswer { failure, each }: NoAnswer) -> Self {
-        let said = each.iter().map(|(server, failure)| match failure {
-            Some(failure) => format!("{server}: {failure}"),
-            None => format!("{server}: silent"),
-        });
-        match failure {
-            ServerFailure::NotImplemented { ttl } => {
-                Self::None { kind: NoRecord::NotImplemented, ttl }
-            }
-            ServerFailure::Failed(failure, _) => {
-                Self::Failed { failure, detail: said.collect::<Vec<_>>().join("; ") }
-            }
-        }
-    }
-}
-
-/// Asks the servers until one of them answers. The next server is asked as soon as one has failed,
-/// or `turn` after the one before it was asked. Those already asked continue to listen and to send.
+/// Asks the servers until one of them answers. The next server is asked as soon as one has failed, or
+/// when the one before it has been silent for `first_retry`. Those already asked continue to listen and
+/// to send.
 pub(super) async fn ask(
     servers: &[SocketAddr],
     inquiry: &Inquiry,
     chain: AliasChain,
-    turn: Duration,
     deadline: Instant,
-) -> Result<Conclusion, NoAnswer> {
+) -> Conclusion {
     let mut waiting = servers.iter();
-    let mut asked = FuturesUnordered::new();
-    let mut failure = None;
-    let mut each = Vec::new();
+    let mut in_flight = FuturesUnordered::new();
+    let mut asked: Vec<Asked> = Vec::new();
     loop {
         if let Some(server) = waiting.next() {
-            let at = each.len();
-            each.push((*server, None));
-            asked.push(async move { (at, exchange::ask(*server, inquiry).await) });
+            let at = asked.len();
+            asked.push((*server, None));
+            in_flight.push(async move { (at, exchange::ask(*server, inquiry).await) });
         }
-        let until = if waiting.len() == 0 {
-            deadline
-        } else {
-            Instant::now().checked_add(turn).map_or(deadline, |next| next.min(deadline))
-        };
-        match timeout_at(until, asked.next()).await {
+        let turn = Instant::now().checked_add(inquiry.config.first_retry);
+        let until = turn.filter(|turn| waiting.len() > 0 && *turn < deadline).unwrap_or(deadline);
+        match timeout_at(until, in_flight.next()).await {
             Ok(Some((at, outcome))) => {
                 match outcome.and_then(|message| reply::read(&message, inquiry, chain)) {
-                    Ok(reading) => return Ok(reading),
-                    Err(new) => {
-                        failure = Some(new.or(failure));
-                        if let Some((_, its)) = each.get_mut(at) {
-                            *its = Some(new);
+                    Ok(conclusion) => return conclusion,
+                    Err(failure) => {
+                        if let Some((_, failed)) = asked.get_mut(at) {
+                            *failed = Some(failure);
                         }
                     }
                 }
             }
-            // All have failed.
-            Ok(None) => {
-                let failure = failure.unwrap_or(ServerFailure::failed(DnsFailure::Timeout));
-                return Err(NoAnswer { failure, each });
-            }
-            Err(_) if until == deadline => {
-                let failure = ServerFailure::failed(DnsFailure::Timeout).or(failure);
-                return Err(NoAnswer { failure, each });
-            }
-            Err(_) => {}
+            Err(_) if until < deadline => {}
+            // All have failed, or the time has run out.
+            Ok(None) | Err(_) => return Conclusion::Answer(no_answer(&asked)),
+        }
+    }
+}
+
+/// Returns the most telling failure; a silent server has timed out.
+fn no_answer(asked: &[Asked]) -> DnsAnswer {
+    let silent = ServerFailure::failed(DnsFailure::Timeout);
+    let failures = asked.iter().map(|(_, failure)| failure.unwrap_or(silent));
+    match failures.max_by_key(|failure| failure.weight()).unwrap_or(silent) {
+        ServerFailure::NotImplemented { ttl } => {
+            DnsAnswer::None { kind: NoRecord::NotImplemented, ttl }
+        }
+        ServerFailure::Failed(failure, _) => {
+            let said = asked.iter().map(|(server, failure)| match failure {
+                Some(failure) => format!("{server}: {failure}"),
+                None => format!("{server}: silent"),
+            });
+            DnsAnswer::Failed { failure, detail: said.collect::<Vec<_>>().join("; ") }
         }
     }
 }

@@ -3,21 +3,22 @@
 use std::error::Error as _;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 
 use http::{Request, Response, StatusCode};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{Builder, Connection};
+use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::failure::AttemptFailure;
 use super::meter::{Meter, Metered};
 use crate::core::well_known::{Body, FetchFailureKind, FetchLimits};
-use crate::transport::cause;
+use crate::transport::error_chain::cause;
 
 /// hyper refuses to be given less.
 const LEAST_BUFFER: usize = 8 * 1024;
@@ -47,100 +48,81 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let meter = Meter::new(limits.head_bytes);
-    let io = TokioIo::new(Metered::new(stream, Arc::clone(&meter)));
+    let (stream, written) = tokio::io::split(stream);
+    let io = tokio::io::join(Metered { stream, meter: Arc::clone(&meter) }, written);
     // Both limits lie past the meter's, which therefore always strikes first and with one meaning.
     let (mut sender, connection) = Builder::new()
         .max_buf_size(limits.head_bytes.saturating_add(1).max(LEAST_BUFFER))
         .max_headers((limits.head_bytes / LEAST_HEADER_LINE + 1).min(MOST_HEADER_LINES))
-        .handshake(io)
+        .handshake(TokioIo::new(io))
         .await
         .map_err(|error| failed(&error))?;
     let mut driven = Driven { connection: Some(connection), error: None };
 
-    let mut response = Box::pin(sender.send_request(request));
-    let response = poll_fn(|cx| {
-        driven.poll(cx);
-        match response.as_mut().poll(cx) {
-            Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(driven.failed(&error))),
-            Poll::Pending if meter.is_overdrawn() => {
-                let detail = format!("no end of it in {} bytes", limits.head_bytes);
-                Poll::Ready(Err(AttemptFailure::new(FetchFailureKind::HeadTooLarge, detail)))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await?;
-
-    let (parts, incoming) = response.into_parts();
+    let Some(response) = driven.until(sender.send_request(request), &meter).await else {
+        let detail = format!("no end of it in {} bytes", limits.head_bytes);
+        return Err(AttemptFailure::new(FetchFailureKind::HeadTooLarge, detail));
+    };
+    let response = response.map_err(|error| driven.failed(&error))?;
+    let (mut parts, incoming) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let detail = "the server switched to a protocol that nobody asked for";
         return Err(AttemptFailure::new(FetchFailureKind::Protocol, detail));
     }
-    let wire = limits.body_bytes.saturating_mul(FRAMING_FACTOR).saturating_add(FRAMING_EXTRA);
-    meter.grant(wire);
-    let body = read_body(&mut driven, incoming, &meter, limits.body_bytes).await?;
+    // What hyper says of the connection.
+    parts.extensions.clear();
 
-    let mut response = Response::new(body);
-    *response.status_mut() = parts.status;
-    *response.version_mut() = parts.version;
-    *response.headers_mut() = parts.headers;
-    Ok(response)
-}
-
-async fn read_body<S>(
-    driven: &mut Driven<S>,
-    mut incoming: Incoming,
-    meter: &Meter,
-    limit: usize,
-) -> Result<Body, AttemptFailure>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin,
-{
+    let limit = limits.body_bytes;
     // The lower bound is `Content-Length` where there is one.
     if usize::try_from(incoming.size_hint().lower()).map_or(true, |announced| announced > limit) {
-        return Ok(Body::TooLarge);
+        return Ok(Response::from_parts(parts, Body::TooLarge));
     }
+    meter.grant(limit.saturating_mul(FRAMING_FACTOR).saturating_add(FRAMING_EXTRA));
+    let body = match driven.until(read_body(incoming, limit), &meter).await {
+        Some(body) => body.map_err(|error| driven.failed(&error))?,
+        None => Body::TooLarge,
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+async fn read_body(mut incoming: Incoming, limit: usize) -> Result<Body, hyper::Error> {
     let mut bytes = Vec::new();
-    poll_fn(|cx| {
-        loop {
-            driven.poll(cx);
-            let frame = match Pin::new(&mut incoming).poll_frame(cx) {
-                Poll::Pending if meter.is_overdrawn() => return Poll::Ready(Ok(Body::TooLarge)),
-                other => ready!(other),
-            };
-            match frame {
-                None => return Poll::Ready(Ok(Body::Complete(std::mem::take(&mut bytes)))),
-                Some(Err(error)) => return Poll::Ready(Err(driven.failed(&error))),
-                Some(Ok(frame)) => {
-                    // Trailers are of no use here.
-                    let Ok(data) = frame.into_data() else { continue };
-                    if data.len() > limit.saturating_sub(bytes.len()) {
-                        return Poll::Ready(Ok(Body::TooLarge));
-                    }
-                    bytes.extend_from_slice(&data);
-                }
-            }
+    while let Some(frame) = incoming.frame().await {
+        // Trailers are of no use here.
+        let Ok(data) = frame?.into_data() else { continue };
+        if data.len() > limit.saturating_sub(bytes.len()) {
+            return Ok(Body::TooLarge);
         }
-    })
-    .await
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Body::Complete(bytes))
 }
 
 /// hyper's connection, which must be polled for the response to come about.
-struct Driven<S: AsyncRead + AsyncWrite + Send + Unpin> {
-    /// Gone once it is over, so that whoever waits for it learns that.
-    connection: Option<Connection<TokioIo<Metered<S>>, Empty<Bytes>>>,
+struct Driven<I: Read + Write> {
+    /// Gone once it has ended, so that whoever waits for it learns that.
+    connection: Option<Connection<I, Empty<Bytes>>>,
     error: Option<hyper::Error>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Driven<S> {
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && let Poll::Ready(over) = Pin::new(connection).poll(cx)
-        {
-            self.error = over.err();
-            self.connection = None;
-        }
+impl<I: Read + Write + Unpin> Driven<I> {
+    /// Polls the connection until the future ends; `None` if that takes more bytes than the meter
+    /// allows.
+    async fn until<T>(&mut self, future: impl Future<Output = T>, meter: &Meter) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Some(connection) = &mut self.connection
+                && let Poll::Ready(ended) = Pin::new(connection).poll(cx)
+            {
+                self.error = ended.err();
+                self.connection = None;
+            }
+            match future.as_mut().poll(cx) {
+                Poll::Pending if meter.is_overdrawn() => Poll::Ready(None),
+                polled => polled.map(Some),
+            }
+        })
+        .await
     }
 
     /// Returns the failure. The connection's own error, where it has one, says more than what its
@@ -178,6 +160,8 @@ fn failed(error: &hyper::Error) -> AttemptFailure {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Context;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
     use super::*;

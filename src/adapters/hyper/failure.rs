@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use http::Method;
 
 use crate::core::well_known::{FetchAttempt, FetchFailure, FetchFailureKind};
-use crate::transport::{ConnectFailureKind, OpenError, Phase, in_words, printable};
+use crate::transport::ConnectFailureKind;
+use crate::transport::error_chain::{in_words, printable};
+use crate::transport::opening::{OpenError, Phase};
 
 /// Why one address brought no response.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// How many bytes may still be read, shared between the stream inside hyper's connection and the
 /// future that drives that connection.
@@ -39,18 +39,12 @@ impl Meter {
     }
 }
 
-/// A stream that gives no more bytes than its meter allows. Past that a read stays pending rather
-/// than fail, so that a head which ends with the last byte granted is still a head.
+/// The read half of a stream, which gives no more bytes than its meter allows. Past that a read stays
+/// pending rather than fail, so that a head which ends with the last byte granted is still a head.
 #[derive(Debug)]
 pub(super) struct Metered<S> {
-    stream: S,
-    meter: Arc<Meter>,
-}
-
-impl<S> Metered<S> {
-    pub(super) fn new(stream: S, meter: Arc<Meter>) -> Self {
-        Self { stream, meter }
-    }
+    pub(super) stream: S,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
@@ -71,23 +65,5 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         buf.advance(read);
         self.meter.left.store(left - read, Ordering::Relaxed);
         polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

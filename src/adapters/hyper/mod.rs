@@ -15,16 +15,19 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use rustls::ClientConfig;
+use tokio_rustls::TlsConnector;
 
 use self::failure::AttemptFailure;
 use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind};
 use crate::resolver::traits::WellKnownFetch;
 use crate::runtime::BoxFuture;
-use crate::transport::{
-    Deadline, Dial, DialStream, Opening, StaggeredAttempts, TcpDial, handshake, with_http_1_1,
-};
+use crate::transport::deadline::Deadline;
+use crate::transport::happy_eyeballs::StaggeredAttempts;
+use crate::transport::opening::{OpenError, Opening, Phase};
+use crate::transport::tls::{HTTP_1_1, with_alpn};
+use crate::transport::{Dial, DialStream, TcpDial};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-use crate::transport::{TlsSetupError, TrustedRoots};
+use crate::transport::{TlsSetupError, roots::TrustedRoots};
 
 /// [`WellKnownFetch`] on hyper and tokio-rustls, over HTTP/1.1.
 ///
@@ -75,7 +78,7 @@ impl HyperFetch {
     ///
     /// ALPN is set to `http/1.1`; all else is left as it is.
     pub fn new(tls: ClientConfig) -> Self {
-        Self { tls: Arc::new(with_http_1_1(tls)), dial: Arc::new(TcpDial) }
+        Self { tls: Arc::new(with_alpn(tls, &[HTTP_1_1])), dial: Arc::new(TcpDial) }
     }
 
     /// Creates a fetch that trusts the platform's root certificates. Blocks while it reads them.
@@ -116,29 +119,23 @@ impl HyperFetch {
 
     async fn over_addresses(&self, fetch: Fetch) -> Result<Response<Body>, FetchFailure> {
         let end = Deadline::of_all(fetch.limits.total);
-        let opening = Opening::new(fetch.limits.phases, end);
+        let opening = Opening { limits: fetch.limits.phases, end };
         let request = request::on_the_wire(fetch.request.clone())?;
         if fetch.left_to_proxy {
             let uri = fetch.request.uri();
             let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));
-            let stream = opening.connect(self.dial.dial_name(host, port)).await;
-            let stream = stream.map_err(AttemptFailure::from)?;
-            return self.over(stream, &fetch, &request, &opening).await.map_err(Into::into);
+            let dialled = opening.run(Phase::Connect, self.dial.dial_name(host, port)).await;
+            return Ok(self.over(dialled, &fetch, &request, &opening).await?);
         }
         let mut attempts = Vec::new();
         let addresses = fetch.addresses.iter().copied();
-        let opening = &opening;
-        let delay = opening.limits().attempt_delay;
-        let mut dials = StaggeredAttempts::new(addresses, delay, |address| {
-            let dialled = opening.connect(self.dial.dial(address));
-            async move { (address, dialled.await) }
-        });
+        let mut dials =
+            StaggeredAttempts::new(addresses, opening.limits.attempt_delay, |address| {
+                let dialled = opening.run(Phase::Connect, self.dial.dial(address));
+                async move { (address, dialled.await) }
+            });
         while let Some((address, dialled)) = dials.next().await {
-            let outcome = match dialled {
-                Ok(stream) => self.over(stream, &fetch, &request, opening).await,
-                Err(error) => Err(error.into()),
-            };
-            match outcome {
+            match self.over(dialled, &fetch, &request, &opening).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => {
                     let is_last = end.is_over() || !failed.may_go_on(request.method());
@@ -158,25 +155,22 @@ impl HyperFetch {
         Err(failure.with_attempts(attempts))
     }
 
-    /// Makes the exchange over this stream.
+    /// Makes the exchange over this stream, if there is one.
     async fn over(
         &self,
-        stream: Box<dyn DialStream>,
+        dialled: Result<Box<dyn DialStream>, OpenError>,
         fetch: &Fetch,
         request: &Request<Empty<Bytes>>,
         opening: &Opening,
     ) -> Result<Response<Body>, AttemptFailure> {
-        let limits = &fetch.limits;
-        let secured = handshake(Arc::clone(&self.tls), fetch.tls_name.clone(), stream);
-        let stream = opening.secure(secured).await?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls));
+        let secured = tls.connect(fetch.tls_name.clone(), dialled?);
+        let stream = opening.run(Phase::Tls, secured).await?;
 
-        let answered = exchange::exchange(stream, request.clone(), limits);
-        let answered = opening.end().of_phase(limits.exchange).bound(answered).await;
-        answered
-            .unwrap_or_else(|late| {
-                Err(AttemptFailure::new(FetchFailureKind::ExchangeTimeout, late))
-            })
-            .map_err(AttemptFailure::after_asking)
+        let answered = exchange::exchange(stream, request.clone(), &fetch.limits);
+        let answered = opening.end.of_phase(fetch.limits.exchange).bound(answered).await;
+        let timed_out = |late| Err(AttemptFailure::new(FetchFailureKind::ExchangeTimeout, late));
+        answered.unwrap_or_else(timed_out).map_err(AttemptFailure::after_asking)
     }
 }
 

@@ -34,10 +34,8 @@ pub(super) fn on_the_wire(request: Request<()>) -> Result<Request<Empty<Bytes>>,
 
     let mut request = Request::new(Empty::new());
     *request.method_mut() = parts.method;
-    *request.uri_mut() = match parts.uri.path_and_query() {
-        Some(path) => path.clone().into(),
-        None => PathAndQuery::from_static("/").into(),
-    };
+    let path = parts.uri.path_and_query().cloned();
+    *request.uri_mut() = path.unwrap_or(PathAndQuery::from_static("/")).into();
     // hyper has no words for versions it does not speak.
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;

@@ -48,12 +48,10 @@ impl fmt::Display for AddressCheck {
             Some(address) => write!(f, "{address}: {}", self.status)?,
             None => write!(f, "{}: {}", self.endpoint, self.status)?,
         }
-        let spoken = [self.tls_version.map(TlsVersion::name), self.alpn.as_deref()];
-        let mut spoken = spoken.into_iter().flatten();
-        if let Some(first) = spoken.next() {
-            write!(f, " ({first}")?;
-            spoken.try_for_each(|it| write!(f, ", {it}"))?;
-            f.write_str(")")?;
+        let version = self.tls_version.map(|version| version.to_string());
+        let spoken: Vec<_> = version.iter().chain(&self.alpn).map(String::as_str).collect();
+        if !spoken.is_empty() {
+            write!(f, " ({})", spoken.join(", "))?;
         }
         if let Some(detail) = &self.detail {
             write!(f, ": {detail}")?;
@@ -136,17 +134,13 @@ impl TlsVersion {
             _ => None,
         }
     }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Tls12 => "TLS 1.2",
-            Self::Tls13 => "TLS 1.3",
-        }
-    }
 }
 
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::Tls12 => "TLS 1.2",
+            Self::Tls13 => "TLS 1.3",
+        })
     }
 }

@@ -80,9 +80,6 @@ async fn flush(connection: &mut ClientConnection, stream: &mut dyn DialStream) -
     while connection.wants_write() {
         connection.write_tls(&mut waiting)?;
     }
-    if waiting.is_empty() {
-        return Ok(());
-    }
     stream.write_all(&waiting).await?;
     stream.flush().await
 }

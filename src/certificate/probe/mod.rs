@@ -6,10 +6,8 @@ mod handshake;
 mod verifier;
 
 use std::collections::HashSet;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -18,60 +16,50 @@ use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName as TlsName;
-use serde::{Deserialize, Serialize};
 
 pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
 use self::handshake::handshake;
 use self::verifier::RecordingVerifier;
 use super::check::CertificateCheck;
 use super::text::shown;
+use crate::core::config::setting::settings;
 use crate::core::endpoint::Endpoint;
 use crate::core::phase_limits::PhaseLimits;
 use crate::core::target::DelegationTarget;
 use crate::runtime::BoxFuture;
-use crate::transport::{
-    Deadline, Dial, DialStream, OpenError, Opening, TcpDial, TimedOut, chain,
-    with_federation_protocols,
-};
+use crate::transport::deadline::{Deadline, TimedOut};
+use crate::transport::dial::{Dial, DialStream, TcpDial, dial_endpoint};
+use crate::transport::error_chain::chain;
+use crate::transport::opening::{OpenError, Opening, Phase};
+use crate::transport::tls::{HTTP_1_1, HTTP_2, with_alpn};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-use crate::transport::{TlsSetupError, TrustedRoots};
+use crate::transport::{TlsSetupError, roots::TrustedRoots, roots::provider};
 
-/// How long a check of certificates may take.
-///
-/// ```
-/// use std::time::Duration;
-/// use matrix_delegation::certificate::ProbeLimits;
-///
-/// let mut limits = ProbeLimits::default();
-/// assert_eq!(limits.total, Duration::from_secs(60));
-/// limits.total = Duration::from_secs(10);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ProbeLimits {
-    /// Connecting to one address and the TLS handshake with it. Every address is tried, so that
-    /// [`PhaseLimits::attempt_delay`] plays no part.
-    pub phases: PhaseLimits,
-    /// All of it, over every address. What was not tried by then is said to be unreachable for want
-    /// of time. Default 60 s, enough for 48 addresses where each takes its whole time.
-    #[serde(with = "crate::core::config::duration")]
-    pub total: Duration,
-    /// Addresses that are tried at a time, at least 1. Default 8.
-    pub at_a_time: usize,
-    /// Bytes that are read for one handshake. Default 256 KiB: one message of it has 64 KiB at most in
-    /// rustls, and only the one with the certificates is large.
-    pub handshake_bytes: usize,
-}
-
-impl Default for ProbeLimits {
-    fn default() -> Self {
-        Self {
-            phases: PhaseLimits::default(),
-            total: Duration::from_secs(60),
-            at_a_time: 8,
-            handshake_bytes: 256 * 1024,
-        }
+settings! {
+    /// How long a check of certificates may take.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use matrix_delegation::certificate::ProbeLimits;
+    ///
+    /// let mut limits = ProbeLimits::default();
+    /// assert_eq!(limits.total, Duration::from_secs(60));
+    /// limits.total = Duration::from_secs(10);
+    /// ```
+    #[derive(Copy, Eq, Hash)]
+    pub struct ProbeLimits {
+        /// Connecting to one address and the TLS handshake with it. Every address is tried, so that
+        /// [`PhaseLimits::attempt_delay`] plays no part.
+        phases: PhaseLimits;
+        /// Everything together, over all addresses. An address that was not tried by then is reported
+        /// as unreachable for want of time. Default 60 s, enough for 48 addresses where each takes its
+        /// whole time.
+        total: Duration = Duration::from_secs(60), not_zero("no address would be tried");
+        /// Addresses that are tried at a time, at least 1. Default 8.
+        at_a_time: usize = 8, at_least(1, "no address would be tried");
+        /// Bytes that are read for one handshake. Default 256 KiB: in rustls one message of it has at
+        /// most 64 KiB, and only the one with the certificates is large.
+        handshake_bytes: usize = 256 * 1024, at_least(1, "no handshake could end");
     }
 }
 
@@ -92,7 +80,7 @@ impl Default for ProbeLimits {
 /// [`ProbeLimits::total`]; [`ProbeLimits::at_a_time`] and [`ProbeLimits::handshake_bytes`] say how
 /// many at once and how much of each. All runs in the future that is returned, on a tokio runtime
 /// with I/O and time enabled; to drop it is to close every connection.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct CertificateProbe {
     check: Arc<CertificateCheck>,
     tls: ClientConfig,
@@ -121,11 +109,11 @@ impl CertificateProbe {
         let algorithms = provider.signature_verification_algorithms.all;
         let check = CertificateCheck::new(roots.roots.iter().cloned(), algorithms);
         // The verifier that this sets up is replaced for each handshake.
-        let mut tls = ClientConfig::builder_with_provider(provider)
+        let tls = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls = with_federation_protocols(tls);
+        let mut tls = with_alpn(tls, &[HTTP_2, HTTP_1_1]);
         // In a resumed session no certificate is shown.
         tls.resumption = Resumption::disabled();
         Ok(Self {
@@ -159,8 +147,7 @@ impl CertificateProbe {
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn with_roots(roots: TrustedRoots) -> Result<Self, TlsSetupError> {
         let store = roots.root_store()?;
-        let provider = Arc::new(crate::transport::provider());
-        Self::new(store, provider).map_err(|source| TlsSetupError::Provider { source })
+        Self::new(store, Arc::new(provider())).map_err(|source| TlsSetupError::Provider { source })
     }
 
     /// Opens streams with this.
@@ -170,7 +157,8 @@ impl CertificateProbe {
         self
     }
 
-    /// Sets the limits.
+    /// Sets the limits. [`ProbeLimits::check`] finds values that cannot work; with them, nothing is
+    /// reached.
     #[must_use]
     pub const fn with_limits(mut self, limits: ProbeLimits) -> Self {
         self.limits = limits;
@@ -209,7 +197,7 @@ impl CertificateProbe {
     /// ```
     pub async fn check_certificates(&self, target: &DelegationTarget) -> Vec<AddressCheck> {
         let end = Deadline::of_all(self.limits.total);
-        let opening = Opening::new(self.limits.phases, end);
+        let opening = Opening { limits: self.limits.phases, end };
         let mut seen = HashSet::new();
         let mut places: Vec<(Endpoint<'_>, Option<SocketAddr>)> = Vec::new();
         for endpoint in target.endpoints() {
@@ -243,27 +231,17 @@ impl CertificateProbe {
             report: None,
             detail: None,
         };
-        if opening.end().is_over() {
+        if opening.end.is_over() {
             let total = self.limits.total;
             check.detail = Some(format!("not tried: the {total:?} for all addresses were over"));
             return check;
         }
-        match opening.connect(self.dial(endpoint, address)).await {
+        let dialled = dial_endpoint(&*self.dial, endpoint, address);
+        match opening.run(Phase::Connect, dialled).await {
             Ok(mut stream) => self.handshake(&mut *stream, name, &mut check, &opening).await,
             Err(error) => check.detail = Some(detail("connection", &error)),
         }
         check
-    }
-
-    async fn dial(
-        &self,
-        endpoint: Endpoint<'_>,
-        address: Option<SocketAddr>,
-    ) -> io::Result<Box<dyn DialStream>> {
-        match address {
-            Some(address) => self.dial.dial(address).await,
-            None => self.dial.dial_name(&endpoint.host().to_string(), endpoint.port()).await,
-        }
     }
 
     async fn handshake(
@@ -275,13 +253,15 @@ impl CertificateProbe {
     ) {
         check.status = CheckStatus::HandshakeFailed;
         let algorithms = self.tls.crypto_provider().signature_verification_algorithms;
-        let verifier = Arc::new(RecordingVerifier::new(Arc::clone(&self.check), algorithms));
+        let (check_of, seen) = (Arc::clone(&self.check), OnceLock::new());
+        let verifier = Arc::new(RecordingVerifier { check: check_of, algorithms, seen });
         let mut tls = self.tls.clone();
         tls.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
         let most = self.limits.handshake_bytes;
         let shaken = match ClientConnection::new(Arc::new(tls), name) {
             Ok(mut connection) => {
-                let shaken = opening.secure(handshake(&mut connection, stream, most)).await;
+                let shaken =
+                    opening.run(Phase::Tls, handshake(&mut connection, stream, most)).await;
                 check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
@@ -289,7 +269,7 @@ impl CertificateProbe {
             }
             Err(error) => Err(shown(&error.to_string())),
         };
-        check.report = verifier.seen().cloned();
+        check.report = verifier.seen.get().cloned();
         let refused = check.report.as_ref().filter(|report| !report.is_valid());
         if let Some(report) = refused {
             // The handshake failed because of it.
@@ -307,17 +287,10 @@ impl CertificateProbe {
 /// Returns why there is no connection or handshake, for people.
 fn detail(what: &str, failure: &OpenError) -> String {
     match failure.error.downcast_ref() {
-        Some(TimedOut(deadline)) => format!("no {what} {deadline}"),
+        Some(TimedOut::Phase(limit)) => format!("no {what} within {limit:?}"),
+        Some(TimedOut::All(limit)) => {
+            format!("no {what} before the {limit:?} for all addresses were over")
+        }
         None => shown(&chain(&*failure.error)),
-    }
-}
-
-impl fmt::Debug for CertificateProbe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CertificateProbe")
-            .field("check", &self.check)
-            .field("dial", &self.dial)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
     }
 }

@@ -14,20 +14,10 @@ use crate::certificate::verdict::{CertificateReport, CertificateVerdict, ChainFa
 /// key of its certificate is verified as rustls does it, once the certificate passed.
 #[derive(Debug)]
 pub(super) struct RecordingVerifier {
-    check: Arc<CertificateCheck>,
-    algorithms: WebPkiSupportedAlgorithms,
-    seen: OnceLock<CertificateReport>,
-}
-
-impl RecordingVerifier {
-    pub(super) fn new(check: Arc<CertificateCheck>, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { check, algorithms, seen: OnceLock::new() }
-    }
-
-    /// Returns the certificate chain that was seen, if the handshake came so far.
-    pub(super) fn seen(&self) -> Option<&CertificateReport> {
-        self.seen.get()
-    }
+    pub(super) check: Arc<CertificateCheck>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+    /// What it judged, if the handshake came so far.
+    pub(super) seen: OnceLock<CertificateReport>,
 }
 
 impl ServerCertVerifier for RecordingVerifier {

@@ -136,7 +136,7 @@ impl Problems {
     }
 
     /// Checks that a time is not too long.
-    #[cfg(feature = "hickory")]
+    #[cfg(any(feature = "hickory", feature = "redis"))]
     pub(crate) fn no_longer(&mut self, field: &str, value: Duration, most: Duration) {
         if value > most {
             self.add(field, format!("{} is too much; set {} or less", print(value), print(most)));

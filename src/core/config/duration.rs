@@ -2,14 +2,12 @@
 //!
 //! `humantime` and `jiff` do this, too, but either would be a dependency of everyone who uses the
 //! core. The units are a subset of theirs. Months and years have no fixed length and are left out.
-//!
-//! For fields: `#[serde(with = "crate::core::config::duration")]`.
 
 use std::fmt;
 use std::time::Duration;
 
+use serde::Deserializer;
 use serde::de::{Error, Visitor};
-use serde::{Deserializer, Serializer};
 
 /// Each unit in nanoseconds, the longest first.
 const UNITS: [(&str, u128); 7] = [
@@ -73,13 +71,6 @@ pub(crate) fn print(duration: Duration) -> String {
     };
     let text: String = UNITS.into_iter().filter_map(count_of).collect();
     if text.is_empty() { "0s".to_owned() } else { text }
-}
-
-pub(crate) fn serialize<S: Serializer>(
-    duration: &Duration,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&print(*duration))
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
