@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::core::names::{DnsName, Host, NotAHostName};
+use crate::core::text::string_conversions;
 
 /// A name that a certificate carries or is to carry, to plan with: a `dNSName` or an `iPAddress`
 /// (RFC 9525 section 2) that a host can have.
@@ -121,19 +122,7 @@ impl NamePattern {
     }
 }
 
-impl TryFrom<String> for NamePattern {
-    type Error = NamePatternError;
-
-    fn try_from(text: String) -> Result<Self, NamePatternError> {
-        text.parse()
-    }
-}
-
-impl From<NamePattern> for String {
-    fn from(name: NamePattern) -> Self {
-        name.to_string()
-    }
-}
+string_conversions!(NamePattern);
 
 impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -143,7 +143,7 @@ impl CachedTarget {
         if now < due {
             return false;
         }
-        let quiet = next > 0 && now.since(due) > feedback.apart_most;
+        let quiet = now.since(due) > feedback.apart_most;
         let row = if quiet { 0 } else { heeded.load(Ordering::Relaxed) };
         let apart = feedback.apart.saturating_mul(1_u32.checked_shl(row).unwrap_or(u32::MAX));
         let after = (now + apart.min(feedback.apart_most)).to_bits();
@@ -174,9 +174,8 @@ impl CachedTarget {
     pub(crate) fn last(&self, now: Monotonic) -> u64 {
         let demoted = self.reports.get().map_or(&[][..], |reports| &reports.demoted);
         let demoted = demoted.iter().take(64).enumerate();
-        demoted.fold(0, |last, (at, until)| {
-            last | u64::from(now.to_bits() < until.load(Ordering::Relaxed)) << at
-        })
+        let last = demoted.filter(|(_, until)| now.to_bits() < until.load(Ordering::Relaxed));
+        last.map(|(at, _)| 1 << at).sum()
     }
 }
 

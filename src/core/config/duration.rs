@@ -3,11 +3,10 @@
 //! `humantime` and `jiff` do this, too, but either would be a dependency of everyone who uses the
 //! core. The units are a subset of theirs. Months and years have no fixed length and are left out.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::Deserializer;
-use serde::de::{Error, Visitor};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 /// Each unit in nanoseconds, the longest first.
 const UNITS: [(&str, u128); 7] = [
@@ -73,43 +72,34 @@ pub(crate) fn print(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+const EXPECTED: &str =
+    "expected a duration such as \"5s\", \"1h30m\" or \"250ms\", or a number of seconds";
+
+/// Reads a duration as text or as a number of seconds.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
-    struct Written;
-
-    impl Visitor<'_> for Written {
-        type Value = Duration;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a duration such as \"5s\", \"1h30m\" or \"250ms\", or a number of seconds")
-        }
-
-        fn visit_u64<E: Error>(self, seconds: u64) -> Result<Duration, E> {
-            Ok(Duration::from_secs(seconds))
-        }
-
-        fn visit_i64<E: Error>(self, seconds: i64) -> Result<Duration, E> {
-            let read = u64::try_from(seconds).map(Duration::from_secs);
-            read.map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(seconds), &self))
-        }
-
-        fn visit_f64<E: Error>(self, seconds: f64) -> Result<Duration, E> {
-            let read = Duration::try_from_secs_f64(seconds);
-            read.map_err(|_| E::invalid_value(serde::de::Unexpected::Float(seconds), &self))
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-        }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Whole(u64),
+        Fraction(f64),
+        Text(String),
     }
 
-    deserializer.deserialize_any(Written)
+    let (read, written) =
+        match Written::deserialize(deserializer).map_err(|_| D::Error::custom(EXPECTED))? {
+            Written::Whole(seconds) => return Ok(Duration::from_secs(seconds)),
+            Written::Fraction(seconds) => {
+                (Duration::try_from_secs_f64(seconds).ok(), seconds.to_string())
+            }
+            Written::Text(text) => (parse(&text), format!("{text:?}")),
+        };
+    read.ok_or_else(|| D::Error::custom(format!("{written}: {EXPECTED}")))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;
@@ -206,8 +196,8 @@ mod tests {
         let error = serde_json::from_value::<Section>(json!({"_wait": "5 minutes"})).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "invalid value: string \"5 minutes\", expected a duration such as \"5s\", \"1h30m\" or \
-             \"250ms\", or a number of seconds"
+            "\"5 minutes\": expected a duration such as \"5s\", \"1h30m\" or \"250ms\", or a number of \
+             seconds"
         );
     }
 }
