@@ -345,21 +345,23 @@ mod operators {
 
         let mut dns = DnsConfig::default();
         (dns.question_limit, dns.first_retry) = (Duration::MAX, Duration::ZERO);
-        dns.edns_payload = 511;
+        (dns.edns_payload, dns.aliases, dns.records) = (511, 65, 0);
         let server = "192.0.2.53:53".parse().unwrap();
         let error = HickoryDns::with_servers([server]).unwrap().with_config(dns).unwrap_err();
         assert_eq!(
             error.to_string(),
             "question_limit: 213503982334601d7h15s999ms999us999ns is too much; set 1h or less\n\
              first_retry: 0s: questions would flood; set 10ms or more\n\
-             edns_payload: 511: every server may send more; set 512 to 65535"
+             edns_payload: 511: every server may send more; set 512 to 65535\n\
+             aliases: 65 is too much; set 0 to 64\n\
+             records: 0: no record could be used; set 1 or more"
         );
         let mut redis = RedisConfig::default();
         (redis.connect, redis.response, redis.command) = Default::default();
-        (redis.concurrent, redis.value_bytes) = (0, 0);
+        (redis.concurrent, redis.value_bytes, redis.longest_expiry) = (0, 0, Duration::MAX);
         let store = RedisStore::new("redis://127.0.0.1").unwrap();
         let error = store.with_config(redis).unwrap_err();
-        assert_eq!(error.problems().len(), 5);
+        assert_eq!(error.problems().len(), 6);
         assert_eq!(RedisConfig::default().check(), Ok(()));
         assert_eq!(DnsConfig::default().check(), Ok(()));
     }

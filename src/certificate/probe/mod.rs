@@ -294,3 +294,20 @@ fn detail(what: &str, failure: &OpenError) -> String {
         None => shown(&chain(&*failure.error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_cannot_work_are_found() {
+        let mut limits = ProbeLimits::default();
+        assert_eq!(limits.check(), Ok(()));
+        (limits.phases.connect, limits.at_a_time) = (Duration::ZERO, 0);
+        assert_eq!(
+            limits.check().unwrap_err().to_string(),
+            "phases.connect: 0s: no connection could be made; set more\n\
+             at_a_time: 0: no address would be tried; set 1 or more"
+        );
+    }
+}
