@@ -9,6 +9,7 @@ use super::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
 use super::connection::Connection;
 use super::limits::ConnectLimits;
 use super::race;
+use crate::core::config::ConfigError;
 use crate::core::dns::SplitMix64;
 use crate::core::endpoint::Endpoint;
 use crate::core::target::DelegationTarget;
@@ -52,7 +53,7 @@ use crate::transport::{TlsSetupError, roots::TrustedRoots};
 pub struct Connector {
     pub(super) tls: Arc<ClientConfig>,
     pub(super) dial: Arc<dyn Dial>,
-    limits: ConnectLimits,
+    pub(super) limits: ConnectLimits,
     resolver: Option<Resolver>,
     contacts: Arc<AtomicU64>,
 }
@@ -89,12 +90,15 @@ impl Connector {
         self
     }
 
-    /// Sets the limits. [`ConnectLimits::check`] finds values that cannot work; with them, every
-    /// connection fails.
-    #[must_use]
-    pub fn with_limits(mut self, limits: ConnectLimits) -> Self {
+    /// Sets the limits.
+    ///
+    /// # Errors
+    ///
+    /// If [`ConnectLimits::check`] finds a problem.
+    pub fn with_limits(mut self, limits: ConnectLimits) -> Result<Self, ConfigError> {
+        limits.check()?;
         self.limits = limits;
-        self
+        Ok(self)
     }
 
     /// Reports each endpoint that failed to this resolver ([`Resolver::report_failure`]), so that it is

@@ -10,12 +10,13 @@ use hyper::body::{Body, Bytes};
 use super::connect_error::{ConnectAttempt, ConnectError};
 use super::connector::Connector;
 use super::keys::Server;
-use super::limits::ClientLimits;
+use super::limits::ClientConfig;
 use super::request;
 use super::request_body::{BoxError, RequestBody};
 use super::request_error::RequestError;
 use super::response_body::FederationBody;
 use super::shared_connect::SharedConnect;
+use crate::core::config::ConfigError;
 use crate::core::names::ServerName;
 use crate::resolver::Resolver;
 use crate::resolver::resolution::Resolution;
@@ -31,8 +32,8 @@ use crate::transport::error_chain::{cause, in_words};
 /// sign a request before it is handed over, by the server's name and the path.
 ///
 /// A redirect is a response like any other. A request is sent once. It is sent again on another
-/// connection only where it is known not to have left this machine: on [`ClientLimits::kept_tries`]
-/// kept connections and [`ClientLimits::new_tries`] new ones at most. A new connection that ends
+/// connection only where it is known not to have left this machine: on [`ClientConfig::kept_tries`]
+/// kept connections and [`ClientConfig::new_tries`] new ones at most. A new connection that ends
 /// before that counts as a failed endpoint, and the next endpoint is tried. No time limit is set on
 /// a response, nor a limit on its body; drop the future to give it up, and read the body through
 /// `http_body_util::Limited`. Headers about the connection and its framing (`Connection` and what
@@ -41,9 +42,9 @@ use crate::transport::error_chain::{cause, in_words};
 ///
 /// Connections are shared by certificate name and socket address: names that delegate to one server
 /// share them, and none serves another certificate name. A connection takes new requests only while
-/// its address is one of the target's, and for [`ClientLimits::age`] at most; one that is open already
+/// its address is one of the target's, and for [`ClientConfig::age`] at most; one that is open already
 /// is preferred to connecting to an endpoint of better priority. At most
-/// [`ClientLimits::concurrent`] requests are in flight to one server, each until its response was read
+/// [`ClientConfig::concurrent`] requests are in flight to one server, each until its response was read
 /// or dropped, so that a caller must not keep more of them unread.
 /// Cloning is cheap and shares everything. It runs on tokio.
 ///
@@ -87,21 +88,33 @@ pub struct FederationClient {
 struct Inner {
     resolver: Resolver,
     connections: Arc<SharedConnect>,
-    limits: ClientLimits,
+    limits: ClientConfig,
     permits: Arc<KeyedPermits<Arc<Server>>>,
 }
 
 impl FederationClient {
     /// Creates a client with the default limits. Endpoints that fail are reported to the resolver.
     pub fn new(resolver: Resolver, connector: Connector) -> Self {
-        Self::with_limits(resolver, connector, ClientLimits::default())
+        let connect = connector.limits;
+        Self::of(resolver, connector, ClientConfig { connect, ..ClientConfig::default() })
     }
 
-    /// Creates a client with these limits. Endpoints that fail are reported to the resolver.
+    /// Creates a client with this configuration, whose [`connect`](ClientConfig::connect) takes the
+    /// place of the connector's limits. Endpoints that fail are reported to the resolver.
     ///
-    /// [`ClientLimits::check`] finds values that cannot work: what is "at least" something is set to
-    /// that; with the others, requests fail.
-    pub fn with_limits(resolver: Resolver, connector: Connector, limits: ClientLimits) -> Self {
+    /// # Errors
+    ///
+    /// If [`ClientConfig::check`] finds a problem.
+    pub fn with_config(
+        resolver: Resolver,
+        connector: Connector,
+        config: ClientConfig,
+    ) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self::of(resolver, connector.with_limits(config.connect)?, config))
+    }
+
+    fn of(resolver: Resolver, connector: Connector, limits: ClientConfig) -> Self {
         let connector = connector.reporting_to(resolver.clone());
         let connections = Arc::new(SharedConnect::new(connector, limits));
         let permits = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
@@ -213,7 +226,7 @@ impl Inner {
             RequestError::ServerBusy { server_name, limit }
         };
         // The server may move during the wait. One that moves every time is given up.
-        for _ in 0..self.limits.moves.max(1) {
+        for _ in 0..self.limits.moves {
             let found = self.resolver.resolve(name).await?;
             let server = Server::of(&found);
             if let Some(permit) = held.take_if(|permit| **permit.at() == server) {

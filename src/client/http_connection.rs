@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
 use super::keys::PoolKey;
-use super::limits::{ClientLimits, LEAST_HEAD};
+use super::limits::ClientConfig;
 use super::request_body::RequestBody;
 use crate::core::endpoint::StoredEndpoint;
 use crate::transport::error_chain::in_words;
@@ -60,7 +60,7 @@ pub(super) struct ConnectionState {
     pub(super) key: PoolKey,
     pub(super) endpoint: StoredEndpoint,
     pub(super) made: Instant,
-    /// How long it may take to end properly ([`ClientLimits::farewell`]).
+    /// How long it may take to end properly ([`ClientConfig::farewell`]).
     farewell: Duration,
     _until: oneshot::Sender<Infallible>,
     /// When a handle was last dropped.
@@ -72,11 +72,11 @@ impl HttpConnection {
     pub(super) async fn over(
         connection: Connection,
         key: PoolKey,
-        limits: &ClientLimits,
+        limits: &ClientConfig,
         limit: Duration,
     ) -> Result<Self, String> {
         let (made, farewell) = (Instant::now(), limits.farewell);
-        let head = limits.head_bytes.max(LEAST_HEAD);
+        let head = limits.head_bytes;
         let endpoint = connection.endpoint.clone();
         let (closing, closed) = oneshot::channel();
         let handshake = async {

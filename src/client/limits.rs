@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::core::config::setting::settings;
 use crate::core::phase_limits::PhaseLimits;
 
-/// The least of [`ClientLimits::head_bytes`]: hyper cannot be given less.
-pub(super) const LEAST_HEAD: usize = 8192;
+/// The least of [`ClientConfig::head_bytes`]: hyper cannot be given less.
+const LEAST_HEAD: usize = 8192;
 
 settings! {
     /// How long each phase of connecting may take.
@@ -37,14 +37,16 @@ settings! {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use matrix_delegation::client::ClientLimits;
+    /// use matrix_delegation::client::ClientConfig;
     ///
-    /// let mut limits = ClientLimits::default();
+    /// let mut limits = ClientConfig::default();
     /// limits.idle = Duration::from_secs(30);
     /// assert_eq!((limits.concurrent, limits.waiting), (100, 1000));
     /// ```
     #[derive(Copy, Eq, Hash)]
-    pub struct ClientLimits {
+    pub struct ClientConfig {
+        /// How long connecting may take.
+        connect: ConnectLimits;
         /// How long a connection is kept without a request in flight. Default 90 s, as in hyper's own
         /// pool. Idle connections are closed at intervals of this length, but at least every 30 s.
         idle: Duration = Duration::from_secs(90);
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn values_that_cannot_work_are_found() {
-        assert_eq!(ClientLimits::default().check(), Ok(()));
+        assert_eq!(ClientConfig::default().check(), Ok(()));
         assert_eq!(ConnectLimits::default().check(), Ok(()));
 
         let mut connect = ConnectLimits::default();
@@ -119,7 +121,7 @@ mod tests {
              total: 0s: no connection could be made; set more"
         );
 
-        let mut client = ClientLimits::default();
+        let mut client = ClientConfig::default();
         (client.concurrent, client.head_bytes) = (0, 100);
         assert_eq!(
             problems(client.check()),

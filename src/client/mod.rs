@@ -3,7 +3,7 @@
 //! [`Connector`](crate::Connector) connects to the endpoints of a target within [`ConnectLimits`] and
 //! returns a [`Connection`], or a [`ConnectError`] with every [`ConnectAttempt`].
 //! [`FederationClient`](crate::FederationClient) sends requests by server name over connections that
-//! it keeps within [`ClientLimits`]; the body of a response is a [`FederationBody`], and a request
+//! it keeps within [`ClientConfig`]; the body of a response is a [`FederationBody`], and a request
 //! without a response fails with a [`RequestError`].
 //!
 //! Both errors say whose fault it was (`blame`), whether trying again may help (`is_temporary`) and
@@ -29,6 +29,6 @@ mod shared_connect;
 
 pub use self::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
 pub use self::connection::Connection;
-pub use self::limits::{ClientLimits, ConnectLimits};
+pub use self::limits::{ClientConfig, ConnectLimits};
 pub use self::request_error::{InvalidRequest, RequestError};
 pub use self::response_body::FederationBody;

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::http_connection::{HttpConnection, ResponseGuard};
 use super::keys::PoolKey;
-use super::limits::ClientLimits;
+use super::limits::ClientConfig;
 use super::request_body::RequestBody;
 
 pub(super) struct Pool {
-    limits: ClientLimits,
+    limits: ClientConfig,
     state: Mutex<State>,
 }
 
@@ -55,7 +55,7 @@ impl State {
 }
 
 impl Pool {
-    pub(super) fn new(limits: ClientLimits) -> Self {
+    pub(super) fn new(limits: ClientConfig) -> Self {
         Self { limits, state: Mutex::default() }
     }
 
@@ -109,7 +109,7 @@ impl Pool {
         if state.count() >= most {
             state.evict();
         }
-        let most = if connection.is_http2() { 1 } else { self.limits.per_server.max(1) };
+        let most = if connection.is_http2() { 1 } else { self.limits.per_server };
         let list = state.kept.entry(connection.state().key.clone()).or_default();
         // The one longest without a request stands first.
         list.drain(..(list.len() + 1).saturating_sub(most));

@@ -23,17 +23,17 @@ pub enum RequestError {
     /// The server cannot be connected to, or each connection ended before the request could be sent.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// Too many servers wait to be connected to ([`ClientLimits::connecting_waiting`]).
+    /// Too many servers wait to be connected to ([`ClientConfig::connecting_waiting`]).
     ///
-    /// [`ClientLimits::connecting_waiting`]: crate::client::ClientLimits::connecting_waiting
+    /// [`ClientConfig::connecting_waiting`]: crate::client::ClientConfig::connecting_waiting
     #[error("too many servers wait to be connected to: {limit}")]
     TooBusy {
         /// The limit.
         limit: usize,
     },
-    /// Too many requests to this server wait for others to end ([`ClientLimits::waiting`]).
+    /// Too many requests to this server wait for others to end ([`ClientConfig::waiting`]).
     ///
-    /// [`ClientLimits::waiting`]: crate::client::ClientLimits::waiting
+    /// [`ClientConfig::waiting`]: crate::client::ClientConfig::waiting
     #[error("too many requests to {server_name} wait already: {limit}")]
     ServerBusy {
         /// The server.

@@ -9,7 +9,7 @@ use super::connect_error::{ConnectAttempt, ConnectError, ConnectPhase, has_faile
 use super::connector::Connector;
 use super::http_connection::HttpConnection;
 use super::keys::{PoolKey, Route};
-use super::limits::ClientLimits;
+use super::limits::ClientConfig;
 use super::pool::Pool;
 use super::request_error::RequestError;
 use crate::adapters::tokio::TokioRuntime;
@@ -23,7 +23,7 @@ use crate::transport::ConnectFailureKind;
 pub(super) struct SharedConnect {
     pub(super) connector: Connector,
     pub(super) pool: Arc<Pool>,
-    limits: ClientLimits,
+    limits: ClientConfig,
     in_flight: Arc<SingleFlight<Arc<Route>, ConnectResult>>,
     /// Permits to connect.
     permits: Semaphore,
@@ -64,11 +64,9 @@ impl Drop for SharedConnection {
 }
 
 impl SharedConnect {
-    pub(super) fn new(connector: Connector, limits: ClientLimits) -> Self {
+    pub(super) fn new(connector: Connector, limits: ClientConfig) -> Self {
         let at_a_time = limits.connecting.min(Semaphore::MAX_PERMITS);
-        // With no permit to be had, there is nothing to wait for.
-        let waiting = if at_a_time == 0 { 0 } else { limits.connecting_waiting };
-        let most = at_a_time.saturating_add(waiting);
+        let most = at_a_time.saturating_add(limits.connecting_waiting);
         let in_flight = Arc::new(SingleFlight::new(most, Abandoned::Finish));
         let (pool, permits) = (Arc::new(Pool::new(limits)), Semaphore::new(at_a_time));
         Self { connector, pool, limits, in_flight, permits }

@@ -52,7 +52,7 @@ fn probe(authority: &Authority) -> CertificateProbe {
     roots.add(authority.root()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let probe = CertificateProbe::new(roots, provider).unwrap();
-    probe.with_limits(limits()).with_clock(Arc::new(Clock))
+    probe.with_limits(limits()).unwrap().with_clock(Arc::new(Clock))
 }
 
 async fn check(
@@ -395,7 +395,7 @@ async fn what_cannot_be_connected_to_is_unreachable() {
 
     let mut limits = limits();
     limits.phases.connect = SHORT;
-    let probe = probe(&authority).with_dial(Arc::new(Never)).with_limits(limits);
+    let probe = probe(&authority).with_dial(Arc::new(Never)).with_limits(limits).unwrap();
     let check = check_one(&probe, "192.0.2.1:1".parse().unwrap()).await;
     assert_eq!(check.status, CheckStatus::Unreachable);
     assert_eq!(check.detail.as_deref(), Some("no connection within 300ms"));
@@ -552,7 +552,7 @@ async fn silence_has_its_limit() {
     .await;
     let mut limits = limits();
     limits.phases.tls = SHORT;
-    let check = check_one(&probe(&authority).with_limits(limits), silent).await;
+    let check = check_one(&probe(&authority).with_limits(limits).unwrap(), silent).await;
     assert_eq!(check.status, CheckStatus::HandshakeFailed);
     assert_eq!(check.detail.as_deref(), Some("no handshake within 300ms"));
 }
@@ -662,7 +662,7 @@ async fn all_addresses_together_have_their_limit() {
     let mut limits = ProbeLimits::default();
     // Rounds of 8 at 0 s, 7 s, ..., 56 s; the last is cut short.
     limits.phases.connect = Duration::from_secs(7);
-    let probe = probe(&Authority::new("root")).with_limits(limits).with_dial(dial.clone());
+    let probe = probe(&Authority::new("root")).with_limits(limits).unwrap().with_dial(dial.clone());
     let target = largest();
     let began = tokio::time::Instant::now();
     let checks = probe.check_certificates(&target).await;
@@ -682,7 +682,7 @@ async fn handshakes_end_with_the_limit_for_all() {
     let dial = Arc::new(Silent { connects: true, ..Silent::default() });
     let mut limits = ProbeLimits::default();
     limits.total = Duration::from_secs(3);
-    let probe = probe(&Authority::new("root")).with_limits(limits).with_dial(dial);
+    let probe = probe(&Authority::new("root")).with_limits(limits).unwrap().with_dial(dial);
     let nine: Vec<SocketAddr> = (1..=9).map(|port| ([192, 0, 2, 1], port).into()).collect();
     let checks = check(&probe, "m.example", &nine).await;
     let (status, detail) = (checks[0].status, checks[0].detail.as_deref());

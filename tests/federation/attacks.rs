@@ -13,7 +13,7 @@ use futures_util::stream;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use matrix_delegation::client::{ClientLimits, ConnectPhase, FederationBody, RequestError};
+use matrix_delegation::client::{ClientConfig, ConnectPhase, FederationBody, RequestError};
 use matrix_delegation::config::AddressFamilies;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, Network};
@@ -28,7 +28,7 @@ use super::faults::drain;
 use super::peer::Peer;
 use super::server::{Authority, Stream, serve};
 use super::turns::Gated;
-use super::{connector, delegated, found, generous, resolver, watched};
+use super::{config, connector, delegated, found, generous, resolver, watched};
 
 /// An answer over HTTP/1.1, and what it says.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
@@ -39,12 +39,13 @@ fn http1(authority: &Authority) -> ServerConfig {
     config
 }
 
-fn limited(authority: &Authority, peer: SocketAddr, limits: ClientLimits) -> FederationClient {
-    FederationClient::with_limits(resolver(delegated(&[peer])), connector(authority), limits)
+fn limited(authority: &Authority, peer: SocketAddr, limits: ClientConfig) -> FederationClient {
+    FederationClient::with_config(resolver(delegated(&[peer])), connector(authority), limits)
+        .unwrap()
 }
 
 fn client(authority: &Authority, peer: SocketAddr) -> FederationClient {
-    limited(authority, peer, ClientLimits::default())
+    limited(authority, peer, config())
 }
 
 async fn put<B>(client: &FederationClient, body: B) -> Answer
@@ -188,7 +189,7 @@ async fn unread(mut stream: Stream) -> Stream {
 async fn an_http_2_connection_is_closed_whatever_is_still_to_be_sent_over_it() {
     let authority = Authority::new();
     let (address, mut ends, _) = scripted(authority.server(), unread).await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     // Nor do pings end it.
     (limits.idle, limits.keep_alive) = (Duration::ZERO, Duration::ZERO);
     let client = limited(&authority, address, limits);
@@ -202,7 +203,7 @@ async fn an_http_2_connection_is_closed_whatever_is_still_to_be_sent_over_it() {
 async fn requests_left_over_on_a_connection_are_bounded() {
     let authority = Authority::new();
     let (address, mut ends, accepted) = scripted(authority.server(), unread).await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     limits.concurrent = 2;
     let client = limited(&authority, address, limits);
     for _ in 0..9 {
@@ -224,7 +225,7 @@ async fn requests_for_which_no_stream_is_granted_do_not_pile_up() {
         stream
     })
     .await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     limits.concurrent = 2;
     let client = limited(&authority, address, limits);
     until(|| {
@@ -286,7 +287,7 @@ async fn attempts_that_lose_are_closed() {
     let target = found(&resolver, &format!("m.example:{port}")).await;
     let mut limits = generous();
     limits.phases.attempt_delay = Duration::from_millis(20);
-    let connector = connector(&authority).with_limits(limits);
+    let connector = connector(&authority).with_limits(limits).unwrap();
     for seed in 0..4 {
         let connecting = connector.connect_with_seed(&target, seed);
         // IPv4 is begun first.
@@ -304,9 +305,10 @@ async fn a_session_that_is_resumed_is_none_for_another_name() {
         let hosts = ["m.example", "other.example"];
         let internet = hosts.iter().fold(Internet::new(), |it, host| it.host(host, &["127.0.0.1"]));
         let resolver = resolver(internet);
-        let mut limits = ClientLimits::default();
+        let mut limits = config();
         limits.connections = 0;
-        let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+        let client =
+            FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
         let [right, other] = hosts.map(|host| format!("{host}:{}", peer.address.port()));
         // The second resumes the session of the first; the certificate is not for the third.
         for _ in 0..2 {
@@ -490,7 +492,7 @@ impl Body for Panics {
 #[tokio::test]
 async fn a_body_that_lies_or_panics_harms_nobody_else() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 0);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         let client = limited(&authority, peer.address, limits);
@@ -540,7 +542,7 @@ async fn odd_requests_go_out_as_they_should() {
 #[tokio::test]
 async fn whoever_gives_up_at_any_step_leaves_nothing_behind() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.concurrent, limits.waiting, limits.per_server) = (2, 0, 1);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         for fresh in [true, false] {
@@ -587,7 +589,7 @@ async fn whoever_gives_up_at_any_step_leaves_nothing_behind() {
 async fn a_herd_has_no_more_connections_than_turns() {
     let authority = Authority::new();
     let peer = Peer::http1(authority.server()).await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.concurrent, limits.waiting, limits.per_server) = (4, 500, 4);
     let client = limited(&authority, peer.address, limits);
     let calls: Vec<_> = (0..500)
@@ -691,10 +693,11 @@ async fn a_turn_is_for_the_delegate_that_is_asked() {
     let network = Network::on_runtime(delegated(&[peer.address]), runtime);
     let mut config = Config::default();
     config.address_policy = config.address_policy.allow("127.0.0.0/8".parse().unwrap());
-    let mut limits = ClientLimits::default();
+    let mut limits = super::config();
     limits.concurrent = 1;
     let client =
-        FederationClient::with_limits(network.resolver(config), connector(&authority), limits);
+        FederationClient::with_config(network.resolver(config), connector(&authority), limits)
+            .unwrap();
     let literal = peer.address.to_string();
     let begin = |name: &str, path: &'static str| {
         let (client, name) = (client.clone(), name.to_owned());
@@ -762,7 +765,7 @@ async fn a_flood_ends_with_the_request() {
         flooding(authority.server(), ping).await,
         flooding(authority.server(), changing).await,
     ];
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.idle, limits.keep_alive) = (Duration::ZERO, Duration::ZERO);
     for (address, mut seen) in floods {
         let client = limited(&authority, address, limits);
@@ -832,13 +835,13 @@ fn odd(authority: &Authority, way: Way) -> (Connector, Arc<Odd>) {
 #[tokio::test]
 async fn a_dial_that_panics_or_leads_astray_costs_no_turn() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 0);
     let peer = Peer::new(authority.server()).await;
     for way in [Way::Panics, Way::Garbage, Way::Ended] {
         let (connector, dial) = odd(&authority, way);
         let resolver = resolver(delegated(&[peer.address]));
-        let client = FederationClient::with_limits(resolver, connector, limits);
+        let client = FederationClient::with_config(resolver, connector, limits).unwrap();
         let first = ask(&client, "a.example", get("/")).await;
         if way == Way::Panics {
             // It is dialled again for those who waited for the one that broke off.
@@ -862,7 +865,7 @@ async fn a_machine_without_a_family_holds_that_against_nobody() {
     let mut limits = generous();
     // Nobody waits for what fails at once.
     limits.phases.attempt_delay = super::WATCHDOG;
-    let connector = odd(&authority, Way::OnlyV6).0.with_limits(limits);
+    let connector = odd(&authority, Way::OnlyV6).0.with_limits(limits).unwrap();
     let connector = connector.reporting_to(resolver.clone());
     let connection = watched(connector.connect(&target)).await.unwrap();
     assert_eq!(connection.address(), Some(peer.address));

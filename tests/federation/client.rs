@@ -7,14 +7,14 @@ use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use matrix_delegation::FederationClient;
-use matrix_delegation::client::{ClientLimits, FederationBody, InvalidRequest, RequestError};
+use matrix_delegation::client::{FederationBody, InvalidRequest, RequestError};
 use matrix_delegation::error::Blame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_service::Service;
 
 use super::peer::Peer;
 use super::server::{Authority, serve};
-use super::{connector, delegated, resolver, watched};
+use super::{config, connector, delegated, resolver, watched};
 
 pub(crate) type Answer = Result<Response<FederationBody>, RequestError>;
 
@@ -143,10 +143,10 @@ async fn many_at_a_time_share_one_http_2_connection() {
 async fn over_http_1_each_at_a_time_has_its_own_and_so_many_are_kept() {
     let authority = Authority::new();
     let peer = Peer::http1(authority.server()).await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     limits.per_server = 3;
     let resolver = resolver(delegated(&[peer.address]));
-    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let client = FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
     let calls: Vec<_> = (0..10)
         .map(|_| {
             let client = client.clone();
@@ -213,10 +213,11 @@ async fn connections_are_kept_for_a_while_only() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
     for (idle, age) in [(0, 3600), (90, 0)] {
-        let mut limits = ClientLimits::default();
+        let mut limits = config();
         (limits.idle, limits.age) = (Duration::from_secs(idle), Duration::from_secs(age));
         let resolver = resolver(delegated(&[peer.address]));
-        let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+        let client =
+            FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
         let before = peer.accepted();
         for _ in 0..3 {
             read(ask(&client, "a.example", get("/version")).await).await;
@@ -228,14 +229,14 @@ async fn connections_are_kept_for_a_while_only() {
 #[tokio::test]
 async fn so_many_connections_are_kept_in_all() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     limits.connections = 2;
     let mut peers = Vec::new();
     for _ in 0..4 {
         peers.push(Peer::new(authority.server()).await);
     }
     let resolver = resolver(delegated(&[]));
-    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let client = FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
     for peer in &peers {
         read(ask(&client, &peer.address.to_string(), get("/version")).await).await;
         assert!(client.connections() <= 2);
@@ -393,11 +394,12 @@ async fn a_body_of_unknown_length_may_be_told_its_length() {
 async fn a_head_has_a_limit() {
     let authority = Authority::new();
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        for (bytes, passes) in [(64 * 1024, true), (0, false)] {
-            let mut limits = ClientLimits::default();
+        for (bytes, passes) in [(64 * 1024, true), (8 * 1024, false)] {
+            let mut limits = config();
             limits.head_bytes = bytes;
             let resolver = resolver(delegated(&[peer.address]));
-            let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+            let client =
+                FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
             let answer = ask(&client, "a.example", get("/head")).await;
             assert_eq!(answer.is_ok(), passes, "{answer:?}");
             if let Err(error) = answer {
@@ -413,14 +415,15 @@ async fn a_head_has_a_limit() {
 #[tokio::test]
 async fn one_in_use_is_not_closed_for_another() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     limits.connections = 2;
     let mut peers = Vec::new();
     for _ in 0..3 {
         peers.push(Peer::new(authority.server()).await);
     }
     let client =
-        FederationClient::with_limits(resolver(delegated(&[])), connector(&authority), limits);
+        FederationClient::with_config(resolver(delegated(&[])), connector(&authority), limits)
+            .unwrap();
     let [busy, idle, third] = [0, 1, 2].map(|index: usize| peers[index].address.to_string());
     let waiting = {
         let (client, busy) = (client.clone(), busy.clone());

@@ -88,7 +88,7 @@ async fn a_silent_address_is_not_waited_for() {
     let target = target.target(&"m.example".parse().unwrap(), Now::EPOCH).unwrap();
     let mut limits = generous();
     limits.phases.tls = Duration::from_millis(300);
-    let connection = connector(&authority).with_limits(limits);
+    let connection = connector(&authority).with_limits(limits).unwrap();
     let connection = watched(connection.connect_to(&target)).await.unwrap();
     assert_eq!(connection.address(), Some(right.address));
     assert_eq!(phases(connection.failed_attempts()), [(mute.port(), ConnectPhase::Tls)]);
@@ -118,7 +118,8 @@ async fn the_time_for_all_of_it_is_limited() {
     let target = found(&resolver, "a.example").await;
     let mut limits = generous();
     limits.total = Duration::from_millis(300);
-    let connector = connector(&authority).with_limits(limits).reporting_to(resolver.clone());
+    let connector =
+        connector(&authority).with_limits(limits).unwrap().reporting_to(resolver.clone());
     let error = watched(connector.connect(&target)).await.unwrap_err();
     assert_eq!(phases(&error.attempts), [(mute.port(), ConnectPhase::Tls)]);
     assert!(error.to_string().contains("ran out"), "{error}");

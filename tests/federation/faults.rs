@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use matrix_delegation::client::{ClientLimits, ConnectPhase, RequestError};
+use matrix_delegation::client::{ConnectPhase, RequestError};
 use matrix_delegation::error::Blame;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::Network;
@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use super::client::{ask, get, read, until};
 use super::peer::Peer;
 use super::server::{Authority, Stream, refusing, serve, silent};
-use super::{WATCHDOG, connector, delegated, found, generous, resolver, watched};
+use super::{WATCHDOG, config, connector, delegated, found, generous, resolver, watched};
 
 /// HTTP/2's first words: settings that allow so many streams.
 pub(crate) async fn settings(stream: &mut Stream, streams: u8) {
@@ -45,11 +45,12 @@ async fn an_http_2_connection_that_fell_silent_is_given_up() {
         drain(&mut stream).await;
     })
     .await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.keep_alive, limits.keep_alive_timeout) =
         (Duration::from_millis(50), Duration::from_millis(50));
     let resolver = resolver(delegated(&[address]));
-    let client = FederationClient::with_limits(resolver.clone(), connector(&authority), limits);
+    let client =
+        FederationClient::with_config(resolver.clone(), connector(&authority), limits).unwrap();
     for round in 1..=2 {
         let error = ask(&client, "a.example", get("/")).await.unwrap_err();
         let RequestError::Exchange { address: at, .. } = &error else { panic!("{error:?}") };
@@ -61,7 +62,7 @@ async fn an_http_2_connection_that_fell_silent_is_given_up() {
     }
     // Without pings it would be waited for.
     limits.keep_alive = Duration::ZERO;
-    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let client = FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
     let waiting = tokio::spawn(async move { ask(&client, "a.example", get("/")).await });
     watched(seen.recv()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -73,10 +74,10 @@ async fn an_http_2_connection_that_fell_silent_is_given_up() {
 async fn pings_that_are_answered_keep_a_connection() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.keep_alive, limits.keep_alive_timeout) = (Duration::from_millis(20), WATCHDOG);
     let resolver = resolver(delegated(&[peer.address]));
-    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let client = FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
     for _ in 0..3 {
         read(ask(&client, "a.example", get("/")).await).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -88,7 +89,7 @@ async fn pings_that_are_answered_keep_a_connection() {
 async fn extreme_limits_are_taken_as_they_are() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
-    let mut most = ClientLimits::default();
+    let mut most = config();
     (most.idle, most.age) = (Duration::MAX, Duration::MAX);
     (most.keep_alive, most.keep_alive_timeout) = (Duration::MAX, Duration::MAX);
     (most.connections, most.per_server, most.connecting) = (usize::MAX, usize::MAX, usize::MAX);
@@ -99,8 +100,8 @@ async fn extreme_limits_are_taken_as_they_are() {
     connect.total = Duration::MAX;
     connect.phases.attempt_delay = Duration::MAX;
     let resolver = resolver(delegated(&[peer.address]));
-    let connector = connector(&authority).with_limits(connect);
-    let client = FederationClient::with_limits(resolver, connector, most);
+    let connector = connector(&authority).with_limits(connect).unwrap();
+    let client = FederationClient::with_config(resolver, connector, most).unwrap();
     for _ in 0..2 {
         read(ask(&client, "a.example", get("/")).await).await;
     }
@@ -332,8 +333,10 @@ async fn when_the_time_has_run_out_nothing_more_is_begun() {
     let dial = Arc::new(Never::default());
     let mut limits = generous();
     (limits.total, limits.phases.attempt_delay) = (Duration::from_millis(50), WATCHDOG);
-    let connector =
-        connector(&authority).with_limits(limits).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
+    let connector = connector(&authority)
+        .with_limits(limits)
+        .unwrap()
+        .with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
     let error = watched(connector.connect_to(&target)).await.unwrap_err();
     assert_eq!((error.attempts.len(), dial.0.load(Ordering::Relaxed)), (1, 1), "{error}");
 }
@@ -344,10 +347,13 @@ fn a_client_outlives_the_runtime_it_was_first_used_on() {
     let authority = Authority::new();
     let (peer, client) = servers.block_on(async {
         let peer = Peer::new(authority.server()).await;
-        let mut limits = ClientLimits::default();
+        let mut limits = config();
         limits.idle = Duration::from_secs(1);
         let resolver = resolver(delegated(&[peer.address]));
-        (peer.clone(), FederationClient::with_limits(resolver, connector(&authority), limits))
+        (
+            peer.clone(),
+            FederationClient::with_config(resolver, connector(&authority), limits).unwrap(),
+        )
     });
     for round in 1..=3 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -366,10 +372,10 @@ fn a_client_outlives_the_runtime_it_was_first_used_on() {
 async fn what_is_idle_is_closed_again_and_again() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     limits.idle = Duration::from_secs(1);
     let resolver = resolver(delegated(&[peer.address]));
-    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let client = FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
     for round in 1..=2 {
         read(ask(&client, "a.example", get("/")).await).await;
         // Nobody asks for it: it is closed all the same.

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use matrix_delegation::client::ConnectLimits;
+use matrix_delegation::client::{ClientConfig, ConnectLimits};
 use matrix_delegation::testing::{Internet, Network};
 use matrix_delegation::{Config, Connector, Resolution, Resolver, TokioRuntime, TrustedRoots};
 
@@ -40,9 +40,16 @@ fn generous() -> ConnectLimits {
     limits
 }
 
+/// A client's default configuration, but that no test runs into the limits of connecting.
+fn config() -> ClientConfig {
+    let mut config = ClientConfig::default();
+    config.connect = generous();
+    config
+}
+
 fn connector(authority: &Authority) -> Connector {
     let roots = TrustedRoots::only_added().with_certificate(authority.root());
-    Connector::with_roots(roots).unwrap().with_limits(generous())
+    Connector::with_roots(roots).unwrap().with_limits(generous()).unwrap()
 }
 
 /// A resolver in this internet, in which loopback is public.

@@ -4,10 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use matrix_delegation::FederationClient;
-use matrix_delegation::client::{ClientLimits, RequestError};
+use matrix_delegation::client::{ClientConfig, RequestError};
+use matrix_delegation::config::ConfigProblem;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::transport::{Dial, DialStream, TcpDial};
 use tokio::sync::{Notify, Semaphore};
@@ -16,14 +18,15 @@ use tokio::task::JoinHandle;
 use super::client::{Answer, ask, get, read, until};
 use super::peer::Peer;
 use super::server::{Authority, answering, refusing, serve, silent};
-use super::{connector, delegated, found, resolver, watched};
+use super::{config, connector, delegated, found, resolver, watched};
 
-fn limited(authority: &Authority, peer: &Peer, limits: ClientLimits) -> FederationClient {
-    FederationClient::with_limits(
+fn limited(authority: &Authority, peer: &Peer, limits: ClientConfig) -> FederationClient {
+    FederationClient::with_config(
         resolver(delegated(&[peer.address])),
         connector(authority),
         limits,
     )
+    .unwrap()
 }
 
 fn begin(client: &FederationClient, path: &'static str) -> JoinHandle<Answer> {
@@ -34,7 +37,7 @@ fn begin(client: &FederationClient, path: &'static str) -> JoinHandle<Answer> {
 #[tokio::test]
 async fn so_many_at_a_time_and_so_many_wait() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.concurrent, limits.waiting) = (2, 3);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         let client = limited(&authority, &peer, limits);
@@ -66,7 +69,7 @@ async fn so_many_at_a_time_and_so_many_wait() {
 #[tokio::test]
 async fn a_turn_ends_with_the_response_that_was_read_or_dropped() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 10);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         let client = limited(&authority, &peer, limits);
@@ -95,7 +98,7 @@ async fn a_turn_ends_with_the_response_that_was_read_or_dropped() {
 #[tokio::test]
 async fn a_response_that_was_read_ends_its_turn_whoever_keeps_it() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 0);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         let client = limited(&authority, &peer, limits);
@@ -113,7 +116,7 @@ async fn a_response_that_was_read_ends_its_turn_whoever_keeps_it() {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let broken = answering(config, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{").await;
     let resolver = resolver(delegated(&[broken]));
-    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let client = FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
     let mut kept = Vec::new();
     for _ in 0..3 {
         let mut body = ask(&client, "a.example", get("/")).await.unwrap().into_body();
@@ -123,26 +126,20 @@ async fn a_response_that_was_read_ends_its_turn_whoever_keeps_it() {
 }
 
 #[tokio::test]
-async fn with_no_turn_nothing_is_sent() {
-    let authority = Authority::new();
-    let peer = Peer::new(authority.server()).await;
-    let mut limits = ClientLimits::default();
-    (limits.concurrent, limits.waiting) = (0, 0);
-    let client = limited(&authority, &peer, limits);
-    let error = ask(&client, "a.example", get("/")).await.unwrap_err();
-    assert!(matches!(error, RequestError::ServerBusy { limit: 0, .. }), "{error}");
-    limits = ClientLimits::default();
-    limits.connecting = 0;
-    let client = limited(&authority, &peer, limits);
-    let error = ask(&client, "a.example", get("/")).await.unwrap_err();
-    assert!(matches!(error, RequestError::TooBusy { limit: 10_000 }), "{error}");
-    assert_eq!(peer.asked(), []);
+async fn a_client_that_could_send_nothing_is_refused() {
+    let mut config = config();
+    (config.concurrent, config.connecting, config.connect.total) = (0, 0, Duration::ZERO);
+    let connector = connector(&Authority::new());
+    let made = FederationClient::with_config(resolver(delegated(&[])), connector, config);
+    let error = made.map(drop).unwrap_err();
+    let paths: Vec<_> = error.problems().iter().map(ConfigProblem::path).collect();
+    assert_eq!(paths, ["connect.total", "concurrent", "connecting"]);
 }
 
 #[tokio::test]
 async fn so_many_servers_are_connected_to_at_a_time_and_so_many_wait() {
     let authority = Authority::new();
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.connecting, limits.connecting_waiting) = (1, 2);
     let dial = Arc::new(Gated::default());
     let mut peers = Vec::new();
@@ -150,7 +147,8 @@ async fn so_many_servers_are_connected_to_at_a_time_and_so_many_wait() {
         peers.push(Peer::new(authority.server()).await);
     }
     let connector = connector(&authority).with_dial(Arc::clone(&dial) as Arc<dyn Dial>);
-    let client = FederationClient::with_limits(resolver(delegated(&[])), connector, limits);
+    let client =
+        FederationClient::with_config(resolver(delegated(&[])), connector, limits).unwrap();
     let call = |peer: &Peer| {
         let (client, name) = (client.clone(), peer.address.to_string());
         tokio::spawn(async move { ask(&client, &name, get("/")).await })
@@ -179,9 +177,10 @@ async fn who_delegates_to_a_dead_port_of_a_server_takes_none_of_its_turns() {
         .host("m.example", &["127.0.0.1"])
         .host("evil.example", &["192.0.2.1"])
         .delegates("evil.example", &format!("m.example:{}", mute.port()));
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 0);
-    let client = FederationClient::with_limits(resolver(internet), connector(&authority), limits);
+    let client =
+        FederationClient::with_config(resolver(internet), connector(&authority), limits).unwrap();
     let evil = {
         let client = client.clone();
         tokio::spawn(async move { ask(&client, "evil.example", get("/")).await })
@@ -261,7 +260,7 @@ async fn who_shares_a_connection_hears_what_failed_before_it() {
 async fn names_with_one_delegate_connect_together() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
-    let client = limited(&authority, &peer, ClientLimits::default());
+    let client = limited(&authority, &peer, config());
     let calls: Vec<_> = (0..20)
         .map(|index| {
             let client = client.clone();
@@ -320,7 +319,7 @@ async fn a_connection_whose_caller_went_away_is_kept_for_the_next() {
 async fn a_server_that_grants_no_stream_holds_nothing_but_its_turns() {
     let authority = Authority::new();
     let peer = Peer::granting(authority.server(), 1).await;
-    let mut limits = ClientLimits::default();
+    let mut limits = config();
     limits.concurrent = 4;
     let client = limited(&authority, &peer, limits);
     read(ask(&client, "a.example", get("/")).await).await;
@@ -349,10 +348,10 @@ async fn what_nobody_uses_any_more_is_closed_whatever_the_server_does() {
         }
     })
     .await;
-    let mut limits = ClientLimits::default();
-    limits.idle = std::time::Duration::ZERO;
+    let mut limits = config();
+    limits.idle = Duration::ZERO;
     let resolver = resolver(delegated(&[address]));
-    let client = FederationClient::with_limits(resolver, connector(&authority), limits);
+    let client = FederationClient::with_config(resolver, connector(&authority), limits).unwrap();
     let calls: Vec<_> = (0..3).map(|_| begin(&client, "/")).collect();
     watched(seen.recv()).await.unwrap();
     for call in calls {

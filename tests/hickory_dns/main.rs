@@ -9,7 +9,7 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::NS;
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use matrix_delegation::adapters::HickoryDnsError;
+use matrix_delegation::adapters::{DnsConfig, HickoryDnsError};
 use matrix_delegation::dns::{
     DnsAnswer, DnsFailure, DnsQuestion, Family, NoRecord, Records, Service, SrvRecord,
 };
@@ -437,6 +437,23 @@ async fn sixteen_aliases_are_followed() {
         .await;
         assert_eq!(answer, expected);
     }
+}
+
+#[tokio::test]
+async fn the_configuration_bounds_aliases_and_records() {
+    let server = Server::replying(|query| {
+        let alias = cname("a.example.", 300, "b.example.");
+        let found = ["192.0.2.1", "192.0.2.2"].map(|it| address("b.example.", 300, it));
+        records(query, [alias].into_iter().chain(found))
+    })
+    .await;
+    let mut config = DnsConfig::default();
+    config.records = 1;
+    let dns = asking([&server]).with_config(config).unwrap();
+    assert_eq!(lookup(&dns, a("a.example")).await, addresses(300, true, &["192.0.2.1"]));
+    config.aliases = 0;
+    let dns = asking([&server]).with_config(config).unwrap();
+    assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Malformed));
 }
 
 // No records.

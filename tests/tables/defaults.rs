@@ -202,7 +202,7 @@ fn limits_that_stand_in_two_places_agree() {
 #[cfg(feature = "client")]
 #[test]
 fn the_defaults_of_connecting_are_as_documented() {
-    use matrix_delegation::client::{ClientLimits, ConnectLimits};
+    use matrix_delegation::client::{ClientConfig, ConnectLimits};
 
     let phases = json!({"connect": "5s", "tls": "5s", "attempt_delay": "250ms"});
     let connect = json!({"phases": phases, "total": "30s"});
@@ -223,10 +223,11 @@ fn the_defaults_of_connecting_are_as_documented() {
         "kept_tries": 2,
         "new_tries": 3,
         "moves": 4,
+        "connect": connect,
     });
-    assert_eq!(serde_json::to_value(ClientLimits::default()).unwrap(), client);
-    assert_eq!(serde_json::from_value::<ClientLimits>(json!({})).unwrap(), ClientLimits::default());
-    assert!(serde_json::from_value::<ClientLimits>(json!({"idel": 1})).is_err());
+    assert_eq!(serde_json::to_value(ClientConfig::default()).unwrap(), client);
+    assert_eq!(serde_json::from_value::<ClientConfig>(json!({})).unwrap(), ClientConfig::default());
+    assert!(serde_json::from_value::<ClientConfig>(json!({"idel": 1})).is_err());
     assert!(serde_json::from_value::<ConnectLimits>(json!({"phases": {"tsl": 1}})).is_err());
 }
 
@@ -268,7 +269,7 @@ fn a_configuration_survives_serde_and_knows_its_fields() {
 #[cfg(all(feature = "hickory", feature = "client", feature = "redis"))]
 mod operators {
     use matrix_delegation::adapters::{DnsConfig, RedisConfig};
-    use matrix_delegation::client::ClientLimits;
+    use matrix_delegation::client::ClientConfig;
     use matrix_delegation::{Config, ResolverConfig};
     use serde::{Deserialize, Serialize};
 
@@ -280,7 +281,7 @@ mod operators {
     struct Settings {
         discovery: Config,
         resolver: ResolverConfig,
-        client: ClientLimits,
+        client: ClientConfig,
         dns: DnsConfig,
         redis: RedisConfig,
     }
@@ -345,21 +346,23 @@ mod operators {
 
         let mut dns = DnsConfig::default();
         (dns.question_limit, dns.first_retry) = (Duration::MAX, Duration::ZERO);
-        dns.edns_payload = 511;
+        (dns.edns_payload, dns.aliases, dns.records) = (511, 65, 0);
         let server = "192.0.2.53:53".parse().unwrap();
         let error = HickoryDns::with_servers([server]).unwrap().with_config(dns).unwrap_err();
         assert_eq!(
             error.to_string(),
             "question_limit: 213503982334601d7h15s999ms999us999ns is too much; set 1h or less\n\
              first_retry: 0s: questions would flood; set 10ms or more\n\
-             edns_payload: 511: every server may send more; set 512 to 65535"
+             edns_payload: 511: every server may send more; set 512 to 65535\n\
+             aliases: 65 is too much; set 0 to 64\n\
+             records: 0: no record could be used; set 1 or more"
         );
         let mut redis = RedisConfig::default();
         (redis.connect, redis.response, redis.command) = Default::default();
-        (redis.concurrent, redis.value_bytes) = (0, 0);
+        (redis.concurrent, redis.value_bytes, redis.longest_expiry) = (0, 0, Duration::MAX);
         let store = RedisStore::new("redis://127.0.0.1").unwrap();
         let error = store.with_config(redis).unwrap_err();
-        assert_eq!(error.problems().len(), 5);
+        assert_eq!(error.problems().len(), 6);
         assert_eq!(RedisConfig::default().check(), Ok(()));
         assert_eq!(DnsConfig::default().check(), Ok(()));
     }

@@ -22,6 +22,7 @@ use self::handshake::handshake;
 use self::verifier::RecordingVerifier;
 use super::check::CertificateCheck;
 use super::text::shown;
+use crate::core::config::ConfigError;
 use crate::core::config::setting::settings;
 use crate::core::endpoint::Endpoint;
 use crate::core::phase_limits::PhaseLimits;
@@ -157,12 +158,15 @@ impl CertificateProbe {
         self
     }
 
-    /// Sets the limits. [`ProbeLimits::check`] finds values that cannot work; with them, nothing is
-    /// reached.
-    #[must_use]
-    pub const fn with_limits(mut self, limits: ProbeLimits) -> Self {
+    /// Sets the limits.
+    ///
+    /// # Errors
+    ///
+    /// If [`ProbeLimits::check`] finds a problem.
+    pub fn with_limits(mut self, limits: ProbeLimits) -> Result<Self, ConfigError> {
+        limits.check()?;
         self.limits = limits;
-        self
+        Ok(self)
     }
 
     /// Uses this clock in place of the system's: to see what will have expired by next month, say.
@@ -212,7 +216,7 @@ impl CertificateProbe {
             let check = self.check(endpoint, address, name.clone(), opening);
             Box::pin(check) as BoxFuture<'_, _>
         });
-        stream::iter(checks).buffered(self.limits.at_a_time.max(1)).collect().await
+        stream::iter(checks).buffered(self.limits.at_a_time).collect().await
     }
 
     async fn check(
@@ -292,5 +296,22 @@ fn detail(what: &str, failure: &OpenError) -> String {
             format!("no {what} before the {limit:?} for all addresses were over")
         }
         None => shown(&chain(&*failure.error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_cannot_work_are_found() {
+        let mut limits = ProbeLimits::default();
+        assert_eq!(limits.check(), Ok(()));
+        (limits.phases.connect, limits.at_a_time) = (Duration::ZERO, 0);
+        assert_eq!(
+            limits.check().unwrap_err().to_string(),
+            "phases.connect: 0s: no connection could be made; set more\n\
+             at_a_time: 0: no address would be tried; set 1 or more"
+        );
     }
 }
