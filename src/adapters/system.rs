@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::hickory::config::{DnsConfig, LONGEST};
 use super::hickory::{HickoryDns, HickoryDnsError};
 use super::hyper::HyperFetch;
 use super::tokio::TokioRuntime;
@@ -57,7 +58,9 @@ impl Resolver {
         if config.discovery.addresses == AddressFamilies::ByProxy {
             return Err(SystemError::NoProxy);
         }
-        let dns = HickoryDns::from_system()?.question_limit(config.discovery.time.dns);
+        let question_limit = config.discovery.time.dns.min(LONGEST);
+        let asking = DnsConfig { question_limit, ..DnsConfig::default() };
+        let dns = HickoryDns::from_system()?.with_config(asking)?;
         let fetch = HyperFetch::with_platform_roots()?;
         let runtime = TokioRuntime::current();
         Ok(Self::new(Arc::new(dns), Arc::new(fetch), Arc::new(runtime), config)?)

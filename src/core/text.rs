@@ -19,9 +19,18 @@ pub(crate) fn excerpt_of_bytes(bytes: &[u8]) -> String {
     excerpt(&String::from_utf8_lossy(start))
 }
 
-/// Implements the conversions from and to `String` that serde needs, by `FromStr` and `Display`.
+/// Implements the conversions from and to text that serde and callers need, by `FromStr` and
+/// `Display`.
 macro_rules! string_conversions {
     ($type:ty) => {
+        impl TryFrom<&str> for $type {
+            type Error = <Self as std::str::FromStr>::Err;
+
+            fn try_from(text: &str) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
         impl TryFrom<String> for $type {
             type Error = <Self as std::str::FromStr>::Err;
 

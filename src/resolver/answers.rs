@@ -7,10 +7,16 @@ use std::time::Duration;
 
 use tracing::{Instrument, debug, debug_span};
 
+use super::config::ResolverConfig;
+use super::counters::Tally;
+use super::destinations::Destinations;
 use super::drive::{BrokenOff, drive};
-use super::handle::Shared;
-use super::memory::Epoch;
+use super::memory::{Epoch, Memory};
+use super::rules::Rules;
+use super::store::GuardedStore;
+use super::traits::{Dns, WellKnownFetch};
 use crate::core::cache::{CacheEntry, DnsEntry, Purpose, WellKnownEntry};
+use crate::core::config::Config;
 use crate::core::discovery::{Question, WellKnownLookup};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
 use crate::core::error::Busy;
@@ -19,7 +25,7 @@ use crate::core::report::{Source, WellKnownReport};
 use crate::core::time::{Monotonic, whole_millis};
 use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind, WellKnownFailure};
 use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
-use crate::runtime::within;
+use crate::runtime::{Runtime, within};
 
 /// How much longer than the limit on a DNS question the resolver waits for an adapter. The machine
 /// waits longer still.
@@ -84,7 +90,38 @@ impl Asker {
     }
 }
 
-impl Shared {
+/// Finds answers, and remembers them.
+pub(super) struct Answers {
+    pub(super) dns: Arc<dyn Dns>,
+    pub(super) fetch: Arc<dyn WellKnownFetch>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) rules: Rules,
+    pub(super) store: Option<GuardedStore>,
+    pub(super) limits: ResolverConfig,
+    /// The part of the configuration that each machine reads.
+    pub(super) config: Arc<Config>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) memory: Memory,
+    /// The permits for fetches.
+    pub(super) destinations: Destinations,
+    /// The look-ups of well-knowns in flight.
+    pub(super) well_knowns: InFlight<DnsName, WellKnownEntry>,
+    /// The questions to DNS in flight.
+    pub(super) questions: InFlight<DnsQuestion, DnsEntry>,
+    pub(super) seed: AtomicU64,
+}
+
+impl Answers {
+    pub(super) fn now(&self) -> Monotonic {
+        self.runtime.now().monotonic
+    }
+
+    pub(super) fn next_seed(&self) -> u64 {
+        // An odd step visits every number before it repeats one. It differs from the generator's
+        // own.
+        self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
+    }
+
     /// Makes an exchange with those destinations that have a free permit, and waits if none has. If
     /// no request was sent there, tries the remaining ones: the first may be of an address family
     /// that this machine lacks.
@@ -138,18 +175,18 @@ impl Shared {
         purpose: Purpose,
     ) -> FoundOrInFlight<DnsQuestion, DnsEntry> {
         let now = self.now();
-        self.dns_answers.join(
+        self.questions.join(
             question,
             &*self.runtime,
             || Some(Ok(Found::in_memory(self.memory.dns(question, now, purpose)?, now))),
             || (),
             || {
-                let (shared, question) = (Arc::clone(self), question.clone());
-                let begun = shared.memory.epoch();
+                let (answers, question) = (Arc::clone(self), question.clone());
+                let begun = answers.memory.epoch();
                 async move {
-                    let entry = shared.look_up(&question).await;
-                    if !shared.rules.forgets(question.host()) {
-                        shared.memory.keep_dns(begun, &question, entry.clone());
+                    let entry = answers.look_up(&question).await;
+                    if !answers.rules.forgets(question.host()) {
+                        answers.memory.keep_dns(begun, &question, entry.clone());
                     }
                     Ok(Found { entry, source: Source::Asked, lookup: None })
                 }
@@ -195,13 +232,13 @@ impl Shared {
             &*self.runtime,
             || Some(Ok(Found::in_memory(self.memory.well_known(host, now, purpose)?, now))),
             {
-                let (shared, host, asker) = (Arc::clone(self), host.clone(), Arc::clone(&asker));
-                move || shared.abandoned(&host, &asker, begun)
+                let (answers, host, asker) = (Arc::clone(self), host.clone(), Arc::clone(&asker));
+                move || answers.abandoned(&host, &asker, begun)
             },
             || {
-                let (shared, host) = (Arc::clone(self), host.clone());
+                let (answers, host) = (Arc::clone(self), host.clone());
                 let span = debug_span!("well_known", %host);
-                async move { shared.find_well_known(host, &asker, begun).await }.instrument(span)
+                async move { answers.find_well_known(host, &asker, begun).await }.instrument(span)
             },
         );
         self.found(joined, Busy::Discoveries).await
@@ -215,8 +252,9 @@ impl Shared {
         begun: Epoch,
     ) -> Result<Found<WellKnownEntry>, BrokenOff> {
         let forget = self.rules.forgets(&host);
-        if let Some(store) = self.store.as_deref().filter(|_| !forget) {
-            if let Some(entry) = self.stored(store, &host).await {
+        let store = self.store.as_ref().filter(|_| !forget);
+        if let Some(store) = store {
+            if let Some(entry) = store.get(&host).await {
                 // What is older than ours, or was to be forgotten, is refused. An expired document
                 // is still the last good one.
                 self.memory.take_in(begun, &host, entry, self.runtime.now());
@@ -239,10 +277,15 @@ impl Shared {
             let purpose = asker.purpose;
             entry = self.memory.keep_well_known(begun, &host, entry, redirected_to, purpose);
         }
-        if self.store.is_some() && !forget {
+        if store.is_some() {
             // Callers do not wait for the store to take it.
-            let (shared, entry) = (Arc::clone(self), entry.clone());
-            let put = async move { shared.store(&host, &entry, begun).await };
+            let (answers, entry) = (Arc::clone(self), entry.clone());
+            let put = async move {
+                let store = answers.store.as_ref();
+                if let Some(store) = store.filter(|_| answers.memory.is_current(begun, &host)) {
+                    store.put(&host, &entry).await;
+                }
+            };
             self.runtime.spawn(Box::pin(put.in_current_span()));
         }
         Ok(Found { entry, source: Source::Asked, lookup: Some(Arc::new(report)) })

@@ -7,13 +7,14 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::Semaphore;
 
 use super::Resolver;
+use super::answers::Answers;
 use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::destinations::Destinations;
-use super::handle::Shared;
 use super::memory::Memory;
 use super::rules::Rules;
-use super::store::Store;
+use super::store::{GuardedStore, Store};
+use super::targets::Targets;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
@@ -75,25 +76,34 @@ impl ResolverBuilder {
         let tally = Arc::new(Tally::new());
         let unhurried = limits.discovery.clone().with_speculation(Speculation::Off);
         let config = Arc::new(limits.discovery.clone());
-        let shared = Shared {
-            dns,
-            fetch,
-            runtime,
-            rules,
+        let guarded = |store| GuardedStore {
             store,
-            store_rests: AtomicU64::new(0),
-            memory: Memory::new(&limits.memory, Arc::clone(&config), Arc::clone(&tally)),
-            permits: Arc::new(Semaphore::new(queue.discoveries.min(Semaphore::MAX_PERMITS))),
-            destinations: Destinations::new(queue),
-            discoveries: Arc::new(SingleFlight::new(most_discoveries, abandoned)),
-            well_knowns: Arc::new(SingleFlight::new(queue.discoveries, abandoned)),
-            dns_answers: Arc::new(SingleFlight::new(queue.questions, abandoned)),
-            seed: AtomicU64::new(seed),
-            unhurried: Arc::new(unhurried),
-            tally,
-            config,
-            limits,
+            limits: limits.store.clone(),
+            runtime: Arc::clone(&runtime),
+            config: Arc::clone(&config),
+            tally: Arc::clone(&tally),
+            rests: AtomicU64::new(0),
         };
-        Ok(Resolver { shared: Arc::new(shared) })
+        let targets = Targets {
+            unhurried: Arc::new(unhurried),
+            permits: Arc::new(Semaphore::new(queue.discoveries.min(Semaphore::MAX_PERMITS))),
+            in_flight: Arc::new(SingleFlight::new(most_discoveries, abandoned)),
+            answers: Arc::new(Answers {
+                dns,
+                fetch,
+                rules,
+                store: store.map(guarded),
+                memory: Memory::new(&limits.memory, Arc::clone(&config), Arc::clone(&tally)),
+                destinations: Destinations::new(queue),
+                well_knowns: Arc::new(SingleFlight::new(queue.discoveries, abandoned)),
+                questions: Arc::new(SingleFlight::new(queue.questions, abandoned)),
+                seed: AtomicU64::new(seed),
+                runtime,
+                tally,
+                config,
+                limits,
+            }),
+        };
+        Ok(Resolver { targets: Arc::new(targets) })
     }
 }

@@ -54,14 +54,6 @@ impl From<Config> for ResolverConfig {
 }
 
 impl ResolverConfig {
-    /// Returns this configuration with other settings for discoveries: joins the sections
-    /// `[discovery]` and `[resolver]` of a file.
-    #[must_use]
-    pub fn with_discovery(mut self, discovery: Config) -> Self {
-        self.discovery = discovery;
-        self
-    }
-
     /// Returns the letter of the specification: [`Config::strict`], and defaults for the rest.
     pub fn strict() -> Self {
         Config::strict().into()

@@ -2,36 +2,29 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::Semaphore;
 use tracing::debug;
 
-use super::answers::InFlight;
+use super::answers::Answers;
 use super::builder::ResolverBuilder;
 use super::config::ResolverConfig;
-use super::counters::{Counters, Tally};
-use super::destinations::Destinations;
+use super::counters::Counters;
 use super::entry::Remembered;
 use super::feedback::ContactFailure;
-use super::memory::Memory;
 use super::resolution::{Explanation, Resolution};
 use super::rules::Rules;
 use super::snapshot::{RestoreError, Restored, Snapshot};
-use super::store::Store;
-use super::targets::Ending;
+use super::targets::{Ending, Targets};
 use super::traits::{Dns, WellKnownFetch};
-use crate::core::cache::{CachedTarget, DnsEntry, Purpose, WellKnownEntry};
-use crate::core::config::{Config, ConfigError};
-use crate::core::dns::DnsQuestion;
+use crate::core::cache::{CachedTarget, Purpose};
+use crate::core::config::ConfigError;
 use crate::core::error::ResolveError;
-use crate::core::names::{DnsName, ServerName};
+use crate::core::names::ServerName;
 use crate::core::report::Report;
 use crate::core::step::Step;
 use crate::core::target::DelegationTarget;
 use crate::core::time::Monotonic;
 use crate::runtime::Runtime;
-use crate::runtime::single_flight::SingleFlight;
 
 /// Resolves Matrix server names and remembers the answers.
 ///
@@ -53,48 +46,7 @@ use crate::runtime::single_flight::SingleFlight;
 /// ```
 #[derive(Clone)]
 pub struct Resolver {
-    pub(super) shared: Arc<Shared>,
-}
-
-/// What the clones of a resolver share.
-pub(super) struct Shared {
-    pub(super) dns: Arc<dyn Dns>,
-    pub(super) fetch: Arc<dyn WellKnownFetch>,
-    pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) rules: Rules,
-    pub(super) store: Option<Arc<dyn Store>>,
-    /// When the store may be used again, as the bits of the monotonic clock.
-    pub(super) store_rests: AtomicU64,
-    pub(super) limits: ResolverConfig,
-    /// The part of the configuration that each machine reads.
-    pub(super) config: Arc<Config>,
-    /// The configuration of background discoveries, without speculation.
-    pub(super) unhurried: Arc<Config>,
-    pub(super) tally: Arc<Tally>,
-    pub(super) memory: Memory,
-    /// The permits for discoveries. Tokio's semaphore is fair and needs no runtime.
-    pub(super) permits: Arc<Semaphore>,
-    /// The permits for fetches.
-    pub(super) destinations: Destinations,
-    /// The discoveries in flight, which callers for the same name share.
-    pub(super) discoveries: Arc<SingleFlight<ServerName, Arc<Ending>>>,
-    /// The look-ups of well-knowns in flight.
-    pub(super) well_knowns: InFlight<DnsName, WellKnownEntry>,
-    /// The questions to DNS in flight.
-    pub(super) dns_answers: InFlight<DnsQuestion, DnsEntry>,
-    pub(super) seed: AtomicU64,
-}
-
-impl Shared {
-    pub(super) fn now(&self) -> Monotonic {
-        self.runtime.now().monotonic
-    }
-
-    pub(super) fn next_seed(&self) -> u64 {
-        // An odd step visits every number before it repeats one. It differs from the generator's
-        // own.
-        self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
-    }
+    pub(super) targets: Arc<Targets>,
 }
 
 impl Resolver {
@@ -145,7 +97,7 @@ impl Resolver {
 
     /// Returns the configuration.
     pub fn config(&self) -> &ResolverConfig {
-        &self.shared.limits
+        &self.answers().limits
     }
 
     /// Returns the remembered answer, if it has not expired: one look-up in memory, no waiting, no
@@ -184,7 +136,7 @@ impl Resolver {
         if target.step() == Step::Fixed {
             return Arc::new(Report::of_rule(target));
         }
-        let composed = self.shared.compose(target.server_name()).filter(|it| {
+        let composed = self.targets.compose(target.server_name()).filter(|it| {
             it.result.as_ref().is_ok_and(|cached| cached.target.step() == target.step())
         });
         let report = composed.and_then(|it| it.report.clone());
@@ -226,19 +178,19 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn report_failure(&self, target: &DelegationTarget, why: &ContactFailure) {
-        let (shared, name) = (&self.shared, target.server_name());
-        let now = shared.now();
-        shared.tally.reports.one();
+        let (answers, name) = (self.answers(), target.server_name());
+        let now = answers.now();
+        answers.tally.reports.one();
         debug!(server_name = %name, %why, "a contact failed");
         // A name that is not remembered is looked up by the next call in any case.
-        let Some(cached) = shared.memory.earlier_target(name) else { return };
-        let feedback = &shared.limits.feedback;
+        let Some(cached) = answers.memory.earlier_target(name) else { return };
+        let feedback = &answers.limits.feedback;
         if let Some((host, port)) = why.endpoint() {
             cached.demote(host, port, now + feedback.demoted);
         }
         // Without a free permit, the report does not count against the limit on repeated look-ups.
-        if shared.permits.available_permits() > 0 && cached.heeds(now, feedback) {
-            shared.renew(name, Purpose::Recheck { apart: feedback.apart });
+        if self.targets.permits.available_permits() > 0 && cached.heeds(now, feedback) {
+            self.targets.renew(name, Purpose::Recheck { apart: feedback.apart });
         }
     }
 
@@ -250,7 +202,7 @@ impl Resolver {
     /// wait for them, but their results are not remembered and no further caller joins them. This
     /// resolver no longer uses what a [store](crate::Store) has of these hosts from before.
     pub fn invalidate(&self, name: &ServerName) {
-        self.shared.forget(name);
+        self.targets.forget(name);
     }
 
     /// Forgets everything.
@@ -259,7 +211,7 @@ impl Resolver {
     /// and no further caller joins them. This resolver no longer uses what a [store](crate::Store)
     /// has from before.
     pub fn clear(&self) {
-        self.shared.forget_all();
+        self.targets.forget_all();
     }
 
     /// Lists what is remembered, in no order: targets, well-knowns and DNS answers, including expired
@@ -286,12 +238,12 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn entries(&self) -> impl Iterator<Item = Remembered> + '_ {
-        self.shared.memory.entries(self.shared.runtime.now())
+        self.answers().memory.entries(self.answers().runtime.now())
     }
 
     /// Returns what this resolver has done so far, in numbers.
     pub fn counters(&self) -> Counters {
-        self.shared.tally.read()
+        self.answers().tally.read()
     }
 
     /// Returns what is remembered of well-knowns, to be saved for the next process.
@@ -321,7 +273,7 @@ impl Resolver {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.shared.memory.records(self.shared.runtime.now()))
+        Snapshot::new(self.answers().memory.records(self.answers().runtime.now()))
     }
 
     /// Adds what an earlier process remembered.
@@ -329,22 +281,26 @@ impl Resolver {
     /// Names are parsed again. Records from the future, of another version or too old are dropped.
     /// What memory holds already stays, unless it is older.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<Restored, RestoreError> {
-        let shared = &self.shared;
-        let (begun, now) = (shared.memory.epoch(), shared.runtime.now());
+        let answers = self.answers();
+        let (begun, now) = (answers.memory.epoch(), answers.runtime.now());
         let mut restored = Restored::default();
         for record in snapshot.records()? {
-            let record = record.as_ref().map(|it| it.restore(now, &shared.config));
+            let record = record.as_ref().map(|it| it.restore(now, &answers.config));
             let Some(Ok((host, entry))) = record else {
                 restored.dropped += 1;
                 continue;
             };
-            if !shared.rules.forgets(&host) && shared.memory.take_in(begun, &host, entry, now) {
+            if !answers.rules.forgets(&host) && answers.memory.take_in(begun, &host, entry, now) {
                 restored.restored += 1;
             } else {
                 restored.passed_over += 1;
             }
         }
         Ok(restored)
+    }
+
+    fn answers(&self) -> &Answers {
+        &self.targets.answers
     }
 
     /// Makes the answer for a caller, and counts it.
@@ -355,7 +311,7 @@ impl Resolver {
         remembered: bool,
         now: Monotonic,
     ) -> Resolution {
-        let tally = &self.shared.tally;
+        let tally = &self.answers().tally;
         let report = report.or_else(|| cached.report().cloned());
         let resolution = Resolution::new(cached, report, remembered, now);
         if resolution.is_stale() {
@@ -370,26 +326,26 @@ impl Resolver {
     /// Returns the remembered answer, if it has not expired. With `renew`, renews it in the
     /// background if it soon will.
     fn remembered(&self, name: &ServerName, renew: bool) -> Option<Resolution> {
-        let shared = &self.shared;
-        let now = shared.now();
-        let cached = shared.memory.target(name, now)?;
-        if renew && cached.is_due(now, &shared.config.refresh) {
+        let answers = self.answers();
+        let now = answers.now();
+        let cached = answers.memory.target(name, now)?;
+        if renew && cached.is_due(now, &answers.config.refresh) {
             // Without a free permit, it is renewed when it has expired.
-            shared.renew(name, Purpose::Renewal);
+            self.targets.renew(name, Purpose::Renewal);
         }
-        shared.tally.hits.one();
+        answers.tally.hits.one();
         Some(self.given(cached, None, true, now))
     }
 
     async fn discover(&self, name: &ServerName) -> Explanation {
-        let tally = &self.shared.tally;
-        let ending = self.shared.discover(name).await;
+        let tally = &self.answers().tally;
+        let ending = self.targets.discover(name).await;
         let Ending { result, report, remembered } = &*ending;
         if *remembered { &tally.hits } else { &tally.misses }.one();
         let report = report.clone();
         let result = match result {
             Ok(cached) => {
-                let now = self.shared.now();
+                let now = self.answers().now();
                 Ok(self.given(Arc::clone(cached), report.clone(), *remembered, now))
             }
             Err(error) => {
@@ -406,13 +362,14 @@ impl Resolver {
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answers = self.answers();
         f.debug_struct("Resolver")
-            .field("dns", &self.shared.dns)
-            .field("fetch", &self.shared.fetch)
-            .field("runtime", &self.shared.runtime)
-            .field("config", &self.shared.config)
-            .field("rules", &self.shared.rules)
-            .field("store", &self.shared.store)
+            .field("dns", &answers.dns)
+            .field("fetch", &answers.fetch)
+            .field("runtime", &answers.runtime)
+            .field("config", &answers.config)
+            .field("rules", &answers.rules)
+            .field("store", &answers.store.as_ref().map(|it| &it.store))
             .field("counters", &self.counters())
             .finish_non_exhaustive()
     }

@@ -3,17 +3,19 @@
 use std::error::Error;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tracing::{debug, warn};
 
-use super::handle::Shared;
-use super::memory::Epoch;
+use super::config::StoreLimits;
+use super::counters::Tally;
 use crate::core::cache::{WellKnownEntry, WellKnownRecord};
+use crate::core::config::Config;
 use crate::core::names::DnsName;
-use crate::runtime::{BoxFuture, within};
+use crate::runtime::{BoxFuture, Runtime, within};
 
 /// Why a [`Store`] could not do what it was asked.
 pub type StoreError = Box<dyn Error + Send + Sync>;
@@ -74,11 +76,21 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
-/// Uses the store within its limits.
-impl Shared {
+/// A store that is used within limits. What it returns is not trusted.
+pub(super) struct GuardedStore {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) limits: StoreLimits,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) config: Arc<Config>,
+    pub(super) tally: Arc<Tally>,
+    /// When the store may be used again, as the bits of the monotonic clock.
+    pub(super) rests: AtomicU64,
+}
+
+impl GuardedStore {
     /// Returns what the store has of a host, if it is valid.
-    pub(super) async fn stored(&self, store: &dyn Store, host: &DnsName) -> Option<WellKnownEntry> {
-        let value = self.ask_store(|| store.get(host)).await??;
+    pub(super) async fn get(&self, host: &DnsName) -> Option<WellKnownEntry> {
+        let value = self.ask(|| self.store.get(host)).await??;
         let believed = self.believe(&value, host);
         if let Err(why) = &believed {
             self.tally.store_rejected.one();
@@ -87,12 +99,8 @@ impl Shared {
         believed.ok()
     }
 
-    /// Gives the store the outcome for a host, unless the host was forgotten meanwhile.
-    pub(super) async fn store(&self, host: &DnsName, entry: &WellKnownEntry, begun: Epoch) {
-        let Some(store) = &self.store else { return };
-        if !self.memory.is_current(begun, host) {
-            return;
-        }
+    /// Gives the store the outcome for a host.
+    pub(super) async fn put(&self, host: &DnsName, entry: &WellKnownEntry) {
         let record = WellKnownRecord::new(host, entry, self.runtime.now());
         // This cannot fail: the record holds only text and numbers.
         let Ok(value) = serde_json::to_vec(&record) else { return };
@@ -102,18 +110,18 @@ impl Shared {
             Some(_) => self.config.well_known.remembered,
             None => entry.until().since(entry.learnt()).saturating_mul(2),
         };
-        self.ask_store(|| store.put(host, value, lifetime)).await;
+        self.ask(|| self.store.put(host, value, lifetime)).await;
     }
 
     /// Returns the store's answer, unless it fails, is slow, or did so a moment ago.
-    async fn ask_store<'a, T>(
+    async fn ask<'a, T>(
         &self,
         ask: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
     ) -> Option<T> {
-        if self.runtime.now().monotonic.to_bits() < self.store_rests.load(Ordering::Relaxed) {
+        if self.runtime.now().monotonic.to_bits() < self.rests.load(Ordering::Relaxed) {
             return None;
         }
-        let limit = self.limits.store.timeout;
+        let limit = self.limits.timeout;
         // A panic of the store counts as a failure, and costs no caller an answer.
         let asked = AssertUnwindSafe(async { ask().await }).catch_unwind();
         let error = match within(&*self.runtime, limit, asked).await {
@@ -122,8 +130,8 @@ impl Shared {
             Some(Err(_)) => "it panicked".to_owned(),
             None => format!("no answer within {limit:?}"),
         };
-        let rests = self.runtime.now().monotonic + self.limits.store.rest;
-        self.store_rests.store(rests.to_bits(), Ordering::Relaxed);
+        let rests = self.runtime.now().monotonic + self.limits.rest;
+        self.rests.store(rests.to_bits(), Ordering::Relaxed);
         self.tally.store_failures.one();
         warn!(error, "the store failed; going on without it");
         None
@@ -131,7 +139,7 @@ impl Shared {
 
     /// Returns the entry that a value holds, if it is valid and of this host.
     fn believe(&self, value: &[u8], host: &DnsName) -> Result<WellKnownEntry, String> {
-        let most_bytes = self.limits.store.value_bytes;
+        let most_bytes = self.limits.value_bytes;
         if value.len() > most_bytes {
             return Err(format!("it is larger than {most_bytes} bytes"));
         }

@@ -4,16 +4,15 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, debug, debug_span};
 
-use super::answers::{Found, FoundOrInFlight};
+use super::answers::{Answers, Found, FoundOrInFlight};
 use super::config::{QueueLimits, Reports};
 use super::drive::{BrokenOff, drive};
-use super::handle::Shared;
 use super::memory::Epoch;
 use crate::core::cache::{CachedTarget, DnsEntry, Purpose, Renewal};
-use crate::core::config::Speculation;
+use crate::core::config::{Config, Speculation};
 use crate::core::discovery::{Answer, Discovery, Machine, Output, Question};
 use crate::core::dns::{DnsQuestion, DnsRecords, Service};
 use crate::core::error::{Busy, ResolveError};
@@ -21,7 +20,7 @@ use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::Report;
 use crate::core::warning::Warning;
 use crate::core::well_known::WellKnown;
-use crate::runtime::single_flight::{Joined, TooMany};
+use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
 use crate::runtime::within;
 
 /// The outcome of a discovery, shared by all who waited for it.
@@ -55,11 +54,23 @@ impl Ending {
     }
 }
 
-impl Shared {
+/// Finds targets, and remembers them.
+pub(super) struct Targets {
+    /// Answers the questions of discoveries, and owns the memory.
+    pub(super) answers: Arc<Answers>,
+    /// The configuration of background discoveries, without speculation.
+    pub(super) unhurried: Arc<Config>,
+    /// The permits for discoveries. Tokio's semaphore is fair and needs no runtime.
+    pub(super) permits: Arc<Semaphore>,
+    /// The discoveries in flight, which callers for the same name share.
+    pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending>>>,
+}
+
+impl Targets {
     /// Discovers a name for a caller that waits.
     pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Arc<Ending> {
         if self.asks_nothing(name) {
-            let begun = self.memory.epoch();
+            let begun = self.answers.memory.epoch();
             let ending = Box::pin(self.run(name.clone(), Purpose::Answer)).await;
             self.keep(begun, &ending);
             return ending;
@@ -73,9 +84,10 @@ impl Shared {
             }
         };
         if !waiter.is_first() {
-            self.tally.joins.one();
+            self.answers.tally.joins.one();
         }
-        let ended = within(&*self.runtime, self.config.refresh.wait, &mut waiter).await;
+        let ended =
+            within(&*self.answers.runtime, self.answers.config.refresh.wait, &mut waiter).await;
         if ended.is_none()
             && let Some(composed) = self.compose(name)
         {
@@ -109,7 +121,7 @@ impl Shared {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
         if let Ok(Joined::Waiting(waiter)) = self.join_discovery(name, purpose, Some(permit)) {
             if waiter.is_first() {
-                self.tally.renewals.one();
+                self.answers.tally.renewals.one();
             }
             waiter.detach();
         }
@@ -122,30 +134,30 @@ impl Shared {
         purpose: Purpose,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Joined<ServerName, Arc<Ending>>, TooMany> {
-        self.discoveries.join(
+        self.in_flight.join(
             name,
-            &*self.runtime,
+            &*self.answers.runtime,
             || {
-                let cached = self.memory.target(name, self.now());
+                let cached = self.answers.memory.target(name, self.answers.now());
                 let cached = cached.filter(|_| purpose == Purpose::Answer)?;
                 let report = cached.report().cloned();
                 Some(Arc::new(Ending { result: Ok(cached), report, remembered: true }))
             },
             || (),
             || {
-                let (shared, name) = (Arc::clone(self), name.clone());
-                let begun = self.memory.epoch();
+                let (targets, name) = (Arc::clone(self), name.clone());
+                let begun = self.answers.memory.epoch();
                 let span = debug_span!("discovery", server_name = %name);
                 async move {
                     let permit = match permit {
                         Some(permit) => Ok(permit),
-                        None => shared.permit().await,
+                        None => targets.permit().await,
                     };
                     let ending = match permit {
-                        Ok(_permit) => shared.run(name, purpose).await,
+                        Ok(_permit) => targets.run(name, purpose).await,
                         Err(why) => Ending::broken_off(why, &name),
                     };
-                    shared.keep(begun, &ending);
+                    targets.keep(begun, &ending);
                     ending
                 }
                 .instrument(span)
@@ -155,23 +167,25 @@ impl Shared {
 
     /// Waits for a permit for a discovery. Fails if that takes too long.
     async fn permit(&self) -> Result<OwnedSemaphorePermit, BrokenOff> {
-        let QueueLimits { discoveries: limit, wait, .. } = self.limits.queue;
-        let permit = within(&*self.runtime, wait, Arc::clone(&self.permits).acquire_owned()).await;
+        let QueueLimits { discoveries: limit, wait, .. } = self.answers.limits.queue;
+        let permit =
+            within(&*self.answers.runtime, wait, Arc::clone(&self.permits).acquire_owned()).await;
         permit.and_then(Result::ok).ok_or(BrokenOff::Busy { busy: Busy::Turn, limit })
     }
 
     /// Returns whether a name needs no question, and so no permit: a rule or the name itself
     /// decides.
     fn asks_nothing(&self, name: &ServerName) -> bool {
-        matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_)) || self.rules.target_of(name).is_some()
+        matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_))
+            || self.answers.rules.target_of(name).is_some()
     }
 
     /// Remembers the outcome of a discovery, unless a rule says to forget a host that it relies on.
     fn keep(&self, begun: Epoch, ending: &Ending) {
         if let Ok(cached) = &ending.result
-            && !cached.hosts().any(|host| self.rules.forgets(&host))
+            && !cached.hosts().any(|host| self.answers.rules.forgets(&host))
         {
-            self.memory.keep_target(begun, Arc::clone(cached));
+            self.answers.memory.keep_target(begun, Arc::clone(cached));
         }
     }
 
@@ -187,10 +201,10 @@ impl Shared {
         name: &ServerName,
         expired: &mut dyn FnMut(&DnsQuestion),
     ) -> Option<Arc<Ending>> {
-        let earlier = self.memory.earlier_target(name)?;
-        let now = self.runtime.now();
+        let earlier = self.answers.memory.earlier_target(name)?;
+        let now = self.answers.runtime.now();
         let config = Arc::clone(&self.unhurried);
-        let mut machine = Discovery::new(name.clone(), config, now, self.next_seed())
+        let mut machine = Discovery::new(name.clone(), config, now, self.answers.next_seed())
             .with_shared_well_known()
             .with_last_step(earlier.target.step());
         // Each pass answers one question, and the machine bounds those.
@@ -203,17 +217,17 @@ impl Shared {
                     return Some(Ending::new(Ok(cached), Some(report)));
                 }
                 Output::Ask(Question::Dns { token, question }) => {
-                    let holds = self.memory.dns(&question, now.monotonic, Purpose::Answer);
+                    let holds = self.answers.memory.dns(&question, now.monotonic, Purpose::Answer);
                     if holds.is_none() {
                         expired(&question);
                     }
-                    let entry = holds.or_else(|| self.memory.earlier_dns(&question))?;
+                    let entry = holds.or_else(|| self.answers.memory.earlier_dns(&question))?;
                     entry.serve(now.monotonic, Purpose::AtOnce)?;
                     let Found { entry, source, .. } = Found::in_memory(entry, now.monotonic);
                     machine.handle(token.entry(entry, source), now);
                 }
                 Output::Ask(Question::WellKnown { token, host }) => {
-                    let entry = self.memory.earlier_well_known(&host)?.entry.clone();
+                    let entry = self.answers.memory.earlier_well_known(&host)?.entry.clone();
                     entry.serve(now.monotonic, Purpose::AtOnce)?;
                     let Found { entry, source, .. } = Found::in_memory(entry, now.monotonic);
                     machine.handle(token.answer(entry, source, None), now);
@@ -231,21 +245,22 @@ impl Shared {
         name: &ServerName,
     ) -> Vec<FoundOrInFlight<DnsQuestion, DnsEntry>> {
         let Ok(Host::Dns(host)) = name.to_host() else { return Vec::new() };
-        let now = self.now();
+        let now = self.answers.now();
         let mut early = Vec::new();
-        let known = self.memory.well_known(&host, now, Purpose::Answer).is_some();
-        if self.config.speculation == Speculation::Off || known {
+        let known = self.answers.memory.well_known(&host, now, Purpose::Answer).is_some();
+        if self.answers.config.speculation == Speculation::Off || known {
             return early;
         }
-        let mut ask = |question: &DnsQuestion| early.push(self.join_dns(question, Purpose::Answer));
+        let mut ask =
+            |question: &DnsQuestion| early.push(self.answers.join_dns(question, Purpose::Answer));
         self.compose_with(name, &mut ask);
         // If the SRV records are too old to be served, composing has not reached their targets.
-        let earlier = self.memory.earlier_target(name);
+        let earlier = self.answers.memory.earlier_target(name);
         let endpoints = earlier.iter().flat_map(|earlier| earlier.target.endpoints());
         for host in endpoints.filter_map(|it| it.host().as_dns()) {
-            for family in self.config.addresses.families() {
+            for family in self.answers.config.addresses.families() {
                 let question = DnsQuestion::Addresses { host: host.clone(), family: *family };
-                if self.memory.dns(&question, now, Purpose::Answer).is_none() {
+                if self.answers.memory.dns(&question, now, Purpose::Answer).is_none() {
                     ask(&question);
                 }
             }
@@ -255,22 +270,24 @@ impl Shared {
 
     /// Runs one discovery to its end.
     async fn run(self: &Arc<Self>, name: ServerName, purpose: Purpose) -> Arc<Ending> {
-        let earlier = self.memory.earlier_target(&name);
+        let earlier = self.answers.memory.earlier_target(&name);
         let target = |target, report: Report, renewal| {
             let report = Arc::new(report);
-            let kept = (self.limits.memory.reports == Reports::Kept).then(|| report.clone());
+            let kept =
+                (self.answers.limits.memory.reports == Reports::Kept).then(|| report.clone());
             let cached = CachedTarget::new(target, renewal).with_report(kept);
             let cached = Arc::new(cached.after(earlier.as_deref()));
             Ending::new(Ok(cached), Some(report))
         };
-        let fixed = self.rules.target_of(&name);
-        if let Some(fixed) = fixed.and_then(|it| it.target(&name, self.runtime.now()).ok()) {
+        let fixed = self.answers.rules.target_of(&name);
+        if let Some(fixed) = fixed.and_then(|it| it.target(&name, self.answers.runtime.now()).ok())
+        {
             let report = Report::of_rule(&fixed);
             return target(Arc::new(fixed), report, Renewal::never());
         }
         let waits = purpose == Purpose::Answer;
-        let config = Arc::clone(if waits { &self.config } else { &self.unhurried });
-        let (now, seed) = (self.runtime.now(), self.next_seed());
+        let config = Arc::clone(if waits { &self.answers.config } else { &self.unhurried });
+        let (now, seed) = (self.answers.runtime.now(), self.answers.next_seed());
         let mut machine = Discovery::new(name.clone(), config, now, seed).with_shared_well_known();
         if let Some(earlier) = &earlier {
             machine = machine.with_last_step(earlier.target.step());
@@ -279,10 +296,10 @@ impl Shared {
         let (renewal, given_up) = (Renewal::never(), OnceLock::new());
         let course = Course { purpose, renewal, given_up };
         let ask = |question| self.ask(question, &course);
-        let driven = drive(&mut machine, &*self.runtime, ask).await;
+        let driven = drive(&mut machine, &*self.answers.runtime, ask).await;
         let mut report = machine.report();
         if report.warnings.iter().any(|it| matches!(it, Warning::AddressBlocked { .. })) {
-            self.tally.blocked.one();
+            self.answers.tally.blocked.one();
         }
         let error = match driven {
             Ok(Ok(found)) => {
@@ -308,19 +325,21 @@ impl Shared {
         course: &Course,
     ) -> Result<Answer, BrokenOff> {
         match question {
-            Question::Dns { token, question } => match self.dns(&question, course.purpose).await {
-                Ok(Found { entry, source, .. }) => {
-                    course.renewal.take_in(entry.renew_at());
-                    Ok(token.entry(entry, source))
+            Question::Dns { token, question } => {
+                match self.answers.dns(&question, course.purpose).await {
+                    Ok(Found { entry, source, .. }) => {
+                        course.renewal.take_in(entry.renew_at());
+                        Ok(token.entry(entry, source))
+                    }
+                    Err(why) => {
+                        // Another failure may have come first.
+                        let _ = course.given_up.set(why);
+                        Ok(token.unanswered())
+                    }
                 }
-                Err(why) => {
-                    // Another failure may have come first.
-                    let _ = course.given_up.set(why);
-                    Ok(token.unanswered())
-                }
-            },
+            }
             Question::WellKnown { token, host } => {
-                let found = self.well_known(&host, course.purpose).await?;
+                let found = self.answers.well_known(&host, course.purpose).await?;
                 course.renewal.take_in(found.entry.renew_at());
                 Ok(token.answer(found.entry, found.source, found.lookup))
             }
@@ -332,27 +351,27 @@ impl Shared {
     /// Forgets a name and all hosts that its answer relies on, as far as they are known.
     pub(super) fn forget(&self, name: &ServerName) {
         let hosts = self.hosts_of(name);
-        let now = self.runtime.now().wall;
+        let now = self.answers.runtime.now().wall;
         for host in &hosts {
-            self.memory.forget_host(host, now);
+            self.answers.memory.forget_host(host, now);
         }
-        self.memory.forget_target(name);
+        self.answers.memory.forget_target(name);
         // A discovery may have used an answer about one of the hosts, whatever name it is for.
-        self.discoveries.forget(|_| true);
-        self.well_knowns.forget(|host| hosts.contains(host));
-        self.dns_answers.forget(|question| hosts.contains(question.host()));
+        self.in_flight.forget(|_| true);
+        self.answers.well_knowns.forget(|host| hosts.contains(host));
+        self.answers.questions.forget(|question| hosts.contains(question.host()));
     }
 
     /// Forgets everything.
     pub(super) fn forget_all(&self) {
-        self.memory.clear(self.runtime.now().wall);
-        self.discoveries.forget(|_| true);
-        self.well_knowns.forget(|_| true);
-        self.dns_answers.forget(|_| true);
+        self.answers.memory.clear(self.answers.runtime.now().wall);
+        self.in_flight.forget(|_| true);
+        self.answers.well_knowns.forget(|_| true);
+        self.answers.questions.forget(|_| true);
     }
 
     fn hosts_of(&self, name: &ServerName) -> HashSet<DnsName> {
-        let memory = &self.memory;
+        let memory = &self.answers.memory;
         let mut hosts: HashSet<DnsName> = HashSet::new();
         if let Some(earlier) = memory.earlier_target(name) {
             hosts.extend(earlier.hosts());

@@ -23,14 +23,23 @@ const SRV_NAME: &str = "_matrix-fed._tcp.a.example.";
 
 /// Asks these servers, with a limit that a working answer never comes near.
 fn asking<'a>(servers: impl IntoIterator<Item = &'a Server>) -> HickoryDns {
-    HickoryDns::with_servers(servers.into_iter().map(|server| server.address))
-        .unwrap()
-        .question_limit(Duration::from_secs(60))
+    configured(HickoryDns::with_servers(servers.into_iter().map(|server| server.address)), |_| ())
+}
+
+/// With this change to the configuration of [`asking`].
+fn configured(
+    dns: Result<HickoryDns, HickoryDnsError>,
+    change: impl FnOnce(&mut DnsConfig),
+) -> HickoryDns {
+    let mut config = DnsConfig::default();
+    config.question_limit = Duration::from_secs(60);
+    change(&mut config);
+    dns.unwrap().with_config(config).unwrap()
 }
 
 /// As [`asking`], giving up and asking again soon: for servers that are silent.
 fn asking_soon<'a>(servers: impl IntoIterator<Item = &'a Server>) -> HickoryDns {
-    asking(servers).first_retry(Duration::from_millis(20))
+    configured(Ok(asking(servers)), |it| it.first_retry = Duration::from_millis(20))
 }
 
 /// The answer, words for people taken off.
@@ -95,7 +104,7 @@ async fn asks_for_absolute_names_with_edns() {
     let dns = asking([&server]);
     assert_eq!(lookup(&dns, a("localhost")).await, addresses(5, false, &["192.0.2.1"]));
     lookup(&dns, aaaa("B.example")).await;
-    lookup(&dns.clone().edns_payload(4096), srv_of("a.example")).await;
+    lookup(&configured(Ok(dns.clone()), |it| it.edns_payload = 4096), srv_of("a.example")).await;
 
     let asked = server.asked();
     assert_eq!(
@@ -563,9 +572,10 @@ async fn asks_without_edns_where_it_is_not_understood() {
 #[tokio::test]
 async fn a_silent_server_ends_in_a_timeout() {
     let server = Server::silent().await;
-    let dns = asking([&server])
-        .question_limit(Duration::from_millis(300))
-        .first_retry(Duration::from_millis(30));
+    let dns = configured(Ok(asking([&server])), |it| {
+        it.question_limit = Duration::from_millis(300);
+        it.first_retry = Duration::from_millis(30);
+    });
     assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Timeout));
     // Each wait is twice the one before: at 0, 30, 90 and 210 ms, fewer on a machine that stalls.
     assert!(server.questions().len() <= 4);
@@ -578,7 +588,8 @@ async fn the_limit_holds_for_all_of_a_chain() {
         _ => Vec::new(),
     })
     .await;
-    let dns = asking([&server]).question_limit(Duration::from_millis(300));
+    let dns =
+        configured(Ok(asking([&server])), |it| it.question_limit = Duration::from_millis(300));
     assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Timeout));
 }
 
@@ -605,7 +616,7 @@ async fn closed_port() -> (SocketAddr, tokio::net::TcpListener) {
 #[tokio::test]
 async fn a_closed_port_is_a_network_failure() {
     let (closed, _held) = closed_port().await;
-    let dns = HickoryDns::with_servers([closed]).unwrap().question_limit(Duration::from_secs(60));
+    let dns = configured(HickoryDns::with_servers([closed]), |_| ());
     assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Network));
 }
 
@@ -613,9 +624,9 @@ async fn a_closed_port_is_a_network_failure() {
 async fn a_failure_says_what_each_server_did() {
     let (closed, _held) = closed_port().await;
     let silent = Server::start(|_, _, _| Vec::new()).await;
-    let dns = HickoryDns::with_servers([closed, silent.address])
-        .unwrap()
-        .question_limit(Duration::from_millis(300));
+    let dns = configured(HickoryDns::with_servers([closed, silent.address]), |it| {
+        it.question_limit = Duration::from_millis(300);
+    });
     let answer = in_full(&dns, a("a.example")).await;
     let DnsAnswer::Failed { failure: DnsFailure::Timeout, detail } = answer else {
         panic!("{answer:?}")
@@ -637,7 +648,8 @@ async fn the_next_server_is_asked_where_one_fails() {
         let bad = Server::replying(move |query| reply(query, code)).await;
         let good = good_server().await;
         // Were the second server's turn to come by time alone, the limit would be over.
-        let dns = asking([&bad, &good]).first_retry(Duration::from_secs(3600));
+        let dns =
+            configured(Ok(asking([&bad, &good])), |it| it.first_retry = Duration::from_secs(3600));
         assert_eq!(lookup(&dns, a("a.example")).await, addresses(300, false, &["192.0.2.1"]));
         assert_eq!((bad.questions().len(), good.questions().len()), (1, 1), "{code:?}");
     }
@@ -647,10 +659,9 @@ async fn the_next_server_is_asked_where_one_fails() {
 async fn the_next_server_is_asked_where_one_is_not_there() {
     let good = good_server().await;
     let (closed, _held) = closed_port().await;
-    let dns = HickoryDns::with_servers([closed, good.address])
-        .unwrap()
-        .question_limit(Duration::from_secs(60))
-        .first_retry(Duration::from_secs(3600));
+    let dns = configured(HickoryDns::with_servers([closed, good.address]), |it| {
+        it.first_retry = Duration::from_secs(3600);
+    });
     assert_eq!(lookup(&dns, a("a.example")).await, addresses(300, false, &["192.0.2.1"]));
 }
 
@@ -680,7 +691,9 @@ async fn the_most_telling_failure_is_reported() {
     assert_eq!(lookup(&asking([&refused, &serv_fail]), a("a.example")).await, failed);
     assert_eq!(lookup(&asking([&serv_fail, &refused]), a("a.example")).await, failed);
     // The bad one answers long before the limit.
-    let dns = asking([&serv_fail, &silent]).question_limit(Duration::from_secs(3));
+    let dns = configured(Ok(asking([&serv_fail, &silent])), |it| {
+        it.question_limit = Duration::from_secs(3);
+    });
     assert_eq!(lookup(&dns, a("a.example")).await, failed);
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::core::config::setting::settings;
 
 /// The least of [`DnsConfig::first_retry`], lest a question become a flood.
-pub(super) const LEAST_RETRY: Duration = Duration::from_millis(10);
+const LEAST_RETRY: Duration = Duration::from_millis(10);
 /// The most that any time may be; later points in time need not be representable.
-pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+pub(in crate::adapters) const LONGEST: Duration = Duration::from_secs(3600);
 /// What every server may send without being told (RFC 1035 section 4.2.1, RFC 6891 section 6.2.3).
-pub(super) const LEAST_PAYLOAD: u16 = 512;
+const LEAST_PAYLOAD: u16 = 512;
 
 settings! {
     /// How [`HickoryDns`](crate::HickoryDns) asks.

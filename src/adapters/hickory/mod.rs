@@ -29,7 +29,6 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use hickory_resolver::Hosts;
 use hickory_resolver::lookup::Lookup;
@@ -40,7 +39,7 @@ use hickory_resolver::system_conf::read_system_conf;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use self::config::{DnsConfig, LEAST_PAYLOAD, LEAST_RETRY, LONGEST};
+use self::config::DnsConfig;
 use self::query::Inquiry;
 use self::reply::{AliasChain, Conclusion};
 use crate::core::config::ConfigError;
@@ -70,12 +69,9 @@ use crate::runtime::BoxFuture;
 /// closes its sockets; no task is started.
 ///
 /// ```
-/// use std::time::Duration;
 /// use matrix_delegation::HickoryDns;
 ///
-/// let dns = HickoryDns::with_servers(["192.0.2.53:53".parse()?])?
-///     .question_limit(Duration::from_secs(3))
-///     .first_retry(Duration::from_millis(500));
+/// let dns = HickoryDns::with_servers(["192.0.2.53:53".parse()?])?;
 /// # let _ = dns;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -157,24 +153,6 @@ impl HickoryDns {
     pub fn with_config(self, config: DnsConfig) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self { config, ..self })
-    }
-
-    /// Sets [`DnsConfig::question_limit`], or its most.
-    pub fn question_limit(mut self, limit: Duration) -> Self {
-        self.config.question_limit = limit.min(LONGEST);
-        self
-    }
-
-    /// Sets [`DnsConfig::first_retry`], or its least or most.
-    pub fn first_retry(mut self, after: Duration) -> Self {
-        self.config.first_retry = after.clamp(LEAST_RETRY, LONGEST);
-        self
-    }
-
-    /// Sets [`DnsConfig::edns_payload`], or its least.
-    pub fn edns_payload(mut self, bytes: u16) -> Self {
-        self.config.edns_payload = bytes.max(LEAST_PAYLOAD);
-        self
     }
 
     async fn answer(&self, question: DnsQuestion) -> DnsAnswer {
@@ -276,7 +254,7 @@ mod tests {
     use super::*;
 
     /// What the hosts file is said to hold for.
-    const HOSTS_TTL: Duration = Duration::from_secs(60);
+    const HOSTS_TTL: std::time::Duration = std::time::Duration::from_secs(60);
 
     fn hosts(text: &str) -> Hosts {
         let mut hosts = Hosts::default();
@@ -322,17 +300,5 @@ mod tests {
         assert_eq!(name.to_ascii(), "_matrix._tcp.xn--bcher-kva.example.");
         assert_eq!(absolute("localhost").unwrap().to_ascii(), "localhost.");
         assert_eq!(absolute(&"a2345678.".repeat(30)), None);
-    }
-
-    #[test]
-    fn options_are_bounded() {
-        let dns = HickoryDns::with_servers([SocketAddr::from(([192, 0, 2, 53], 53))])
-            .unwrap()
-            .question_limit(Duration::MAX)
-            .first_retry(Duration::ZERO)
-            .edns_payload(0);
-        assert_eq!(dns.config.question_limit, LONGEST);
-        assert_eq!(dns.config.first_retry, LEAST_RETRY);
-        assert_eq!(dns.config.edns_payload, LEAST_PAYLOAD);
     }
 }

@@ -180,14 +180,6 @@ impl FromStr for DnsName {
     }
 }
 
-impl TryFrom<&str> for DnsName {
-    type Error = NotAHostName;
-
-    fn try_from(name: &str) -> Result<Self, NotAHostName> {
-        name.parse()
-    }
-}
-
 string_conversions!(DnsName);
 
 impl<'de> Deserialize<'de> for DnsName {

@@ -23,14 +23,6 @@ impl FromStr for ServerName {
     }
 }
 
-impl TryFrom<&str> for ServerName {
-    type Error = ServerNameError;
-
-    fn try_from(name: &str) -> Result<Self, ServerNameError> {
-        Self::parse(name)
-    }
-}
-
 impl TryFrom<&[u8]> for ServerName {
     type Error = ServerNameError;
 
