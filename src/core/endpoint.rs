@@ -1,4 +1,4 @@
-//! The endpoints of a target: what leads to a server, and in which order to try it.
+//! The endpoints of a target: where to connect, and in which order to try them.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,24 +9,25 @@ use crate::core::dns::WeightedOrder;
 use crate::core::few::Few;
 use crate::core::names::Host;
 
-/// Where an endpoint comes from.
+/// Where an endpoint comes from. The name below is the one that is delegated to, or without
+/// delegation the server name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Origin {
-    /// An IP literal stands in the name.
+    /// The host of the name is an IP literal.
     Literal,
     /// The name has a port.
     ExplicitPort,
-    /// An SRV record.
+    /// An SRV record states host and port.
     Srv,
-    /// The default port 8448.
+    /// Nothing states a port, so that it is the default, 8448.
     DefaultPort,
-    /// A rule of the application: see [`FixedTarget`](crate::FixedTarget).
+    /// A rule of the application sets it: see [`FixedTarget`](crate::FixedTarget).
     Fixed,
 }
 
-/// One place to connect to, as it is kept.
+/// An endpoint as a target stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct StoredEndpoint {
     pub(crate) host: Host,
@@ -43,13 +44,14 @@ impl StoredEndpoint {
     }
 }
 
-/// One place to connect to: a view of a part of a [`DelegationTarget`](crate::DelegationTarget).
+/// A host and port to connect to, with the host's addresses: a view of a part of a
+/// [`DelegationTarget`](crate::DelegationTarget).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Endpoint<'a>(&'a StoredEndpoint);
 
 impl<'a> Endpoint<'a> {
-    /// Returns the host. It is for people and for proxies: `Host` and the certificate name are the
-    /// target's.
+    /// Returns the host, for people and for proxies. Take `Host` and the certificate name from the
+    /// target instead.
     pub const fn host(self) -> &'a Host {
         &self.0.host
     }
@@ -74,10 +76,11 @@ impl<'a> Endpoint<'a> {
         self.0.origin
     }
 
-    /// Returns the vetted addresses with the port, the families taking turns as [`FamilyOrder`]
-    /// says. Empty only where look-ups are left to a proxy.
+    /// Returns the addresses with the port. IPv4 and IPv6 alternate in the order that
+    /// [`FamilyOrder`] says. Empty only where look-ups are left to a proxy.
     ///
-    /// The order does not depend on the order in which DNS answered.
+    /// The order does not depend on the order in which DNS answered. The address policy has allowed
+    /// each address, except those of a [`FixedTarget`](crate::FixedTarget).
     ///
     /// [`FamilyOrder`]: crate::config::FamilyOrder
     pub fn addresses(self) -> impl Iterator<Item = SocketAddr> + 'a {
@@ -106,8 +109,8 @@ impl fmt::Debug for Endpoint<'_> {
     }
 }
 
-/// Returns the addresses with families taking turns, that of the first address first; within a
-/// family as they stand.
+/// Returns the addresses with IPv4 and IPv6 alternating, beginning with the family of the first
+/// address. Within a family, their order is kept.
 pub(crate) fn interleaved(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> + '_ {
     let mut v4 = addresses.iter().copied().filter(IpAddr::is_ipv4);
     let mut v6 = addresses.iter().copied().filter(IpAddr::is_ipv6);
@@ -124,12 +127,13 @@ impl fmt::Display for Endpoint<'_> {
     }
 }
 
-/// Endpoints in an order to try them; see [`DelegationTarget::attempts`](crate::DelegationTarget::attempts).
+/// The endpoints of a target in an order to try them, from
+/// [`DelegationTarget::attempts`](crate::DelegationTarget::attempts).
 #[derive(Clone, Debug)]
 pub struct Attempts<'a> {
     pub(super) endpoints: &'a [StoredEndpoint],
     pub(super) order: WeightedOrder,
-    /// Those that come after all others, a bit each.
+    /// The endpoints that come after all others, as a bit mask of their indices.
     pub(super) last: u64,
 }
 

@@ -1,20 +1,20 @@
-//! Plans how one's own server is found: the other side of delegation (feature `plan`).
+//! Plans how other servers find one's own (feature `plan`).
 //!
 //! A [`Setup`] describes the server: its name, where it accepts connections, and which names its
-//! certificates carry. [`Setup::plan`] judges the three ways to be found that the specification has
-//! (server-server API, "Server discovery") and answers the questions of administrators:
+//! certificates carry. [`Setup::plan`] judges the three ways to be found that the specification
+//! offers (server-server API, "Server discovery") and answers the questions of administrators:
 //!
 //! - **Do I need delegation?** [`Plan::delegation`].
-//! - **How?** [`Plan::recommended`], with the exact document or the exact zone lines; and of each
-//!   way that cannot work, [`Proposal::obstacles`], why not.
+//! - **How?** [`Plan::recommended`], with the exact document or the exact zone lines. For each way
+//!   that cannot work, [`Proposal::obstacles`] says why not.
 //! - **Which certificate goes where?** [`Way::certificates`]. The name that others verify is the
 //!   delegated host, or without a document the server name's host; never the target of an SRV
 //!   record.
 //! - **May I use a reverse proxy?** [`Way::reverse_proxy`].
 //!
-//! Planning is pure: nothing is looked up or tried. [`Way::contact`] says what the server name will
-//! resolve to once everything is published, and [`Way::provisos`] what the plan cannot see and must
-//! hold.
+//! Planning does no I/O: nothing is looked up or tried. [`Way::contact`] says what the server name
+//! will resolve to once everything is published. [`Way::provisos`] lists conditions that must hold
+//! and that the plan cannot check.
 //!
 //! A document delegates to a name that a certificate is valid for, preferably one without another
 //! use: the host where the server listens, `matrix.example.org`, or another name below the server
@@ -62,7 +62,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::address_policy::AddressPolicy;
 use crate::core::names::ServerName;
 
-/// A server name, where the server listens, and its certificates.
+/// What a plan is made for: a server name, where the server listens, and its certificates.
 ///
 /// ```
 /// use std::time::Duration;
@@ -104,20 +104,20 @@ pub enum SrvServices {
     WithDeprecated,
 }
 
-/// What others assume if a document states no lifetime ("Server discovery", step 3), and half of
-/// the longest lifetime that they apply.
+/// Returns the lifetime that others assume if a document states none ("Server discovery", step 3).
+/// It is half of the longest one that they apply.
 const fn default_max_age() -> Duration {
     Duration::from_secs(86_400)
 }
 
-/// Returns a lifetime long enough to spare others questions, short enough that a move takes effect
+/// Returns a TTL long enough for caches to be useful, and short enough that a move takes effect
 /// within the hour.
 const fn default_ttl() -> Duration {
     Duration::from_secs(3600)
 }
 
 impl Setup {
-    /// Creates a setup for a server of this name that listens there, without a certificate.
+    /// Creates a setup for a server of this name that listens there, with no certificate names yet.
     pub fn new(server_name: ServerName, listening: Listening) -> Self {
         Self {
             server_name,

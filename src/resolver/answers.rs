@@ -1,4 +1,5 @@
-//! Finds answers: in memory, in flight, in the store, or by asking now.
+//! Finds the answers to a machine's questions: in memory, in flight, in the store, or by asking
+//! now.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -36,11 +37,11 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(125);
 pub(super) struct Found<E> {
     pub(super) entry: E,
     pub(super) source: Source,
-    /// The look-up of a well-known, if it was made for this answer.
+    /// How the well-known was looked up, if that was done for this answer.
     pub(super) lookup: Option<Arc<WellKnownReport>>,
 }
 
-/// The look-ups in flight, which all who need their answers share.
+/// The look-ups in flight, which all callers that need their answers share.
 pub(super) type InFlight<K, E> = Arc<SingleFlight<K, Result<Found<E>, BrokenOff>>>;
 
 /// An answer from memory, or one in flight.
@@ -53,7 +54,7 @@ impl<G: Clone, F> Found<CacheEntry<G, F>> {
         Self { entry, source, lookup: None }
     }
 
-    /// Corrects the source: memory, if asking failed and the earlier answer still holds.
+    /// Sets the source to memory if asking failed and the earlier answer still holds.
     fn corrected(self, now: Monotonic) -> Self {
         let holds = self.entry.serve(now, Purpose::Answer).is_some_and(|it| it.holds());
         let failed = self.entry.failure().is_some();
@@ -64,10 +65,10 @@ impl<G: Clone, F> Found<CacheEntry<G, F>> {
 /// A task that looks up a well-known: its purpose, and how long it has run.
 struct Asker {
     purpose: Purpose,
-    /// For how long it ran in earlier stretches, in milliseconds.
+    /// How long it had run when it last began to run or to wait, in milliseconds.
     ran: AtomicU64,
-    /// When it last began to run, as the bits of the clock; [`Monotonic::MAX`] while it waits for a
-    /// permit.
+    /// When it last began to run, as [`Monotonic::to_bits`]; [`Monotonic::MAX`] while it waits for
+    /// a permit.
     since: AtomicU64,
 }
 
@@ -77,6 +78,7 @@ impl Asker {
         Self { purpose, ran, since }
     }
 
+    /// Notes that it runs from now on, or that it waits for a permit.
     fn runs(&self, runs: bool, now: Monotonic) {
         self.ran.store(whole_millis(self.ran(now)), Ordering::Relaxed);
         let since = if runs { now } else { Monotonic::MAX };
@@ -117,14 +119,14 @@ impl Answers {
     }
 
     pub(super) fn next_seed(&self) -> u64 {
-        // An odd step visits every number before it repeats one. It differs from the generator's
-        // own.
+        // An odd step visits every number before it repeats one. It is not the step of
+        // `SplitMix64`, so that generators seeded one after the other do not repeat each other.
         self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
     }
 
-    /// Makes an exchange with those destinations that have a free permit, and waits if none has. If
-    /// no request was sent there, tries the remaining ones: the first may be of an address family
-    /// that this machine lacks.
+    /// Fetches from those addresses whose destinations have a free permit, and waits if none has.
+    /// If no request was sent, tries the remaining addresses: the first may be of a family that
+    /// the local network lacks.
     async fn fetch(
         &self,
         mut fetch: Fetch,
@@ -145,7 +147,7 @@ impl Answers {
                 Err(failure) => failure,
             };
             attempts.extend(failure.attempts.iter().cloned());
-            // Of those that got equally far, the first is kept.
+            // Of failures that got equally far, the first is kept.
             let failure = match furthest.take() {
                 Some(before) if before.kind >= failure.kind => before,
                 _ => failure,
@@ -168,7 +170,7 @@ impl Answers {
         self.found(self.join_dns(question, purpose), Busy::Questions).await
     }
 
-    /// Finds a DNS answer in memory, or has the question in flight when it returns.
+    /// Finds a DNS answer in memory, or else joins its look-up in flight or starts one.
     pub(super) fn join_dns(
         self: &Arc<Self>,
         question: &DnsQuestion,
@@ -194,7 +196,7 @@ impl Answers {
         )
     }
 
-    /// Waits for an answer, which may have been asked for by another caller.
+    /// Waits for an answer, which another caller may have asked for.
     async fn found<K: Eq + Hash + Unpin, G: Clone, F: Clone>(
         &self,
         joined: FoundOrInFlight<K, CacheEntry<G, F>>,
@@ -255,8 +257,8 @@ impl Answers {
         let store = self.store.as_ref().filter(|_| !forget);
         if let Some(store) = store {
             if let Some(entry) = store.get(&host).await {
-                // What is older than ours, or was to be forgotten, is refused. An expired document
-                // is still the last good one.
+                // This refuses what is older than memory's entry or was forgotten on request. It
+                // accepts an expired document, which may still be the last good one.
                 self.memory.take_in(begun, &host, entry, self.runtime.now());
             }
             let now = self.now();
@@ -278,7 +280,7 @@ impl Answers {
             entry = self.memory.keep_well_known(begun, &host, entry, redirected_to, purpose);
         }
         if store.is_some() {
-            // Callers do not wait for the store to take it.
+            // Callers do not wait for the store.
             let (answers, entry) = (Arc::clone(self), entry.clone());
             let put = async move {
                 let store = answers.store.as_ref();
@@ -291,8 +293,9 @@ impl Answers {
         Ok(Found { entry, source: Source::Asked, lookup: Some(Arc::new(report)) })
     }
 
-    /// Remembers that a look-up was abandoned after it had run for long. The time that it waited
-    /// for a permit is not counted, because it says nothing about the server.
+    /// Remembers an abandoned look-up as failed, if it ran for `ResolverConfig::abandoned_after`.
+    /// The time that it waited for permits is not counted, because it says nothing about the
+    /// server.
     fn abandoned(&self, host: &DnsName, asker: &Asker, begun: Epoch) {
         let now = self.runtime.now();
         let after = asker.ran(now.monotonic);
@@ -308,6 +311,7 @@ impl Answers {
         self.memory.keep_well_known(begun, host, entry, Box::default(), asker.purpose);
     }
 
+    /// Looks up a well-known and reports how.
     async fn look_up_well_known(
         self: &Arc<Self>,
         host: &DnsName,
@@ -320,7 +324,7 @@ impl Answers {
             machine = machine.with_earlier(earlier.entry.clone());
         }
         let ask = async |question| match question {
-            // The addresses for the fetch need not be renewed together with the document.
+            // The document may outlive the addresses that it is fetched from.
             Question::Dns { token, question } => {
                 let found = self.dns(&question, asker.purpose).await?;
                 Ok(token.entry(found.entry, found.source))
@@ -338,7 +342,8 @@ impl Answers {
     }
 }
 
-/// Returns whether the server may have been asked, or the exchange could not be made at all.
+/// Returns whether no other address is to be tried: the server may have received the request, or no
+/// exchange can be made at all.
 const fn has_asked(failure: &FetchFailure) -> bool {
     use FetchFailureKind::{Connect, ConnectTimeout, Refused, Tls, TlsTimeout};
 

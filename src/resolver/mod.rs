@@ -21,7 +21,7 @@
 // | `traits`, `store` | what adapters and the application implement |
 // | `targets` | finds targets: one discovery a name, each under a permit |
 // | `drive` | runs a machine of the core for a discovery |
-// | `answers` | answers the machine's questions; `destinations` limits the fetches to one address |
+// | `answers` | answers the machine's questions; `destinations` limits fetches to one destination |
 // | `memory` | one entry a `host`, in a map `bounded` by entries and by bytes, which `size` estimates |
 // | `resolution` | what callers get |
 // | `entry`, `snapshot`, `counters` | what callers may look into |

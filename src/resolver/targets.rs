@@ -1,5 +1,5 @@
-//! Finds targets: under a permit, one discovery a name at a time, and in the background before an
-//! answer in use expires.
+//! Finds the targets of server names: one discovery a name at a time, each under a permit. Targets
+//! in use are renewed in the background before they expire.
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -23,21 +23,21 @@ use crate::core::well_known::WellKnown;
 use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
 use crate::runtime::within;
 
-/// The outcome of a discovery, shared by all who waited for it.
+/// The outcome of a discovery, shared by all callers that waited for it.
 pub(super) struct Ending {
     pub(super) result: Result<Arc<CachedTarget>, ResolveError>,
-    /// `None` if the discovery ended before there was one.
+    /// `None` if the discovery was broken off, or if memory holds the target without its report.
     pub(super) report: Option<Arc<Report>>,
     /// Whether the target was in memory when the discovery was about to start.
     pub(super) remembered: bool,
 }
 
-/// What becomes known while the questions of a discovery are answered.
+/// The state shared by the tasks that answer the questions of one discovery.
 struct Course {
     purpose: Purpose,
-    /// When the answers that it uses are to be renewed.
+    /// The earliest time at which an answer that the discovery used is to be renewed.
     renewal: Renewal,
-    /// Why an answer was given up, if one was.
+    /// Why the first question that will not be answered was broken off.
     given_up: OnceLock<BrokenOff>,
 }
 
@@ -60,14 +60,15 @@ pub(super) struct Targets {
     pub(super) answers: Arc<Answers>,
     /// The configuration of background discoveries, without speculation.
     pub(super) unhurried: Arc<Config>,
-    /// The permits for discoveries. Tokio's semaphore is fair and needs no runtime.
+    /// The permits for discoveries. Tokio's semaphore is fair and works without tokio's runtime.
     pub(super) permits: Arc<Semaphore>,
     /// The discoveries in flight, which callers for the same name share.
     pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending>>>,
 }
 
 impl Targets {
-    /// Discovers a name for a caller that waits.
+    /// Finds the target of a name for a caller that waits. If the discovery takes longer than
+    /// `Refresh::wait`, returns a target from memory, if there is one that may be served stale.
     pub(super) async fn discover(self: &Arc<Self>, name: &ServerName) -> Arc<Ending> {
         if self.asks_nothing(name) {
             let begun = self.answers.memory.epoch();
@@ -91,7 +92,7 @@ impl Targets {
         if ended.is_none()
             && let Some(composed) = self.compose(name)
         {
-            // It is renewed for others, even if every other caller leaves.
+            // The discovery continues for later callers, even if no caller waits for it now.
             waiter.detach();
             return composed;
         }
@@ -116,7 +117,7 @@ impl Targets {
         instead.unwrap_or(ending)
     }
 
-    /// Renews a name in the background, if a permit is free.
+    /// Renews the target of a name in the background, if a permit is free.
     pub(super) fn renew(self: &Arc<Self>, name: &ServerName, purpose: Purpose) {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
         if let Ok(Joined::Waiting(waiter)) = self.join_discovery(name, purpose, Some(permit)) {
@@ -127,7 +128,7 @@ impl Targets {
         }
     }
 
-    /// Joins the discovery in flight of a name, or starts one.
+    /// Joins the discovery in flight for a name, or starts one.
     fn join_discovery(
         self: &Arc<Self>,
         name: &ServerName,
@@ -139,6 +140,7 @@ impl Targets {
             &*self.answers.runtime,
             || {
                 let cached = self.answers.memory.target(name, self.answers.now());
+                // A renewal runs although the target in memory has not expired.
                 let cached = cached.filter(|_| purpose == Purpose::Answer)?;
                 let report = cached.report().cloned();
                 Some(Arc::new(Ending { result: Ok(cached), report, remembered: true }))
@@ -173,8 +175,8 @@ impl Targets {
         permit.and_then(Result::ok).ok_or(BrokenOff::Busy { busy: Busy::Turn, limit })
     }
 
-    /// Returns whether a name needs no question, and so no permit: a rule or the name itself
-    /// decides.
+    /// Returns whether a name needs no question, and so no permit: it is an IP literal or has no
+    /// valid host, or a rule sets its target.
     fn asks_nothing(&self, name: &ServerName) -> bool {
         matches!(name.to_host(), Ok(Host::Ip(_)) | Err(_))
             || self.answers.rules.target_of(name).is_some()
@@ -195,7 +197,8 @@ impl Targets {
         self.compose_with(name, &mut |_| ())
     }
 
-    /// Composes a target and calls `expired` with each DNS question whose answer has expired.
+    /// Composes a target from memory and calls `expired` with each DNS question on the way whose
+    /// answer there has expired or is missing.
     fn compose_with(
         &self,
         name: &ServerName,
@@ -207,7 +210,7 @@ impl Targets {
         let mut machine = Discovery::new(name.clone(), config, now, self.answers.next_seed())
             .with_shared_well_known()
             .with_last_step(earlier.target.step());
-        // Each pass answers one question, and the machine bounds those.
+        // Each pass answers one question, and the machine bounds their number, so this loop ends.
         loop {
             match machine.poll_output(now) {
                 Output::Done(outcome) => {
@@ -237,9 +240,10 @@ impl Targets {
         }
     }
 
-    /// Asks DNS again for what the last target relies on, before the well-known is there to confirm
-    /// that it still does. Both look-ups then run at the same time, and a caller that does not wait
-    /// for the well-known gets current addresses. Hold the result until the discovery ends.
+    /// Asks DNS again for the expired answers that the last target relies on, without waiting for
+    /// the well-known. Both look-ups then run at the same time, and a caller that is served from
+    /// memory before the well-known arrives gets current addresses. Hold the result until the
+    /// discovery ends, because dropping it may cancel the look-ups.
     fn ask_early(
         self: &Arc<Self>,
         name: &ServerName,
@@ -343,12 +347,12 @@ impl Targets {
                 course.renewal.take_in(found.entry.renew_at());
                 Ok(token.answer(found.entry, found.source, found.lookup))
             }
-            // Well-knowns have look-ups of their own.
+            // A machine with a shared well-known fetches nothing itself.
             Question::Fetch { .. } => Err(BrokenOff::Adapter),
         }
     }
 
-    /// Forgets a name and all hosts that its answer relies on, as far as they are known.
+    /// Forgets a name and all hosts that its target relies on, as far as they are known.
     pub(super) fn forget(&self, name: &ServerName) {
         let hosts = self.hosts_of(name);
         let now = self.answers.runtime.now().wall;
@@ -370,6 +374,7 @@ impl Targets {
         self.answers.questions.forget(|_| true);
     }
 
+    /// Returns the hosts that the target of a name relies on, as far as memory knows them.
     fn hosts_of(&self, name: &ServerName) -> HashSet<DnsName> {
         let memory = &self.answers.memory;
         let mut hosts: HashSet<DnsName> = HashSet::new();

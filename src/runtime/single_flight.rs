@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Runtime;
 
-/// What happens to a look-up that nobody waits for any more.
+/// What happens to a look-up that no caller waits for any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Abandoned {
-    /// The look-up continues and is remembered, for the next caller. The default.
+    /// The look-up continues, and its result is remembered for the next caller. The default.
     #[default]
     Finish,
     /// The look-up is cancelled when the last caller leaves. If a well-known look-up ran for
@@ -33,21 +33,23 @@ pub enum Abandoned {
     Cancel,
 }
 
-/// The result that all waiters wait for. An error: the task ended without one.
+/// The result that all waiters share; an error if the task ended without one.
 type Finished<V> = Shared<oneshot::Receiver<V>>;
 
+/// Runs at most one task a key at a time, and gives its result to every caller that joined it.
 pub(crate) struct SingleFlight<K: Eq + Hash, V> {
     limit: usize,
     abandoned: Abandoned,
     in_flight: Mutex<HashMap<K, Task<V>>>,
 }
 
+/// A task in flight.
 struct Task<V> {
     finished: Finished<V>,
-    /// How many waiters there are that have not left.
+    /// The number of waiters that have not left. One that detached never counts as having left.
     waiters: usize,
     stop: AbortHandle,
-    /// Called if the task is cancelled, to remember what follows from that.
+    /// Called under the lock when the task is cancelled, before another can start.
     stopped: Box<dyn Fn() + Send>,
 }
 
@@ -65,7 +67,7 @@ pub(crate) enum Joined<K: Eq + Hash, V> {
     Waiting(Waiter<K, V>),
 }
 
-/// Waits for a task to finish. An error: the task ended without a result.
+/// Waits for a task to finish. Resolves to an error if the task ended without a result.
 pub(crate) struct Waiter<K: Eq + Hash, V> {
     place: Place<K, V>,
     first: bool,
@@ -78,11 +80,11 @@ pub(crate) struct Waiter<K: Eq + Hash, V> {
 struct Place<K: Eq + Hash, V> {
     single_flight: Arc<SingleFlight<K, V>>,
     key: K,
-    /// Tells this task from others of the same key.
+    /// Tells this task from earlier and later ones of the same key.
     finished: Finished<V>,
 }
 
-/// Removes a task from the table when it ends, in whichever way.
+/// Removes a task from the table when it ends, however it ends.
 struct Leader<K: Eq + Hash, V>(Place<K, V>);
 
 impl<K, V> SingleFlight<K, V>
@@ -97,8 +99,9 @@ where
     /// Joins the task in flight for this key, or starts one.
     ///
     /// `known` is called under the lock, because a task may have finished since the caller last
-    /// looked. So is `stopped`, before a cancelled task ends: whoever starts the next one sees its
-    /// effect. The task itself remembers its result, so that nobody starts a second one in between.
+    /// looked. `task` must remember its result where `known` finds it, or a caller that comes just
+    /// after the end starts a second task. `stopped` is called under the lock if the task is
+    /// cancelled, so that whoever starts the next one sees its effect.
     pub(crate) fn join<F>(
         self: &Arc<Self>,
         key: &K,
@@ -133,7 +136,7 @@ where
         let task = async move {
             let value = task.await;
             drop(leader);
-            // Nobody need be waiting.
+            // There may be no waiter left.
             drop(finish.send(value));
         };
         runtime.spawn(Box::pin(Abortable::new(task, registration).map(drop)));
@@ -157,7 +160,7 @@ impl<K: Eq + Hash, V> SingleFlight<K, V> {
     /// results.
     pub(crate) fn forget(&self, keys: impl Fn(&K) -> bool) {
         let mut in_flight = self.lock();
-        // What is dropped here may own something that takes the lock again.
+        // Dropped without the lock: a task may own something that takes it again.
         let forgotten: Vec<_> = in_flight.extract_if(|key, _| keys(key)).collect();
         drop(in_flight);
         drop(forgotten);
@@ -183,7 +186,8 @@ impl<K: Eq + Hash, V> Waiter<K, V> {
 }
 
 impl<K: Eq + Hash, V> Place<K, V> {
-    /// Removes the task from the table, if it is there and `condition`, called under the lock, holds.
+    /// Removes the task from the table and returns it, if it is there and `condition`, called under
+    /// the lock, holds.
     fn remove_if(&self, condition: impl FnOnce(&mut Task<V>) -> bool) -> Option<Task<V>> {
         let mut in_flight = self.single_flight.lock();
         let task = in_flight.get_mut(&self.key)?;
@@ -196,7 +200,7 @@ impl<K: Eq + Hash, V> Place<K, V> {
 
 impl<K: Eq + Hash, V> Drop for Leader<K, V> {
     fn drop(&mut self) {
-        // Dropped without the lock: it may own something that takes it again.
+        // Dropped without the lock: the task may own something that takes it again.
         drop(self.0.remove_if(|_| true));
     }
 }
@@ -213,7 +217,7 @@ impl<K: Eq + Hash, V> Drop for Waiter<K, V> {
             }
             task.waiters == 0
         });
-        // The task is woken in order to end, which may run code of the runtime.
+        // Done without the lock: this wakes the task, which may run code of the runtime.
         if let Some(task) = task {
             task.stop.abort();
         }
@@ -245,7 +249,7 @@ mod tests {
     use super::*;
     use crate::testing::VirtualTime;
 
-    /// A `SingleFlight` of which each call finishes with 7 once it is let.
+    /// A `SingleFlight` whose tasks finish with 7 once `clear` is called.
     struct Rig {
         single_flight: Arc<SingleFlight<u8, u8>>,
         time: VirtualTime,
@@ -294,7 +298,7 @@ mod tests {
 
         fn clear(&self) {
             self.cleared.lock().unwrap().drain(..).for_each(|it| {
-                // One that was stopped does not wait for it.
+                // A cancelled task does not receive it.
                 let _ = it.send(());
             });
         }
@@ -303,7 +307,7 @@ mod tests {
             self.stopped.load(Ordering::Relaxed)
         }
 
-        /// Lets all go on that can.
+        /// Runs every task until none can continue.
         fn settle(&self) {
             self.time.advance(std::time::Duration::ZERO);
         }
@@ -407,13 +411,13 @@ mod tests {
         assert!(rig.join(2).is_ok());
     }
 
-    /// Goes through a tree of choices, one path a time.
+    /// Enumerates the paths through a tree of choices.
     #[derive(Clone, Default)]
     struct Tree(Arc<Mutex<Path>>);
 
     #[derive(Default)]
     struct Path {
-        /// What was chosen, of how many.
+        /// Which option each choice took, and of how many.
         chosen: Vec<(usize, usize)>,
         /// How many choices of the path were made so far.
         at: usize,
@@ -434,7 +438,7 @@ mod tests {
             path.chosen[at].0
         }
 
-        /// Goes to the next path; false if that was the last.
+        /// Moves to the next path. Returns `false` if there is none.
         fn next(&self) -> bool {
             let mut path = self.0.lock().unwrap();
             path.at = 0;
@@ -455,26 +459,26 @@ mod tests {
         Left,
     }
 
-    /// Three callers of one key; those of them that have come and not left.
+    /// Three callers of one key, which come and leave in an order that a [`Tree`] chooses.
     struct Walk {
         single_flight: Arc<SingleFlight<u8, u8>>,
         time: VirtualTime,
         started: Arc<AtomicU32>,
         stopped: Arc<AtomicU32>,
         finished: Arc<AtomicU32>,
-        /// How often all was forgotten. A task finishes with how often that was when it began.
+        /// How often everything was forgotten. A task finishes with the number at its start.
         forgotten: Arc<AtomicU8>,
         callers: Mutex<[Caller; 3]>,
     }
 
     enum Caller {
         NotYet,
-        /// For a task that began after all was forgotten this often.
+        /// Waits for a task that began after everything was forgotten this often.
         Waits(Waiter<u8, u8>, u8),
         Left,
     }
 
-    /// Lets others go on first.
+    /// Yields once to the other tasks.
     async fn give_way() {
         let mut gave = false;
         std::future::poll_fn(|context| {
@@ -530,7 +534,7 @@ mod tests {
             }
         }
 
-        /// A caller comes, unless it was told to leave before, and waits.
+        /// Has a caller come and wait, unless it was told to leave before.
         fn come(self: &Arc<Self>, caller: usize, panics: bool) {
             let walk = Arc::clone(self);
             self.time.spawn(Box::pin(async move {
@@ -557,7 +561,7 @@ mod tests {
             }));
         }
 
-        /// What became of each, once all has come to an end.
+        /// Returns what became of each caller, once no task can continue.
         fn fates(&self) -> [Fate; 3] {
             let mut callers = self.callers.lock().unwrap();
             callers.each_mut().map(|caller| match caller {
@@ -623,7 +627,7 @@ mod tests {
             let answered = if panics { Fate::Failed } else { Fate::Served };
             assert_eq!(fates[2], answered);
             assert!(fates.iter().all(|fate| [answered, Fate::Left].contains(fate)));
-            // Only tasks that all had left are stopped, which at most two can have been.
+            // Only tasks that all callers have left are cancelled, and at most two callers leave.
             assert!(abandoned == Abandoned::Cancel && stopped <= 2 || stopped == 0);
             assert_eq!(finished >= 1, !panics);
             assert!(started <= 3 && finished <= started);

@@ -16,13 +16,13 @@ use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 
 /// A scripted internet: the answer to each question, and how long it takes.
 ///
-/// Questions are written as they are shown: `A a.example`, `AAAA a.example`,
-/// `SRV _matrix-fed._tcp.a.example`, and for delays also `GET https://a.example/...`; hosts in lower
-/// case. What is not scripted does not exist: the name is NXDOMAIN, or NODATA where it has other
-/// records, with a negative TTL of 900 s; the port refuses connections.
+/// Questions are written as [`DnsQuestion`] displays them: `A a.example`, `AAAA a.example`,
+/// `SRV _matrix-fed._tcp.a.example`, and for delays also `GET https://a.example/...`. Hosts are in
+/// lower case. What is not scripted does not exist: the name is NXDOMAIN, or NODATA where it has
+/// other records, with a negative TTL of 900 s; the port refuses connections.
 ///
 /// An answer arrives after 10 ms, unless [`after`](Self::after) or [`never`](Self::never) says
-/// otherwise. Times are kept in whole milliseconds, TTLs in whole seconds.
+/// otherwise. Times are rounded down to milliseconds, TTLs to seconds.
 ///
 /// ```
 /// use matrix_delegation::testing::Internet;
@@ -37,8 +37,8 @@ use crate::core::well_known::{Body, FetchFailure, FetchFailureKind};
 ///
 /// # Panics
 ///
-/// The methods that build an internet panic on what is not a question, an address, a header, ...,
-/// since it is the author of a test who writes it. Reading JSON returns an error instead.
+/// The methods that build an internet panic on invalid input (not a question, an address, a header,
+/// ...), because the author of a test writes it. Reading JSON returns an error instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Internet {
@@ -48,21 +48,21 @@ pub struct Internet {
     pub(super) https: BTreeMap<String, Scripted<Reply>>,
 }
 
-/// An answer, and after how long it arrives. `None`: never.
+/// An answer, and after how long it arrives; `None` if it never does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scripted<T> {
     pub(super) answer: T,
     pub(super) after: Option<Duration>,
 }
 
-/// What is at a URL.
+/// The result of fetching a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Response { status: StatusCode, headers: HeaderMap, body: Body },
     Failed(FetchFailure),
 }
 
-/// The detail of a failure that has no other.
+/// The detail of a failure for which none is given.
 pub(super) const SCRIPTED: &str = "scripted";
 pub(super) const DELAY: Duration = Duration::from_millis(10);
 pub(super) const TTL: Duration = Duration::from_secs(300);
@@ -73,13 +73,15 @@ impl<T> Scripted<T> {
         Self { answer, after: Some(DELAY) }
     }
 
+    /// Sets the answer, unless it never arrives.
     fn say(&mut self, answer: T) {
-        // What is never answered has no answer.
+        // In JSON, an answer that never arrives is not written.
         if self.after.is_some() {
             self.answer = answer;
         }
     }
 
+    /// Sets the delay. An answer that never arrives is replaced by `unsaid`, the default.
     fn wait(&mut self, after: Option<Duration>, unsaid: T) {
         self.after = after;
         if after.is_none() {
@@ -146,7 +148,7 @@ impl Internet {
         self
     }
 
-    /// Makes the addresses of a host be found through an alias. They must have been set before.
+    /// Marks the addresses of a host as found through an alias (CNAME). Set the addresses before.
     #[must_use]
     #[track_caller]
     pub fn aliased(mut self, host: &str) -> Self {
@@ -164,8 +166,8 @@ impl Internet {
         self
     }
 
-    /// Adds SRV records (priority, weight, port, target) at a name that begins with the service's
-    /// labels, with a TTL of 600 s.
+    /// Sets the SRV records (priority, weight, port, target) of a name that begins with the
+    /// service's labels, with a TTL of 600 s.
     #[must_use]
     #[track_caller]
     pub fn srv(self, name: &str, records: &[(u16, u16, u16, &str)]) -> Self {
@@ -177,14 +179,14 @@ impl Internet {
         self.found(&format!("SRV {name}"), records, 2 * TTL)
     }
 
-    /// Answers a question with "no record", with a negative TTL of 900 s.
+    /// Answers a DNS question with "no record", with a negative TTL of 900 s.
     #[must_use]
     #[track_caller]
     pub fn none(self, question: &str, kind: NoRecord) -> Self {
         self.dns(question, no_record(kind))
     }
 
-    /// Lets the look-up fail.
+    /// Makes the look-up of a DNS question fail.
     #[must_use]
     #[track_caller]
     pub fn fails(self, question: &str, failure: DnsFailure) -> Self {
@@ -198,7 +200,7 @@ impl Internet {
         self.page(&format!("https://{host}/.well-known/matrix/server"), 200, &[], body)
     }
 
-    /// Lets a host's well-known document delegate to this name.
+    /// Makes a host's well-known document delegate to this name.
     #[must_use]
     #[track_caller]
     pub fn delegates(self, host: &str, server: &str) -> Self {
@@ -278,7 +280,7 @@ impl Internet {
         self.https.entry(text.to_owned()).or_insert_with(|| Scripted::new(refused()))
     }
 
-    /// Returns the answer to a question of DNS.
+    /// Returns the answer to a DNS question.
     pub fn dns_answer(&self, question: &DnsQuestion) -> DnsAnswer {
         if let Some(scripted) = self.dns.get(&question.to_string()) {
             return scripted.answer.clone();
@@ -294,7 +296,8 @@ impl Internet {
         no_record(if exists { NoRecord::NoData } else { NoRecord::NxDomain })
     }
 
-    /// Returns the result of fetching a URL. A body larger than `most` bytes is not read to its end.
+    /// Returns the result of fetching a URL. A body of more than `most` bytes is
+    /// [`Body::TooLarge`].
     pub fn response(&self, url: &str, most: usize) -> Result<Response<Body>, FetchFailure> {
         match self.https.get(url).map_or_else(refused, |scripted| scripted.answer.clone()) {
             Reply::Failed(failure) => Err(failure),
@@ -310,7 +313,7 @@ impl Internet {
         }
     }
 
-    /// Returns how long the answer to a question takes. `None`: it never arrives.
+    /// Returns how long the answer to a question takes; `None` if it never arrives.
     pub fn delay(&self, question: &str) -> Option<Duration> {
         let after = match question.strip_prefix("GET ") {
             Some(url) => self.https.get(url).map(|scripted| scripted.after),
@@ -327,7 +330,7 @@ impl Internet {
     }
 }
 
-/// Replaces the bytes of values that are not UTF-8, which JSON cannot hold.
+/// Replaces what is not UTF-8 in header values, because JSON cannot hold it.
 fn as_text(mut headers: HeaderMap) -> HeaderMap {
     for value in headers.values_mut() {
         let text = String::from_utf8_lossy(value.as_bytes()).into_owned();

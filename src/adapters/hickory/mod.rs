@@ -16,6 +16,7 @@
 //! | `reply` | what a reply says |
 //! | `query` | a question in the wire format, and which packets are a reply to it |
 //! | `failure` | why a server gave no answer |
+//! | `config` | what the application sets |
 
 pub(crate) mod config;
 mod exchange;

@@ -1,4 +1,4 @@
-//! One table for each structure of a configuration: its fields, their defaults and their checks.
+//! Defines each structure of a configuration by one table of its fields, defaults and checks.
 
 use std::time::Duration;
 
@@ -10,12 +10,14 @@ use super::{
     SrvAliasPolicy, UserAgent, duration,
 };
 
-/// The type of a field of a configuration: how it is written, and what can be wrong with it.
+/// A type that a field of a configuration can have: how it is serialised and checked.
 pub(crate) trait Setting: Serialize + for<'de> Deserialize<'de> {
+    /// Serialises the value in the form of a configuration file.
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.serialize(serializer)
     }
 
+    /// Deserialises a value from the form of a configuration file.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::deserialize(deserializer)
     }
@@ -46,7 +48,7 @@ impl Setting for DnsFailurePolicy {}
 impl Setting for SrvAliasPolicy {}
 impl Setting for UserAgent {}
 
-/// Writes a field; for `#[serde(with)]`.
+/// Serialises a field, for `#[serde(with)]`.
 pub(crate) fn serialize<T: Setting, S: Serializer>(
     value: &T,
     serializer: S,
@@ -54,16 +56,16 @@ pub(crate) fn serialize<T: Setting, S: Serializer>(
     value.write(serializer)
 }
 
-/// Reads a field; for `#[serde(with)]`.
+/// Deserialises a field, for `#[serde(with)]`.
 pub(crate) fn deserialize<'de, T: Setting, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     T::read(deserializer)
 }
 
-/// Defines a structure of public fields, each with its default and its check. Without a default it
-/// is that of the field's type. Checks follow after commas: `<= other` compares with another field,
-/// and `method(arguments)` is one of [`Problems`].
+/// Defines a structure of public fields, each with its default and its checks. A field without a
+/// default has that of its type. Checks follow after commas: `<= other` compares with another
+/// field, and `method(arguments)` calls a method of [`Problems`].
 macro_rules! settings {
     (@default) => { Default::default() };
     (@default $default:expr) => { $default };

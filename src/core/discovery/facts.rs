@@ -15,8 +15,8 @@ use crate::core::report::{DnsExchange, Source};
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{WellKnown, WellKnownFailure};
 
-/// The time that an answer has beyond the limit on its question, so that what an adapter reports at
-/// the limit is still heard.
+/// How much longer than the limit on a DNS question a machine waits for the answer, so that what an
+/// adapter reports at the limit still counts.
 const ANSWER_MARGIN: Duration = Duration::from_millis(250);
 
 /// The questions of a machine, their answers, and the time.
@@ -26,17 +26,18 @@ pub(super) struct Facts {
     pub(super) random: SplitMix64,
     started: Now,
     now: Now,
-    /// Each question to DNS, once. A token is an index into them.
+    /// Each question to DNS, once. A token is an index into this list.
     entries: Vec<Entry>,
-    /// Questions that the driver has not fetched yet.
+    /// Questions that the driver has not polled yet.
     outbox: VecDeque<Question>,
-    /// The earliest time at which something may change without an answer, as far as the rules have
-    /// said since they began.
+    /// The earliest time at which something may change without an answer, by what this reading of
+    /// the rules has met so far.
     wake: Option<Monotonic>,
-    /// Whether the rules have needed an answer since they began that will not come.
+    /// Whether this reading of the rules has needed an answer that will not come.
     missed: bool,
 }
 
+/// A question to DNS, when it was asked, and its answer.
 #[derive(Debug)]
 struct Entry {
     question: DnsQuestion,
@@ -54,9 +55,10 @@ pub(super) struct Fact {
     source: Source,
 }
 
-/// Returns what an answer may be used for that arrived at a time: if it was asked just now, whatever
-/// the result is; if it was remembered, what may be used without asking. Later calls for the same
-/// answer return the same.
+/// Returns what an answer that arrived at this time may be used for. If it was asked for just then,
+/// it may be used even if it has expired; if it was remembered, as far as it may be without asking.
+///
+/// It is judged at the time of arrival, so that every call for one answer returns the same.
 fn served<G: Clone, F>(
     entry: &CacheEntry<G, F>,
     source: Source,
@@ -71,13 +73,13 @@ fn served<G: Clone, F>(
 }
 
 impl Fact {
-    /// Makes a fact of what DNS said just now.
+    /// Makes a fact from what DNS said just now.
     fn asked(question: &DnsQuestion, answer: DnsAnswer, now: Monotonic, config: &Config) -> Self {
         let entry = DnsEntry::learn(None, question, answer, now, config);
         Self { entry, at: now, source: Source::Asked }
     }
 
-    /// Returns the answer as DNS says it.
+    /// Returns the last outcome as an answer of DNS.
     fn answer(&self) -> DnsAnswer {
         self.served().said().map_or_else(|why| why.clone().into(), |value| value.clone().into())
     }
@@ -97,7 +99,7 @@ pub(super) struct WellKnownFact {
 }
 
 impl WellKnownFact {
-    /// Makes a fact of what was found out just now.
+    /// Makes a fact from what was found out just now.
     pub(super) fn asked(entry: WellKnownEntry) -> Self {
         Self { at: entry.learnt(), source: Source::Asked, entry }
     }
@@ -107,12 +109,12 @@ impl WellKnownFact {
         served(&self.entry, self.source, self.at)
     }
 
-    /// Returns what a report says of it.
+    /// Returns what a report says of the document: the name that it delegates to, or the failure.
     pub(super) fn result(&self) -> Result<ServerName, WellKnownFailure> {
         self.served().said().map(|document| document.server().clone()).map_err(Clone::clone)
     }
 
-    /// Returns how long it counts, from when it was learnt.
+    /// Returns how long the answer counts, from when it was learnt.
     pub(super) fn lifetime(&self) -> Duration {
         match self.entry.good_part().filter(|_| self.served().holds()) {
             Some(good) => good.terms.expires.since(good.obtained),
@@ -139,7 +141,8 @@ impl Facts {
         self.started
     }
 
-    /// Takes in the driver's time and returns the machine's: the latest that the driver ever gave.
+    /// Takes in the driver's time and returns the machine's: the latest that the driver ever gave,
+    /// so that time never runs backwards.
     pub(super) fn clock(&mut self, now: Now) -> Now {
         if now.monotonic >= self.now.monotonic {
             self.now = now;
@@ -162,18 +165,18 @@ impl Facts {
         self.outbox.push_back(question);
     }
 
-    /// Returns what a machine wants that has not ended.
+    /// Returns what the machine wants next, provided that it has not ended.
     pub(super) fn next_output<T>(&mut self) -> Output<T> {
         self.outbox.pop_front().map_or(Output::Wait(self.wake), Output::Ask)
     }
 
-    /// Begins a reading of the rules, which say anew what they wait for.
+    /// Begins a reading of the rules, and forgets what the last reading waited for.
     pub(super) fn begin(&mut self) {
         self.wake = None;
         self.missed = false;
     }
 
-    /// Returns whether the rules have needed an answer since they began that will not come.
+    /// Returns whether this reading of the rules has needed an answer that will not come.
     pub(super) const fn missed(&self) -> bool {
         self.missed
     }
@@ -183,8 +186,8 @@ impl Facts {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
-    /// Returns the answer to a question, which is asked if it has not been. An overdue answer counts
-    /// as timed out.
+    /// Returns the answer to a question, if there is one. Asks the question if that was not done
+    /// before. An overdue answer counts as timed out.
     pub(super) fn dns(&mut self, question: &DnsQuestion, now: Monotonic) -> Option<Fact> {
         let index = self.entry(question, now);
         let limit = self.limit();
@@ -202,8 +205,8 @@ impl Facts {
         fact
     }
 
-    /// Returns until when an answer that has expired is used. One that is to be renewed is used for a
-    /// moment only.
+    /// Returns until when an answer that has expired is used. One that is not renewed yet is used
+    /// for `Refresh::unrenewed` only.
     pub(super) fn stale_until(&self, until: Monotonic, now: Monotonic) -> Monotonic {
         if until > now { until } else { now + self.config.refresh.unrenewed }
     }
@@ -230,7 +233,7 @@ impl Facts {
         entry.fact.as_ref()
     }
 
-    /// Returns the index of a question, which is asked if it has not been.
+    /// Returns the index of a question. Asks the question if that was not done before.
     fn entry(&mut self, question: &DnsQuestion, now: Monotonic) -> usize {
         if let Some(index) = self.entries.iter().position(|entry| entry.question == *question) {
             return index;
@@ -272,9 +275,9 @@ impl Facts {
         }
     }
 
-    /// Returns the entry of a token, if it still waits for its answer at this time. Once overdue it
-    /// waits no more, even where the rules have not looked at it since: the outcome must not depend
-    /// on how often the machine is polled.
+    /// Returns the entry of a token, if it still waits for its answer at this time. An overdue
+    /// entry does not, even if the rules have not been read since: the outcome must not depend on
+    /// how often the machine is polled.
     fn waiting(&mut self, token: DnsToken, now: Monotonic) -> Option<&mut Entry> {
         let limit = self.limit();
         self.entries
@@ -287,7 +290,7 @@ impl Facts {
         self.entries.iter().filter(|entry| entry.fact.is_none()).map(|entry| &entry.question)
     }
 
-    /// Returns what a report says of the questions and answers.
+    /// Returns the questions and answers for a report.
     pub(super) fn exchanges(&self) -> Vec<DnsExchange> {
         self.entries
             .iter()
@@ -303,7 +306,8 @@ impl Facts {
     }
 }
 
-/// Returns whether a question is not for DNS: names under `.onion` (RFC 7686 section 2).
+/// Returns whether a question must not be put to DNS: its name is under `.onion` (RFC 7686
+/// section 2).
 fn is_never_asked(question: &DnsQuestion) -> bool {
     question.host().is_onion()
 }

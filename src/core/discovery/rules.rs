@@ -4,24 +4,24 @@
 //! is missing, and then wait for it. So the order in which answers arrive changes nothing, and
 //! asking early (speculation) only provides facts before a rule needs them.
 //!
-//! | # | what is known | asked early (`Full` only) | asked | then |
+//! | rule | what is known | asked early ([`Speculation::Full`] only) | asked | then |
 //! | --- | --- | --- | --- | --- |
 //! | 1 | host is an IP literal | | | **step 1** |
 //! | 2 | name has a port | | A, AAAA | **step 2** |
-//! | 3 | neither | A, AAAA and both SRV of the host; addresses of its first SRV target | well-known | 4 or 9 |
+//! | 3 | host is a DNS name, without a port | A, AAAA and both SRV of the host; addresses of its first SRV target | well-known | 4 or 9 |
 //! | 4 | delegated to an IP literal | | | **step 3.1** |
 //! | 5 | delegated to a name with a port | | A, AAAA | **step 3.2** |
-//! | 6 | delegated to a name without | A, AAAA and both SRV of it | SRV `_matrix-fed._tcp` | found: A, AAAA of each target, **step 3.3**; else 7 |
-//! | 7 | that was not found or failed | | SRV `_matrix._tcp` | found: A, AAAA of each target, **step 3.4**; else 8 |
-//! | 8 | neither was found | | A, AAAA of the delegated host | **step 3.5** |
-//! | 9 | no valid well-known, for any reason | | SRV of the host itself, `_matrix-fed._tcp` before `_matrix._tcp`, as in 6 to 8 | **step 4**, **5** or **6** |
+//! | 6 | delegated to a name without a port | A, AAAA and both SRV of it | SRV `_matrix-fed._tcp` | found: A, AAAA of each target, **step 3.3**; else 7 |
+//! | 7 | none is found, or that look-up failed | | SRV `_matrix._tcp` | found: A, AAAA of each target, **step 3.4**; else 8 |
+//! | 8 | neither is found, or the look-ups failed | | A, AAAA of the delegated host | **step 3.5** |
+//! | 9 | not delegated: no valid well-known, for any reason | | SRV of the host itself, `_matrix-fed._tcp` before `_matrix._tcp`, as in 6 to 8 | **step 4**, **5** or **6** |
 //!
-//! If the last discovery was decided by some step, questions that only other steps need are not asked
-//! early.
+//! If it is known which step decided the last discovery of this name, questions that this step does
+//! not need are not asked early.
 //!
 //! A failed SRV look-up (as opposed to "there is none") ends the discovery under
-//! [`DnsFailurePolicy::Fail`]. An SRV set whose only target is `.` ends it, too. An endpoint without
-//! a usable address is left out. If no endpoint remains, the discovery fails.
+//! [`DnsFailurePolicy::Fail`]. So does, under any policy, an SRV set whose only target is `.`. An
+//! endpoint without a usable address is left out. If no endpoint remains, the discovery fails.
 
 use std::net::IpAddr;
 use std::task::{Poll, ready};
@@ -56,9 +56,9 @@ pub(super) struct Reading<'a> {
     pub(super) facts: &'a mut Facts,
     pub(super) well_known: &'a mut WellKnownSource,
     pub(super) now: Now,
-    /// The step that decided the last time.
+    /// The step that decided the last discovery of this name, if that is known.
     pub(super) last_step: Option<Step>,
-    /// Steps that a look-up ruled out, with its outcome.
+    /// Steps that a look-up ruled out, each with the outcome of that look-up.
     pub(super) passed: Vec<(Step, StepOutcome)>,
     /// What the rules have found so far.
     pub(super) draft: Draft,
@@ -77,7 +77,7 @@ pub(super) struct Draft {
 }
 
 impl Reading<'_> {
-    /// Rules 1 to 3: the server name itself decides, or the well-known document is needed.
+    /// Reads rules 1 to 3: the server name itself decides, or the well-known document is needed.
     pub(super) fn read(&mut self) -> Poll<Verdict> {
         let host = match self.name.to_host() {
             Ok(host) => host,
@@ -97,7 +97,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Reads rules 4 to 8: the name that is delegated to. Its own well-known document is never fetched.
+    /// Reads rules 4 to 8 for the name that is delegated to. Its own well-known document is never
+    /// fetched.
     fn delegated(&mut self, (name, host): (ServerName, Host)) -> Poll<Verdict> {
         let port = name.port();
         self.draft.delegated = Some(name);
@@ -113,7 +114,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Steps 1 and 3.1.
+    /// Decides by an IP literal (steps 1 and 3.1).
     fn literal(&mut self, step: Step, address: IpAddr, port: Option<u16>) -> Verdict {
         if let Err(range) = self.facts.config.address_policy.check(address) {
             return Err(ResolveError::BlockedAddress {
@@ -136,13 +137,14 @@ impl Reading<'_> {
         self.decide(step, vec![endpoint])
     }
 
-    /// Steps 2 and 3.2.
+    /// Decides by the port in the name (steps 2 and 3.2).
     fn explicit_port(&mut self, step: Step, host: &DnsName, port: u16) -> Poll<Verdict> {
         let target = SrvTarget { priority: 0, weight: 0, host: host.clone(), port };
         self.connect_to(step, Origin::ExplicitPort, &[target], Vec::new())
     }
 
-    /// Steps 3.3 to 3.5 for the host that is delegated to, else 4 to 6.
+    /// Decides by SRV records, else by the default port: steps 3.3 to 3.5 for the host that is
+    /// delegated to, else 4 to 6.
     fn by_srv(&mut self, host: &DnsName, delegated: bool) -> Poll<Verdict> {
         for service in Service::ALL {
             let step = Step::of(service, delegated);
@@ -185,7 +187,7 @@ impl Reading<'_> {
         self.connect_to(Step::without_srv(delegated), Origin::DefaultPort, &[target], Vec::new())
     }
 
-    /// Decides by SRV records, as far as they are usable (RFC 2782).
+    /// Decides by those of the SRV records that are usable (RFC 2782).
     fn srv_found(
         &mut self,
         step: Step,
@@ -248,7 +250,8 @@ impl Reading<'_> {
         self.connect_to(step, Origin::Srv, &targets, dropped)
     }
 
-    /// Decides, with an endpoint for each target that has addresses. Fails if none has.
+    /// Decides on an endpoint for each target that has addresses, or that a proxy looks up. Fails
+    /// if there is none.
     fn connect_to(
         &mut self,
         step: Step,
@@ -304,7 +307,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Returns the addresses of each host among the targets, once there is nothing more to wait for.
+    /// Returns the addresses of each host among the targets, once there is nothing more to wait
+    /// for.
     fn all_addresses(&mut self, targets: &[SrvTarget]) -> Poll<Vec<HostAddresses>> {
         let now = self.now.monotonic;
         if self.facts.config.addresses == AddressFamilies::ByProxy {
@@ -318,7 +322,7 @@ impl Reading<'_> {
         }
         let (family_grace, target_grace) =
             (self.facts.config.time.family_grace, self.facts.config.time.target_grace);
-        // Not `any`: each host must say until when it is waited for.
+        // Not `any`: each host that is waited for must set its wake-up.
         let waiting = hosts.iter().filter(|it| !it.is_ready(self.facts, family_grace, now)).count();
         if waiting == 0 {
             return Poll::Ready(hosts);
@@ -326,7 +330,7 @@ impl Reading<'_> {
         let Some(first) = hosts.iter().filter_map(|it| it.first).min() else {
             return Poll::Pending;
         };
-        // An address may have arrived long before the other targets were asked for.
+        // The grace begins when all are asked for: an address may have arrived long before that.
         let asked = hosts.iter().map(|it| it.asked).max().unwrap_or(first);
         let due = first.max(asked) + target_grace;
         if now < due {
@@ -365,7 +369,7 @@ impl Reading<'_> {
         Poll::Ready(delegated)
     }
 
-    /// Asks early what is needed if there is no valid well-known.
+    /// Asks early what is needed if there turns out to be no valid well-known.
     fn speculate(&mut self, host: &DnsName) {
         let delegated = self.last_step.is_some_and(Step::is_delegated);
         if delegated || self.facts.config.speculation == Speculation::Off {
@@ -375,7 +379,7 @@ impl Reading<'_> {
         if self.well_known.is_answered() {
             return;
         }
-        // These records may turn out not to matter, so only the first target's addresses are asked.
+        // These records may turn out not to matter, so only the first target is looked up.
         let mut first = None;
         for service in Service::ALL {
             let question = DnsQuestion::Srv { service, host: host.clone() };
@@ -394,8 +398,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Asks early what the steps of a host without a port may need, except what only the steps after
-    /// the one that decided the last time need.
+    /// Asks early what the steps of a host without a port may need. If an SRV step decided the last
+    /// discovery, leaves out what only the steps after that one need.
     fn ask_early(&mut self, host: &DnsName, delegated: bool) {
         if self.facts.config.speculation == Speculation::Off {
             return;
@@ -437,7 +441,7 @@ impl Reading<'_> {
         Evidence { hosts, dropped, failed: self.draft.failed.clone() }
     }
 
-    /// Returns the error of a step of which no endpoint has a usable address.
+    /// Returns the error for a step that leads to no endpoint with a usable address.
     fn nowhere_to_connect(
         &self,
         step: Step,
@@ -467,7 +471,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Makes the target of what was found.
+    /// Makes the target from what was found.
     fn decide(&mut self, step: Step, endpoints: Vec<StoredEndpoint>) -> Verdict {
         let draft = std::mem::take(&mut self.draft);
         let mut lifetimes = draft.lifetimes;
@@ -488,7 +492,7 @@ impl Reading<'_> {
             decided: self.now,
             lifetimes: lifetimes.into(),
         })
-        // Cannot fail: what a target checks, the rules keep.
+        // Cannot fail: the rules make no target that contradicts itself.
         .map_err(|_| ResolveError::AdapterFailed { name: self.name.clone() })
     }
 }
@@ -497,8 +501,8 @@ fn shorten(life: &mut Option<Duration>, other: Duration) {
     *life = Some(life.map_or(other, |life| life.min(other)));
 }
 
-/// Returns what happened at each step, given the one that decided or failed and those that look-ups
-/// ruled out.
+/// Returns what happened at each step, given the step that decided or failed and the steps that
+/// look-ups ruled out.
 pub(super) fn steps(
     ended: bool,
     decided: Option<Step>,
