@@ -99,8 +99,8 @@ pub use crate::resolver::{
     builder::ResolverBuilder,
     config::ResolverConfig,
     handle::Resolver,
+    name_rules::Rules,
     resolution::Resolution,
-    rules::Rules,
     store::Store,
     traits::{Dns, WellKnownFetch},
 };

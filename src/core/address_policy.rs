@@ -204,7 +204,7 @@ impl AddressPolicy {
 impl Setting for AddressPolicy {
     /// Finds blocked ranges that block nothing: see [`inside_range`]. Allowed ones allow nothing,
     /// which is safe.
-    fn find(&self, problems: &mut Problems) {
+    fn find_problems(&self, problems: &mut Problems) {
         for range in &self.blocked {
             if [MAPPED, NAT64].map(IpNet::V6).contains(range) {
                 problems.add(

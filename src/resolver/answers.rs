@@ -13,7 +13,7 @@ use super::counters::Tally;
 use super::destinations::Destinations;
 use super::drive::{BrokenOff, drive};
 use super::memory::{Epoch, Memory};
-use super::rules::Rules;
+use super::name_rules::Rules;
 use super::store::GuardedStore;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::cache::{CacheEntry, DnsEntry, Purpose, WellKnownEntry};
@@ -30,7 +30,7 @@ use crate::runtime::{Runtime, within};
 
 /// How much longer than the limit on a DNS question the resolver waits for an adapter. The machine
 /// waits longer still.
-const ANSWER_MARGIN: Duration = Duration::from_millis(125);
+const ADAPTER_MARGIN: Duration = Duration::from_millis(125);
 
 /// An answer, and how it was found.
 #[derive(Clone)]
@@ -79,7 +79,7 @@ impl Asker {
     }
 
     /// Notes that it runs from now on, or that it waits for a permit.
-    fn runs(&self, runs: bool, now: Monotonic) {
+    fn set_running(&self, runs: bool, now: Monotonic) {
         self.ran.store(whole_millis(self.ran(now)), Ordering::Relaxed);
         let since = if runs { now } else { Monotonic::MAX };
         self.since.store(since.to_bits(), Ordering::Relaxed);
@@ -136,11 +136,11 @@ impl Answers {
         let (mut attempts, mut furthest) = (Vec::new(), None::<FetchFailure>);
         // Each pass removes at least one address, so this loop ends.
         loop {
-            asker.runs(false, self.now());
+            asker.set_running(false, self.now());
             let permits = self.destinations.permits(&left, &*self.runtime).await;
             let permits = permits.map_err(|it| BrokenOff::busy(Busy::Destination, it))?;
             let begun = self.now();
-            asker.runs(true, begun);
+            asker.set_running(true, begun);
             (fetch.addresses, left) = left.into_iter().partition(|address| permits.allow(address));
             let failure = match self.fetch.fetch(fetch.clone()).await {
                 Ok(response) => return Ok(Ok(response)),
@@ -209,7 +209,7 @@ impl Answers {
 
     /// Asks DNS. An adapter that overruns the limit on a question counts as timed out.
     async fn look_up(&self, question: &DnsQuestion) -> DnsEntry {
-        let limit = self.config.time.dns.saturating_add(ANSWER_MARGIN);
+        let limit = self.config.time.dns.saturating_add(ADAPTER_MARGIN);
         let dns = self.rules.dns_of(question.host()).unwrap_or(&self.dns);
         let answer = within(&*self.runtime, limit, dns.lookup(question.clone())).await;
         let answer = answer.unwrap_or_else(|| DnsAnswer::failed(DnsFailure::Timeout));
@@ -268,7 +268,7 @@ impl Answers {
             }
             self.tally.store_misses.one();
         }
-        asker.runs(true, self.now());
+        asker.set_running(true, self.now());
         let (mut entry, report) = self.look_up_well_known(&host, asker).await?;
         self.tally.well_known(&entry);
         if matches!(entry.failure(), Some(WellKnownFailure::Blocked { .. })) {

@@ -12,7 +12,7 @@ use super::config::ResolverConfig;
 use super::counters::Tally;
 use super::destinations::Destinations;
 use super::memory::Memory;
-use super::rules::Rules;
+use super::name_rules::Rules;
 use super::store::{GuardedStore, Store};
 use super::targets::Targets;
 use super::traits::{Dns, WellKnownFetch};

@@ -16,7 +16,7 @@
 //! The limits stand in [`config`](crate::config).
 // | file | what it holds |
 // | --- | --- |
-// | `builder`, `config`, `rules` | what the application sets |
+// | `builder`, `config`, `name_rules` | what the application sets |
 // | `handle` | what callers hold, and what its clones share |
 // | `traits`, `store` | what adapters and the application implement |
 // | `targets` | finds targets: one discovery a name, each under a permit |
@@ -40,8 +40,8 @@ pub(crate) mod feedback;
 pub(crate) mod handle;
 mod host;
 mod memory;
+pub(crate) mod name_rules;
 pub(crate) mod resolution;
-pub(crate) mod rules;
 mod size;
 mod snapshot;
 pub(crate) mod store;
@@ -52,8 +52,8 @@ pub use self::counters::{Counters, Outcomes, Queries};
 pub use self::entry::{Remembered, Subject};
 pub use self::feedback::{ContactFailure, ContactFailureKind};
 pub(crate) use self::handle::Resolver;
+pub use self::name_rules::Names;
 pub use self::resolution::{Explanation, Provenance};
-pub use self::rules::Names;
 pub use self::snapshot::{RestoreError, Restored, Snapshot};
 pub use self::store::StoreError;
 pub use crate::runtime::BoxFuture;

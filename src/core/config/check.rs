@@ -62,16 +62,16 @@ impl Problems {
     /// Returns an error if anything is found.
     pub(crate) fn of(checked: &impl Setting) -> Result<(), ConfigError> {
         let mut problems = Self::default();
-        checked.find(&mut problems);
+        checked.find_problems(&mut problems);
         if problems.found.is_empty() { Ok(()) } else { Err(ConfigError(problems.found)) }
     }
 
     /// Checks a field by itself.
-    pub(crate) fn section(&mut self, field: &str, value: &impl Setting) {
+    pub(crate) fn check_field(&mut self, field: &str, value: &impl Setting) {
         let outside = self.prefix.len();
         self.prefix += field;
         self.prefix.push('.');
-        value.find(self);
+        value.find_problems(self);
         self.prefix.truncate(outside);
     }
 

@@ -23,7 +23,7 @@ pub(crate) trait Setting: Serialize + for<'de> Deserialize<'de> {
     }
 
     /// Adds the problems that the value has by itself.
-    fn find(&self, _: &mut Problems) {}
+    fn find_problems(&self, _: &mut Problems) {}
 }
 
 impl Setting for Duration {
@@ -104,9 +104,9 @@ macro_rules! settings {
         }
 
         impl $crate::core::config::setting::Setting for $name {
-            fn find(&self, problems: &mut $crate::core::config::check::Problems) {
+            fn find_problems(&self, problems: &mut $crate::core::config::check::Problems) {
                 $(
-                    problems.section(stringify!($field), &self.$field);
+                    problems.check_field(stringify!($field), &self.$field);
                     $(problems.ordered(
                         (stringify!($field), self.$field),
                         (stringify!($other), self.$other),
