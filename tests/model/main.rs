@@ -27,10 +27,10 @@ use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestRng, TestRunner};
 use reference::{Answer, Failure, Place, Reference, Verdict};
 use worlds::{Plan, plans};
 
-/// As many cases as `PROPTEST_CASES` says, else 5,000.
+/// As many cases as `PROPTEST_CASES` says, else 2,500.
 fn cases() -> ProptestConfig {
     let default = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 5_000 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 2_500 };
     ProptestConfig {
         cases,
         failure_persistence: None,
@@ -102,10 +102,10 @@ fn is_of_one_piece(run: &Run, plan: &Plan) {
 }
 
 /// How many internets the machine is compared with the model in: `MODEL_CASES`, or
-/// `PROPTEST_CASES`, or 20,000.
+/// `PROPTEST_CASES`, or 10,000.
 fn internets() -> u32 {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect(name));
-    number("MODEL_CASES").or_else(|| number("PROPTEST_CASES")).unwrap_or(20_000)
+    number("MODEL_CASES").or_else(|| number("PROPTEST_CASES")).unwrap_or(10_000)
 }
 
 /// Tries a property in so many internets, on all cores.
