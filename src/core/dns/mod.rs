@@ -69,6 +69,9 @@ impl fmt::Display for Family {
 }
 
 /// A service whose SRV records point at Matrix servers.
+// A new service needs a place in `ALL`, a prefix, and steps of its own in `core/step.rs`. The compiler
+// then asks what endpoints those steps lead to (`core/target.rs`) and how its look-ups are counted
+// (`resolver/counters.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Service {
