@@ -65,6 +65,7 @@ fn the_fetch_is_told_all_it_needs() {
                 assert_eq!(fetch.request.uri().to_string(), URL);
                 let headers = fetch.request.headers();
                 assert_eq!(headers["host"], "a.example");
+                assert_eq!(headers["accept"], "application/json");
                 assert_eq!(headers["accept-encoding"], "identity");
                 assert!(headers["user-agent"].to_str().unwrap().starts_with("matrix-delegation/"));
                 let addresses: Vec<_> = fetch.addresses.iter().map(ToString::to_string).collect();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HOST, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::facts::{Facts, WellKnownFact};
@@ -303,6 +303,8 @@ fn request(facts: &Facts, hop: &Hop, left: Duration) -> Result<Fetch, FetchFailu
         .uri(hop.url.uri().clone())
         .header(HOST, hop.url.host_header())
         .header(USER_AGENT, config.user_agent.as_header())
+        // Filters in front of servers take what accepts nothing for no client (RFC 9110 section 12.5.1).
+        .header(ACCEPT, "application/json")
         // Without this, any coding would be acceptable (RFC 9110 section 12.5.3).
         .header(ACCEPT_ENCODING, "identity")
         .body(())
