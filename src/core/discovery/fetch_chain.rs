@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HOST, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::facts::{Facts, WellKnownFact};
@@ -17,11 +17,11 @@ use crate::core::endpoint::interleaved;
 use crate::core::error::FamilyOutcome;
 use crate::core::names::{DnsName, Host};
 use crate::core::report::{Hop, HopOutcome, Source, WellKnownReport};
-use crate::core::text::excerpt_of_bytes;
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{
-    Body, Fetch, FetchFailure, FetchFailureKind, Freshness, MAX_BODY_BYTES, RedirectError,
-    WellKnown, WellKnownFailure, WellKnownUrl, is_redirect, retry_after,
+    Body, ContentCoding, Fetch, FetchFailure, FetchFailureKind, Freshness, MAX_BODY_BYTES,
+    RedirectError, WellKnown, WellKnownError, WellKnownFailure, WellKnownUrl, is_redirect,
+    retry_after,
 };
 
 /// How much earlier a fetch must end than the time for the whole document.
@@ -334,18 +334,23 @@ fn read(
             .flatten();
         return Err(WellKnownFailure::Status { status: status.as_u16(), retry_after });
     }
-    let coding = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .find(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
-    if let Some(coding) = coding {
-        let coding = excerpt_of_bytes(coding.as_bytes());
+    let coding = ContentCoding::of(headers);
+    if let ContentCoding::Encoded(coding) = coding {
         return Err(WellKnownFailure::ContentCoding { coding });
     }
     let limit = limit.min(MAX_BODY_BYTES);
     match body {
         Body::Complete(body) if body.len() <= limit => {
-            let document = WellKnown::from_body(&body).map_err(WellKnownFailure::Body)?;
+            let document = match (WellKnown::from_body(&body), coding) {
+                (Ok(document), ContentCoding::Unknown(coding)) => document.with_odd_coding(coding),
+                (Ok(document), _) => document,
+                // It may be a coding that is not known here.
+                (
+                    Err(WellKnownError::NotUtf8 { .. } | WellKnownError::Json { .. }),
+                    ContentCoding::Unknown(coding),
+                ) => return Err(WellKnownFailure::ContentCoding { coding }),
+                (Err(error), _) => return Err(WellKnownFailure::Body(error)),
+            };
             Ok((document, Freshness::from_headers(headers, now.wall)))
         }
         Body::Complete(_) | Body::TooLarge => Err(WellKnownFailure::TooLarge { limit }),

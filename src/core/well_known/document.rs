@@ -40,7 +40,14 @@ const MAX_MAX_AGE: u64 = 2_147_483_647;
 pub struct WellKnown {
     server: ServerName,
     host: Host,
+    /// What the response called the coding of the body, if that is no coding. Most documents have
+    /// none, so they hold a thin pointer.
+    odd_coding: Option<Box<OddCoding>>,
 }
+
+/// A word in `Content-Encoding` that is no content coding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct OddCoding(String);
 
 /// Why a body is not a valid document. Each of these leads to step 4 of the server discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
@@ -104,7 +111,7 @@ impl WellKnown {
     /// # Ok::<(), matrix_delegation::names::ServerNameError>(())
     /// ```
     pub fn new(server: ServerName) -> Result<Self, UnresolvableName> {
-        Ok(Self { host: server.to_host()?, server })
+        Ok(Self { host: server.to_host()?, server, odd_coding: None })
     }
 
     /// Parses a document of at most [`MAX_BODY_BYTES`].
@@ -146,6 +153,17 @@ impl WellKnown {
     /// Returns the host of the delegated name, in lower case.
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Returns the word in the response's `Content-Encoding` that is no content coding, if there was
+    /// one: a character set, or what storage services leave there. The document counts all the
+    /// same. At most 255 bytes are kept, and neither serde nor a record keeps any.
+    pub fn odd_coding(&self) -> Option<&str> {
+        self.odd_coding.as_deref().map(|OddCoding(coding)| coding.as_str())
+    }
+
+    pub(crate) fn with_odd_coding(self, coding: String) -> Self {
+        Self { odd_coding: Some(Box::new(OddCoding(coding))), ..self }
     }
 
     /// Returns the document as JSON, to be served at `/.well-known/matrix/server`.
