@@ -20,7 +20,7 @@ pub mod config {
     pub use crate::core::config::{
         AddressFamilies, BlockedAddressPolicy, ConfigError, ConfigProblem, DnsFailurePolicy,
         DnsLifetimes, FamilyOrder, Feedback, Limits, Refresh, Speculation, SrvAliasPolicy,
-        TimeLimits, UserAgent, WellKnownLifetimes,
+        TimeLimits, UserAgent, WellKnownLifetimes, Withdrawal,
     };
     pub use crate::core::phase_limits::PhaseLimits;
     #[cfg(feature = "resolver")]

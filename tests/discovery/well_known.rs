@@ -142,7 +142,8 @@ fn a_host_without_an_address_is_so_for_as_long_as_dns_says() {
     );
     let host = "a.example".parse().unwrap();
     let (kind, lifetime) = (NoRecord::NotImplemented, seconds(60));
-    assert_eq!(failure, WellKnownFailure::NoAddress { host, kind, lifetime });
+    let redirected = false;
+    assert_eq!(failure, WellKnownFailure::NoAddress { host, kind, lifetime, redirected });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::check::Problems;
 use super::{
     AddressFamilies, BlockedAddressPolicy, DnsFailurePolicy, FamilyOrder, Speculation,
-    SrvAliasPolicy, UserAgent, duration,
+    SrvAliasPolicy, UserAgent, Withdrawal, duration,
 };
 
 /// The type of a field of a configuration: how it is written, and what can be wrong with it.
@@ -45,6 +45,7 @@ impl Setting for BlockedAddressPolicy {}
 impl Setting for DnsFailurePolicy {}
 impl Setting for SrvAliasPolicy {}
 impl Setting for UserAgent {}
+impl Setting for Withdrawal {}
 
 /// Writes a field; for `#[serde(with)]`.
 pub(crate) fn serialize<T: Setting, S: Serializer>(

@@ -160,7 +160,7 @@ impl FetchChain {
             let index = self.hops.len() - 1;
             let Some(hop) = self.hops.last_mut() else { return Poll::Pending };
             if hop.asked.is_none() {
-                match ready!(addresses(facts, &hop.url, now.monotonic)) {
+                match ready!(addresses(facts, &self.host, &hop.url, now.monotonic)) {
                     Ok(addresses) => hop.addresses = addresses,
                     Err(failure) => return Poll::Ready(Err(failure)),
                 }
@@ -244,9 +244,11 @@ fn fresh_hop(url: WellKnownUrl) -> Hop {
     Hop { url, addresses: Vec::new(), asked: None, answered: None, outcome: None }
 }
 
-/// Returns where a URL's host may be connected to, in the order to try.
+/// Returns where the host of a URL may be connected to, in the order to try. `asked` is the host of
+/// the first URL.
 fn addresses(
     facts: &mut Facts,
+    asked: &DnsName,
     url: &WellKnownUrl,
     now: Monotonic,
 ) -> Poll<Result<Vec<SocketAddr>, WellKnownFailure>> {
@@ -267,7 +269,7 @@ fn addresses(
         return Poll::Pending;
     }
     Poll::Ready(if host.addresses.is_empty() {
-        Err(no_address(&host, now))
+        Err(no_address(&host, asked, now))
     } else {
         Ok(interleaved(&host.addresses)
             .map(|address| SocketAddr::new(address, url.port()))
@@ -276,7 +278,7 @@ fn addresses(
 }
 
 /// Returns why a host whose families have all answered has no usable address.
-fn no_address(addresses: &HostAddresses, now: Monotonic) -> WellKnownFailure {
+fn no_address(addresses: &HostAddresses, asked: &DnsName, now: Monotonic) -> WellKnownFailure {
     let host = addresses.host.clone();
     if let Some((_, failure)) = addresses.failure() {
         return WellKnownFailure::Dns { host, failure };
@@ -284,16 +286,18 @@ fn no_address(addresses: &HostAddresses, now: Monotonic) -> WellKnownFailure {
     if let Some((_, range)) = addresses.blocked.first() {
         return WellKnownFailure::Blocked { host: Host::Dns(host), range: range.clone() };
     }
-    let kind = addresses
-        .families
-        .iter()
-        .find_map(|(_, outcome)| match outcome {
-            FamilyOutcome::None(kind) => Some(*kind),
-            _ => None,
-        })
+    let kinds = addresses.families.iter().filter_map(|(_, outcome)| match outcome {
+        FamilyOutcome::None(kind) => Some(*kind),
+        _ => None,
+    });
+    // A host that does not exist has no records of any type (RFC 8020): where the two families
+    // differ, it exists.
+    let kind = kinds
+        .reduce(|kind, other| if kind == NoRecord::NxDomain { other } else { kind })
         .unwrap_or(NoRecord::NoData);
     let lifetime = addresses.until.map_or(Duration::ZERO, |until| until.since(now));
-    WellKnownFailure::NoAddress { host, kind, lifetime }
+    let redirected = host != *asked;
+    WellKnownFailure::NoAddress { host, kind, lifetime, redirected }
 }
 
 fn request(facts: &Facts, hop: &Hop, left: Duration) -> Result<Fetch, FetchFailure> {

@@ -352,7 +352,7 @@ impl Reading<'_> {
                 if lost {
                     self.draft.degraded = Some(Degraded::WellKnownLost);
                 }
-                if lost || !failure.is_ordinary(host) {
+                if lost || !failure.is_ordinary() {
                     let (host, failure) = (host.clone(), failure.clone());
                     self.draft.warnings.push(Warning::WellKnownUnusable { host, failure });
                 }
