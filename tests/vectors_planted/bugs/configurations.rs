@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use matrix_delegation::config::{
-    AddressFamilies, DnsFailurePolicy, SrvAliasPolicy, Withdrawal,
-};
+use matrix_delegation::config::{AddressFamilies, DnsFailurePolicy, SrvAliasPolicy, Withdrawal};
 use matrix_delegation::testing::Preset;
 use serde_json::{Value as Json, json};
 
