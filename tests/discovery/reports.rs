@@ -257,8 +257,8 @@ fn print_what_failed_and_why() {
     assert_eq!(
         printed(&Internet::new().resolve_once("127.0.0.1", &lenient()).report),
         ["  error: 127.0.0.1 leads to 127.0.0.1, which may not be connected to (step 1): \
-             127.0.0.0/8 (Loopback, RFC 1122 section 3.2.1.3); allow the range in the address \
-             policy if it is meant to be reached",]
+             127.0.0.0/8 (Loopback, RFC 1122 section 3.2.1.3); if it is meant to be reached, \
+             allow the range (`discovery.address_policy.allow`, `--allow`)",]
     );
 }
 

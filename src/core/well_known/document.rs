@@ -66,6 +66,10 @@ pub enum WellKnownError {
         /// The first byte that is not, from 0.
         at: usize,
     },
+    /// The body begins with a byte order mark, of UTF-8 or of UTF-16. JSON that is exchanged has none
+    /// (RFC 8259 section 8.1).
+    #[error("the body begins with a byte order mark: save the file as UTF-8 without one")]
+    ByteOrderMark,
     /// The body is not JSON, or something follows it.
     #[error("the body is not JSON (line {line}, column {column}): {message}")]
     Json {
@@ -130,6 +134,9 @@ impl WellKnown {
     pub fn from_body(body: &[u8]) -> Result<Self, WellKnownError> {
         if body.len() > MAX_BODY_BYTES {
             return Err(WellKnownError::TooLarge { limit: MAX_BODY_BYTES });
+        }
+        if [&b"\xef\xbb\xbf"[..], b"\xff\xfe", b"\xfe\xff"].iter().any(|it| body.starts_with(it)) {
+            return Err(WellKnownError::ByteOrderMark);
         }
         let text = std::str::from_utf8(body)
             .map_err(|error| WellKnownError::NotUtf8 { at: error.valid_up_to() })?;
