@@ -97,8 +97,8 @@ pub mod well_known {
 
     pub use crate::core::well_known::{
         Body, FailureClass, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
-        Freshness, MAX_BODY_BYTES, RedirectError, WellKnownError, WellKnownFailure, WellKnownUrl,
-        is_redirect, retry_after,
+        Freshness, MAX_BODY_BYTES, RedirectError, Responder, WellKnownError, WellKnownFailure,
+        WellKnownUrl, is_redirect, retry_after,
     };
 }
 

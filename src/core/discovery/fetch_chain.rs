@@ -20,8 +20,8 @@ use crate::core::report::{Hop, HopOutcome, Source, WellKnownReport};
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{
     Body, ContentCoding, Fetch, FetchFailure, FetchFailureKind, Freshness, MAX_BODY_BYTES,
-    RedirectError, WellKnown, WellKnownError, WellKnownFailure, WellKnownUrl, is_redirect,
-    retry_after,
+    RedirectError, Responder, WellKnown, WellKnownError, WellKnownFailure, WellKnownUrl,
+    is_redirect, retry_after,
 };
 
 /// How much earlier a fetch must end than the time for the whole document.
@@ -77,6 +77,8 @@ impl FetchChain {
         let open = |hop: &&mut Hop| hop.asked.is_some() && hop.answered.is_none();
         if let Some(hop) = self.hops.last_mut().filter(open) {
             hop.answered = Some(at);
+            hop.responder =
+                result.as_ref().ok().and_then(|response| Responder::of(&hop.url, response));
             hop.outcome = Some(match &result {
                 Ok(response) => HopOutcome::Response { status: response.status().as_u16() },
                 Err(failure) => HopOutcome::Failed(failure.clone()),
@@ -241,7 +243,7 @@ impl FetchChain {
 }
 
 fn fresh_hop(url: WellKnownUrl) -> Hop {
-    Hop { url, addresses: Vec::new(), asked: None, answered: None, outcome: None }
+    Hop { url, addresses: Vec::new(), asked: None, answered: None, outcome: None, responder: None }
 }
 
 /// Returns where the host of a URL may be connected to, in the order to try. `asked` is the host of
