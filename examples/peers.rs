@@ -10,6 +10,8 @@
 //! (`peers … | head`): the next run leaves those names out and remembers their well-knowns. A second
 //! Ctrl-C ends it at once.
 
+#[path = "support/names.rs"]
+mod names;
 #[path = "support/options.rs"]
 mod options;
 #[path = "support/present.rs"]
@@ -19,7 +21,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +34,7 @@ use matrix_delegation::{
     Config, HyperFetch, Resolution, ResolveError, Resolver, ResolverConfig, ServerName,
     TokioRuntime,
 };
+use names::Names;
 use options::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -170,44 +173,26 @@ impl<'a> Keeper<'a> {
 const WRITTEN_EVERY: (usize, Duration) = (1000, Duration::from_secs(10));
 /// How long a line that is being written is waited for when the program is to end.
 const MOMENT: Duration = Duration::from_secs(1);
-/// More than this of a line is no server name, in bytes.
-const LINE: u64 = 1024;
 
 /// The names of a file, each once, without those that are done, and how many those are.
 fn names(path: &Path, done: &HashSet<String>) -> io::Result<(Vec<String>, usize)> {
-    let mut file: Box<dyn BufRead> = if path == Path::new("-") {
+    let file: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
         Box::new(BufReader::new(File::open(path)?))
     };
+    let mut lines = Names::new(file);
     let (mut names, mut seen, mut left_out) = (Vec::new(), HashSet::new(), 0);
-    let mut first = true;
-    loop {
-        let mut line = Vec::new();
-        if file.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
-            return Ok((names, left_out));
-        }
-        // The rest of a line that is too long is no name by itself, nor is its beginning.
-        let cut = !line.ends_with(b"\n") && file.skip_until(b'\n')? > 0;
-        let mut line = line.as_slice();
-        if std::mem::take(&mut first) {
-            // Some editors begin a file with a byte order mark.
-            line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
-        }
-        let name = match str::from_utf8(line) {
-            Ok(line) if cut => line.to_owned(),
-            Ok(line) => line.trim().to_owned(),
-            Err(_) => line.trim_ascii().escape_ascii().to_string(),
-        };
-        if name.is_empty() || name.starts_with('#') {
-            continue;
-        }
+    while let Some(name) = lines.next()? {
+        let name = String::from_utf8(name)
+            .unwrap_or_else(|error| error.as_bytes().escape_ascii().to_string());
         if done.contains(&name) {
             left_out += usize::from(seen.insert(name));
         } else if seen.insert(name.clone()) {
             names.push(name);
         }
     }
+    Ok((names, left_out))
 }
 
 fn resolver(options: &Options) -> Result<Resolver, Box<dyn Error>> {

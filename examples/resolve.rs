@@ -8,6 +8,8 @@
 
 #[path = "support/get.rs"]
 mod get;
+#[path = "support/names.rs"]
+mod names;
 #[path = "support/options.rs"]
 mod options;
 #[path = "support/present.rs"]
@@ -15,7 +17,7 @@ mod present;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use matrix_delegation::{
     CertificateProbe, Config, Connector, HyperFetch, Report, Resolution, ResolveError, Resolver,
     ServerName, Step, TokioRuntime,
 };
+use names::Names;
 use options::Network;
 use serde::Serialize;
 
@@ -66,7 +69,7 @@ struct Options {
     /// Make this federation request to each name and print the response.
     #[arg(long, value_name = "PATH", value_parser = path)]
     get: Option<String>,
-    /// Server names, or - to read them from standard input, one a line.
+    /// Server names, or - to read them from standard input, one a line; comments begin with #.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<OsString>,
 }
@@ -360,8 +363,8 @@ impl Program {
     async fn run(&mut self) -> io::Result<()> {
         for name in std::mem::take(&mut self.options.names) {
             if name == "-" {
-                let mut lines = Lines(io::stdin().lock());
-                while let Some(name) = lines.next()? {
+                let mut names = Names::new(io::stdin().lock());
+                while let Some(name) = names.next()? {
                     self.line(&name).await?;
                 }
             } else {
@@ -369,34 +372,6 @@ impl Program {
             }
         }
         Ok(())
-    }
-}
-
-/// The lines of a reader that are not empty, each cut at a length that no server name has.
-struct Lines<R>(R);
-
-impl<R: BufRead> Lines<R> {
-    const LONGEST: u64 = 4096;
-
-    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
-        loop {
-            let mut line = Vec::new();
-            if self.0.by_ref().take(Self::LONGEST).read_until(b'\n', &mut line)? == 0 {
-                return Ok(None);
-            }
-            let mut rest = line.clone();
-            while !rest.ends_with(b"\n") {
-                rest.clear();
-                if self.0.by_ref().take(Self::LONGEST).read_until(b'\n', &mut rest)? == 0 {
-                    break;
-                }
-            }
-            let line = line.strip_suffix(b"\n").unwrap_or(&line);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if !line.is_empty() {
-                return Ok(Some(line.to_vec()));
-            }
-        }
     }
 }
 

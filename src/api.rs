@@ -20,7 +20,7 @@ pub mod config {
     pub use crate::core::config::{
         AddressFamilies, BlockedAddressPolicy, ConfigError, ConfigProblem, DnsFailurePolicy,
         DnsLifetimes, FamilyOrder, Feedback, Limits, Refresh, Speculation, SrvAliasPolicy,
-        TimeLimits, UserAgent, WellKnownLifetimes,
+        TimeLimits, UserAgent, WellKnownLifetimes, Withdrawal,
     };
     pub use crate::core::phase_limits::PhaseLimits;
     #[cfg(feature = "resolver")]
@@ -97,8 +97,8 @@ pub mod well_known {
 
     pub use crate::core::well_known::{
         Body, FailureClass, Fetch, FetchAttempt, FetchFailure, FetchFailureKind, FetchLimits,
-        Freshness, MAX_BODY_BYTES, RedirectError, WellKnownError, WellKnownFailure, WellKnownUrl,
-        is_redirect, retry_after,
+        Freshness, MAX_BODY_BYTES, RedirectError, Responder, WellKnownError, WellKnownFailure,
+        WellKnownUrl, is_redirect, retry_after,
     };
 }
 

@@ -175,7 +175,9 @@ impl CertificateCheck {
         }
         problems.extend(self.problems_of_the_path(&leaf, above, now, details.as_ref()));
         if !self.can_verify_with_key_of(&leaf, details.as_ref()) {
-            problems.extend(bad(ChainFault::UnsupportedKey));
+            let key = details.as_ref().map(|it| it.key.to_string());
+            let key = key.unwrap_or_else(|| "of a kind that cannot be read".to_owned());
+            problems.extend(bad(ChainFault::UnsupportedKey { key }));
         }
         if !problems.is_empty() {
             self.say_where_trust_ends(&leaf, own, above, &mut problems);

@@ -336,6 +336,48 @@ fn distinguished(name: &X509Name<'_>) -> String {
     shown(&parts.join(", "))
 }
 
+/// Names the algorithm of a signature or a key, and of a key on an elliptic curve the curve. `id` is
+/// what stands in an `AlgorithmIdentifier` (RFC 5280 section 4.1.1.2).
+pub(super) fn algorithm(id: &[u8]) -> String {
+    let Ok((parameters, oid)) = Oid::from_der(id) else {
+        return "of an algorithm that cannot be read".to_owned();
+    };
+    let oid = match Oid::from_der(parameters) {
+        Ok((_, curve)) if oid == OID_KEY_TYPE_EC_PUBLIC_KEY => curve,
+        _ => oid,
+    };
+    let oid = spelled(&oid);
+    match ALGORITHMS.iter().find(|(known, _)| *known == oid) {
+        Some((_, name)) => (*name).to_owned(),
+        None => format!("of kind {oid}"),
+    }
+}
+
+/// Algorithms of signatures (RFC 4055, RFC 5758, RFC 8410), kinds of keys, and curves (RFC 5480).
+const ALGORITHMS: [(&str, &str); 21] = [
+    ("1.2.840.113549.1.1.1", "RSA"),
+    ("1.2.840.113549.1.1.4", "RSA with MD5"),
+    ("1.2.840.113549.1.1.5", "RSA with SHA-1"),
+    ("1.2.840.113549.1.1.10", "RSASSA-PSS"),
+    ("1.2.840.113549.1.1.11", "RSA with SHA-256"),
+    ("1.2.840.113549.1.1.12", "RSA with SHA-384"),
+    ("1.2.840.113549.1.1.13", "RSA with SHA-512"),
+    ("1.2.840.113549.1.1.14", "RSA with SHA-224"),
+    ("1.2.840.10040.4.1", "DSA"),
+    ("1.2.840.10040.4.3", "DSA with SHA-1"),
+    ("1.2.840.10045.4.1", "ECDSA with SHA-1"),
+    ("1.2.840.10045.4.3.1", "ECDSA with SHA-224"),
+    ("1.2.840.10045.4.3.2", "ECDSA with SHA-256"),
+    ("1.2.840.10045.4.3.3", "ECDSA with SHA-384"),
+    ("1.2.840.10045.4.3.4", "ECDSA with SHA-512"),
+    ("1.2.840.10045.3.1.7", "ECDSA P-256"),
+    ("1.3.132.0.34", "ECDSA P-384"),
+    ("1.3.132.0.35", "ECDSA P-521"),
+    ("1.3.132.0.10", "ECDSA secp256k1"),
+    ("1.3.101.112", "Ed25519"),
+    ("1.3.101.113", "Ed448"),
+];
+
 /// Writes an object identifier in digits and dots.
 fn spelled(oid: &Oid<'_>) -> String {
     if oid.as_bytes().len() > LONGEST_OID {

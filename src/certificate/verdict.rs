@@ -198,19 +198,25 @@ pub enum ChainFault {
          chain that came with its certificate"
     )]
     BadSignature,
-    /// A signature is of a kind that is not supported.
+    /// The provider does not verify signatures of this kind.
     #[error(
-        "a signature in the chain is of a kind that is not supported, such as SHA-1: get a \
-         certificate with a newer one"
+        "a signature in the chain is {signature}, which the crypto provider does not take: get a \
+         certificate that is signed otherwise"
     )]
-    UnsupportedSignature,
-    /// The server's key is of a kind or size that no handshake is verified with, such as RSA with
-    /// 1024 bits.
+    UnsupportedSignature {
+        /// Its algorithm, and the kind of key where that matters: `ECDSA with SHA-512 by a key on
+        /// P-256`.
+        signature: String,
+    },
+    /// The provider verifies no handshake with a key of this kind or size, such as RSA with 1024 bits.
     #[error(
-        "the server's key is of a kind or size that is not supported: get a certificate for a new \
-         one, such as ECDSA P-256 or RSA with 2048 bits"
+        "the server's key is {key}, which the crypto provider does not take: get a certificate for \
+         another, such as ECDSA P-256 or RSA 2048"
     )]
-    UnsupportedKey,
+    UnsupportedKey {
+        /// Its kind and size: `ECDSA P-521`.
+        key: String,
+    },
     /// The server shows an authority's certificate as its own (RFC 5280 section 4.2.1.9).
     #[error(
         "the server shows an authority's certificate (CA:TRUE) as its own: have one issued that is \
@@ -230,6 +236,15 @@ pub enum ChainFault {
     /// There are more ways through the chain than are tried.
     #[error("the chain is a maze: let the server show only what it needs")]
     TooComplex,
+    /// There are more certificates between the server's and a trusted one than are followed.
+    #[error(
+        "the chain is too long: at most {most} intermediate certificates are taken between the \
+         server's and a trusted root"
+    )]
+    TooDeep {
+        /// How many are followed.
+        most: usize,
+    },
     /// More certificates were shown than are looked at, and those do not suffice.
     #[error(
         "{presented} certificates are shown, of which {used} were looked at: let the server show \

@@ -3,10 +3,13 @@
 use rustls_pki_types::ServerName as TlsName;
 use webpki::{EndEntityCert, Error};
 
-use super::details::{CertificateDetails, CertificateName, MOST_NAMES};
+use super::details::{CertificateDetails, CertificateName, MOST_NAMES, algorithm};
 use super::text::{shown, shown_name};
 use super::time::CertificateTime;
 use super::verdict::{CertificateVerdict, ChainFault, TrustGap, Whose};
+
+/// How many certificates webpki follows above the server's (its `MAX_SUB_CA_COUNT`).
+const MOST_INTERMEDIATES: usize = 6;
 
 /// Returns the DNS names that webpki reads, and how many more there are.
 pub(super) fn names_of(leaf: &EndEntityCert<'_>) -> (Vec<CertificateName>, usize) {
@@ -57,15 +60,19 @@ pub(super) fn fault(error: &Error) -> ChainFault {
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => ChainFault::WrongPurpose,
         Error::NameConstraintViolation => ChainFault::NameConstraint,
         Error::InvalidSignatureForPublicKey => ChainFault::BadSignature,
-        Error::UnsupportedSignatureAlgorithmContext(_)
-        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-            ChainFault::UnsupportedSignature
+        Error::UnsupportedSignatureAlgorithmContext(it) => {
+            ChainFault::UnsupportedSignature { signature: algorithm(&it.signature_algorithm_id) }
+        }
+        Error::UnsupportedSignatureAlgorithmForPublicKeyContext(it) => {
+            let signature = algorithm(&it.signature_algorithm_id);
+            let key = algorithm(&it.public_key_algorithm_id);
+            ChainFault::UnsupportedSignature { signature: format!("{signature} by a key of {key}") }
         }
         Error::CaUsedAsEndEntity => ChainFault::AuthorityAsServer,
         Error::EndEntityUsedAsCa | Error::PathLenConstraintViolated => ChainFault::NotAnAuthority,
         Error::CertDistrusted => ChainFault::Distrusted,
+        Error::MaximumPathDepthExceeded => ChainFault::TooDeep { most: MOST_INTERMEDIATES },
         Error::MaximumPathBuildCallsExceeded
-        | Error::MaximumPathDepthExceeded
         | Error::MaximumSignatureChecksExceeded
         | Error::MaximumNameConstraintComparisonsExceeded => ChainFault::TooComplex,
         Error::BadDer

@@ -16,7 +16,7 @@ pub use self::lifetimes::{DnsLifetimes, Feedback, Refresh, WellKnownLifetimes};
 pub use self::limits::{Limits, TimeLimits};
 pub use self::policies::{
     AddressFamilies, BlockedAddressPolicy, DnsFailurePolicy, FamilyOrder, Speculation,
-    SrvAliasPolicy,
+    SrvAliasPolicy, Withdrawal,
 };
 use self::setting::settings;
 pub use self::user_agent::UserAgent;
@@ -81,23 +81,33 @@ settings! {
 
 impl Config {
     /// Returns the letter of the specification: lifetimes as the peer states them, down to zero; a
-    /// failed SRV look-up is an error; an SRV target that is an alias is dropped.
+    /// failed SRV look-up is an error; an SRV target that is an alias is dropped; any permanent
+    /// failure to fetch a well-known document ends a delegation.
     pub fn strict() -> Self {
         Self {
             dns_failure: DnsFailurePolicy::Fail,
             srv_alias: SrvAliasPolicy::Drop,
-            well_known: WellKnownLifetimes { least: Duration::ZERO, ..Default::default() },
+            well_known: WellKnownLifetimes {
+                least: Duration::ZERO,
+                withdrawal: Withdrawal::AnyPermanent,
+                ..Default::default()
+            },
             ..Self::default()
         }
     }
 
     /// Returns what Synapse does: no speculation, a failed SRV look-up is an error, good answers
-    /// hold for at least 5 minutes, up to 20 redirects are followed.
+    /// hold for at least 5 minutes, up to 20 redirects are followed, and a response without a
+    /// document ends a delegation unless its status is temporary.
     pub fn synapse() -> Self {
         Self {
             speculation: Speculation::Off,
             dns_failure: DnsFailurePolicy::Fail,
-            well_known: WellKnownLifetimes { least: 5 * MINUTE, ..Default::default() },
+            well_known: WellKnownLifetimes {
+                least: 5 * MINUTE,
+                withdrawal: Withdrawal::AnyResponse,
+                ..Default::default()
+            },
             limits: Limits { redirects: 20, ..Default::default() },
             ..Self::default()
         }

@@ -85,7 +85,7 @@ pub enum ResolveError {
     },
     /// The address policy blocked an address, and there is no other.
     #[error(
-        "{name} leads to {address}, which may not be connected to (step {step}): {range}; allow the range in the address policy if it is meant to be reached"
+        "{name} leads to {address}, which may not be connected to (step {step}): {range}; if it is meant to be reached, allow the range (`discovery.address_policy.allow`, `--allow`)"
     )]
     BlockedAddress {
         /// The server name.

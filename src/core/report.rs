@@ -15,7 +15,7 @@ use crate::core::target::DelegationTarget;
 use crate::core::text::{Causes, write_list};
 use crate::core::time::Now;
 use crate::core::warning::Warning;
-use crate::core::well_known::{FetchFailure, WellKnownFailure, WellKnownUrl};
+use crate::core::well_known::{FetchFailure, Responder, WellKnownFailure, WellKnownUrl};
 
 /// The report of one resolution: its questions, answers, steps and warnings. Times are counted from
 /// its start.
@@ -236,6 +236,9 @@ pub struct Hop {
     pub answered: Option<Duration>,
     /// What came of it; `None` while it runs.
     pub outcome: Option<HopOutcome>,
+    /// Who answered in the server's place, as far as the response shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responder: Option<Responder>,
 }
 
 /// The outcome of an exchange.
@@ -339,7 +342,10 @@ impl fmt::Display for WellKnownReport {
             f.write_str(if hop.addresses.is_empty() { "" } else { " at " })?;
             write_list(f, &hop.addresses, ", ")?;
             match &hop.outcome {
-                Some(HopOutcome::Response { status }) => writeln!(f, ": {status}")?,
+                Some(HopOutcome::Response { status }) => match &hop.responder {
+                    Some(responder) => writeln!(f, ": {status}, from {responder}")?,
+                    None => writeln!(f, ": {status}")?,
+                },
                 Some(HopOutcome::Failed(failure)) => writeln!(f, ": {failure}")?,
                 None if hop.asked.is_some() => writeln!(f, ": not waited for")?,
                 None => writeln!(f, ": not fetched")?,

@@ -34,6 +34,18 @@ pub enum Warning {
         /// Why it could not be renewed; `None` if it is not renewed yet.
         failure: Option<WellKnownFailure>,
     },
+    /// The response that brought the well-known document calls its coding by a word that is no
+    /// content coding. Other servers may refuse it.
+    #[error(
+        "the well-known document of {host} is sent with Content-Encoding: {coding:?}, which is no \
+         content coding: remove that header"
+    )]
+    WellKnownOddCoding {
+        /// The host it was asked of.
+        host: DnsName,
+        /// The word, at most 255 bytes of it.
+        coding: String,
+    },
     /// The answer relies on the deprecated service name.
     #[error(
         "found by _matrix._tcp.{host}, which is deprecated: use a well-known document or _matrix-fed._tcp"
@@ -154,6 +166,7 @@ impl Warning {
         match self {
             Self::WellKnownUnusable { .. } => "well_known_unusable",
             Self::WellKnownStale { .. } => "well_known_stale",
+            Self::WellKnownOddCoding { .. } => "well_known_odd_coding",
             Self::DeprecatedSrv { .. } => "deprecated_srv",
             Self::SrvLookupFailed { .. } => "srv_lookup_failed",
             Self::SrvRecordDropped { .. } => "srv_record_dropped",

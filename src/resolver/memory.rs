@@ -253,7 +253,8 @@ impl Memory {
         self.change(forgotten, host.clone().into_text(), |it| {
             let before = it.well_known.as_deref();
             if matches!(purpose, Purpose::Recheck { .. }) {
-                known = known.clone().after_report(before.map(|it| &it.entry));
+                let before = before.map(|it| &it.entry);
+                known = known.clone().after_report(before, &self.config.well_known);
             }
             known = self.merged(before, known.clone());
             let redirected_to = match before {

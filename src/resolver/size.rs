@@ -41,7 +41,11 @@ fn dns(answer: &DnsEntry) -> usize {
 }
 
 fn well_known(known: &WellKnownEntry) -> usize {
-    let document = |it: &crate::WellKnown| text(it.server()) + it.host().as_dns().map_or(0, text);
+    let document = |it: &crate::WellKnown| {
+        // The word and the box that holds it.
+        let coding = it.odd_coding().map_or(0, |coding| size_of::<String>() + coding.len());
+        text(it.server()) + it.host().as_dns().map_or(0, text) + coding
+    };
     entry(known, document, json)
 }
 

@@ -124,6 +124,31 @@ fn a_chain_is_looked_at_only_so_far() {
     assert!(judge(&root, &long, "m.example").is_valid());
 }
 
+#[test]
+fn a_chain_of_honest_intermediates_may_be_too_long() {
+    let root = Authority::new("root");
+    let below = |count: usize| {
+        let (mut chain, mut issuer) = (Vec::new(), None);
+        for level in 0..count {
+            let next = issuer.as_ref().unwrap_or(&root);
+            let next: Authority = next.below(authority_params(&format!("level {level}")));
+            chain.insert(0, next.root());
+            issuer = Some(next);
+        }
+        chain.insert(0, issuer.unwrap().issue(&params(&["m.example"])));
+        chain
+    };
+    assert!(judge(&root, &below(6), "m.example").is_valid());
+    for count in [7, 8] {
+        let report = judge(&root, &below(count), "m.example");
+        assert_eq!(
+            (&report.verdict, &report.also),
+            (&bad(ChainFault::TooDeep { most: 6 }), &vec![])
+        );
+        assert!(report.to_string().contains("at most 6 intermediate"), "{report}");
+    }
+}
+
 /// Authorities of one name that have all issued one another: every order is a way up.
 #[test]
 fn a_maze_of_authorities_ends() {

@@ -353,8 +353,8 @@ async fn names_come_from_standard_input_a_line_each() {
         let mut child = command.spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         let long = "x".repeat(100_000);
-        write!(input, "b.example\r\n\n{long}\n\u{fc}\n").unwrap();
-        input.write_all(b"\xff\x00\nb.example").unwrap();
+        write!(input, "\u{feff}b.example\r\n\n# a comment\n \t\n{long}\n\u{fc}\n").unwrap();
+        input.write_all(b"\xff\x00\n  b.example ").unwrap();
         drop(input);
         child.wait_with_output().unwrap()
     })

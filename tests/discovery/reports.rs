@@ -11,6 +11,39 @@ fn outcome(run: &Run, step: Step) -> &StepOutcome {
     &run.report.steps.iter().find(|it| it.step == step).unwrap().outcome
 }
 
+/// With headers or a body that show it; the result is the failure that it would be otherwise.
+#[test]
+fn say_who_answered_in_the_server_s_place() {
+    use matrix_delegation::well_known::Responder;
+    for (status, headers, body, expected, words) in [
+        (
+            403,
+            &[("cf-mitigated", "challenge")][..],
+            "",
+            Some(Responder::Challenge { evidence: "cf-mitigated: challenge".to_owned() }),
+            ": 403, from a challenge for browsers (\"cf-mitigated: challenge\")",
+        ),
+        (
+            200,
+            &[],
+            r#"{"m.homeserver":{"base_url":"https://m.example"}}"#,
+            Some(Responder::ClientDocument),
+            ": 200, from the server, with the document for clients in the wrong place",
+        ),
+        (200, &[], MATRIX, None, "/server at 192.0.2.1:443: 200\n"),
+        (403, &[], "{}", None, "/server at 192.0.2.1:443: 403\n"),
+    ] {
+        let report =
+            with_m().page(URL, status, headers, body).resolve_once("a.example", &lenient());
+        let report = report.report;
+        let hop = &report.well_known.as_ref().unwrap().hops[0];
+        assert_eq!(hop.responder, expected, "{status} {body}");
+        assert!(report.to_string().contains(words), "{report}");
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+}
+
 #[test]
 fn say_of_every_step_what_became_of_it() {
     let run = with_m()
@@ -257,8 +290,8 @@ fn print_what_failed_and_why() {
     assert_eq!(
         printed(&Internet::new().resolve_once("127.0.0.1", &lenient()).report),
         ["  error: 127.0.0.1 leads to 127.0.0.1, which may not be connected to (step 1): \
-             127.0.0.0/8 (Loopback, RFC 1122 section 3.2.1.3); allow the range in the address \
-             policy if it is meant to be reached",]
+             127.0.0.0/8 (Loopback, RFC 1122 section 3.2.1.3); if it is meant to be reached, \
+             allow the range (`discovery.address_policy.allow`, `--allow`)",]
     );
 }
 

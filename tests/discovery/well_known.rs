@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use matrix_delegation::cache::WellKnownEntry;
 use matrix_delegation::discovery::WellKnownLookup;
-use matrix_delegation::well_known::Fetch;
+use matrix_delegation::well_known::{Fetch, WellKnownError};
 
 use super::*;
 
@@ -65,6 +65,7 @@ fn the_fetch_is_told_all_it_needs() {
                 assert_eq!(fetch.request.uri().to_string(), URL);
                 let headers = fetch.request.headers();
                 assert_eq!(headers["host"], "a.example");
+                assert_eq!(headers["accept"], "application/json");
                 assert_eq!(headers["accept-encoding"], "identity");
                 assert!(headers["user-agent"].to_str().unwrap().starts_with("matrix-delegation/"));
                 let addresses: Vec<_> = fetch.addresses.iter().map(ToString::to_string).collect();
@@ -141,7 +142,8 @@ fn a_host_without_an_address_is_so_for_as_long_as_dns_says() {
     );
     let host = "a.example".parse().unwrap();
     let (kind, lifetime) = (NoRecord::NotImplemented, seconds(60));
-    assert_eq!(failure, WellKnownFailure::NoAddress { host, kind, lifetime });
+    let redirected = false;
+    assert_eq!(failure, WellKnownFailure::NoAddress { host, kind, lifetime, redirected });
 }
 
 #[test]
@@ -150,10 +152,35 @@ fn a_content_coding_that_nobody_asked_for_is_refused() {
         ("gzip", Step::DefaultPort),
         ("Identity", Step::DelegatedPort),
         ("br, identity", Step::DefaultPort),
+        ("", Step::DelegatedPort),
+        ("identity,", Step::DelegatedPort),
     ] {
         let world = with_m().page(URL, 200, &[("content-encoding", coding)], delegation());
         let run = world.resolve_every_way("a.example", &lenient());
         assert_eq!(run.target().step(), step, "{coding}");
+    }
+}
+
+#[test]
+fn a_word_that_is_no_content_coding_is_reported_and_does_no_harm() {
+    let resolve = |coding, body: &str| {
+        let world = with_m().page(URL, 200, &[("content-encoding", coding)], body);
+        world.resolve_every_way("a.example", &lenient())
+    };
+    for coding in ["UTF-8", "none", "aws-chunked"] {
+        let run = resolve(coding, delegation());
+        assert_eq!(run.target().step(), Step::DelegatedPort, "{coding}");
+        assert_eq!(run.warnings(), ["well_known_odd_coding"]);
+        let warning = run.target().warnings().next().unwrap().to_string();
+        assert!(warning.contains(&format!("Content-Encoding: {coding:?}")), "{warning}");
+    }
+    // What cannot be read may be coded by something that is not known here; an object is not.
+    for (body, failure) in [
+        ("\u{1}", WellKnownFailure::ContentCoding { coding: "snappy".to_owned() }),
+        ("{}", WellKnownFailure::Body(WellKnownError::MissingServer)),
+    ] {
+        let report = resolve("snappy", body).report;
+        assert_eq!(report.well_known.unwrap().result, Some(Err(failure)), "{body}");
     }
 }
 

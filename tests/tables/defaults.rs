@@ -30,6 +30,12 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
         same("/well_known/retry_after_most", json!("1d")),
         same("/well_known/stale", json!("2d")),
         same("/well_known/remembered", json!("2d2h")),
+        (
+            "/well_known/withdrawal",
+            json!("explicit"),
+            json!("any_permanent"),
+            json!("any_response"),
+        ),
         same("/dns/least", json!("5s")),
         same("/dns/most", json!("1d")),
         same("/dns/negative_least", json!("5s")),

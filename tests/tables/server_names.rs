@@ -322,7 +322,9 @@ fn names() -> Vec<Row> {
         bad("bytes: a letter of full width", "\u{ff41}.example", NotAscii, 0),
         bad("bytes: a hyphen of another kind", "a\u{2010}b", NotAscii, 1),
         bad("bytes: a soft hyphen", "a\u{ad}b", NotAscii, 1),
-        bad("bytes: a byte order mark", "\u{feff}a.example", NotAscii, 0),
+        bad("bytes: a byte order mark", "\u{feff}a.example", ByteOrderMark, 0),
+        bad("bytes: a byte order mark alone", "\u{feff}", ByteOrderMark, 0),
+        bad("bytes: a byte order mark later", "a\u{feff}", NotAscii, 1),
         bad("bytes: a zero-width joiner", "a\u{200d}b", NotAscii, 1),
         bad("bytes: a letter that lower-cases to ASCII", "\u{212a}.example", NotAscii, 0),
         bad("bytes: no UTF-8", b"a\xff", NotAscii, 1),
@@ -441,6 +443,28 @@ fn all_ways_out_agree() {
         assert_eq!(serde_json::to_value(&name).unwrap(), text.as_str(), "{rule}");
         assert_eq!(String::from(name), text, "{rule}");
     }
+}
+
+#[test]
+fn an_internationalised_name_is_answered_with_its_form_in_ascii() {
+    for (name, hint) in [
+        ("b\u{fc}cher.example", "; in ASCII it is xn--bcher-kva.example"),
+        ("B\u{dc}CHER.example:8448", "; in ASCII it is xn--bcher-kva.example:8448"),
+        ("\u{4f8b}\u{3048}.\u{30c6}\u{30b9}\u{30c8}", "; in ASCII it is xn--r8jz45g.xn--zckzah"),
+        // What has none, or what would be another kind of name.
+        ("b\u{fc}cher.example:x", ""),
+        ("b\u{fc}cher..", ""),
+        ("\u{ff11}27.0.0.1", ""),
+        ("a b\u{fc}", ""),
+        ("%61\u{fc}.example", ""),
+        ("[::\u{ff11}]", ""),
+        (&"\u{fc}".repeat(200), ""),
+    ] {
+        let error = ServerName::parse(name).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("){hint}")), "{name}: {error}");
+    }
+    let error = ServerName::parse(b"\xfc.example").unwrap_err().to_string();
+    assert!(error.ends_with("(byte 0)"), "{error}");
 }
 
 #[test]

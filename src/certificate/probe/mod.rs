@@ -6,6 +6,7 @@ mod handshake;
 mod verifier;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,11 +15,11 @@ use futures_util::stream::{self, StreamExt};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName as TlsName;
 
 pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
-use self::handshake::handshake;
+use self::handshake::{HandshakeError, handshake};
 use self::verifier::RecordingVerifier;
 use super::check::CertificateCheck;
 use super::text::shown;
@@ -248,6 +249,25 @@ impl CertificateProbe {
         check
     }
 
+    /// Returns what the provider takes, where the server ended the handshake because it found nothing
+    /// in that. Servers say no more: not which key, group or cipher they would have needed.
+    fn offer(&self, failure: &OpenError) -> String {
+        let Some(HandshakeError::Tls(rustls::Error::AlertReceived(
+            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
+        ))) = failure.error.downcast_ref()
+        else {
+            return String::new();
+        };
+        let provider = self.tls.crypto_provider();
+        format!(
+            ": the server found nothing that both sides take; the crypto provider takes signatures {}; \
+             groups {}; ciphers {}",
+            listed(provider.signature_verification_algorithms.supported_schemes()),
+            listed(provider.kx_groups.iter().map(|group| group.name())),
+            listed(provider.cipher_suites.iter().map(|suite| suite.suite())),
+        )
+    }
+
     async fn handshake(
         &self,
         stream: &mut dyn DialStream,
@@ -269,7 +289,7 @@ impl CertificateProbe {
                 check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
-                shaken.map_err(|error| detail("handshake", &error))
+                shaken.map_err(|error| detail("handshake", &error) + &self.offer(&error))
             }
             Err(error) => Err(shown(&error.to_string())),
         };
@@ -286,6 +306,11 @@ impl CertificateProbe {
             Err(detail) => check.detail = Some(detail),
         }
     }
+}
+
+/// Writes the values of a protocol's registry, by their names.
+fn listed<T: fmt::Debug>(values: impl IntoIterator<Item = T>) -> String {
+    values.into_iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns why there is no connection or handshake, for people.

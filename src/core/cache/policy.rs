@@ -8,7 +8,7 @@
 //!
 //! | learnt | holds | renewed | when it has expired |
 //! | --- | --- | --- | --- |
-//! | a document | as its headers say, within `least` .. `most`; else `unstated` less jitter | in the last `Refresh::ahead_percent` of that | is served stale after temporary failures, and to callers whose renewal takes longer than `Refresh::wait`, until `stale` after its fetch |
+//! | a document | as its headers say, within `least` .. `most`; else `unstated` less jitter | in the last `Refresh::ahead_percent` of that | is served stale after failures that do not end the delegation, and to callers whose renewal takes longer than `Refresh::wait`, until `stale` after its fetch, whatever `must-revalidate` says |
 //!
 //! | failure | kind | asked again after |
 //! | --- | --- | --- |
@@ -16,18 +16,27 @@
 //! | 429 | temporary | `Retry-After` within `retry_after_least` .. `retry_after_most`, else as above |
 //! | no such host, no address | permanent | its negative TTL, at most `permanent` |
 //! | addresses blocked, other statuses, redirect refused, bad JSON, bad name | permanent | `permanent` |
-//! | any permanent one, while the host is known to delegate | permanent | `temporary`, doubling to `temporary_most` |
 //!
+//! | failure of a host that is known to delegate | `Explicit` | `AnyPermanent` | `AnyResponse` | asked again after |
+//! | --- | --- | --- | --- | --- |
+//! | 404, 410, a JSON object without `m.server` | ends the delegation | ends it | ends it | `temporary`, doubling to `temporary_most` |
+//! | NXDOMAIN for the host itself | ends it | ends it | temporary | the same |
+//! | other statuses than 408, 429 and 5xx, bad JSON, bad name, content coding | temporary | ends it | ends it | the same |
+//! | no address, no such host after a redirect, redirect refused, addresses blocked | temporary | ends it | temporary | the same |
+//! | what is temporary by the table above | temporary | temporary | temporary | the same; 429 as above |
+//!
+//! - The columns are `Withdrawal`. By default only the server's own word ends a delegation, since
+//!   whoever stands between may say anything else: a challenge, a captive portal, a proxy.
 //! - While a document holds, no failure replaces it. Then a temporary failure leaves it in service, and
-//!   a permanent one does not: the last word counts.
+//!   one that ends the delegation does not: the last word counts.
 //! - A host is known to delegate for `remembered` after the last fetch of a document. What is found
 //!   without it meanwhile is degraded.
 //! - A document resets the back-off. A permanent failure of a host that is not known to delegate
 //!   resets it, too. Jitter only shortens.
 //! - A report that a contact failed has the host asked again, unless that was done less than
-//!   `Feedback::apart` ago or a temporary failure backs off. A permanent failure that comes for the
-//!   second time withdraws the document, although it would hold: no later failure brings it back, nor
-//!   does a restart or another process.
+//!   `Feedback::apart` ago or a temporary failure backs off. One that ends the delegation and comes
+//!   for the second time in a row withdraws the document, although it would hold: no later failure
+//!   brings it back, nor does a restart or another process.
 //!
 //! # An answer of DNS
 //!
@@ -50,7 +59,7 @@ use super::entry::{CacheEntry, FailureTerms, Good, GoodTerms};
 use crate::core::config::{Config, DnsLifetimes, WellKnownLifetimes, doubled};
 use crate::core::dns::{DnsAnswer, DnsError, DnsQuestion, DnsRecords, NoRecord, SplitMix64};
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::{Freshness, WellKnown, WellKnownFailure};
+use crate::core::well_known::{FailureClass, Freshness, WellKnown, WellKnownFailure};
 
 /// What is known of a host's well-known document.
 pub type WellKnownEntry = CacheEntry<WellKnown, WellKnownFailure>;
@@ -110,7 +119,7 @@ impl WellKnownEntry {
         let known = before.and_then(Self::good_part);
         let known = known.filter(|good| now.since(good.obtained) <= lifetimes.remembered);
         let earlier = before.and_then(Self::failure_part).map_or(0, |it| it.terms.backed_off);
-        let temporary = failure.is_temporary();
+        let temporary = lifetimes.is_temporary(failure.class(), known);
         let backs_off = temporary || known.is_some();
         let lifetime = match failure {
             WellKnownFailure::Status { status: 429, retry_after: Some(after) } => {
@@ -157,8 +166,9 @@ impl WellKnownEntry {
     /// Returns what is known after the host was asked because a caller had reported that its document leads
     /// nowhere: what it says for the second time in a row, that there is none, is believed.
     #[must_use]
-    pub fn after_report(self, before: Option<&Self>) -> Self {
-        let denied = |it: &Self| it.failure().is_some_and(|failure| !failure.is_temporary());
+    pub fn after_report(self, before: Option<&Self>, lifetimes: &WellKnownLifetimes) -> Self {
+        let ends = |why: &WellKnownFailure| why.class().ends_delegation(lifetimes.withdrawal);
+        let denied = |it: &Self| it.failure().is_some_and(ends);
         let at = self.learnt();
         if denied(&self) && before.is_some_and(denied) { self.withdrawn(at) } else { self }
     }
@@ -182,7 +192,7 @@ impl WellKnownEntry {
         }
         let known = Some(&good).filter(|it| failure.at.since(it.obtained) <= lifetimes.remembered);
         let FailureTerms { retry_at, backed_off, .. } = failure.terms;
-        let temporary = failure.why.is_temporary();
+        let temporary = lifetimes.is_temporary(failure.why.class(), known);
         failure.terms = Self::failure_terms(known, temporary, retry_at, backed_off, lifetimes);
         Self::from_parts(Some(good), failure)
     }
@@ -244,6 +254,19 @@ pub fn family_is_due(
 }
 
 impl WellKnownLifetimes {
+    /// Returns whether a failure counts as temporary, after the document that is known. One that does
+    /// not end a delegation does.
+    pub(crate) fn is_temporary(
+        &self,
+        class: FailureClass,
+        known: Option<&Good<WellKnown>>,
+    ) -> bool {
+        match known {
+            Some(_) => !class.ends_delegation(self.withdrawal),
+            None => class.is_temporary(),
+        }
+    }
+
     /// Returns how long a good answer with these headers holds.
     fn good(&self, freshness: Freshness, random: &mut SplitMix64) -> Duration {
         let stated = match freshness {

@@ -151,17 +151,18 @@ impl WellKnownRecord {
             (None, Some(class)) => class,
             _ => return Err(RecordError::Outcome),
         };
+        let good = self.last_good.as_ref().map(|good| good.restore(now, config)).transpose()?;
+        let good = good.filter(|it| now.monotonic.since(it.obtained) <= lifetimes.remembered);
+        let known = good.as_ref();
+        let temporary = lifetimes.is_temporary(class, known);
         let most = match class {
             // What another policy refused is asked anew and judged by the present one.
             FailureClass::Blocked => Duration::ZERO,
             FailureClass::Unavailable => lifetimes.retry_after_most,
-            class if class.is_temporary() => lifetimes.temporary_most,
+            _ if temporary => lifetimes.temporary_most,
             _ => lifetimes.permanent,
         };
-        let good = self.last_good.as_ref().map(|good| good.restore(now, config)).transpose()?;
-        let good = good.filter(|it| now.monotonic.since(it.obtained) <= lifetimes.remembered);
-        let (known, retry_at) = (good.as_ref(), fetched + lifetime.min(most));
-        let (temporary, backed_off) = (class.is_temporary(), self.backed_off);
+        let (retry_at, backed_off) = (fetched + lifetime.min(most), self.backed_off);
         let terms =
             WellKnownEntry::failure_terms(known, temporary, retry_at, backed_off, lifetimes);
         let why = WellKnownFailure::Recorded { class };
@@ -212,7 +213,7 @@ fn at(millis: u64, now: Now) -> Result<Monotonic, RecordError> {
 mod tests {
     use super::super::entry::{Purpose, Served};
     use super::*;
-    use crate::core::well_known::{FetchFailure, FetchFailureKind, Freshness};
+    use crate::core::well_known::{FetchFailure, FetchFailureKind, Freshness, WellKnownError};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -319,9 +320,11 @@ mod tests {
     #[test]
     fn what_was_withdrawn_does_not_come_back() {
         let good = answer(Ok(7200), now(), None);
+        let lifetimes = Config::default().well_known;
         let gone = WellKnownFailure::Status { status: 404, retry_after: None };
-        let denied = answer(Err(gone.clone()), now(), Some(&good)).after_report(Some(&good));
-        let twice = answer(Err(gone), now(), Some(&denied)).after_report(Some(&denied));
+        let denied =
+            answer(Err(gone.clone()), now(), Some(&good)).after_report(Some(&good), &lifetimes);
+        let twice = answer(Err(gone), now(), Some(&denied)).after_report(Some(&denied), &lifetimes);
         let failed = answer(Err(passing()), now() + HOUR, Some(&twice));
         for (entry, now) in [(&twice, now()), (&failed, now() + HOUR)] {
             let record = written_at(entry, now);
@@ -337,6 +340,27 @@ mod tests {
         // One that failures did not withdraw is served.
         let passing = answer(Err(passing()), now(), Some(&good));
         assert_eq!(written(&passing)["last_good"]["withdrawn"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn what_is_not_the_server_s_word_leaves_the_document_in_service_after_a_restart() {
+        let good = answer(Ok(60), now(), None);
+        let status = |status| WellKnownFailure::Status { status, retry_after: None };
+        let missing = WellKnownFailure::Body(WellKnownError::MissingServer);
+        for (failure, class, is_stale) in [
+            (status(403), "status", true),
+            (status(404), "not_found", false),
+            (status(410), "gone", false),
+            (missing, "no_delegation", false),
+            (WellKnownFailure::Body(WellKnownError::NotAnObject), "unreadable", true),
+        ] {
+            let record = written(&answer(Err(failure), now(), Some(&good)));
+            assert_eq!(record["failed"], class);
+            let (_, back) = restored(&record, restarted(Duration::ZERO)).unwrap();
+            let served = back.obtained(restarted(HOUR).monotonic + HOUR);
+            assert_eq!(matches!(served, Served::Stale { .. }), is_stale, "{class}");
+            assert_eq!(written_at(&back, restarted(Duration::ZERO)), record);
+        }
     }
 
     #[test]

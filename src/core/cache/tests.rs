@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::entry::{CacheEntry, FailureTerms, GoodTerms, Purpose, Served};
 use super::policy::{DnsEntry, WellKnownEntry, family_is_due};
-use crate::core::config::{Config, WellKnownLifetimes};
+use crate::core::config::{Config, WellKnownLifetimes, Withdrawal};
 use crate::core::dns::{
     DnsAnswer, DnsError, DnsFailure, DnsQuestion, DnsRecords, Family, NoRecord, Records, Service,
 };
 use crate::core::time::{Monotonic, Now};
-use crate::core::well_known::{Freshness, WellKnown, WellKnownFailure};
+use crate::core::well_known::{
+    Freshness, RedirectError, WellKnown, WellKnownError, WellKnownFailure,
+};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
@@ -78,6 +80,7 @@ fn outcome(learnt: Learnt) -> Result<(WellKnown, Freshness), WellKnownFailure> {
             host: "a.example".parse().unwrap(),
             kind: NoRecord::NxDomain,
             lifetime: seconds(life),
+            redirected: false,
         }),
     }
 }
@@ -165,7 +168,7 @@ fn what_is_served_of_a_well_known() {
             &[(0, Document(HOUR)), (50 * HOUR + 1, Status(503))],
             vec![(50 * h + 1, all(["failed ..180121 503"]))],
         ),
-        // A permanent failure is believed once the document has expired, and asked about soon.
+        // The server's word is believed once the document has expired, and asked about soon.
         (
             &[(0, Document(HOUR)), (2880, Status(404))],
             vec![
@@ -182,6 +185,27 @@ fn what_is_served_of_a_well_known() {
                 (3600, all(["lost ..3710 404", "lost ..3710 404", "ask", "lost ..3710 404"])),
                 (3710, all(["ask"])),
             ],
+        ),
+        // What is not its word leaves the document in service like a temporary failure.
+        (
+            &[(0, Document(HOUR)), (2880, Status(403))],
+            vec![
+                (2999, all(["holds ..3600"])),
+                (3600, all(["ask", "ask", "ask", "stale ..3000 because 403"])),
+            ],
+        ),
+        (
+            &[(0, Document(HOUR)), (3600, Status(403)), (3720, Status(403))],
+            vec![
+                (3720, all(["stale ..3960 because 403"])),
+                (3960, all(["ask", "ask", "ask", "stale ..3960 because 403"])),
+                (48 * h, all(["ask", "ask", "ask", "stale ..3960 because 403"])),
+                (48 * h + 1, all(["ask"])),
+            ],
+        ),
+        (
+            &[(0, Document(HOUR)), (48 * HOUR + 1, Status(403))],
+            vec![(48 * h + 1, all(["lost ..172921 403"]))],
         ),
         // The last word counts: after a temporary failure, the document is served again.
         (
@@ -226,6 +250,51 @@ fn what_is_served_of_a_well_known() {
         for (when, expected) in served {
             let got = PURPOSES.map(|purpose| shown(entry.serve(at(when), purpose), code));
             assert_eq!(got, expected, "{learnt:?} at {when}");
+        }
+    }
+}
+
+/// What the policies leave of a document that was good for an hour, after a failure at its end.
+#[test]
+fn each_policy_says_what_ends_a_known_delegation() {
+    let none = |kind, redirected| WellKnownFailure::NoAddress {
+        host: "a.example".parse().unwrap(),
+        kind,
+        lifetime: seconds(600),
+        redirected,
+    };
+    let coding = "gzip".to_owned();
+    let policies = [Withdrawal::Explicit, Withdrawal::AnyPermanent, Withdrawal::AnyResponse];
+    for (failure, left) in [
+        (status(404), ["lost", "lost", "lost"]),
+        (status(410), ["lost", "lost", "lost"]),
+        (WellKnownFailure::Body(WellKnownError::MissingServer), ["lost", "lost", "lost"]),
+        (none(NoRecord::NxDomain, false), ["lost", "lost", "stale"]),
+        (none(NoRecord::NxDomain, true), ["stale", "lost", "stale"]),
+        (none(NoRecord::NoData, false), ["stale", "lost", "stale"]),
+        (none(NoRecord::NotImplemented, false), ["stale", "lost", "stale"]),
+        (WellKnownFailure::Redirect(RedirectError::NoLocation), ["stale", "lost", "stale"]),
+        (status(403), ["stale", "lost", "lost"]),
+        (status(204), ["stale", "lost", "lost"]),
+        (WellKnownFailure::ContentCoding { coding }, ["stale", "lost", "lost"]),
+        (WellKnownFailure::Body(WellKnownError::NotAnObject), ["stale", "lost", "lost"]),
+        (WellKnownFailure::Body(WellKnownError::ServerNotAString), ["stale", "lost", "lost"]),
+        (status(429), ["stale", "stale", "stale"]),
+        (status(503), ["stale", "stale", "stale"]),
+    ] {
+        for (policy, left) in policies.into_iter().zip(left) {
+            let mut config = config();
+            config.well_known.withdrawal = policy;
+            let good = well_known(&[(0, Document(HOUR))], &config);
+            let now = Now::EPOCH + seconds(HOUR);
+            let entry = WellKnownEntry::learn(Some(&good), Err(failure.clone()), now, &config, 1);
+            let got = shown(Some(entry.obtained(at(HOUR))), |_| String::new());
+            assert!(got.starts_with(left), "{failure} under {policy:?}: {got}");
+            assert_eq!(entry.until(), at(HOUR + 120), "{failure} under {policy:?}");
+            // Where no document is known, the policies do not differ.
+            let now = Now::EPOCH;
+            let alone = |config| WellKnownEntry::learn(None, Err(failure.clone()), now, config, 1);
+            assert_eq!(alone(&config), alone(&self::config()), "{failure} under {policy:?}");
         }
     }
 }
@@ -327,7 +396,7 @@ fn what_a_host_says_twice_after_reports_is_believed_although_the_document_would_
     let learn = |before: &WellKnownEntry, when, it| {
         let now = Now::EPOCH + seconds(when);
         let entry = WellKnownEntry::learn(Some(before), outcome(it), now, &config(), 1);
-        entry.after_report(Some(before))
+        entry.after_report(Some(before), &config().well_known)
     };
     let answer = |entry: &WellKnownEntry, when| shown(entry.serve(at(when), Purpose::Answer), code);
     let once = learn(&good, 100, Status(404));
@@ -337,8 +406,8 @@ fn what_a_host_says_twice_after_reports_is_believed_although_the_document_would_
     // It does not come back.
     let later = learn(&twice, 460, Status(503));
     assert_eq!(answer(&later, 460), "lost ..940 503");
-    // A temporary failure is no word of the host.
-    for (first, second) in [(404, 503), (503, 404), (503, 503)] {
+    // A temporary failure is no word of the host, nor is one of whoever stands before it.
+    for (first, second) in [(404, 503), (503, 404), (503, 503), (403, 403), (404, 403)] {
         let entry = learn(&learn(&good, 100, Status(first)), 220, Status(second));
         assert_eq!(answer(&entry, 220), "holds ..3600", "{first} {second}");
     }

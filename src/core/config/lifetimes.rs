@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::policies::Withdrawal;
 use super::setting::settings;
 use super::{DAY, HOUR, MINUTE};
 
@@ -31,13 +32,16 @@ settings! {
         retry_after_least: Duration = MINUTE, <= retry_after_most;
         /// The longest wait that `Retry-After` of a 429 can ask for. Default 24 h.
         retry_after_most: Duration = DAY;
-        /// How long after its fetch a good answer may be served stale while look-ups fail
-        /// temporarily. Default 48 h.
+        /// How long after its fetch a good answer may be served stale while look-ups fail, as
+        /// long as nothing withdraws it. `must-revalidate` is not heeded then. Default 48 h.
         stale: Duration = 2 * DAY, <= remembered;
         /// How long after its fetch a good answer is remembered. Until then the host counts as
         /// known to delegate: failures are retried soon, and targets found meanwhile are marked
         /// degraded. Default 50 h.
         remembered: Duration = 50 * HOUR;
+        /// Which failures end a delegation that is known. Default [`Withdrawal::Explicit`];
+        /// [`Withdrawal::AnyPermanent`] in `strict`, [`Withdrawal::AnyResponse`] in `synapse`.
+        withdrawal: Withdrawal;
     }
 }
 

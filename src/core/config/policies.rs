@@ -108,6 +108,28 @@ pub enum DnsFailurePolicy {
     Fail,
 }
 
+/// Which failures to fetch a well-known document end a delegation that is known.
+///
+/// Any other failure is treated as a temporary one: the last good document is served, marked stale,
+/// for as long as [`WellKnownLifetimes::stale`](crate::config::WellKnownLifetimes::stale) says. Where
+/// no document is known, the policy changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Withdrawal {
+    /// Only the server's own word that it does not delegate any more: status 404 or 410, a JSON
+    /// object without `m.server`, or NXDOMAIN for the host itself. A challenge page, a captive
+    /// portal or a broken deployment does not end a delegation. The default.
+    #[default]
+    Explicit,
+    /// Every permanent failure: those of `Explicit`, other statuses (but 408, 429 and 5xx), refused
+    /// redirects, a document that cannot be read, hosts without address, blocked addresses.
+    AnyPermanent,
+    /// Every response that is no redirect and holds no document, except of status 408, 429 or 5xx.
+    /// Synapse draws the line there, but counts 408 and 429 as such responses.
+    AnyResponse,
+}
+
 /// What happens with an SRV target that is an alias; RFC 2782 forbids it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::check::Problems;
 use super::{
     AddressFamilies, BlockedAddressPolicy, DnsFailurePolicy, FamilyOrder, Speculation,
-    SrvAliasPolicy, UserAgent, duration,
+    SrvAliasPolicy, UserAgent, Withdrawal, duration,
 };
 
 /// A type that a field of a configuration can have: how it is serialised and checked.
@@ -47,6 +47,7 @@ impl Setting for BlockedAddressPolicy {}
 impl Setting for DnsFailurePolicy {}
 impl Setting for SrvAliasPolicy {}
 impl Setting for UserAgent {}
+impl Setting for Withdrawal {}
 
 /// Serialises a field, for `#[serde(with)]`.
 pub(crate) fn serialize<T: Setting, S: Serializer>(

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::facts::{Facts, WellKnownFact};
@@ -17,11 +17,11 @@ use crate::core::endpoint::interleaved;
 use crate::core::error::FamilyOutcome;
 use crate::core::names::{DnsName, Host};
 use crate::core::report::{Hop, HopOutcome, Source, WellKnownReport};
-use crate::core::text::excerpt_of_bytes;
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{
-    Body, Fetch, FetchFailure, FetchFailureKind, Freshness, MAX_BODY_BYTES, RedirectError,
-    WellKnown, WellKnownFailure, WellKnownUrl, is_redirect, retry_after,
+    Body, ContentCoding, Fetch, FetchFailure, FetchFailureKind, Freshness, MAX_BODY_BYTES,
+    RedirectError, Responder, WellKnown, WellKnownError, WellKnownFailure, WellKnownUrl,
+    is_redirect, retry_after,
 };
 
 /// How much earlier a fetch must end than the time for the whole document.
@@ -77,6 +77,8 @@ impl FetchChain {
         let open = |hop: &&mut Hop| hop.asked.is_some() && hop.answered.is_none();
         if let Some(hop) = self.hops.last_mut().filter(open) {
             hop.answered = Some(at);
+            hop.responder =
+                result.as_ref().ok().and_then(|response| Responder::of(&hop.url, response));
             hop.outcome = Some(match &result {
                 Ok(response) => HopOutcome::Response { status: response.status().as_u16() },
                 Err(failure) => HopOutcome::Failed(failure.clone()),
@@ -160,7 +162,7 @@ impl FetchChain {
             let index = self.hops.len() - 1;
             let Some(hop) = self.hops.last_mut() else { return Poll::Pending };
             if hop.asked.is_none() {
-                match ready!(addresses(facts, &hop.url, now.monotonic)) {
+                match ready!(addresses(facts, &self.host, &hop.url, now.monotonic)) {
                     Ok(addresses) => hop.addresses = addresses,
                     Err(failure) => return Poll::Ready(Err(failure)),
                 }
@@ -241,12 +243,14 @@ impl FetchChain {
 }
 
 fn fresh_hop(url: WellKnownUrl) -> Hop {
-    Hop { url, addresses: Vec::new(), asked: None, answered: None, outcome: None }
+    Hop { url, addresses: Vec::new(), asked: None, answered: None, outcome: None, responder: None }
 }
 
-/// Returns where a URL's host may be connected to, in the order to try.
+/// Returns where the host of a URL may be connected to, in the order to try. `asked` is the host of
+/// the first URL.
 fn addresses(
     facts: &mut Facts,
+    asked: &DnsName,
     url: &WellKnownUrl,
     now: Monotonic,
 ) -> Poll<Result<Vec<SocketAddr>, WellKnownFailure>> {
@@ -267,7 +271,7 @@ fn addresses(
         return Poll::Pending;
     }
     Poll::Ready(if host.addresses.is_empty() {
-        Err(no_address(&host, now))
+        Err(no_address(&host, asked, now))
     } else {
         Ok(interleaved(&host.addresses)
             .map(|address| SocketAddr::new(address, url.port()))
@@ -276,7 +280,7 @@ fn addresses(
 }
 
 /// Returns why a host whose families have all answered has no usable address.
-fn no_address(addresses: &HostAddresses, now: Monotonic) -> WellKnownFailure {
+fn no_address(addresses: &HostAddresses, asked: &DnsName, now: Monotonic) -> WellKnownFailure {
     let host = addresses.host.clone();
     if let Some((_, failure)) = addresses.failure() {
         return WellKnownFailure::Dns { host, failure };
@@ -284,16 +288,18 @@ fn no_address(addresses: &HostAddresses, now: Monotonic) -> WellKnownFailure {
     if let Some((_, range)) = addresses.blocked.first() {
         return WellKnownFailure::Blocked { host: Host::Dns(host), range: range.clone() };
     }
-    let kind = addresses
-        .families
-        .iter()
-        .find_map(|(_, outcome)| match outcome {
-            FamilyOutcome::None(kind) => Some(*kind),
-            _ => None,
-        })
+    let kinds = addresses.families.iter().filter_map(|(_, outcome)| match outcome {
+        FamilyOutcome::None(kind) => Some(*kind),
+        _ => None,
+    });
+    // A host that does not exist has no records of any type (RFC 8020): where the two families
+    // differ, it exists.
+    let kind = kinds
+        .reduce(|kind, other| if kind == NoRecord::NxDomain { other } else { kind })
         .unwrap_or(NoRecord::NoData);
     let lifetime = addresses.until.map_or(Duration::ZERO, |until| until.since(now));
-    WellKnownFailure::NoAddress { host, kind, lifetime }
+    let redirected = host != *asked;
+    WellKnownFailure::NoAddress { host, kind, lifetime, redirected }
 }
 
 fn request(facts: &Facts, hop: &Hop, left: Duration) -> Result<Fetch, FetchFailure> {
@@ -303,6 +309,8 @@ fn request(facts: &Facts, hop: &Hop, left: Duration) -> Result<Fetch, FetchFailu
         .uri(hop.url.uri().clone())
         .header(HOST, hop.url.host_header())
         .header(USER_AGENT, config.user_agent.as_header())
+        // Filters in front of servers take what accepts nothing for no client (RFC 9110 section 12.5.1).
+        .header(ACCEPT, "application/json")
         // Without this, any coding would be acceptable (RFC 9110 section 12.5.3).
         .header(ACCEPT_ENCODING, "identity")
         .body(())
@@ -332,18 +340,23 @@ fn read(
             .flatten();
         return Err(WellKnownFailure::Status { status: status.as_u16(), retry_after });
     }
-    let coding = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .find(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
-    if let Some(coding) = coding {
-        let coding = excerpt_of_bytes(coding.as_bytes());
+    let coding = ContentCoding::of(headers);
+    if let ContentCoding::Encoded(coding) = coding {
         return Err(WellKnownFailure::ContentCoding { coding });
     }
     let limit = limit.min(MAX_BODY_BYTES);
     match body {
         Body::Complete(body) if body.len() <= limit => {
-            let document = WellKnown::from_body(&body).map_err(WellKnownFailure::Body)?;
+            let document = match (WellKnown::from_body(&body), coding) {
+                (Ok(document), ContentCoding::Unknown(coding)) => document.with_odd_coding(coding),
+                (Ok(document), _) => document,
+                // It may be a coding that is not known here.
+                (
+                    Err(WellKnownError::NotUtf8 { .. } | WellKnownError::Json { .. }),
+                    ContentCoding::Unknown(coding),
+                ) => return Err(WellKnownFailure::ContentCoding { coding }),
+                (Err(error), _) => return Err(WellKnownFailure::Body(error)),
+            };
             Ok((document, Freshness::from_headers(headers, now.wall)))
         }
         Body::Complete(_) | Body::TooLarge => Err(WellKnownFailure::TooLarge { limit }),

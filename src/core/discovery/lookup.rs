@@ -27,7 +27,7 @@ impl WellKnownLookup {
         Self { facts: Facts::new(config, now, seed), chain: FetchChain::new(host) }
     }
 
-    /// Sets what was known before, so that a good answer is kept while failures are temporary, and
+    /// Sets what was known before, so that a good answer is kept while failures do not withdraw it, and
     /// repeated failures back off.
     #[must_use]
     pub fn with_earlier(mut self, before: WellKnownEntry) -> Self {

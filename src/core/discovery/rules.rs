@@ -344,21 +344,19 @@ impl Reading<'_> {
     fn well_known(&mut self, host: &DnsName) -> Poll<Option<(ServerName, Host)>> {
         let now = self.now;
         let known = ready!(self.well_known.poll(self.facts, host, now));
-        let delegation =
-            |document: &WellKnown| (document.server().clone(), document.host().clone());
-        let (delegated, until) = match known.served() {
-            Served::Holds { value, until } => (Some(delegation(value)), until),
+        let (document, until) = match known.served() {
+            Served::Holds { value, until } => (Some(value), until),
             Served::Stale { value, because, until } => {
                 self.draft.stale = true;
                 let (host, failure) = (host.clone(), because.cloned());
                 self.draft.warnings.push(Warning::WellKnownStale { host, failure });
-                (Some(delegation(value)), self.facts.stale_until(until, now.monotonic))
+                (Some(value), self.facts.stale_until(until, now.monotonic))
             }
             Served::Failed { why: failure, lost, until } => {
                 if lost {
                     self.draft.degraded = Some(Degraded::WellKnownLost);
                 }
-                if lost || !failure.is_ordinary(host) {
+                if lost || !failure.is_ordinary() {
                     let (host, failure) = (host.clone(), failure.clone());
                     self.draft.warnings.push(Warning::WellKnownUnusable { host, failure });
                 }
@@ -366,7 +364,13 @@ impl Reading<'_> {
             }
         };
         self.draft.lifetimes.well_known = Some(until.since(now.monotonic));
-        Poll::Ready(delegated)
+        if let Some(coding) = document.and_then(WellKnown::odd_coding) {
+            let (host, coding) = (host.clone(), coding.to_owned());
+            self.draft.warnings.push(Warning::WellKnownOddCoding { host, coding });
+        }
+        let delegation =
+            |document: &WellKnown| (document.server().clone(), document.host().clone());
+        Poll::Ready(document.map(delegation))
     }
 
     /// Asks early what is needed if there turns out to be no valid well-known.

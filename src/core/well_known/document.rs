@@ -40,7 +40,14 @@ const MAX_MAX_AGE: u64 = 2_147_483_647;
 pub struct WellKnown {
     server: ServerName,
     host: Host,
+    /// What the response called the coding of the body, if that is no coding. Most documents have
+    /// none, so they hold a thin pointer.
+    odd_coding: Option<Box<OddCoding>>,
 }
+
+/// A word in `Content-Encoding` that is no content coding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct OddCoding(String);
 
 /// Why a body is not a valid document. Each of these leads to step 4 of the server discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
@@ -59,6 +66,10 @@ pub enum WellKnownError {
         /// The first byte that is not, from 0.
         at: usize,
     },
+    /// The body begins with a byte order mark, of UTF-8 or of UTF-16. JSON that is exchanged has none
+    /// (RFC 8259 section 8.1).
+    #[error("the body begins with a byte order mark: save the file as UTF-8 without one")]
+    ByteOrderMark,
     /// The body is not JSON, or something follows it.
     #[error("the body is not JSON (line {line}, column {column}): {message}")]
     Json {
@@ -104,7 +115,7 @@ impl WellKnown {
     /// # Ok::<(), matrix_delegation::names::ServerNameError>(())
     /// ```
     pub fn new(server: ServerName) -> Result<Self, UnresolvableName> {
-        Ok(Self { host: server.to_host()?, server })
+        Ok(Self { host: server.to_host()?, server, odd_coding: None })
     }
 
     /// Parses a document of at most [`MAX_BODY_BYTES`].
@@ -123,6 +134,9 @@ impl WellKnown {
     pub fn from_body(body: &[u8]) -> Result<Self, WellKnownError> {
         if body.len() > MAX_BODY_BYTES {
             return Err(WellKnownError::TooLarge { limit: MAX_BODY_BYTES });
+        }
+        if [&b"\xef\xbb\xbf"[..], b"\xff\xfe", b"\xfe\xff"].iter().any(|it| body.starts_with(it)) {
+            return Err(WellKnownError::ByteOrderMark);
         }
         let text = std::str::from_utf8(body)
             .map_err(|error| WellKnownError::NotUtf8 { at: error.valid_up_to() })?;
@@ -146,6 +160,17 @@ impl WellKnown {
     /// Returns the host of the delegated name, in lower case.
     pub fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Returns the word in the response's `Content-Encoding` that is no content coding, if there was
+    /// one: a character set, or what storage services leave there. The document counts all the
+    /// same. At most 255 bytes are kept, and neither serde nor a record keeps any.
+    pub fn odd_coding(&self) -> Option<&str> {
+        self.odd_coding.as_deref().map(|OddCoding(coding)| coding.as_str())
+    }
+
+    pub(crate) fn with_odd_coding(self, coding: String) -> Self {
+        Self { odd_coding: Some(Box::new(OddCoding(coding))), ..self }
     }
 
     /// Returns the document as JSON, to be served at `/.well-known/matrix/server`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::core::address_policy::BlockedRange;
+use crate::core::config::Withdrawal;
 use crate::core::dns::{DnsFailure, NoRecord};
 use crate::core::names::{DnsName, Host};
 use crate::core::well_known::document::WellKnownError;
@@ -35,6 +36,8 @@ pub enum WellKnownFailure {
         kind: NoRecord,
         /// How long that holds, as DNS says.
         lifetime: Duration,
+        /// Whether a redirect led there, so that it says nothing of the host that was asked.
+        redirected: bool,
     },
     /// The address policy blocks all addresses of the host.
     #[error("{host} may not be connected to: {range}")]
@@ -111,12 +114,18 @@ pub enum FailureClass {
     TooLarge,
     /// Status 408, 429 or 5xx. Temporary.
     Unavailable,
-    /// The host does not exist or has no address.
+    /// The host that was asked does not exist.
+    NoHost,
+    /// The host, or that of a redirect, has no address, or a redirect's does not exist.
     NoAddress,
     /// The address policy blocks all addresses of the host.
     Blocked,
     /// Status 404.
     NotFound,
+    /// Status 410.
+    Gone,
+    /// A JSON object without `m.server`.
+    NoDelegation,
     /// Another status.
     Status,
     /// A redirect that is not followed.
@@ -135,12 +144,29 @@ impl FailureClass {
             | Self::TimedOut
             | Self::TooLarge
             | Self::Unavailable => true,
-            Self::NoAddress
+            Self::NoHost
+            | Self::NoAddress
             | Self::Blocked
             | Self::NotFound
+            | Self::Gone
+            | Self::NoDelegation
             | Self::Status
             | Self::Redirect
             | Self::Unreadable => false,
+        }
+    }
+
+    /// Returns whether the failure ends a delegation that was known.
+    pub(crate) const fn ends_delegation(self, policy: Withdrawal) -> bool {
+        match policy {
+            Withdrawal::Explicit => {
+                matches!(self, Self::NoHost | Self::NotFound | Self::Gone | Self::NoDelegation)
+            }
+            Withdrawal::AnyPermanent => !self.is_temporary(),
+            Withdrawal::AnyResponse => matches!(
+                self,
+                Self::NotFound | Self::Gone | Self::NoDelegation | Self::Status | Self::Unreadable
+            ),
         }
     }
 }
@@ -154,9 +180,12 @@ impl fmt::Display for FailureClass {
             Self::TimedOut => "it took too long",
             Self::TooLarge => "the body was too large",
             Self::Unavailable => "the server was unavailable",
+            Self::NoHost => "the host did not exist",
             Self::NoAddress => "the host had no address",
             Self::Blocked => "the address was blocked",
             Self::NotFound => "there was no such document",
+            Self::Gone => "the document was gone",
+            Self::NoDelegation => "the document delegated to nothing",
             Self::Status => "the status was not 200",
             Self::Redirect => "the redirect was not followed",
             Self::Unreadable => "the document could not be read",
@@ -169,6 +198,9 @@ impl WellKnownFailure {
     pub const fn class(&self) -> FailureClass {
         match self {
             Self::Dns { .. } => FailureClass::Dns,
+            Self::NoAddress { kind: NoRecord::NxDomain, redirected: false, .. } => {
+                FailureClass::NoHost
+            }
             Self::NoAddress { .. } => FailureClass::NoAddress,
             Self::Blocked { .. } => FailureClass::Blocked,
             Self::Fetch(FetchFailure { kind: FetchFailureKind::Refused, .. }) => {
@@ -179,14 +211,17 @@ impl WellKnownFailure {
             Self::TooLarge { .. } => FailureClass::TooLarge,
             Self::Status { status: 408 | 429 | 500..=599, .. } => FailureClass::Unavailable,
             Self::Status { status: 404, .. } => FailureClass::NotFound,
+            Self::Status { status: 410, .. } => FailureClass::Gone,
             Self::Status { .. } => FailureClass::Status,
             Self::Redirect(_) => FailureClass::Redirect,
+            Self::Body(WellKnownError::MissingServer) => FailureClass::NoDelegation,
             Self::ContentCoding { .. } | Self::Body(_) => FailureClass::Unreadable,
             Self::Recorded { class } => *class,
         }
     }
 
-    /// Returns whether the next try may succeed, so that a good answer is kept meanwhile.
+    /// Returns whether the next try may succeed by itself. Whether a good answer is kept meanwhile
+    /// says [`Withdrawal`].
     pub const fn is_temporary(&self) -> bool {
         self.class().is_temporary()
     }
@@ -202,14 +237,17 @@ impl WellKnownFailure {
     }
 
     /// Returns whether a server that simply does not delegate looks like this: no document, nothing
-    /// listening, no address. Such a failure deserves no warning. `asked` is the host that the
-    /// document was asked of: a redirect to a host that does not exist is not ordinary.
-    pub fn is_ordinary(&self, asked: &DnsName) -> bool {
+    /// listening, no address. Such a failure deserves no warning. A redirect to a host that does not
+    /// exist is not ordinary.
+    pub const fn is_ordinary(&self) -> bool {
         match self {
-            Self::NoAddress { host, .. } => host == asked,
+            Self::NoAddress { redirected, .. } => !*redirected,
             failure => matches!(
                 failure.class(),
-                FailureClass::NoAddress | FailureClass::NotFound | FailureClass::Refused
+                FailureClass::NoHost
+                    | FailureClass::NoAddress
+                    | FailureClass::NotFound
+                    | FailureClass::Refused
             ),
         }
     }
@@ -234,6 +272,13 @@ mod tests {
             host: host.parse().unwrap(),
             kind: NoRecord::NxDomain,
             lifetime: HOUR,
+            redirected: host != "a.example",
+        };
+        let no_data = WellKnownFailure::NoAddress {
+            host: asked.clone(),
+            kind: NoRecord::NoData,
+            lifetime: HOUR,
+            redirected: false,
         };
         let host = asked.clone();
         let fetch = |kind| WellKnownFailure::Fetch(FetchFailure::new(kind, ""));
@@ -255,7 +300,8 @@ mod tests {
             (WellKnownFailure::TimedOut { limit: HOUR }, Class::TimedOut, true, false, false),
             (WellKnownFailure::Abandoned { after: HOUR }, Class::TimedOut, true, false, false),
             (WellKnownFailure::TooLarge { limit: 1 }, Class::TooLarge, true, false, false),
-            (none("a.example"), Class::NoAddress, false, true, false),
+            (none("a.example"), Class::NoHost, false, true, false),
+            (no_data, Class::NoAddress, false, true, false),
             (none("redirected.example"), Class::NoAddress, false, false, false),
             (
                 WellKnownFailure::Blocked { host: Host::Dns(asked.clone()), range },
@@ -273,6 +319,14 @@ mod tests {
             (status(600), Class::Status, false, false, false),
             (status(404), Class::NotFound, false, true, false),
             (status(403), Class::Status, false, false, false),
+            (status(410), Class::Gone, false, false, false),
+            (
+                WellKnownFailure::Body(WellKnownError::MissingServer),
+                Class::NoDelegation,
+                false,
+                false,
+                false,
+            ),
             (
                 WellKnownFailure::Redirect(RedirectError::back_to(&url)),
                 Class::Redirect,
@@ -296,14 +350,40 @@ mod tests {
             ),
             (recorded(Class::NotFound), Class::NotFound, false, true, false),
             (recorded(Class::Refused), Class::Refused, true, true, false),
+            (recorded(Class::NoHost), Class::NoHost, false, true, false),
             (recorded(Class::NoAddress), Class::NoAddress, false, true, false),
             (recorded(Class::Status), Class::Status, false, false, false),
         ] {
             assert_eq!(failure.class(), class, "{failure}");
             assert_eq!(failure.is_temporary(), temporary, "{failure}");
-            assert_eq!(failure.is_ordinary(&asked), ordinary, "{failure}");
+            assert_eq!(failure.is_ordinary(), ordinary, "{failure}");
             assert_eq!(failure.is_quick(), quick, "{failure}");
             assert!(!class.to_string().is_empty() && !failure.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn each_policy_says_which_failures_end_a_delegation() {
+        for (class, ends) in [
+            (Class::Dns, [false, false, false]),
+            (Class::Refused, [false, false, false]),
+            (Class::Exchange, [false, false, false]),
+            (Class::TimedOut, [false, false, false]),
+            (Class::TooLarge, [false, false, false]),
+            (Class::Unavailable, [false, false, false]),
+            (Class::NoHost, [true, true, false]),
+            (Class::NoAddress, [false, true, false]),
+            (Class::Blocked, [false, true, false]),
+            (Class::NotFound, [true, true, true]),
+            (Class::Gone, [true, true, true]),
+            (Class::NoDelegation, [true, true, true]),
+            (Class::Status, [false, true, true]),
+            (Class::Redirect, [false, true, false]),
+            (Class::Unreadable, [false, true, true]),
+        ] {
+            let policies =
+                [Withdrawal::Explicit, Withdrawal::AnyPermanent, Withdrawal::AnyResponse];
+            assert_eq!(policies.map(|policy| class.ends_delegation(policy)), ends, "{class}");
         }
     }
 }

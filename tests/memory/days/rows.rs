@@ -372,6 +372,22 @@ pub(super) const ROWS: &[Row] = &[
         ],
         ..PLAIN
     },
+    // A challenge page, say. It is no word of the server, so the old answer stands in as if it were down.
+    Row {
+        name: "403 after a good answer",
+        changes: &[("0:30", Change::Status(403, ""))],
+        calls: ("0:01", "6:00"),
+        gets: &[
+            ("0:00", "fresh 3.3 m.example 192.0.2.3:443"),
+            ("0:01", "cached 3.3 m.example 192.0.2.3:443"),
+            ("1:00", "stale 3.3 m.example 192.0.2.3:443"),
+        ],
+        asks: &[
+            ("WK a", "0:00 0:48 0:50 0:54 1:02 1:18 1:50..5:50/1:00"),
+            ("A a, A m, A t, FED a, FED m, OLD a, OLD m", "0:00"),
+        ],
+        ..PLAIN
+    },
     // From 50 h on for an hour each.
     Row {
         name: "404 after a good answer, until that is forgotten",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::super::case::{Case, fed, old, url_of};
+use super::super::case::{Case, fed, header, old, url_of};
 use super::{Bug, finds, says, told};
 
 const HOUR: u64 = 3600;
@@ -44,6 +44,7 @@ fn passing() -> Json {
 pub fn bugs() -> Vec<Bug> {
     let mut bugs = stands_in();
     bugs.extend(does_not_stand_in());
+    bugs.extend(is_not_its_word());
     bugs.extend(in_a_row());
     bugs.extend(srv_failures());
     bugs.extend(address_failures());
@@ -130,7 +131,7 @@ fn does_not_stand_in() -> Vec<Bug> {
             |_, page| page["status"] == 200 && page["body"] == "{}",
             passing(),
         ),
-        known("a bad redirect is a passing failure", |_, page| page["status"] == 302, passing()),
+        known("410 is a passing failure", |_, page| page["status"] == 410, passing()),
         told("known before: a host that is gone is a passing failure", |case| {
             let host = case.host();
             if case.knew_good() && !case.has(&format!("A {host}")) {
@@ -145,6 +146,34 @@ fn does_not_stand_in() -> Vec<Bug> {
             {
                 let before = internet["https"][url_of(&case.host())].clone();
                 case.set_own_page(before);
+            }
+        }),
+    ]
+}
+
+fn is_not_its_word() -> Vec<Bug> {
+    vec![
+        known("403 ends the delegation", |_, page| page["status"] == 403, gone()),
+        known(
+            "a page ends the delegation",
+            |_, page| page["body"].as_str().is_some_and(|body| body.starts_with('<')),
+            gone(),
+        ),
+        known(
+            "a redirect that is not followed ends the delegation",
+            |_, page| header(page, "location").is_some_and(|it| it.starts_with("http:")),
+            gone(),
+        ),
+        known(
+            "the host of a redirect that does not exist ends the delegation",
+            |_, page| header(page, "location").is_some_and(|it| it.starts_with("https:")),
+            gone(),
+        ),
+        told("known before: a host without addresses ends the delegation", |case| {
+            let host = case.host();
+            let says = case.answer(&format!("A {host}"));
+            if case.knew_good() && says.is_some_and(|answer| answer["none"] == "no_data") {
+                case.set(&format!("A {host}"), json!({ "none": "nx_domain" }));
             }
         }),
     ]

@@ -102,6 +102,14 @@ fn too_strict() -> Vec<Bug> {
             header(page, "content-encoding")?;
             Some(served(BAD))
         }),
+        page("an empty content coding is one", |page| {
+            header(page, "content-encoding").filter(|it| it.contains(','))?;
+            Some(served(BAD))
+        }),
+        page("a content coding that nobody knows is one", |page| {
+            header(page, "content-encoding").filter(|it| it == "UTF-8")?;
+            Some(served(BAD))
+        }),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use matrix_delegation::config::{AddressFamilies, DnsFailurePolicy, SrvAliasPolicy};
+use matrix_delegation::config::{AddressFamilies, DnsFailurePolicy, SrvAliasPolicy, Withdrawal};
 use matrix_delegation::testing::Preset;
 use serde_json::{Value as Json, json};
 
@@ -56,6 +56,9 @@ fn strict() -> Vec<Bug> {
         }),
         under(strict, "failed look-ups are passed over", |case| {
             case.config.dns_failure = DnsFailurePolicy::GoOn;
+        }),
+        under(strict, "a known document stands in for a lasting failure", |case| {
+            case.config.well_known.withdrawal = Withdrawal::Explicit;
         }),
         under(strict, "a failed look-up of the deprecated service finds nothing", |case| {
             case.unset(&old(&case.host()));
@@ -148,6 +151,12 @@ fn synapse() -> Vec<Bug> {
         }),
         under(synapse, "a target that is an alias is dropped", |case| {
             case.config.srv_alias = SrvAliasPolicy::Drop;
+        }),
+        under(synapse, "a known document stands in for a bad response", |case| {
+            case.config.well_known.withdrawal = Withdrawal::Explicit;
+        }),
+        under(synapse, "a host that does not exist is a lasting failure", |case| {
+            case.config.well_known.withdrawal = Withdrawal::AnyPermanent;
         }),
         under(synapse, "ten redirects are followed", |case| case.config.limits.redirects = 10),
         under(synapse, "thirty redirects are followed", |case| case.config.limits.redirects = 30),

@@ -1,11 +1,13 @@
 //! Why a server name was refused.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::ServerName;
 use crate::core::names::dns_name::NotAHostName;
-use crate::core::text::excerpt_of_bytes;
+use crate::core::text::{MAX_EXCERPT, excerpt_of_bytes};
 
 /// Why a text is not a server name by the grammar: what is wrong, and where.
 ///
@@ -21,11 +23,41 @@ use crate::core::text::excerpt_of_bytes;
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
-#[error("{kind} (byte {at})")]
+#[error("{kind} (byte {at}){}", InAscii(self))]
 pub struct ServerNameError {
     name: Box<str>,
     kind: ServerNameErrorKind,
     at: usize,
+}
+
+/// Displays how a name outside ASCII is written in ASCII, if it is an internationalised one.
+struct InAscii<'a>(&'a ServerNameError);
+
+impl InAscii<'_> {
+    fn name(&self) -> Option<ServerName> {
+        let ServerNameError { name, kind, .. } = self.0;
+        // A name as long as an excerpt may have been cut, and what is escaped is not what was meant.
+        let is_whole = name.len() + char::MAX.len_utf8() <= MAX_EXCERPT;
+        if *kind != ServerNameErrorKind::NotAscii || !is_whole || name.contains(['%', '\u{fffd}']) {
+            return None;
+        }
+        let (host, port) = match name.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (&**name, None),
+        };
+        let url::Host::Domain(host) = url::Host::parse(host).ok()? else { return None };
+        let name = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        ServerName::parse(name).ok().filter(|name| name.check_host().is_ok())
+    }
+}
+
+impl fmt::Display for InAscii<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "; in ASCII it is {name}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What is wrong with a name, and where, without the name.
@@ -79,6 +111,9 @@ pub enum ServerNameErrorKind {
     /// An IPv6 address without brackets; at 0, where the first bracket is missing.
     #[error("an IPv6 address stands in brackets")]
     Ipv6WithoutBrackets,
+    /// A byte order mark, which some editors write at the beginning of a list; at 0.
+    #[error("a byte order mark (U+FEFF) stands before the name: remove it")]
+    ByteOrderMark,
     /// A byte outside ASCII, anywhere; at the first. Internationalised names are written in their
     /// `xn--` form.
     #[error("a server name has only ASCII characters")]

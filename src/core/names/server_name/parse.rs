@@ -28,6 +28,9 @@ pub(super) struct Parsed<'a> {
 pub(super) fn parse(name: &[u8]) -> Result<Parsed<'_>, Fault> {
     let parsed = match name.first() {
         None => return Err(Fault::new(Kind::Empty, 0)),
+        Some(_) if name.starts_with("\u{feff}".as_bytes()) => {
+            return Err(Fault::new(Kind::ByteOrderMark, 0));
+        }
         Some(b'[') => bracketed(name),
         Some(_) => plain(name),
     };
