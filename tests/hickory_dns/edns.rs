@@ -142,6 +142,14 @@ async fn a_server_that_sends_opt_means_what_it_says() {
     }
 }
 
+#[tokio::test]
+async fn badvers_without_opt_is_malformed() {
+    let server = Server::start(|query, _, _| vec![raw(query, 0, [0, 0, 1], OPT_BADVERS)]).await;
+    let dns = with_edns(asking([&server]));
+    assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Malformed));
+    assert_eq!(server.edns(), [Some(1232), None]);
+}
+
 /// The answer to these sections, with and without EDNS.
 async fn answer_to(counts: [u16; 3], sections: String) -> DnsAnswer {
     let make = move |query: &Message| vec![raw(query, 0, counts, &sections)];

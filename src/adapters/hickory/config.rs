@@ -36,12 +36,13 @@ settings! {
             no_longer(LONGEST);
         /// How long a silent server is waited for before the next server is asked, or the same one
         /// again if it is the only one. Each further wait for a server is twice as long. Default 1
-        /// s; at least 10 ms, at most 1 h.
+        /// s, or what `timeout:` of the system's configuration says, as far as every server has its
+        /// turn; at least 10 ms, at most 1 h.
         first_retry: Duration = Duration::from_secs(1),
             no_shorter(LEAST_RETRY, "questions would flood"),
             no_longer(LONGEST);
-        /// How often a server is sent a question over UDP at most, the first time included. Default 3;
-        /// 1 to 10.
+        /// How often a server is sent a question over UDP at most, the first time included. Default 3,
+        /// or what `attempts:` of the system's configuration says; 1 to 10.
         attempts: u8 = 3, within(1..=10, "nothing would be asked");
         /// Over what the servers are asked. Default: over UDP first.
         transport: DnsTransport;

@@ -9,6 +9,8 @@ use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder, Decod
 
 /// The length of a header (RFC 1035 section 4.1.1).
 const HEADER: usize = 12;
+/// The server does not speak this version of EDNS (RFC 6891 section 9).
+const BADVERS: u16 = 16;
 /// The types of records that are read, in the answer section.
 const OF_USE: [RecordType; 5] =
     [RecordType::A, RecordType::AAAA, RecordType::CNAME, RecordType::DNAME, RecordType::SRV];
@@ -145,9 +147,10 @@ impl Reply {
     /// 7). A server that sends OPT itself means what else it says.
     pub(super) fn rejects_edns(&self) -> bool {
         match self.code {
-            ResponseCode::FormErr | ResponseCode::BADVERS => true,
+            ResponseCode::FormErr => true,
             ResponseCode::NotImp | ResponseCode::ServFail | ResponseCode::Refused => !self.has_opt,
-            _ => self.opt_among_answers,
+            // The number has another name in signatures, so that the variant may be either.
+            code => u16::from(code) == BADVERS || self.opt_among_answers,
         }
     }
 }

@@ -354,6 +354,43 @@ mod tests {
         }
     }
 
+    /// The hosts file with this text, and a DNS server that nobody asks.
+    fn with_hosts(text: &[u8]) -> HickoryDns {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("matrix-delegation-hosts-{}-{nth}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        let dns = HickoryDns::from_files(&path.join("none"), &path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        dns
+    }
+
+    fn a(host: &str) -> DnsQuestion {
+        DnsQuestion::Addresses { host: host.parse().unwrap(), family: Family::V4 }
+    }
+
+    #[tokio::test]
+    async fn the_hosts_file_comes_before_all_else() {
+        let dns = with_hosts(
+            b"192.0.2.1 localhost db.localhost\n192.0.2.2 S.test b\xfcro.test\n0.0.0.0 ads.test\n",
+        );
+        for (host, address) in [
+            ("localhost", "192.0.2.1"),
+            ("db.localhost", "192.0.2.1"),
+            ("other.localhost", "127.0.0.1"),
+            ("s.TEST", "192.0.2.2"),
+            ("ads.test", "0.0.0.0"),
+        ] {
+            assert_eq!(dns.lookup(a(host)).await, found(address), "{host}");
+        }
+        let off = DnsConfig { hosts_file: false, ..DnsConfig::default() };
+        let dns = dns.with_config(off).unwrap();
+        assert_eq!(dns.lookup(a("localhost")).await, found("127.0.0.1"));
+    }
+
     #[test]
     fn names_are_absolute_and_literal() {
         let name = absolute("_matrix._tcp.xn--bcher-kva.example").unwrap();

@@ -237,4 +237,22 @@ mod tests {
         let set = DnsConfig { first_retry: seconds(3), attempts: 2, ..DnsConfig::default() };
         assert_eq!(three.configure(set), set);
     }
+
+    #[test]
+    fn whatever_it_says_the_configuration_works() {
+        let text = b"nameserver 0x7f.1\nnameserver fe80::1%eth0\noptions timeout:9 attempts:9\n";
+        let altered = (0..text.len()).flat_map(|at| {
+            let with = |byte: u8| {
+                let mut text = text.to_vec();
+                text[at] = byte;
+                text
+            };
+            [text[..at].to_vec(), with(0), with(0xff), with(b'9'), with(b' '), with(b'\n')]
+        });
+        for bytes in altered {
+            let read = ResolvConf::parse(&bytes);
+            assert!((1..=3).contains(&read.servers().len()));
+            assert_eq!(read.configure(DnsConfig::default()).check(), Ok(()), "{bytes:?}");
+        }
+    }
 }

@@ -20,38 +20,28 @@ pub enum ServerAddressError {
     NoSuchInterface(String),
 }
 
-/// Reads the address of a DNS server, such as `192.0.2.53:5353`, `2001:db8::53` or
-/// `[fe80::53%eth0]:53`.
+/// Reads the address of a DNS server with its port, such as `192.0.2.53:53` or `[fe80::53%eth0]:53`.
 ///
-/// Without a port it is 53. The zone of a link-local address is the number or the name of an
-/// interface (RFC 4007 section 11).
+/// The zone of a link-local address is the number or the name of an interface (RFC 4007 section 11),
+/// the latter on Linux.
 ///
 /// ```
 /// use matrix_delegation::adapters::server_address;
 ///
-/// assert_eq!(server_address("192.0.2.53")?, "192.0.2.53:53".parse()?);
+/// assert_eq!(server_address("192.0.2.53:53")?, "192.0.2.53:53".parse()?);
 /// assert_eq!(server_address("[fe80::53%2]:5353")?, "[fe80::53%2]:5353".parse()?);
-/// assert!(server_address("dns.example").is_err());
+/// assert!(server_address("dns.example:53").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn server_address(text: &str) -> Result<SocketAddr, ServerAddressError> {
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, port) = rest.split_once(']').ok_or(ServerAddressError::Syntax)?;
-        (host, port.strip_prefix(':').or_else(|| port.is_empty().then_some("53")))
-    } else {
-        match text.split_once(':') {
-            Some((host, port)) if !port.contains(':') => (host, Some(port)),
-            _ => (text, Some("53")),
-        }
-    };
-    let digits = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    let port = digits.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
-    let (Some(port), Some((ip, zone))) = (port, ip_and_zone(host)) else {
+    let (host, port) = text.rsplit_once(':').ok_or(ServerAddressError::Syntax)?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address =
+        ip_and_zone(bare.unwrap_or(host)).filter(|(ip, _)| ip.is_ipv6() == bare.is_some());
+    let port = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
+    let (Some((ip, zone)), Some(port @ 1..)) = (address, port) else {
         return Err(ServerAddressError::Syntax);
     };
-    if text.starts_with('[') && ip.is_ipv4() {
-        return Err(ServerAddressError::Syntax);
-    }
     let Some(zone) = zone else { return Ok(SocketAddr::new(ip, port)) };
     match scope_id(zone) {
         Some(scope) => Ok(with_scope(ip, port, scope)),
@@ -144,23 +134,23 @@ mod tests {
     #[test]
     fn server_addresses() {
         for (text, expected) in [
-            ("192.0.2.53", Some("192.0.2.53:53")),
             ("192.0.2.53:5353", Some("192.0.2.53:5353")),
-            ("2001:db8::53", Some("[2001:db8::53]:53")),
-            ("[2001:db8::53]", Some("[2001:db8::53]:53")),
             ("[2001:db8::53]:5353", Some("[2001:db8::53]:5353")),
-            ("fe80::53%3", Some("[fe80::53%3]:53")),
-            ("[fe80::53%3]:5353", Some("[fe80::53%3]:5353")),
+            ("[fe80::53%3]:53", Some("[fe80::53%3]:53")),
             ("", None),
+            ("192.0.2.53", None),
+            ("2001:db8::53", None),
+            ("[2001:db8::53]", None),
             ("dns.example:53", None),
+            ("192.0.2.53:", None),
             ("192.0.2.53:0", None),
             ("192.0.2.53:+53", None),
             ("192.0.2.53:65536", None),
-            ("192.0.2.53%1", None),
-            ("127.1", None),
-            ("fe80::53%", None),
+            ("192.0.2.53%1:53", None),
+            ("127.1:53", None),
+            ("[fe80::53%]:53", None),
             ("[192.0.2.53]:53", None),
-            ("[2001:db8::53", None),
+            ("[2001:db8::53:53", None),
             ("[2001:db8::53]53", None),
         ] {
             let expected = expected

@@ -226,3 +226,176 @@ fn is_own_trouble(error: &io::Error) -> bool {
     // EMFILE and ENFILE have no kind.
     error.kind() == io::ErrorKind::OutOfMemory || matches!(error.raw_os_error(), Some(23 | 24))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Two files of a test, removed at its end.
+    struct Etc {
+        folder: PathBuf,
+    }
+
+    impl Etc {
+        fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("matrix-delegation-etc-{}-{nth}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            Self { folder }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.join(name)
+        }
+
+        /// As an administrator's tools do, who write a new file and put it in the old one's place.
+        fn write(&self, name: &str, text: &[u8]) {
+            fs::write(self.path("new"), text).unwrap();
+            fs::rename(self.path("new"), self.path(name)).unwrap();
+        }
+
+        fn open(&self) -> SystemFiles {
+            SystemFiles::open(&self.path("resolv.conf"), &self.path("hosts")).unwrap()
+        }
+    }
+
+    impl Drop for Etc {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    async fn server(files: &SystemFiles) -> String {
+        files.current().await.resolv_conf.servers()[0].to_string()
+    }
+
+    async fn host(files: &SystemFiles) -> Vec<String> {
+        let hosts = files.current().await.hosts;
+        hosts.addresses("s.test").map(|address| address.to_string()).collect()
+    }
+
+    const LOCAL: &str = "127.0.0.1:53";
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_cannot_be_read_count_as_empty_at_first() {
+        // Missing, and folders.
+        let etc = Etc::new();
+        for folder in [false, true] {
+            if folder {
+                fs::create_dir(etc.path("resolv.conf")).unwrap();
+                fs::create_dir(etc.path("hosts")).unwrap();
+            }
+            let files = etc.open();
+            assert_eq!(server(&files).await, LOCAL);
+            assert_eq!(host(&files).await, [""; 0]);
+        }
+        // A path below a file.
+        etc.write("file", b"");
+        let files = SystemFiles::open(&etc.path("file/resolv.conf"), &etc.path("file/hosts"));
+        assert_eq!(server(&files.unwrap()).await, LOCAL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_appear_are_read() {
+        let etc = Etc::new();
+        let files = etc.open();
+        etc.write("resolv.conf", b"nameserver 192.0.2.1\n");
+        etc.write("hosts", b"192.0.2.2 s.test\n");
+        advance(Duration::from_millis(4999)).await;
+        assert_eq!(server(&files).await, LOCAL);
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(server(&files).await, "192.0.2.1:53");
+        assert_eq!(host(&files).await, ["192.0.2.2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_change_are_read_again() {
+        let etc = Etc::new();
+        etc.write("resolv.conf", b"nameserver 192.0.2.1\n");
+        etc.write("hosts", b"192.0.2.2 s.test\n");
+        let files = etc.open();
+        for last in [3, 4, 5] {
+            etc.write("resolv.conf", format!("nameserver 192.0.2.{last}\n").as_bytes());
+            etc.write("hosts", format!("2001:db8::{last} s.test\n").as_bytes());
+            advance(CHECK_INTERVAL).await;
+            assert_eq!(server(&files).await, format!("192.0.2.{last}:53"));
+            assert_eq!(host(&files).await, [format!("2001:db8::{last}")]);
+        }
+        // In place, and longer than before.
+        fs::write(etc.path("hosts"), b"192.0.2.2 s.test\n192.0.2.3 s.test\n").unwrap();
+        advance(CHECK_INTERVAL).await;
+        assert_eq!(host(&files).await, ["192.0.2.2", "192.0.2.3"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_becomes_unreadable_changes_nothing() {
+        let etc = Etc::new();
+        etc.write("resolv.conf", b"nameserver 192.0.2.1\n");
+        etc.write("hosts", b"192.0.2.2 s.test\n");
+        let files = etc.open();
+        for folder in [false, true] {
+            for name in ["resolv.conf", "hosts"] {
+                let _ = fs::remove_file(etc.path(name));
+                if folder {
+                    fs::create_dir(etc.path(name)).unwrap();
+                }
+            }
+            for _ in 0..20 {
+                advance(CHECK_INTERVAL).await;
+                assert_eq!(server(&files).await, "192.0.2.1:53");
+                assert_eq!(host(&files).await, ["192.0.2.2"]);
+            }
+        }
+        // Readable again, with the same content.
+        fs::remove_dir(etc.path("hosts")).unwrap();
+        etc.write("hosts", b"192.0.2.3 s.test\n");
+        advance(CHECK_INTERVAL).await;
+        assert_eq!(host(&files).await, ["192.0.2.3"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_becomes_empty_changes_something_after_30_seconds() {
+        for (no_server, no_host) in [
+            (&b""[..], &b""[..]),
+            (b"# to be continued\n", b"# to be continued\n"),
+            (b"search example.com\nnameserver x\n", b"x s.test\n"),
+        ] {
+            let etc = Etc::new();
+            etc.write("resolv.conf", b"nameserver 192.0.2.1\n");
+            etc.write("hosts", b"192.0.2.2 s.test\n");
+            let files = etc.open();
+            etc.write("resolv.conf", no_server);
+            etc.write("hosts", no_host);
+            // Seen after 5 s, in force 30 s later.
+            for _ in 0..6 {
+                advance(CHECK_INTERVAL).await;
+                assert_eq!(server(&files).await, "192.0.2.1:53");
+                assert_eq!(host(&files).await, ["192.0.2.2"]);
+            }
+            advance(CHECK_INTERVAL).await;
+            assert_eq!(server(&files).await, LOCAL);
+            assert_eq!(host(&files).await, [""; 0]);
+            etc.write("resolv.conf", b"nameserver 192.0.2.4\n");
+            advance(CHECK_INTERVAL).await;
+            assert_eq!(server(&files).await, "192.0.2.4:53");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_that_come_together_wait_for_one_look() {
+        let etc = Etc::new();
+        etc.write("hosts", b"192.0.2.2 s.test\n");
+        let files = etc.open();
+        etc.write("hosts", b"192.0.2.3 s.test\n");
+        advance(CHECK_INTERVAL).await;
+        let (one, two, three) = tokio::join!(host(&files), host(&files), host(&files));
+        assert_eq!([one, two, three], [["192.0.2.3"]; 3]);
+    }
+}
