@@ -81,8 +81,8 @@ use crate::runtime::BoxFuture;
 /// cannot be part of a host name are written `\DDD` (RFC 1035 section 5.1).
 ///
 /// A question needs a tokio runtime with its I/O and time drivers enabled. Dropping its future
-/// closes its sockets. No task is started, but one on a thread that may block where the system's files
-/// are read again.
+/// closes its sockets. The system's files are read again on a thread of the runtime that may block;
+/// no other task is started.
 ///
 /// ```
 /// use matrix_delegation::HickoryDns;
@@ -125,8 +125,8 @@ impl HickoryDns {
     /// Creates an adapter with the servers of the system's configuration and its hosts file.
     ///
     /// `/etc/resolv.conf` is read as resolv.conf(5) describes it: its first three servers count, and
-    /// the options `use-vc`, `timeout:`, `attempts:`, `rotate` and `edns0`, where they are not against
-    /// the [`DnsConfig`]; search domains are not used. Lines that cannot be read are passed over.
+    /// the options `use-vc`, `timeout:`, `attempts:`, `rotate` and `edns0`; a [`DnsConfig`] with another
+    /// time or number than the default goes before the file. Search domains are not used. Lines that cannot be read are passed over.
     /// Without a file, or a server in it, the local machine is asked.
     ///
     /// A host in `/etc/hosts` is answered from there alone, with a TTL of [`DnsConfig::hosts_ttl`]; for
@@ -135,10 +135,6 @@ impl HickoryDns {
     /// Both are read again when they have changed, which is looked for every 5 s at most. A file
     /// that can no longer be read changes nothing; one that has become empty does after 30 s.
     ///
-    /// # Errors
-    ///
-    /// Only if this process has run out of descriptors or memory.
-    ///
     /// ```no_run
     /// use matrix_delegation::HickoryDns;
     ///
@@ -146,6 +142,10 @@ impl HickoryDns {
     /// # let _ = dns;
     /// # Ok::<(), matrix_delegation::adapters::HickoryDnsError>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Only if this process has run out of descriptors or memory.
     pub fn from_system() -> Result<Self, HickoryDnsError> {
         Self::from_files("/etc/resolv.conf".as_ref(), "/etc/hosts".as_ref())
     }
