@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ipnet::IpNet;
+use matrix_delegation::adapters::server_address;
 use matrix_delegation::transport::TlsSetupError;
 use matrix_delegation::{AddressPolicy, HickoryDns, TrustedRoots};
 
@@ -13,6 +14,8 @@ use matrix_delegation::{AddressPolicy, HickoryDns, TrustedRoots};
 #[derive(Debug, Args)]
 pub(crate) struct Network {
     /// The DNS server to ask in place of the system's; the hosts file is not read then.
+    ///
+    /// A link-local address has a zone, such as [fe80::53%eth0]:53.
     #[arg(long, value_name = "IP:PORT", value_parser = server)]
     dns: Option<SocketAddr>,
     /// Certificates in PEM to trust besides the platform's.
@@ -24,10 +27,7 @@ pub(crate) struct Network {
 }
 
 fn server(text: &str) -> Result<SocketAddr, String> {
-    match text.parse::<SocketAddr>() {
-        Ok(server) if server.port() != 0 => Ok(server),
-        _ => Err("not an IP address with a port, such as 192.0.2.53:53".to_owned()),
-    }
+    server_address(text).map_err(|error| error.to_string())
 }
 
 fn range(text: &str) -> Result<IpNet, String> {

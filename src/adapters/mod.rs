@@ -21,7 +21,11 @@ mod system;
 pub(crate) mod tokio;
 
 #[cfg(feature = "hickory")]
-pub use self::hickory::{HickoryDnsError, config::DnsConfig};
+pub use self::hickory::{
+    HickoryDnsError,
+    config::{DnsConfig, DnsTransport, ServerOrder},
+    server_address::{ServerAddressError, server_address},
+};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConfig, RedisStoreError};
 #[cfg(all(

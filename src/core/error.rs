@@ -185,6 +185,9 @@ pub struct HostEvidence {
     pub host: DnsName,
     /// The answer of DNS for each family asked for.
     pub families: Vec<(Family, FamilyOutcome)>,
+    /// Which DNS server did what, where look-ups failed; words for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
     /// Addresses that the policy blocked, at most the first four.
     pub blocked: Vec<(IpAddr, BlockedRange)>,
 }
@@ -230,6 +233,9 @@ impl fmt::Display for HostEvidence {
         for (index, (family, outcome)) in self.families.iter().enumerate() {
             f.write_str(if index == 0 { " (" } else { ", " })?;
             write!(f, "{}: {outcome}", family.record_type())?;
+        }
+        for detail in &self.details {
+            write!(f, "; {detail}")?;
         }
         f.write_str(if self.families.is_empty() { "" } else { ")" })?;
         for (address, range) in &self.blocked {

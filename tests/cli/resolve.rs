@@ -375,6 +375,7 @@ fn bad_usage_has_status_2_and_says_why() {
         &[][..],
         &["--json"],
         &["--dns", "127.0.0.1", "a.example"],
+        &["--dns", "[fe80::1%no-such.if]:53", "a.example"],
         &["--allow", "everything", "a.example"],
         &["--get", "no/slash", "a.example"],
         &["--get", "/a b", "a.example"],
@@ -390,6 +391,20 @@ fn bad_usage_has_status_2_and_says_why() {
         assert!(!output.stderr.is_empty(), "{arguments:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_dns_server_that_cannot_be_reached_is_named() {
+    // Bound, so that nobody else gets it, and closed.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let dns = held.local_addr().unwrap().to_string();
+    let mut command = Command::new(program());
+    command.args(["--json", "--dns", &dns, "a.example:8448"]).stdin(Stdio::null());
+    let (lines, status) = lines(&command.output().unwrap());
+    assert_eq!(status, 1);
+    let message = lines[0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("; {dns}: connection refused")), "{message}");
 }
 
 #[test]

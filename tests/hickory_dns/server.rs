@@ -58,6 +58,18 @@ impl Server {
         Self { address, log, _tasks: tasks }
     }
 
+    /// One that listens over TCP alone.
+    pub(crate) async fn over_tcp(
+        make: impl Fn(&Message) -> Message + Send + Sync + 'static,
+    ) -> Self {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (address, log) = (tcp.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let handler: Arc<Handler> = Arc::new(move |query, _, _| vec![bytes(&make(query))]);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_tcp(tcp, handler, Arc::clone(&log)));
+        Self { address, log, _tasks: tasks }
+    }
+
     /// One that answers each query with the message that is made of it.
     pub(crate) async fn replying(
         make: impl Fn(&Message) -> Message + Send + Sync + 'static,
@@ -73,6 +85,11 @@ impl Server {
     /// What was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The payload sizes offered so far.
+    pub(crate) fn edns(&self) -> Vec<Option<u16>> {
+        self.asked().into_iter().map(|asked| asked.edns).collect()
     }
 
     /// The questions asked so far.
@@ -185,4 +202,22 @@ pub(crate) fn srv(
 pub(crate) fn soa(owner: &str, ttl: u32, minimum: u32) -> Record {
     let soa = SOA::new(name("ns.example."), name("admin.example."), 1, 2, 3, 4, minimum);
     Record::from_rdata(name(owner), ttl, RData::SOA(soa))
+}
+
+/// A reply of these bytes after the question of the query: the code, how many records the three
+/// sections are said to have, and their bytes in hex.
+pub(crate) fn raw(query: &Message, code: u8, counts: [u16; 3], sections: &str) -> Vec<u8> {
+    let mut asked = Message::query();
+    asked.add_queries(query.queries.iter().cloned());
+    let [id_0, id_1] = query.id.to_be_bytes();
+    let mut packet = vec![id_0, id_1, 0x81, 0x80 | code, 0, 1];
+    packet.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+    packet.extend(&bytes(&asked)[12..]);
+    let digits: Vec<char> = sections.chars().filter(char::is_ascii_hexdigit).collect();
+    packet.extend(
+        digits
+            .chunks(2)
+            .map(|byte| u8::from_str_radix(&byte.iter().collect::<String>(), 16).unwrap()),
+    );
+    packet
 }

@@ -345,6 +345,32 @@ mod operators {
     }
 
     #[test]
+    fn what_operators_say_of_dns_is_read() {
+        use matrix_delegation::adapters::{DnsTransport, ServerOrder};
+
+        let text = r#"
+            attempts = 2
+            transport = "tcp_only"
+            server_order = "rotate"
+            edns = true
+            random_case = true
+            hosts_file = false
+        "#;
+        let mut expected = DnsConfig::default();
+        expected.attempts = 2;
+        expected.transport = DnsTransport::TcpOnly;
+        expected.server_order = ServerOrder::Rotate;
+        (expected.edns, expected.random_case, expected.hosts_file) = (true, true, false);
+        assert_eq!(toml::from_str::<DnsConfig>(text).unwrap(), expected);
+        assert_eq!(expected.check(), Ok(()));
+        for wrong in
+            ["attempts = 300", "transport = \"udp\"", "server_order = true", "edns0 = true"]
+        {
+            assert!(toml::from_str::<DnsConfig>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn adapters_refuse_what_cannot_work() {
         use std::time::Duration;
 
@@ -352,13 +378,14 @@ mod operators {
 
         let mut dns = DnsConfig::default();
         (dns.question_limit, dns.first_retry) = (Duration::MAX, Duration::ZERO);
-        (dns.edns_payload, dns.aliases, dns.records) = (511, 65, 0);
+        (dns.attempts, dns.edns_payload, dns.aliases, dns.records) = (0, 511, 65, 0);
         let server = "192.0.2.53:53".parse().unwrap();
         let error = HickoryDns::with_servers([server]).unwrap().with_config(dns).unwrap_err();
         assert_eq!(
             error.to_string(),
             "question_limit: 213503982334601d7h15s999ms999us999ns is too much; set 1h or less\n\
              first_retry: 0s: questions would flood; set 10ms or more\n\
+             attempts: 0: nothing would be asked; set 1 to 10\n\
              edns_payload: 511: every server may send more; set 512 to 65535\n\
              aliases: 65 is too much; set 0 to 64\n\
              records: 0: no record could be used; set 1 or more"

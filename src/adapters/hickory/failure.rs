@@ -23,6 +23,11 @@ impl ServerFailure {
         Self::Failed(failure, None)
     }
 
+    /// Returns whether the server may as well not be there.
+    pub(super) const fn is_silence(self) -> bool {
+        matches!(self, Self::Failed(DnsFailure::Timeout | DnsFailure::Network, _))
+    }
+
     /// Returns how telling it is. A server that answered beats one whose reply made no sense, which
     /// beats a silent one, which beats one that cannot be reached.
     pub(super) const fn weight(self) -> u8 {

@@ -1,48 +1,59 @@
 //! `Dns` on hickory.
 //!
-//! hickory reads the system's configuration and hosts file, and encodes and decodes messages. Its
-//! `Resolver` is not used: it loses an SRV answer behind a CNAME, exceeds its time limit by far when
-//! no server answers, and has a cache. Its connections are not used either: its UDP sockets take a
-//! closed port for a silent server, and so a server that reports an error without repeating the
-//! question; over TCP it does not compare the question.
+//! hickory encodes and decodes names, questions and records. Its `Resolver` is not used: it loses an
+//! SRV answer behind a CNAME, exceeds its time limit by far when no server answers, and has a cache. Its
+//! connections are not used either: its UDP sockets take a closed port for a silent server, and so a
+//! server that reports an error without repeating the question; over TCP it does not compare the
+//! question. Nor are its readers of the system's files, which refuse what the C library reads.
 //!
 //! Each file uses only those below it:
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `mod` | what is asked, the hosts file, the time limit, aliases that lead to a new question |
+//! | `mod` | what is asked, what is answered without, the time limit, aliases that lead to a new question |
 //! | `servers` | which server is asked when, and which of their failures is reported |
-//! | `exchange` | one question to one server, over UDP and then TCP, with retransmissions |
-//! | `reply` | what a reply says |
+//! | `standing` | what is remembered of each server |
+//! | `exchange` | one question to one server, over UDP and TCP, with retransmissions |
+//! | `reply` | what a reply means |
 //! | `query` | a question in the wire format, and which packets are a reply to it |
+//! | `message` | a reply in the wire format, as far as it can be read |
 //! | `failure` | why a server gave no answer |
 //! | `config` | what the application sets |
+//! | `system_files` | the system's files, read again when they change |
+//! | `resolv_conf`, `hosts` | what they say |
+//! | `server_address` | addresses with zones and ports |
 
 pub(crate) mod config;
 mod exchange;
 mod failure;
+mod hosts;
+mod message;
 mod query;
 mod reply;
+mod resolv_conf;
+pub(crate) mod server_address;
 mod servers;
+mod standing;
+mod system_files;
 
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hickory_resolver::Hosts;
-use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::xfer::Protocol;
-use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::system_conf::read_system_conf;
 use thiserror::Error;
 use tokio::time::Instant;
 
 use self::config::DnsConfig;
+use self::hosts::Hosts;
 use self::query::Inquiry;
 use self::reply::{AliasChain, Conclusion};
+use self::standing::Standings;
+use self::system_files::SystemFiles;
 use crate::core::config::ConfigError;
 use crate::core::dns::{DnsAnswer, DnsQuestion, Family, NoRecord, Records};
 use crate::resolver::traits::Dns;
@@ -51,13 +62,17 @@ use crate::runtime::BoxFuture;
 /// [`Dns`] on hickory, over UDP and TCP.
 ///
 /// Names are absolute: neither search domains nor `ndots` apply. There is no cache: two equal
-/// questions are asked twice. TTLs are passed on unchanged. Names under `.onion` are never sent.
+/// questions are asked twice. TTLs are passed on unchanged. Names under `.onion` and `localhost` are
+/// never sent: the latter have the loopback addresses, if the hosts file does not say otherwise (RFC 6761
+/// section 6.3).
 ///
 /// **Servers** are asked in their order, the next one as soon as the one before it has failed
 /// (SERVFAIL, REFUSED, NOTIMP, no connection, malformed reply) or has been silent for
 /// [`DnsConfig::first_retry`]; a late answer of an earlier server still counts. Silent ones
-/// are asked again, each time after twice as long. If none gave an answer, the most telling failure
-/// is reported: NOTIMP, SERVFAIL, REFUSED, malformed, timeout, network, in this order.
+/// are asked again, each time after twice as long, and over TCP, too. A server that was silent where
+/// another one answered is waited for a tenth as long; after 3 s without any answer it is tried last for
+/// 60 s. If none gave an answer, the most telling failure is reported: NOTIMP, SERVFAIL, REFUSED,
+/// malformed, timeout, network, in this order.
 ///
 /// **Aliases** (CNAME, DNAME) are followed, at most [`DnsConfig::aliases`] of them. If a reply ends at
 /// an alias without the records of its target, those are asked for within the same time limit. A longer
@@ -67,7 +82,8 @@ use crate::runtime::BoxFuture;
 /// cannot be part of a host name are written `\DDD` (RFC 1035 section 5.1).
 ///
 /// A question needs a tokio runtime with its I/O and time drivers enabled. Dropping its future
-/// closes its sockets; no task is started.
+/// closes its sockets. The system's files are read again on a thread of the runtime that may block;
+/// no other task is started.
 ///
 /// ```
 /// use matrix_delegation::HickoryDns;
@@ -79,20 +95,26 @@ use crate::runtime::BoxFuture;
 #[derive(Clone)]
 #[must_use]
 pub struct HickoryDns {
-    servers: Arc<[SocketAddr]>,
-    /// Only with the system's configuration.
-    hosts: Option<Arc<Hosts>>,
+    servers: Servers,
+    standings: Arc<Standings>,
     config: DnsConfig,
+}
+
+/// Where it is written which servers there are.
+#[derive(Clone, Debug)]
+enum Servers {
+    Given(Arc<[SocketAddr]>),
+    System(Arc<SystemFiles>),
 }
 
 /// Why a [`HickoryDns`] could not be made.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum HickoryDnsError {
-    /// The system's DNS configuration is missing or could not be read.
+    /// The system's DNS configuration could not be read for want of descriptors or memory.
     #[error("the system's DNS configuration could not be read")]
     SystemConfiguration(#[source] Arc<dyn Error + Send + Sync>),
-    /// The hosts file exists, but could not be read.
+    /// The hosts file could not be read for want of descriptors or memory.
     #[error("the hosts file could not be read")]
     HostsFile(#[source] Arc<io::Error>),
     /// No server is configured.
@@ -103,10 +125,16 @@ pub enum HickoryDnsError {
 impl HickoryDns {
     /// Creates an adapter with the servers of the system's configuration and its hosts file.
     ///
-    /// Both are read once. Only the servers of the configuration are used, not its search domains,
-    /// time limits or other options. A host in the hosts file is answered from there alone, with a
-    /// TTL of 60 s; for a family of which the file has no address, the answer is
-    /// [`NoRecord::NoData`]. A missing hosts file counts as empty.
+    /// `/etc/resolv.conf` is read as resolv.conf(5) describes it: its first three servers count, and
+    /// the options `use-vc`, `timeout:`, `attempts:`, `rotate` and `edns0`; a [`DnsConfig`] with another
+    /// time or number than the default goes before the file. Search domains are not used. Lines that cannot be read are passed over.
+    /// Without a file, or a server in it, the local machine is asked.
+    ///
+    /// A host in `/etc/hosts` is answered from there alone, with a TTL of [`DnsConfig::hosts_ttl`]; for
+    /// a family of which the file has no address, the answer is [`NoRecord::NoData`].
+    ///
+    /// Both are read again when they have changed, which is looked for every 5 s at most. A file
+    /// that can no longer be read changes nothing; one that has become empty does after 30 s.
     ///
     /// ```no_run
     /// use matrix_delegation::HickoryDns;
@@ -115,23 +143,27 @@ impl HickoryDns {
     /// # let _ = dns;
     /// # Ok::<(), matrix_delegation::adapters::HickoryDnsError>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Only if this process has run out of descriptors or memory.
     pub fn from_system() -> Result<Self, HickoryDnsError> {
-        let (configuration, _) = read_system_conf()
-            .map_err(|error| HickoryDnsError::SystemConfiguration(Arc::new(error)))?;
-        let servers = configuration.name_servers().iter().filter_map(|server| {
-            let over = |protocol| {
-                server.connections.iter().find(|to| to.protocol.to_protocol() == protocol)
-            };
-            // Each is asked over both, at one port; systems configure no other kind.
-            let connection = over(Protocol::Udp).or_else(|| over(Protocol::Tcp))?;
-            Some(SocketAddr::new(server.ip, connection.port))
-        });
-        let hosts = match Hosts::from_system() {
-            Ok(hosts) => hosts,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Hosts::default(),
-            Err(error) => return Err(HickoryDnsError::HostsFile(Arc::new(error))),
-        };
-        Ok(Self { hosts: Some(Arc::new(hosts)), ..Self::with_servers(servers)? })
+        Self::from_files("/etc/resolv.conf".as_ref(), "/etc/hosts".as_ref())
+    }
+
+    fn from_files(resolv_conf: &Path, hosts: &Path) -> Result<Self, HickoryDnsError> {
+        let files = SystemFiles::open(resolv_conf, hosts).map_err(|(path, error)| {
+            let error = Arc::new(error);
+            match path {
+                path if path == hosts => HickoryDnsError::HostsFile(error),
+                _ => HickoryDnsError::SystemConfiguration(error),
+            }
+        })?;
+        Ok(Self {
+            servers: Servers::System(Arc::new(files)),
+            standings: Arc::default(),
+            config: DnsConfig::default(),
+        })
     }
 
     /// Creates an adapter with these servers, in this order. The system's configuration and hosts
@@ -143,7 +175,11 @@ impl HickoryDns {
         if servers.is_empty() {
             return Err(HickoryDnsError::NoServers);
         }
-        Ok(Self { servers, hosts: None, config: DnsConfig::default() })
+        Ok(Self {
+            servers: Servers::Given(servers),
+            standings: Arc::default(),
+            config: DnsConfig::default(),
+        })
     }
 
     /// Asks as this configuration says. Default: [`DnsConfig::default`].
@@ -169,24 +205,39 @@ impl HickoryDns {
             DnsQuestion::Addresses { family: Family::V6, .. } => RecordType::AAAA,
             DnsQuestion::Srv { .. } => RecordType::SRV,
         };
-        if let Some(hosts) = &self.hosts
-            && let Some(answer) = from_hosts(hosts, &name, record_type, &self.config)
+        let started = Instant::now();
+        let (servers, config, hosts) = match &self.servers {
+            Servers::Given(servers) => (servers.to_vec(), self.config, None),
+            Servers::System(files) => {
+                let system = files.current().await;
+                let config = system.resolv_conf.configure(self.config);
+                (system.resolv_conf.servers(), config, config.hosts_file.then_some(system.hosts))
+            }
+        };
+        if let Some(hosts) = hosts
+            && let Some(answer) = from_hosts(&hosts, question.host().as_str(), record_type, &config)
         {
             return answer;
         }
-        let started = Instant::now();
-        let deadline = started.checked_add(self.config.question_limit).unwrap_or(started);
+        if is_below(&name, b"localhost") {
+            return loopback(record_type, config.hosts_ttl, false);
+        }
+        let deadline = started.checked_add(config.question_limit).unwrap_or(started);
         // Every server gets its turn before the first is asked again.
-        let servers = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
-        let resend_after = self.config.first_retry.saturating_mul(servers);
-        let mut inquiry = Inquiry { name, record_type, config: self.config, resend_after };
+        let turns = u32::try_from(servers.len()).unwrap_or(u32::MAX);
+        let resend_after = config.first_retry.saturating_mul(turns);
+        let mut inquiry = Inquiry { name, record_type, config, resend_after };
         let mut chain = AliasChain { aliases: 0, ttl: u32::MAX };
         // Ends: each round lengthens the chain, whose length is bounded.
         loop {
-            match servers::ask(&self.servers, &inquiry, chain, deadline).await {
+            match servers::ask(&servers, &self.standings, &inquiry, chain, deadline).await {
                 Conclusion::Answer(answer) => return answer,
-                Conclusion::Onward { name, .. } if is_onion(&name) => {
+                Conclusion::Onward { name, .. } if is_below(&name, b"onion") => {
                     return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
+                }
+                Conclusion::Onward { name, chain } if is_below(&name, b"localhost") => {
+                    let ttl = config.hosts_ttl.min(Duration::from_secs(chain.ttl.into()));
+                    return loopback(record_type, ttl, true);
                 }
                 Conclusion::Onward { name, chain: longer } => {
                     inquiry.name = name;
@@ -207,9 +258,8 @@ impl fmt::Debug for HickoryDns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HickoryDns")
             .field("servers", &self.servers)
-            .field("hosts_file", &self.hosts.is_some())
             .field("config", &self.config)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -218,36 +268,50 @@ fn absolute(name: &str) -> Option<Name> {
     Name::from_labels(name.split('.').map(str::as_bytes)).ok()
 }
 
-fn is_onion(name: &Name) -> bool {
-    name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(b"onion"))
+/// Returns whether a name is this top-level name or below it.
+fn is_below(name: &Name, top: &[u8]) -> bool {
+    name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(top))
 }
 
 /// Returns what the hosts file says about a host's addresses, if it names the host.
 fn from_hosts(
     hosts: &Hosts,
-    name: &Name,
+    host: &str,
     record_type: RecordType,
     config: &DnsConfig,
 ) -> Option<DnsAnswer> {
-    let of = |record_type| hosts.lookup_static_host(&Query::query(name.clone(), record_type));
-    let is_named = of(RecordType::A).is_some() || of(RecordType::AAAA).is_some();
-    if record_type == RecordType::SRV || !is_named {
+    if record_type == RecordType::SRV {
         return None;
     }
-    let (asked, ttl) = (of(record_type), config.hosts_ttl);
-    let records = asked.iter().flat_map(Lookup::answers);
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in records.filter_map(|record| record.data.ip_addr()) {
+    let (mut is_named, mut found) = (false, Vec::new());
+    for address in hosts.addresses(&host.to_ascii_lowercase()) {
+        is_named = true;
         // Files repeat themselves.
-        if addresses.len() < config.records && !addresses.contains(&address) {
-            addresses.push(address);
+        if address.is_ipv4() == (record_type == RecordType::A)
+            && found.len() < config.records
+            && !found.contains(&address)
+        {
+            found.push(address);
         }
     }
-    Some(if addresses.is_empty() {
-        DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(ttl) }
-    } else {
-        DnsAnswer::Found { records: Records::Addresses(addresses), ttl, alias: false }
-    })
+    is_named.then(|| addresses(found, config.hosts_ttl, false))
+}
+
+/// Returns the answer for `localhost` and everything below it (RFC 6761 section 6.3).
+fn loopback(record_type: RecordType, ttl: Duration, alias: bool) -> DnsAnswer {
+    let found = match record_type {
+        RecordType::A => vec![Ipv4Addr::LOCALHOST.into()],
+        RecordType::AAAA => vec![Ipv6Addr::LOCALHOST.into()],
+        _ => Vec::new(),
+    };
+    addresses(found, ttl, alias)
+}
+
+fn addresses(found: Vec<IpAddr>, ttl: Duration, alias: bool) -> DnsAnswer {
+    if found.is_empty() {
+        return DnsAnswer::None { kind: NoRecord::NoData, ttl: Some(ttl) };
+    }
+    DnsAnswer::Found { records: Records::Addresses(found), ttl, alias }
 }
 
 #[cfg(test)]
@@ -255,12 +319,10 @@ mod tests {
     use super::*;
 
     /// What the hosts file is said to hold for.
-    const HOSTS_TTL: std::time::Duration = std::time::Duration::from_secs(60);
+    const HOSTS_TTL: Duration = Duration::from_secs(60);
 
     fn hosts(text: &str) -> Hosts {
-        let mut hosts = Hosts::default();
-        hosts.read_hosts_conf(text.as_bytes()).unwrap();
-        hosts
+        Hosts::parse(text.into())
     }
 
     fn found(address: &str) -> DnsAnswer {
@@ -288,10 +350,46 @@ mod tests {
             ("other.example", RecordType::A, None),
             ("example", RecordType::A, None),
         ] {
-            let name = absolute(host).unwrap();
-            let answer = from_hosts(&hosts, &name, record_type, &DnsConfig::default());
+            let answer = from_hosts(&hosts, host, record_type, &DnsConfig::default());
             assert_eq!(answer, expected, "{host} {record_type}");
         }
+    }
+
+    /// The hosts file with this text, and a DNS server that nobody asks.
+    fn with_hosts(text: &[u8]) -> HickoryDns {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("matrix-delegation-hosts-{}-{nth}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        let dns = HickoryDns::from_files(&path.join("none"), &path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        dns
+    }
+
+    fn a(host: &str) -> DnsQuestion {
+        DnsQuestion::Addresses { host: host.parse().unwrap(), family: Family::V4 }
+    }
+
+    #[tokio::test]
+    async fn the_hosts_file_comes_before_all_else() {
+        let dns = with_hosts(
+            b"192.0.2.1 localhost db.localhost\n192.0.2.2 S.test b\xfcro.test\n0.0.0.0 ads.test\n",
+        );
+        for (host, address) in [
+            ("localhost", "192.0.2.1"),
+            ("db.localhost", "192.0.2.1"),
+            ("other.localhost", "127.0.0.1"),
+            ("s.TEST", "192.0.2.2"),
+            ("ads.test", "0.0.0.0"),
+        ] {
+            assert_eq!(dns.lookup(a(host)).await, found(address), "{host}");
+        }
+        let off = DnsConfig { hosts_file: false, ..DnsConfig::default() };
+        let dns = dns.with_config(off).unwrap();
+        assert_eq!(dns.lookup(a("localhost")).await, found("127.0.0.1"));
     }
 
     #[test]

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::op::{Edns, Message, Query};
 use hickory_resolver::proto::rr::{Name, RecordType};
 
 use super::config::DnsConfig;
 use super::failure::{MALFORMED, ServerFailure};
-
-/// The length of a header (RFC 1035 section 4.1.1).
-const HEADER: usize = 12;
+use super::message::{Header, Reply};
 
 /// What to ask the servers, and how.
 #[derive(Debug)]
@@ -23,14 +21,18 @@ pub(super) struct Inquiry {
 
 /// A question in the wire format, with a random id.
 pub(super) struct Request {
-    id: [u8; 2],
+    id: u16,
     question: Query,
+    /// Whether it has an OPT record.
+    pub(super) has_opt: bool,
+    /// Whether the letters of its name are in random case.
+    random_case: bool,
     pub(super) bytes: Vec<u8>,
 }
 
 /// What a packet is to a [`Request`].
 pub(super) enum Packet {
-    Reply(Box<Message>),
+    Reply(Box<Reply>),
     /// The reply did not fit.
     Truncated,
     /// It claims to be the reply, but cannot be parsed.
@@ -42,7 +44,12 @@ pub(super) enum Packet {
 impl Request {
     /// Encodes the question, with or without EDNS (RFC 6891).
     pub(super) fn new(inquiry: &Inquiry, edns: bool) -> Result<Self, ServerFailure> {
-        let question = Query::query(inquiry.name.clone(), inquiry.record_type);
+        let random_case = inquiry.config.random_case;
+        let mut name = inquiry.name.clone();
+        if random_case {
+            name.randomize_label_case();
+        }
+        let question = Query::query(name, inquiry.record_type);
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(question.clone());
@@ -52,46 +59,48 @@ impl Request {
             message.set_edns(edns);
         }
         let bytes = message.to_vec().map_err(|_| MALFORMED)?;
-        Ok(Self { id: message.id.to_be_bytes(), question, bytes })
+        Ok(Self { id: message.id, question, has_opt: edns, random_case, bytes })
     }
 
-    /// Returns what a packet is to this request.
-    pub(super) fn judge(&self, bytes: &[u8]) -> Packet {
-        let Some(&[id_0, id_1, flags, _, questions_0, questions_1, ..]) =
-            bytes.first_chunk::<HEADER>()
-        else {
-            return Packet::Stray;
-        };
-        // QR says that it is a reply. With more than one question it is none to this request.
-        if [id_0, id_1] != self.id
-            || flags & 0x80 == 0
-            || u16::from_be_bytes([questions_0, questions_1]) > 1
-        {
+    /// Returns what a packet that came over UDP is to this request.
+    pub(super) fn judge_udp(&self, bytes: &[u8]) -> Packet {
+        self.judge(bytes, self.random_case)
+    }
+
+    /// Returns what a message that came over TCP is to this request. Nobody else can send on the
+    /// connection, so the case of letters does not matter.
+    pub(super) fn judge_tcp(&self, bytes: &[u8]) -> Packet {
+        self.judge(bytes, false)
+    }
+
+    fn judge(&self, bytes: &[u8], exact_case: bool) -> Packet {
+        let Some(header) = Header::read(bytes) else { return Packet::Stray };
+        // With more than one question it is no reply to this request.
+        if header.id != self.id || !header.is_reply || !header.is_query_op || header.questions > 1 {
             return Packet::Stray;
         }
-        // The cut may go through the middle of a record, and then only the header can be read.
-        let truncated = flags & 0x02 != 0;
-        let message = match Message::from_vec(bytes) {
-            Ok(message) => message,
-            Err(_) if truncated => return Packet::Truncated,
+        let (questions, rest) = match header.read_questions(bytes) {
+            Ok(read) => read,
+            // The cut may go through the middle of the question.
+            Err(_) if header.truncated => return Packet::Truncated,
             Err(_) => return Packet::Nonsense,
         };
-        if truncated {
-            return match message.queries.as_slice() {
-                [question] if *question != self.question => Packet::Stray,
-                _ => Packet::Truncated,
-            };
+        let question = questions.first();
+        if question.is_some_and(|question| !self.is_mine(question, exact_case)) {
+            return Packet::Stray;
         }
-        let ours = match message.queries.as_slice() {
-            [question] => *question == self.question,
+        if header.truncated {
+            return Packet::Truncated;
+        }
+        match header.read_reply(rest) {
             // A server that could not read the question, or did not care to, need not repeat it.
-            _ => !matches!(message.response_code, ResponseCode::NoError | ResponseCode::NXDomain),
-        };
-        if ours && message.message_type == MessageType::Response && message.op_code == OpCode::Query
-        {
-            Packet::Reply(Box::new(message))
-        } else {
-            Packet::Stray
+            Ok(reply) if question.is_none() && reply.is_answer() => Packet::Stray,
+            Ok(reply) => Packet::Reply(Box::new(reply)),
+            Err(_) => Packet::Nonsense,
         }
+    }
+
+    fn is_mine(&self, question: &Query, exact_case: bool) -> bool {
+        *question == self.question && (!exact_case || question.name().eq_case(self.question.name()))
     }
 }

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::proto::serialize::binary::BinDecodable;
 
 use super::failure::{MALFORMED, ServerFailure};
+use super::message::Reply;
 use super::query::Inquiry;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
 
@@ -30,12 +31,12 @@ pub(super) enum Conclusion {
 
 /// Reads a reply to the inquiry, which continues the chain of aliases so far.
 pub(super) fn read(
-    message: &Message,
+    reply: &Reply,
     inquiry: &Inquiry,
     mut chain: AliasChain,
 ) -> Result<Conclusion, ServerFailure> {
-    let negative_ttl = soa_ttl(message);
-    match message.response_code {
+    let negative_ttl = reply.negative_ttl;
+    match reply.code {
         ResponseCode::NoError | ResponseCode::NXDomain => {}
         ResponseCode::NotImp => {
             return Err(ServerFailure::NotImplemented { ttl: negative_ttl.map(seconds) });
@@ -48,14 +49,13 @@ pub(super) fn read(
     let mut name = inquiry.name.clone();
     let mut moved = false;
     let found = loop {
-        let at_name = || answers(message).filter(|record| record.name == name);
+        let at_name = || reply.answers.iter().filter(|record| record.name == name);
         let found: Vec<&Record> =
             at_name().filter(|record| record.record_type() == inquiry.record_type).collect();
         if !found.is_empty() {
             break found;
         }
-        let Some((target, ttl)) = at_name().find_map(cname).or_else(|| dname(message, &name))
-        else {
+        let Some((target, ttl)) = at_name().find_map(cname).or_else(|| dname(reply, &name)) else {
             break found;
         };
         chain.aliases += 1;
@@ -69,7 +69,7 @@ pub(super) fn read(
     };
 
     // The code belongs to the chain's end (RFC 6604 section 3), whatever else the reply contains.
-    let kind = if message.response_code == ResponseCode::NXDomain {
+    let kind = if reply.code == ResponseCode::NXDomain {
         NoRecord::NxDomain
     } else if let Some(ttl) = found.iter().map(|record| record.ttl).min() {
         return Ok(Conclusion::Answer(DnsAnswer::Found {
@@ -81,18 +81,13 @@ pub(super) fn read(
         NoRecord::NoData
     } else if moved {
         return Ok(Conclusion::Onward { name, chain });
-    } else if is_referral(message) {
+    } else if is_referral(reply) {
         return Err(MALFORMED);
     } else {
         NoRecord::NoData
     };
     let ttl = negative_ttl.map(|ttl| seconds(ttl.min(chain.ttl)));
     Ok(Conclusion::Answer(DnsAnswer::None { kind, ttl }))
-}
-
-/// Returns the records of the answer section.
-fn answers(message: &Message) -> impl Iterator<Item = &Record> {
-    message.answers.iter().filter(|record| record.dns_class == DNSClass::IN)
 }
 
 /// Returns where a CNAME leads, and its TTL.
@@ -105,8 +100,8 @@ fn cname(record: &Record) -> Option<(Name, u32)> {
 
 /// Returns where a DNAME above the name leads, and its TTL. Servers add an equivalent CNAME
 /// (RFC 6672 section 3.1), which `read` looks for first.
-fn dname(message: &Message, name: &Name) -> Option<(Name, u32)> {
-    answers(message).find_map(|record| {
+fn dname(reply: &Reply, name: &Name) -> Option<(Name, u32)> {
+    reply.answers.iter().find_map(|record| {
         let RData::Unknown { code: RecordType::DNAME, rdata } = &record.data else { return None };
         let kept = name.iter().len().checked_sub(record.name.iter().len())?;
         if kept == 0 || !record.name.zone_of(name) {
@@ -119,19 +114,10 @@ fn dname(message: &Message, name: &Name) -> Option<(Name, u32)> {
     })
 }
 
-/// Returns how long a negative reply holds, in seconds (RFC 2308 section 5).
-fn soa_ttl(message: &Message) -> Option<u32> {
-    message.authorities.iter().find_map(|record| match &record.data {
-        RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
-        _ => None,
-    })
-}
-
 /// Returns whether a server that does not recurse only names others to ask. That says nothing about
 /// the question (RFC 2308 section 2.2).
-fn is_referral(message: &Message) -> bool {
-    !message.recursion_available
-        && message.authorities.iter().any(|record| record.record_type() == RecordType::NS)
+const fn is_referral(reply: &Reply) -> bool {
+    !reply.recursion_available && reply.names_servers
 }
 
 /// Returns the records that were found, as the core has them.

@@ -9,40 +9,65 @@ use super::exchange;
 use super::failure::ServerFailure;
 use super::query::Inquiry;
 use super::reply::{self, AliasChain, Conclusion};
+use super::standing::Standings;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord};
 
+/// By how much the wait is shorter for a server that was silent before.
+const SUSPICION: u32 = 10;
+
 /// A server that was asked, and how it failed; `None`: it is silent.
-type Asked = (SocketAddr, Option<ServerFailure>);
+struct Asked {
+    server: SocketAddr,
+    at: Instant,
+    failure: Option<ServerFailure>,
+}
 
 /// Asks the servers until one of them answers. The next server is asked as soon as one has failed, or
-/// when the one before it has been silent for `first_retry`. Those already asked continue to listen and
-/// to send.
+/// when the one before it has been silent for `first_retry`, or for a tenth of that if it was silent
+/// before. Those already asked continue to listen and to send.
 pub(super) async fn ask(
     servers: &[SocketAddr],
+    standings: &Standings,
     inquiry: &Inquiry,
     chain: AliasChain,
     deadline: Instant,
 ) -> Conclusion {
-    let mut waiting = servers.iter();
+    let mut waiting =
+        standings.order(servers, inquiry.config.server_order, Instant::now()).into_iter();
     let mut in_flight = FuturesUnordered::new();
     let mut asked: Vec<Asked> = Vec::new();
     loop {
+        let now = Instant::now();
+        let mut wait = inquiry.config.first_retry;
         if let Some(server) = waiting.next() {
-            let at = asked.len();
-            asked.push((*server, None));
-            in_flight.push(async move { (at, exchange::ask(*server, inquiry).await) });
+            if standings.is_suspect(server) {
+                wait /= SUSPICION;
+            }
+            let edns = inquiry.config.edns && standings.takes_edns(server, now);
+            let index = asked.len();
+            asked.push(Asked { server, at: now, failure: None });
+            in_flight.push(async move { (index, exchange::ask(server, inquiry, edns).await) });
         }
-        let turn = Instant::now().checked_add(inquiry.config.first_retry);
+        let turn = now.checked_add(wait);
         let until = turn.filter(|turn| waiting.len() > 0 && *turn < deadline).unwrap_or(deadline);
         match timeout_at(until, in_flight.next()).await {
-            Ok(Some((at, outcome))) => {
-                match outcome.and_then(|message| reply::read(&message, inquiry, chain)) {
-                    Ok(conclusion) => return conclusion,
-                    Err(failure) => {
-                        if let Some((_, failed)) = asked.get_mut(at) {
-                            *failed = Some(failure);
+            Ok(Some((index, outcome))) => {
+                let now = Instant::now();
+                let Some(this) = asked.get_mut(index) else { continue };
+                let outcome = outcome.and_then(|response| {
+                    standings.replied(this.server, response.shuns_edns, now);
+                    reply::read(&response.reply, inquiry, chain)
+                });
+                match outcome {
+                    Ok(conclusion) => {
+                        let silent = |it: &&Asked| it.failure.is_none_or(ServerFailure::is_silence);
+                        let others = asked.iter().enumerate().filter(|(at, _)| *at != index);
+                        for other in others.map(|(_, other)| other).filter(silent) {
+                            standings.was_silent(other.server, other.at, now);
                         }
+                        return conclusion;
                     }
+                    Err(failure) => this.failure = Some(failure),
                 }
             }
             Err(_) if until < deadline => {}
@@ -55,15 +80,15 @@ pub(super) async fn ask(
 /// Returns the most telling failure; a silent server has timed out.
 fn no_answer(asked: &[Asked]) -> DnsAnswer {
     let silent = ServerFailure::failed(DnsFailure::Timeout);
-    let failures = asked.iter().map(|(_, failure)| failure.unwrap_or(silent));
+    let failures = asked.iter().map(|it| it.failure.unwrap_or(silent));
     match failures.max_by_key(|failure| failure.weight()).unwrap_or(silent) {
         ServerFailure::NotImplemented { ttl } => {
             DnsAnswer::None { kind: NoRecord::NotImplemented, ttl }
         }
         ServerFailure::Failed(failure, _) => {
-            let said = asked.iter().map(|(server, failure)| match failure {
-                Some(failure) => format!("{server}: {failure}"),
-                None => format!("{server}: silent"),
+            let said = asked.iter().map(|it| match it.failure {
+                Some(failure) => format!("{}: {failure}", it.server),
+                None => format!("{}: silent", it.server),
             });
             DnsAnswer::Failed { failure, detail: said.collect::<Vec<_>>().join("; ") }
         }

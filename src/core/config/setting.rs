@@ -36,6 +36,7 @@ impl Setting for Duration {
     }
 }
 
+impl Setting for bool {}
 impl Setting for u8 {}
 impl Setting for u16 {}
 impl Setting for u32 {}

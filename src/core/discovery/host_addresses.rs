@@ -16,6 +16,9 @@ use crate::core::warning::Warning;
 /// The most blocked addresses of one host that warnings and errors name.
 const NAMED_BLOCKED: usize = 4;
 
+/// How much of an adapter's words an error repeats, in characters.
+const LONGEST_DETAIL: usize = 300;
+
 /// The addresses of a host, as far as they are known at some time.
 #[derive(Debug)]
 pub(super) struct HostAddresses {
@@ -24,6 +27,8 @@ pub(super) struct HostAddresses {
     /// as many of each family as the limit allows.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) families: Vec<(Family, FamilyOutcome)>,
+    /// What the adapter said of look-ups that failed, each once.
+    details: Vec<String>,
     pub(super) blocked: Vec<(IpAddr, BlockedRange)>,
     /// Whether an alias was followed to them.
     pub(super) alias: bool,
@@ -45,6 +50,7 @@ impl HostAddresses {
             host: host.clone(),
             addresses: Vec::new(),
             families: Vec::new(),
+            details: Vec::new(),
             blocked: Vec::new(),
             alias: false,
             first: None,
@@ -95,7 +101,13 @@ impl HostAddresses {
     ) -> FamilyOutcome {
         let (records, until) = match fact.served() {
             // `until` decides whether a failure beside an answer shortens the answer's life.
-            Served::Failed { why, .. } => return FamilyOutcome::Failed(why.failure),
+            Served::Failed { why, .. } => {
+                let detail: String = why.detail.chars().take(LONGEST_DETAIL).collect();
+                if !detail.is_empty() && !self.details.contains(&detail) {
+                    self.details.push(detail);
+                }
+                return FamilyOutcome::Failed(why.failure);
+            }
             Served::Holds { value, until } => (value, until),
             Served::Stale { value, because, until } => {
                 self.stale.push((family, because.map(|why| why.failure)));
@@ -204,6 +216,7 @@ impl HostAddresses {
         HostEvidence {
             host: self.host.clone(),
             families: self.families.clone(),
+            details: self.details.clone(),
             blocked: self.blocked.iter().take(NAMED_BLOCKED).cloned().collect(),
         }
     }

@@ -37,7 +37,7 @@ use crate::core::dns::{
     WeightedOrder,
 };
 use crate::core::endpoint::{Origin, StoredEndpoint};
-use crate::core::error::{Evidence, ResolveError};
+use crate::core::error::{Evidence, HostEvidence, ResolveError};
 use crate::core::few::Few;
 use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::{SkipReason, StepOutcome, StepReport};
@@ -300,7 +300,9 @@ impl Reading<'_> {
         }
         if host.addresses.is_empty() {
             self.warn(if host.is_complete() {
-                Warning::SrvTargetWithoutAddress { target: host.evidence() }
+                // Warnings are remembered; the adapter's words stand in the report.
+                let target = HostEvidence { details: Vec::new(), ..host.evidence() };
+                Warning::SrvTargetWithoutAddress { target }
             } else {
                 Warning::SrvTargetLate { target }
             });
