@@ -16,6 +16,7 @@ const OF_USE: [RecordType; 5] =
     [RecordType::A, RecordType::AAAA, RecordType::CNAME, RecordType::DNAME, RecordType::SRV];
 
 /// The fields of a header that are of use.
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of the wire format")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub(super) id: u16,
@@ -32,6 +33,7 @@ pub(super) struct Header {
 }
 
 /// What a reply says.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) code: ResponseCode,
@@ -71,10 +73,10 @@ impl Header {
     }
 
     /// Reads the questions, and leaves the decoder behind them.
-    pub(super) fn read_questions<'a>(
+    pub(super) fn read_questions(
         self,
-        bytes: &'a [u8],
-    ) -> Result<(Vec<Query>, BinDecoder<'a>), DecodeError> {
+        bytes: &[u8],
+    ) -> Result<(Vec<Query>, BinDecoder<'_>), DecodeError> {
         let mut decoder = BinDecoder::new(bytes);
         decoder.read_slice(HEADER)?;
         let questions: Result<_, _> =

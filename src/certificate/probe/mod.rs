@@ -264,7 +264,7 @@ impl CertificateProbe {
              groups {}; ciphers {}",
             listed(provider.signature_verification_algorithms.supported_schemes()),
             listed(provider.kx_groups.iter().map(|group| group.name())),
-            listed(provider.cipher_suites.iter().map(|suite| suite.suite())),
+            listed(provider.cipher_suites.iter().map(rustls::SupportedCipherSuite::suite)),
         )
     }
 
