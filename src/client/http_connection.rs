@@ -22,6 +22,7 @@ use super::limits::ClientConfig;
 use super::request_body::RequestBody;
 use crate::core::endpoint::StoredEndpoint;
 use crate::transport::error_chain::in_words;
+use crate::transport::response_head::{HeadReader, ResponseWatch, most_lines};
 
 /// The longest time between two pings: hyper panics beyond what the clock can represent.
 const PING_MOST: Duration = Duration::from_secs(24 * 3600);
@@ -33,7 +34,7 @@ pub(super) struct HttpConnection {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(http1::SendRequest<RequestBody>, Arc<ResponseWatch>),
     Http2(http2::SendRequest<RequestBody>),
 }
 
@@ -81,12 +82,17 @@ impl HttpConnection {
         let (closing, closed) = oneshot::channel();
         let handshake = async {
             let is_http2 = connection.is_http2();
-            let stream = TokioIo::new(connection);
             if !is_http2 {
-                let (sender, connection) =
-                    http1::Builder::new().max_buf_size(head).handshake(stream).await?;
-                return Ok((Sender::Http1(sender), Either::Left(connection)));
+                let watch = Arc::new(ResponseWatch::default());
+                let stream = HeadReader::new(connection, head, Arc::clone(&watch));
+                let (sender, connection) = http1::Builder::new()
+                    .max_buf_size(head)
+                    .max_headers(most_lines(head))
+                    .handshake(TokioIo::new(stream))
+                    .await?;
+                return Ok((Sender::Http1(sender, watch), Either::Left(connection)));
             }
+            let stream = TokioIo::new(connection);
             let pings = limits.keep_alive.min(PING_MOST);
             let (sender, connection) = http2::Builder::new(Http2Tasks(closed.shared()))
                 .timer(TokioTimer::new())
@@ -138,7 +144,10 @@ impl HttpConnection {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         request.body_mut().sent_over = Arc::downgrade(&self.open.0);
         match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http1(sender, watch) => {
+                watch.expect_head();
+                sender.try_send_request(request).await
+            }
             Sender::Http2(sender) => sender.try_send_request(request).await,
         }
     }
@@ -157,17 +166,21 @@ impl HttpConnection {
 
     pub(super) fn is_closed(&self) -> bool {
         match &self.sender {
-            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http1(sender, _) => sender.is_closed(),
             Sender::Http2(sender) => sender.is_closed(),
         }
     }
 
     /// Returns whether it takes another request, which is known soon after the response was read:
-    /// what is still to be sent then, or to be skipped, is not waited for.
+    /// what is still to be sent then, or to be skipped, is not waited for. After a head that had to be
+    /// mended it takes none: the server may see the end of the response elsewhere.
     pub(super) async fn is_ready_after(&mut self, read: oneshot::Receiver<Infallible>) -> bool {
         let farewell = self.state().farewell;
         // Over HTTP/2 it takes any number at a time.
-        let Sender::Http1(sender) = &mut self.sender else { return true };
+        let Sender::Http1(sender, watch) = &mut self.sender else { return true };
+        if watch.was_mended() {
+            return false;
+        }
         match select(pin!(sender.ready()), read).await {
             Either::Left((ready, _)) => ready.is_ok(),
             Either::Right((_, ready)) => matches!(timeout(farewell, ready).await, Ok(Ok(()))),

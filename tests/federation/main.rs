@@ -7,6 +7,7 @@ mod client;
 mod clock;
 mod connect;
 mod faults;
+mod heads;
 mod nginx;
 mod peer;
 #[path = "../hyper_fetch/server.rs"]
