@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ pub(super) struct ConnectionState {
     _until: oneshot::Sender<Infallible>,
     /// When a handle was last dropped.
     used: Mutex<Instant>,
+    /// Requests handed to it so far.
+    requests: AtomicUsize,
 }
 
 impl HttpConnection {
@@ -112,8 +115,9 @@ impl HttpConnection {
         };
         let (until, dropped) = oneshot::channel();
         tokio::spawn(until_dropped(connection, dropped, closing, farewell));
-        let used = Mutex::new(Instant::now());
-        let state = ConnectionState { key, endpoint, made, farewell, _until: until, used };
+        let (used, requests) = (Mutex::new(Instant::now()), AtomicUsize::new(0));
+        let state =
+            ConnectionState { key, endpoint, made, farewell, _until: until, used, requests };
         Ok(Self { sender, open: ConnectionHandle(Arc::new(state)) })
     }
 
@@ -137,12 +141,24 @@ impl HttpConnection {
         Arc::weak_count(&self.open.0)
     }
 
+    /// Returns how many requests it was handed so far.
+    pub(super) fn requests(&self) -> usize {
+        self.state().requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether some of the response to the last request came; over HTTP/2, where a response
+    /// is one of many, that is not known before its head is.
+    pub(super) fn has_response_begun(&self) -> bool {
+        matches!(&self.sender, Sender::Http1(_, watch) if watch.has_begun())
+    }
+
     /// Sends a request. The error holds the request if it was not sent.
     pub(super) async fn send(
         &mut self,
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         request.body_mut().sent_over = Arc::downgrade(&self.open.0);
+        self.state().requests.fetch_add(1, Ordering::Relaxed);
         match &mut self.sender {
             Sender::Http1(sender, watch) => {
                 watch.expect_head();

@@ -10,6 +10,7 @@ mod faults;
 mod heads;
 mod nginx;
 mod peer;
+mod resent;
 #[path = "../hyper_fetch/server.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod server;
