@@ -28,8 +28,8 @@ use matrix_delegation::certificate::{AddressCheck, CheckStatus};
 use matrix_delegation::names::Host;
 use matrix_delegation::resolver::{Explanation, Provenance};
 use matrix_delegation::{
-    CertificateProbe, Config, Connector, HyperFetch, Report, Resolution, ResolveError, Resolver,
-    ServerName, Step, TokioRuntime,
+    CertificateProbe, Config, Connector, Endpoint, HyperFetch, Report, Resolution, ResolveError,
+    Resolver, ServerName, Step, TokioRuntime,
 };
 use names::Names;
 use options::Network;
@@ -180,12 +180,12 @@ fn bare(host: &Host) -> String {
 }
 
 impl<'a> Found<'a> {
-    fn new(found: &'a Resolution, seed: u64) -> Self {
+    fn new(found: &'a Resolution, order: &[Endpoint<'_>]) -> Self {
         Self {
             host_header: found.authority(),
             tls_name: bare(found.tls_host()),
-            endpoints: found
-                .attempts(seed)
+            endpoints: order
+                .iter()
                 .map(|endpoint| EndpointLine {
                     host: bare(endpoint.host()),
                     port: endpoint.port(),
@@ -257,12 +257,14 @@ impl Program {
             Err(error) => {
                 let error = ResolveError::from(error);
                 let seen = Seen::default();
-                return self.print(&String::from_utf8_lossy(name), &Err(error), None, seen);
+                return self.print(&String::from_utf8_lossy(name), &Err(error), &[], None, seen);
             }
         };
         let Explanation { result, report, .. } = self.resolver.explain(&parsed).await;
         // Each line draws its own order; the step keeps the lines of one seed off those of the next.
         self.seed = self.seed.wrapping_add(0xD1B5_4A32_D192_ED03);
+        // As it is now: what fails from here on is tried last the next time.
+        let order: Vec<_> = result.iter().flat_map(|found| found.attempts(self.seed)).collect();
         let mut seen = Seen::default();
         if let (Some(probe), Ok(found)) = (&self.probe, &result) {
             seen.certificates = Some(probe.check_certificates(found).await);
@@ -272,7 +274,7 @@ impl Program {
         }
         let report = report.filter(|_| self.options.explain);
         let name = String::from_utf8_lossy(name);
-        self.print(&name, &result, report.as_deref(), seen)
+        self.print(&name, &result, &order, report.as_deref(), seen)
     }
 
     async fn get(&self, found: &Resolution, path: &str) -> Answer {
@@ -290,6 +292,7 @@ impl Program {
         &mut self,
         name: &str,
         result: &Result<Resolution, ResolveError>,
+        order: &[Endpoint<'_>],
         report: Option<&Report>,
         seen: Seen,
     ) -> io::Result<()> {
@@ -310,7 +313,7 @@ impl Program {
                     Ok(found) => Some(found.step()),
                     Err(error) => error.step(),
                 },
-                found: result.as_ref().ok().map(|found| Found::new(found, self.seed)),
+                found: result.as_ref().ok().map(|found| Found::new(found, order)),
                 error: result.as_ref().err().map(|error| Message {
                     kind: error.kind(),
                     message: present::with_causes(error),
@@ -327,7 +330,7 @@ impl Program {
         writeln!(out, "{}", present::printable(name))?;
         match result {
             Ok(found) => {
-                write!(out, "{}", present::Target(found, self.seed))?;
+                write!(out, "{}", present::Target(found, order))?;
                 writeln!(out, "    answer        {}", found.provenance())?;
                 if let Some(age) = remembered(found) {
                     writeln!(out, "    remembered    for {age} s, as found then:")?;

@@ -1,5 +1,6 @@
 //! A federation GET over a connection to the first endpoint that can be connected to.
 
+use std::error::Error;
 use std::time::Duration;
 
 use http::header::{ACCEPT, HOST, USER_AGENT};
@@ -10,6 +11,9 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use matrix_delegation::config::UserAgent;
 use matrix_delegation::{Connector, Resolution};
+use tokio::task::JoinHandle;
+
+use crate::present;
 
 /// All of it may take this long.
 const TOTAL: Duration = Duration::from_secs(30);
@@ -52,19 +56,37 @@ async fn ask(
         .header(USER_AGENT, UserAgent::default().as_header());
     let mut request =
         request.body(Empty::<Bytes>::new()).map_err(|error| format!("no such request: {error}"))?;
-    let failed = |error: hyper::Error| format!("no response from {}: {error}", found.server_name());
+    let failed = |error: &dyn Error| {
+        format!("no response from {}: {}", found.server_name(), present::with_causes(error))
+    };
     if connection.is_http2() {
         *request.version_mut() = Version::HTTP_2;
         let stream = TokioIo::new(connection);
         let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), stream).await.map_err(failed)?;
-        tokio::spawn(connection);
-        return sender.send_request(request).await.map_err(failed);
+            http2::handshake(TokioExecutor::new(), stream).await.map_err(|error| failed(&error))?;
+        let connection = tokio::spawn(connection);
+        let sent = sender.send_request(request).await;
+        return said(sent, connection).await.map_err(|error| failed(&error));
     }
     request.headers_mut().insert(HOST, found.host_header());
     *request.uri_mut() = path.parse().map_err(|error| format!("no such path: {error}"))?;
     let (mut sender, connection) =
-        http1::handshake(TokioIo::new(connection)).await.map_err(failed)?;
-    tokio::spawn(connection);
-    sender.send_request(request).await.map_err(failed)
+        http1::handshake(TokioIo::new(connection)).await.map_err(|error| failed(&error))?;
+    let connection = tokio::spawn(connection);
+    let sent = sender.send_request(request).await;
+    said(sent, connection).await.map_err(|error| failed(&error))
+}
+
+/// Returns the response, or why there is none: of a connection that ended, its own error says more than
+/// that the request was canceled.
+async fn said(
+    sent: hyper::Result<Response<Incoming>>,
+    connection: JoinHandle<hyper::Result<()>>,
+) -> hyper::Result<Response<Incoming>> {
+    match sent {
+        Err(error) if error.is_canceled() || error.is_closed() => {
+            Err(connection.await.ok().and_then(Result::err).unwrap_or(error))
+        }
+        sent => sent,
+    }
 }

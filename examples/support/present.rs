@@ -4,19 +4,18 @@
 use std::error::Error;
 use std::fmt;
 
-use matrix_delegation::{Resolution, ResolveError};
+use matrix_delegation::{Endpoint, Resolution, ResolveError};
 
-/// A resolution, a line for each thing that one needs to know; the seed draws the order of its
-/// endpoints.
+/// A resolution, a line for each thing that one needs to know, with its endpoints in this order.
 #[derive(Debug)]
-pub struct Target<'a>(pub &'a Resolution, pub u64);
+pub struct Target<'a>(pub &'a Resolution, pub &'a [Endpoint<'a>]);
 
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let found = self.0;
         let reasons = found.reasons();
         writeln!(f, "    step          {}: {}", found.step(), reasons.endpoints)?;
-        for endpoint in found.attempts(self.1) {
+        for endpoint in self.1 {
             let addresses: Vec<_> = endpoint.addresses().map(|it| it.to_string()).collect();
             writeln!(f, "    connect to    {endpoint} at {}", addresses.join(", "))?;
         }

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::ClientConfig;
+use tokio::time::{Instant, timeout_at};
 
 use super::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
 use super::connection::Connection;
+use super::http1_endpoints::Http1Endpoints;
 use super::limits::ConnectLimits;
-use super::race;
+use super::race::{self, Progress};
 use crate::core::config::ConfigError;
 use crate::core::dns::SplitMix64;
 use crate::core::endpoint::Endpoint;
@@ -16,10 +20,10 @@ use crate::core::target::DelegationTarget;
 use crate::resolver::Resolver;
 use crate::resolver::feedback::{ContactFailure, ContactFailureKind};
 use crate::resolver::resolution::Resolution;
-use crate::transport::deadline::Deadline;
+use crate::transport::deadline::{Deadline, FURTHEST};
 use crate::transport::opening::Opening;
 use crate::transport::tls::{HTTP_1_1, HTTP_2, with_alpn};
-use crate::transport::{Dial, TcpDial};
+use crate::transport::{ConnectFailureKind, Dial, TcpDial};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::transport::{TlsSetupError, roots::TrustedRoots};
 
@@ -32,7 +36,8 @@ use crate::transport::{TlsSetupError, roots::TrustedRoots};
 /// TLS handshake is done. The first to finish is used and the others are dropped (RFC 8305). Unlike
 /// in that RFC, IPv4 comes first, as in [`Endpoint::addresses`]: Matrix servers are more often
 /// unreachable over IPv6. A server whose handshake takes longer than that delay gets a second
-/// attempt beside the first. Where every address of an endpoint fails, the next endpoint is tried.
+/// attempt beside the first. Where every address of an endpoint fails, the next endpoint is tried at
+/// once; where none has accepted a connection within [`ConnectLimits::endpoint_delay`], beside it.
 /// Only addresses of the target are connected to, which its policy has judged; SNI and the
 /// certificate check use [`DelegationTarget::tls_name`] whatever the endpoint is called. HTTP/2 and
 /// HTTP/1.1 are offered (ALPN).
@@ -51,7 +56,10 @@ use crate::transport::{TlsSetupError, roots::TrustedRoots};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Connector {
-    pub(super) tls: Arc<ClientConfig>,
+    tls: Arc<ClientConfig>,
+    /// For endpoints that require HTTP/1.1.
+    http1_tls: Arc<ClientConfig>,
+    pub(super) http1_endpoints: Arc<Http1Endpoints>,
     pub(super) dial: Arc<dyn Dial>,
     pub(super) limits: ConnectLimits,
     resolver: Option<Resolver>,
@@ -64,7 +72,9 @@ impl Connector {
     /// ALPN is set to `h2` and `http/1.1`; all else is left as it is.
     pub fn new(tls: ClientConfig) -> Self {
         Self {
+            http1_tls: Arc::new(with_alpn(tls.clone(), &[HTTP_1_1])),
             tls: Arc::new(with_alpn(tls, &[HTTP_2, HTTP_1_1])),
+            http1_endpoints: Arc::default(),
             dial: Arc::new(TcpDial),
             limits: ConnectLimits::default(),
             resolver: None,
@@ -149,6 +159,11 @@ impl Connector {
         SplitMix64(self.contacts.fetch_add(1, Ordering::Relaxed)).next()
     }
 
+    /// Returns what TLS with this endpoint is configured by.
+    pub(super) fn tls(&self, endpoint: Endpoint<'_>) -> &Arc<ClientConfig> {
+        if self.http1_endpoints.contains(endpoint) { &self.http1_tls } else { &self.tls }
+    }
+
     /// Starts the phases of a connection now.
     pub(super) fn opening(&self) -> Opening {
         Opening { limits: self.limits.phases, end: Deadline::of_all(self.limits.total) }
@@ -162,18 +177,56 @@ impl Connector {
         seed: u64,
         opening: &Opening,
     ) -> Result<Connection, ConnectError> {
+        let mut endpoints = endpoints.collect::<Vec<_>>().into_iter();
         let mut attempts = Vec::new();
-        for endpoint in endpoints {
-            let before = attempts.len();
-            let race = race::race(self, target, endpoint, seed, opening, &mut attempts);
-            if let Some((address, stream)) = race.await {
+        let mut races = FuturesUnordered::new();
+        // The endpoints that are tried, the one begun last at the end.
+        let mut tried: Vec<(Endpoint<'a>, Instant, Arc<Progress>)> = Vec::new();
+        // Ends: each turn begins an endpoint, or waits for one to end.
+        loop {
+            let is_over = opening.end.is_over();
+            let delay = self.limits.endpoint_delay.min(FURTHEST);
+            // A silent endpoint has the next beside it; one that has accepted a connection has not.
+            let begins = match tried.last() {
+                Some((_, begun, progress)) => (!progress.has_accepted()).then(|| *begun + delay),
+                None => Some(Instant::now()),
+            };
+            let begins = begins.filter(|_| !is_over && endpoints.len() > 0);
+            if begins.is_some_and(|at| at <= Instant::now()) {
+                let Some(endpoint) = endpoints.next() else { break };
+                let progress = Arc::new(Progress::default());
+                tried.push((endpoint, Instant::now(), Arc::clone(&progress)));
+                races.push(async move {
+                    let race = race::race(self, target, endpoint, seed, opening, &progress);
+                    (race.await, endpoint, progress)
+                });
+                continue;
+            }
+            let ended = match begins {
+                Some(at) => timeout_at(at, races.next()).await,
+                None => Ok(races.next().await),
+            };
+            let Ok(ended) = ended else { continue };
+            let Some((connected, endpoint, progress)) = ended else { break };
+            tried.retain(|(_, _, it)| !Arc::ptr_eq(it, &progress));
+            let failed = progress.take_failed();
+            if let Some((address, stream)) = connected {
+                for (endpoint, _, progress) in tried {
+                    attempts.extend(progress.take_failed());
+                    if !progress.has_accepted() {
+                        let silent = silent(endpoint, &progress, delay);
+                        self.report(target, &silent);
+                        attempts.extend(silent);
+                    }
+                }
+                attempts.extend(failed);
                 let endpoint = endpoint.to_stored();
                 return Ok(Connection { address, endpoint, stream, attempts });
             }
-            if opening.end.is_over() {
-                break;
+            if !opening.end.is_over() {
+                self.report(target, &failed);
             }
-            self.report(target, attempts.get(before..).unwrap_or_default());
+            attempts.extend(failed);
         }
         Err(ConnectError::after(target.server_name(), &mut attempts))
     }
@@ -194,4 +247,14 @@ impl Connector {
             resolver.report_failure(target, &ContactFailure::new(kind).at(endpoint));
         }
     }
+}
+
+/// Returns what is said of an endpoint that was silent until another was connected to.
+fn silent(endpoint: Endpoint<'_>, progress: &Progress, delay: Duration) -> Vec<ConnectAttempt> {
+    let attempt = |address| {
+        let (phase, kind) = (ConnectPhase::Connect, ConnectFailureKind::TimedOut);
+        let reason = format!("no connection within {delay:?}, and another endpoint had one");
+        ConnectAttempt::new(endpoint, address, phase, kind, reason)
+    };
+    progress.in_flight().into_iter().map(attempt).collect()
 }

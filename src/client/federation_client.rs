@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::{Body, Bytes};
 
 use super::connect_error::{ConnectAttempt, ConnectError};
@@ -16,6 +16,7 @@ use super::request_body::{BoxError, RequestBody};
 use super::request_error::RequestError;
 use super::response_body::FederationBody;
 use super::shared_connect::SharedConnect;
+use super::unanswered::Processing;
 use crate::core::config::ConfigError;
 use crate::core::names::ServerName;
 use crate::resolver::Resolver;
@@ -31,10 +32,19 @@ use crate::transport::error_chain::{cause, in_words};
 /// caller set; `User-Agent` is the configuration's unless there is one. The body is not touched:
 /// sign a request before it is handed over, by the server's name and the path.
 ///
-/// A redirect is a response like any other. A request is sent once. It is sent again on another
-/// connection only where it is known not to have left this machine: on [`ClientConfig::kept_tries`]
-/// kept connections and [`ClientConfig::new_tries`] new ones at most. A new connection that ends
-/// before that counts as a failed endpoint, and the next endpoint is tried. No time limit is set on
+/// A redirect is a response like any other. A request is sent once, and again on another connection only
+/// before a response has come, where that does no harm:
+/// - if it has not left this machine: on [`ClientConfig::kept_tries`] kept connections and
+///   [`ClientConfig::new_tries`] new ones at most. A new connection that ends before that counts as a
+///   failed endpoint, and the next endpoint is tried;
+/// - if the server says that it has not processed it (RFC 9113 section 8.7), at most
+///   [`ClientConfig::resends`] times. An endpoint that requires HTTP/1.1 gets no HTTP/2 for
+///   [`ClientConfig::http1_for`];
+/// - if its method is idempotent (RFC 9110 section 9.2.2) and the connection, which had served others,
+///   ended before a byte of the response: [`ClientConfig::idempotent_resends`] times.
+///
+/// The last two need a body that is empty or says its length, has all of it at hand and is no longer than
+/// [`ClientConfig::resend_bytes`]. No time limit is set on
 /// a response, nor a limit on its body; drop the future to give it up, and read the body through
 /// `http_body_util::Limited`. Headers about the connection and its framing (`Connection` and what
 /// it names, `Transfer-Encoding`, `Upgrade` and the like) are removed, and `Content-Length` is that
@@ -92,6 +102,38 @@ struct Inner {
     permits: Arc<KeyedPermits<Arc<Server>>>,
 }
 
+/// How often a request was sent again.
+#[derive(Default)]
+struct Resent {
+    times: usize,
+    /// Those times at which it may have been processed before.
+    idempotent: usize,
+    /// The next time it gets a connection of its own.
+    apart: bool,
+}
+
+impl Resent {
+    /// Returns whether a request is sent once more, and counts that.
+    fn again(&mut self, processing: Processing, method: &Method, limits: &ClientConfig) -> bool {
+        let is_unknown = match processing {
+            Processing::NotProcessed | Processing::RequiresHttp1 => false,
+            Processing::Unknown => true,
+            Processing::Begun => return false,
+        };
+        if self.times >= limits.resends
+            || (is_unknown
+                && !(method.is_idempotent() && self.idempotent < limits.idempotent_resends))
+        {
+            return false;
+        }
+        self.times += 1;
+        self.idempotent += usize::from(is_unknown);
+        // Others over the same connection could use it up, or end it once more.
+        self.apart = is_unknown || self.times == limits.resends;
+        true
+    }
+}
+
 impl FederationClient {
     /// Creates a client with the default limits. Endpoints that fail are reported to the resolver.
     pub fn new(resolver: Resolver, connector: Connector) -> Self {
@@ -143,7 +185,8 @@ impl FederationClient {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let request = request.map(RequestBody::new);
+        let most = self.inner.limits.resend_bytes;
+        let request = request.map(|body| RequestBody::new(body, most));
         // It is large, and whoever calls this would carry it along.
         Box::pin(self.inner.request(server_name, request)).await
     }
@@ -158,6 +201,7 @@ impl Inner {
         let user_agent = &self.resolver.config().discovery.user_agent;
         let mut request = request::prepared(request, name, user_agent)?;
         let (mut kept, mut new) = (0, 0);
+        let mut resent = Resent::default();
         let mut failed: Vec<ConnectAttempt> = Vec::new();
         let mut held = None;
         // The attempts that failed say more than an error that followed them.
@@ -170,42 +214,65 @@ impl Inner {
             let target = self.target_and_permit(name, held.take()).await;
             let (found, permit) = target.map_err(|error| or_attempts(error, &mut failed))?;
             let connections = &self.connections;
-            let may_be_kept = kept < self.limits.kept_tries;
+            // Connections that were shared with others may all be used up by them.
+            let apart = resent.apart || kept > self.limits.kept_tries;
+            let may_be_kept = !apart && kept < self.limits.kept_tries;
             let pooled = may_be_kept.then(|| connections.kept(&found, &failed)).flatten();
-            let (connection, made_at) = if let Some(connection) = pooled {
-                (connection, None)
+            let (connection, is_new) = if let Some(connection) = pooled {
+                (connection, false)
             } else {
-                let made = connections.connect(&found, &mut failed).await;
-                let made = made.map_err(|error| or_attempts(error, &mut failed))?;
-                let endpoint = made.state().endpoint.clone();
-                (made, Some(endpoint))
+                let made = if apart {
+                    connections.connect_apart(&found, &mut failed).await
+                } else {
+                    connections.connect(&found, &mut failed).await
+                };
+                (made.map_err(|error| or_attempts(error, &mut failed))?, true)
             };
-            let address = connection.state().key.address;
+            let (endpoint, address) =
+                (connection.state().endpoint.clone(), connection.state().key.address);
             if connection.is_http2() {
                 request::for_http_2(&mut request, &found)?;
             } else {
                 request::for_http_1(&mut request, &found);
             }
-            let mut failure = match connections.pool.send(connection, request).await {
+            let is_first = connection.requests() == 0;
+            let copy = self.copied(&request, &resent);
+            let (mut failure, connection) = match connections.pool.send(connection, request).await {
                 Ok((response, reading)) => {
                     return Ok(response.map(|body| FederationBody::new(body, reading, permit)));
                 }
-                Err(failure) => failure,
+                Err(failed) => failed,
             };
             let Some(unsent) = failure.take_message() else {
                 let error = failure.into_error();
+                let is_fresh = is_new && is_first;
+                let is_shared = connection.requests() > 1;
+                let processing = Processing::of(&error, &connection, !is_fresh, is_shared);
+                if processing != Processing::Begun {
+                    connections.pool.retire(&connection);
+                }
+                if processing == Processing::RequiresHttp1 {
+                    let (time, most) = (self.limits.http1_for, self.limits.connections);
+                    connections.connector.http1_endpoints.add(endpoint.view(), time, most);
+                }
                 // One that was kept may have been about to end, which says nothing.
-                if let Some(endpoint) = made_at.filter(|_| broke(&error)) {
+                if is_new && broke(&error) {
                     connections.no_http(&found, endpoint.view(), address, in_words(&error));
+                }
+                if let Some(copy) = copy
+                    && resent.again(processing, copy.method(), &self.limits)
+                {
+                    (request, held) = (copy, Some(permit));
+                    continue;
                 }
                 let (server_name, source) = (name.clone(), Arc::new(error));
                 return Err(RequestError::Exchange { server_name, address, source });
             };
             (request, held) = (unsent, Some(permit));
-            let Some(endpoint) = made_at else {
+            if !(is_new && is_first) {
                 kept += 1;
                 continue;
-            };
+            }
             new += 1;
             let reason = "it ended before a request could be sent".to_owned();
             failed.push(connections.no_http(&found, endpoint.view(), address, reason));
@@ -213,6 +280,21 @@ impl Inner {
                 return Err(ConnectError::after(name, &mut failed).into());
             }
         }
+    }
+
+    /// Returns a copy of a request that may be sent again.
+    fn copied(
+        &self,
+        request: &Request<RequestBody>,
+        resent: &Resent,
+    ) -> Option<Request<RequestBody>> {
+        let body = request.body().copied().filter(|_| resent.times < self.limits.resends)?;
+        let mut copy = Request::new(body);
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        *copy.extensions_mut() = request.extensions().clone();
+        Some(copy)
     }
 
     /// Returns the server's target and a permit for it: the one that is held, if it is for this server.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::limits::ClientConfig;
 use super::request_body::RequestBody;
 use crate::core::endpoint::StoredEndpoint;
 use crate::transport::error_chain::in_words;
+use crate::transport::response_head::{HeadReader, ResponseWatch, most_lines};
 
 /// The longest time between two pings: hyper panics beyond what the clock can represent.
 const PING_MOST: Duration = Duration::from_secs(24 * 3600);
@@ -33,7 +35,7 @@ pub(super) struct HttpConnection {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(http1::SendRequest<RequestBody>, Arc<ResponseWatch>),
     Http2(http2::SendRequest<RequestBody>),
 }
 
@@ -65,6 +67,8 @@ pub(super) struct ConnectionState {
     _until: oneshot::Sender<Infallible>,
     /// When a handle was last dropped.
     used: Mutex<Instant>,
+    /// Requests handed to it so far.
+    requests: AtomicUsize,
 }
 
 impl HttpConnection {
@@ -81,12 +85,17 @@ impl HttpConnection {
         let (closing, closed) = oneshot::channel();
         let handshake = async {
             let is_http2 = connection.is_http2();
-            let stream = TokioIo::new(connection);
             if !is_http2 {
-                let (sender, connection) =
-                    http1::Builder::new().max_buf_size(head).handshake(stream).await?;
-                return Ok((Sender::Http1(sender), Either::Left(connection)));
+                let watch = Arc::new(ResponseWatch::default());
+                let stream = HeadReader::new(connection, head, Arc::clone(&watch));
+                let (sender, connection) = http1::Builder::new()
+                    .max_buf_size(head)
+                    .max_headers(most_lines(head))
+                    .handshake(TokioIo::new(stream))
+                    .await?;
+                return Ok((Sender::Http1(sender, watch), Either::Left(connection)));
             }
+            let stream = TokioIo::new(connection);
             let pings = limits.keep_alive.min(PING_MOST);
             let (sender, connection) = http2::Builder::new(Http2Tasks(closed.shared()))
                 .timer(TokioTimer::new())
@@ -106,8 +115,9 @@ impl HttpConnection {
         };
         let (until, dropped) = oneshot::channel();
         tokio::spawn(until_dropped(connection, dropped, closing, farewell));
-        let used = Mutex::new(Instant::now());
-        let state = ConnectionState { key, endpoint, made, farewell, _until: until, used };
+        let (used, requests) = (Mutex::new(Instant::now()), AtomicUsize::new(0));
+        let state =
+            ConnectionState { key, endpoint, made, farewell, _until: until, used, requests };
         Ok(Self { sender, open: ConnectionHandle(Arc::new(state)) })
     }
 
@@ -131,14 +141,29 @@ impl HttpConnection {
         Arc::weak_count(&self.open.0)
     }
 
+    /// Returns how many requests it was handed so far.
+    pub(super) fn requests(&self) -> usize {
+        self.state().requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether some of the response to the last request came; over HTTP/2, where a response
+    /// is one of many, that is not known before its head is.
+    pub(super) fn has_response_begun(&self) -> bool {
+        matches!(&self.sender, Sender::Http1(_, watch) if watch.has_begun())
+    }
+
     /// Sends a request. The error holds the request if it was not sent.
     pub(super) async fn send(
         &mut self,
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         request.body_mut().sent_over = Arc::downgrade(&self.open.0);
+        self.state().requests.fetch_add(1, Ordering::Relaxed);
         match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http1(sender, watch) => {
+                watch.expect_head();
+                sender.try_send_request(request).await
+            }
             Sender::Http2(sender) => sender.try_send_request(request).await,
         }
     }
@@ -157,17 +182,21 @@ impl HttpConnection {
 
     pub(super) fn is_closed(&self) -> bool {
         match &self.sender {
-            Sender::Http1(sender) => sender.is_closed(),
+            Sender::Http1(sender, _) => sender.is_closed(),
             Sender::Http2(sender) => sender.is_closed(),
         }
     }
 
     /// Returns whether it takes another request, which is known soon after the response was read:
-    /// what is still to be sent then, or to be skipped, is not waited for.
+    /// what is still to be sent then, or to be skipped, is not waited for. After a head that had to be
+    /// mended it takes none: the server may see the end of the response elsewhere.
     pub(super) async fn is_ready_after(&mut self, read: oneshot::Receiver<Infallible>) -> bool {
         let farewell = self.state().farewell;
         // Over HTTP/2 it takes any number at a time.
-        let Sender::Http1(sender) = &mut self.sender else { return true };
+        let Sender::Http1(sender, watch) = &mut self.sender else { return true };
+        if watch.was_mended() {
+            return false;
+        }
         match select(pin!(sender.ready()), read).await {
             Either::Left((ready, _)) => ready.is_ok(),
             Either::Right((_, ready)) => matches!(timeout(farewell, ready).await, Ok(Ok(()))),

@@ -23,6 +23,10 @@ settings! {
     pub struct ConnectLimits {
         /// Connecting to one address and the TLS handshake with it.
         phases: PhaseLimits;
+        /// How long none of an endpoint's addresses has accepted a connection before the next endpoint is
+        /// tried beside it. One that has accepted is waited for as long as its TLS handshake may take.
+        /// Default 1 s, in which a lost SYN is sent again (RFC 6298 section 2).
+        endpoint_delay: Duration = Duration::from_secs(1);
         /// Everything together, over all endpoints. Default 30 s.
         total: Duration = Duration::from_secs(30), not_zero("no connection could be made");
     }
@@ -93,6 +97,21 @@ settings! {
         /// How many new connections one request tries where each ends before the request could be sent;
         /// at least 1. Default 3, each at another endpoint.
         new_tries: usize = 3, at_least(1, "no connection could be made");
+        /// How often a request is sent again that the server says it has not processed (a GOAWAY below its
+        /// stream, REFUSED_STREAM, HTTP_1_1_REQUIRED: RFC 9113 section 8.7), or that counts towards
+        /// [`idempotent_resends`](Self::idempotent_resends); 0: never. The last time it gets a connection
+        /// of its own. Default 3.
+        resends: usize = 3;
+        /// How often an idempotent request (RFC 9110 section 9.2.2) is sent again whose connection ended
+        /// through no fault of its own before a byte of the response came: a kept one was closed, or
+        /// another response over the same HTTP/2 connection was malformed; 0: never. Default 1.
+        idempotent_resends: usize = 1;
+        /// The longest body that is held in memory to be sent again, in bytes. Others are sent once.
+        /// Default 1 MiB; transactions are smaller than that.
+        resend_bytes: usize = 1 << 20;
+        /// How long an endpoint that requires HTTP/1.1 is not offered HTTP/2. At most as many endpoints
+        /// are remembered as [`connections`](Self::connections). Default 1 h.
+        http1_for: Duration = Duration::from_secs(3600);
         /// How often a request waits for a permit if the server has moved each time; at least 1.
         /// Default 4.
         moves: usize = 4, at_least(1, "no permit could be waited for");

@@ -10,12 +10,15 @@
 //! whether the server may have received the request (`was_sent`).
 // Of the files, `race` connects to the addresses of one endpoint; `request` prepares a request for its
 // target; `shared_connect` makes one connection for all requests that need the same; `http_connection`
-// speaks HTTP over it; `pool` keeps connections; `keys` holds the keys by which requests share them.
+// speaks HTTP over it; `pool` keeps connections; `keys` holds the keys by which requests share them;
+// `unanswered` judges whether a request without a response may be sent again, and `http1_endpoints`
+// remembers where HTTP/2 is not wanted.
 
 mod connect_error;
 mod connection;
 pub(crate) mod connector;
 pub(crate) mod federation_client;
+mod http1_endpoints;
 mod http_connection;
 mod keys;
 mod limits;
@@ -26,6 +29,7 @@ mod request_body;
 mod request_error;
 mod response_body;
 mod shared_connect;
+mod unanswered;
 
 pub use self::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
 pub use self::connection::Connection;

@@ -16,6 +16,9 @@ use super::keys::PoolKey;
 use super::limits::ClientConfig;
 use super::request_body::RequestBody;
 
+/// A request that failed, and the connection it was to go over.
+type Failed = (TrySendError<Request<RequestBody>>, HttpConnection);
+
 pub(super) struct Pool {
     limits: ClientConfig,
     state: Mutex<State>,
@@ -123,14 +126,23 @@ impl Pool {
         }
     }
 
+    /// Keeps a connection no longer; requests in flight on it go on.
+    pub(super) fn retire(&self, retired: &HttpConnection) {
+        let is_other = |it: &HttpConnection| !std::ptr::eq(it.state(), retired.state());
+        self.lock().retain(is_other);
+    }
+
     /// Sends a request, and keeps the connection for the next. The error holds the request if it was
     /// not sent; it is then as good as before.
     pub(super) async fn send(
         self: &Arc<Self>,
         mut connection: HttpConnection,
         request: Request<RequestBody>,
-    ) -> Result<(Response<Incoming>, ResponseGuard), TrySendError<Request<RequestBody>>> {
-        let response = connection.send(request).await?;
+    ) -> Result<(Response<Incoming>, ResponseGuard), Failed> {
+        let response = match connection.send(request).await {
+            Ok(response) => response,
+            Err(error) => return Err((error, connection)),
+        };
         let (reading, read) = connection.reading();
         // Over HTTP/2 it is kept already.
         if !connection.is_http2() {

@@ -1,7 +1,8 @@
 //! Tries the addresses of one endpoint side by side, until a TLS handshake succeeds.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -15,14 +16,48 @@ use crate::transport::happy_eyeballs::StaggeredAttempts;
 use crate::transport::opening::{OpenError, Opening, Phase};
 use crate::transport::{ConnectFailureKind, error_chain::in_words};
 
-/// Connects to an endpoint, or adds how each attempt failed.
+/// What has come of the attempts at an endpoint so far.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    accepted: AtomicBool,
+    attempts: Mutex<Attempts>,
+}
+
+#[derive(Debug, Default)]
+struct Attempts {
+    in_flight: Vec<Option<SocketAddr>>,
+    failed: Vec<ConnectAttempt>,
+}
+
+impl Progress {
+    /// Returns whether an address has accepted a connection.
+    pub(super) fn has_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Takes the attempts that have failed.
+    pub(super) fn take_failed(&self) -> Vec<ConnectAttempt> {
+        std::mem::take(&mut self.lock().failed)
+    }
+
+    /// Returns the addresses that are still tried.
+    pub(super) fn in_flight(&self) -> Vec<Option<SocketAddr>> {
+        self.lock().in_flight.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects to an endpoint. How each attempt failed stands in its progress.
 pub(super) async fn race(
     connector: &Connector,
     target: &DelegationTarget,
     endpoint: Endpoint<'_>,
     seed: u64,
     opening: &Opening,
-    attempts: &mut Vec<ConnectAttempt>,
+    progress: &Progress,
 ) -> Option<(Option<SocketAddr>, TlsStream<Box<dyn DialStream>>)> {
     let addresses = if target.is_left_to_proxy() {
         vec![None]
@@ -32,12 +67,13 @@ pub(super) async fn race(
     if addresses.is_empty() {
         let (phase, kind) = (ConnectPhase::Address, ConnectFailureKind::NoAddress);
         let reason = "it has no address".to_owned();
-        attempts.push(ConnectAttempt::new(endpoint, None, phase, kind, reason));
+        progress.lock().failed.push(ConnectAttempt::new(endpoint, None, phase, kind, reason));
     }
     let open = async |address| {
         let dialled = dial_endpoint(&*connector.dial, endpoint, address);
         let stream = opening.run(Phase::Connect, dialled).await?;
-        let tls = TlsConnector::from(Arc::clone(&connector.tls));
+        progress.accepted.store(true, Ordering::Relaxed);
+        let tls = TlsConnector::from(Arc::clone(connector.tls(endpoint)));
         opening.run(Phase::Tls, tls.connect(target.tls_name().to_owned(), stream)).await
     };
     let open = &open;
@@ -48,12 +84,17 @@ pub(super) async fn race(
             if opening.end.is_over() {
                 return (address, Err(None));
             }
+            progress.lock().in_flight.push(address);
             (address, open(address).await.map_err(Some))
         });
     while let Some((address, outcome)) = attempts_at.next().await {
         match outcome {
             Ok(stream) => return Some((address, stream)),
-            Err(failure) => attempts.extend(failure.map(|it| failed(endpoint, address, &it))),
+            Err(failure) => {
+                let mut attempts = progress.lock();
+                attempts.in_flight.retain(|it| *it != address);
+                attempts.failed.extend(failure.map(|it| failed(endpoint, address, &it)));
+            }
         }
     }
     None

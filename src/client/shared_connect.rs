@@ -105,7 +105,7 @@ impl SharedConnect {
                 let route = Arc::clone(&route);
                 async move {
                     let mut failed = Vec::new();
-                    let made = this.connect_alone(&found, &route, &mut failed).await;
+                    let made = this.connect_alone(&found, &route, true, &mut failed).await;
                     made.map(|connection| {
                         Arc::new(SharedConnection {
                             server_name: found.server_name().clone(),
@@ -142,15 +142,29 @@ impl SharedConnect {
             // It broke off: an adapter panicked.
             Err(_) => {}
         }
-        Ok(self.connect_alone(found, &route, failed).await?)
+        Ok(self.connect_alone(found, &route, true, failed).await?)
+    }
+
+    /// Makes a connection for one request alone. Endpoints at which something failed before are left
+    /// out; what fails now is added.
+    pub(super) async fn connect_apart(
+        &self,
+        found: &Resolution,
+        failed: &mut Vec<ConnectAttempt>,
+    ) -> Result<HttpConnection, RequestError> {
+        match Route::to(found, failed) {
+            Some(route) => Ok(self.connect_alone(found, &route, false, failed).await?),
+            None => Err(ConnectError::after(found.server_name(), failed).into()),
+        }
     }
 
     /// Makes a connection that speaks HTTP, to an endpoint of the route at which nothing has failed
-    /// yet.
+    /// yet. Over HTTP/2 it is kept for others, too, if it is to be shared.
     async fn connect_alone(
         &self,
         found: &Resolution,
         route: &Route,
+        is_shared: bool,
         failed: &mut Vec<ConnectAttempt>,
     ) -> Result<HttpConnection, ConnectError> {
         // Nobody closes the semaphore, so that it cannot fail.
@@ -175,7 +189,7 @@ impl SharedConnect {
             let limit = opening.limits.tls;
             match HttpConnection::over(connection, key, &self.limits, limit).await {
                 Ok(connection) => {
-                    if let Some(shared) = connection.share() {
+                    if let Some(shared) = connection.share().filter(|_| is_shared) {
                         self.pool.add(shared);
                     }
                     return Ok(connection);

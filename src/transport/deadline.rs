@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 /// The furthest that a deadline lies ahead: every clock can represent it.
-const FURTHEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+pub(crate) const FURTHEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// When a phase, or everything over all addresses, must have ended.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::iter::successors;
 
+use rustls::AlertDescription;
+
 /// Characters of a library's words that are kept. The other side can put names of its choice into
 /// them, by way of its certificate.
 const DETAIL_CHARS: usize = 512;
@@ -17,13 +19,47 @@ pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     for cause in causes(error) {
-        let said = cause.to_string();
+        let said = match cause.downcast_ref() {
+            Some(rustls::Error::AlertReceived(alert)) => alert_in_words(*alert),
+            _ => cause.to_string(),
+        };
         // Many errors repeat their cause.
         if words.last().is_none_or(|last| !last.contains(&said)) {
             words.push(said);
         }
     }
     words.join(": ")
+}
+
+/// Returns what a server says by an alert, and what to do about it (RFC 8446 section 6.2).
+fn alert_in_words(alert: AlertDescription) -> String {
+    use AlertDescription as Alert;
+
+    let advice = match alert {
+        Alert::HandshakeFailure | Alert::InsufficientSecurity => {
+            ": the server accepts no cipher suite, key exchange group or signature scheme that was \
+             offered: let it accept those of TLS 1.3, with X25519 or P-256, and a certificate with an \
+             RSA, P-256 or P-384 key"
+        }
+        Alert::ProtocolVersion => {
+            ": the server accepts no version that was offered: let it speak TLS 1.3 or 1.2"
+        }
+        Alert::CertificateRequired => {
+            ": the server demands a client certificate, which Matrix servers do not have: let it ask \
+             for none"
+        }
+        Alert::BadCertificate | Alert::AccessDenied => {
+            ": the server refuses this client; it may demand a client certificate, which Matrix servers \
+             do not have"
+        }
+        Alert::UnrecognisedName => ": the server serves no such name there: let it serve this one",
+        Alert::NoApplicationProtocol => {
+            ": the server speaks none of the protocols that were offered: let it speak HTTP/1.1 or \
+             HTTP/2"
+        }
+        _ => "",
+    };
+    format!("received fatal alert: {alert:?}{advice}")
 }
 
 /// Keeps a text to one line of at most [`DETAIL_CHARS`] characters.

@@ -11,6 +11,7 @@ pub(crate) mod error_chain;
 mod failure_kind;
 pub(crate) mod happy_eyeballs;
 pub(crate) mod opening;
+pub(crate) mod response_head;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub(crate) mod roots;
 pub(crate) mod tls;

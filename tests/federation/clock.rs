@@ -179,7 +179,7 @@ async fn whatever_is_wrong_with_an_endpoint_the_next_is_tried() {
     let [first, second] = ["192.0.2.1:7001", "192.0.2.1:7002"].map(address);
     let cases = [
         (Behind::Refuses, Connect, Kind::Refused, "refused", 0),
-        (Behind::Nothing, Connect, Kind::TimedOut, "not over within 5s", 5000),
+        (Behind::Nothing, Connect, Kind::TimedOut, "no connection within 1s", 1000),
         (Behind::Mute, Tls, Kind::TimedOut, "not over within 5s", 5000),
         (Behind::Garbage, Tls, Kind::Closed, "", 0),
         (serves(authority.named("t0.example")), Certificate, Kind::WrongName, "t0.example", 0),
@@ -204,10 +204,45 @@ async fn whatever_is_wrong_with_an_endpoint_the_next_is_tried() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_endpoint_has_the_next_beside_it_unless_it_has_accepted() {
+    let authority = Authority::new();
+    let peers = ["192.0.2.1:7001", "192.0.2.1:7002", "192.0.2.1:7003"].map(address);
+    let right = || serves(authority.server());
+    for (kind, behind, expected) in [
+        ("two silent", [Behind::Nothing, Behind::Nothing, right()], &[0, 1000, 2000][..]),
+        ("silent, then refusing", [Behind::Nothing, Behind::Refuses, right()], &[0, 1000, 1000]),
+        ("refusing, then silent", [Behind::Refuses, Behind::Nothing, right()], &[0, 0, 1000]),
+        // It accepts and says nothing: it keeps its precedence for 5 s.
+        ("mute", [Behind::Mute, right(), right()], &[0, 5000]),
+        ("silent, then mute", [Behind::Nothing, Behind::Mute, right()], &[0, 1000, 6000]),
+        ("silent, then right", [Behind::Nothing, right(), right()], &[0, 1000]),
+        ("right", [right(), Behind::Refuses, Behind::Refuses], &[0]),
+    ] {
+        let silent = behind.iter().filter(|it| matches!(it, Behind::Nothing)).count();
+        let wires = Wires::new(peers.into_iter().zip(behind));
+        let resolver = resolver(delegated(&peers));
+        let target = found(&resolver, "a.example").await;
+        let connector = wires.connector(&authority).reporting_to(resolver.clone());
+        let begun = wires.begun.elapsed().as_millis();
+        let connection = connector.connect(&target).await.unwrap();
+        let expected: Vec<_> = expected.iter().map(|at| begun + at).collect();
+        let dialled: Vec<_> = wires.dialled().into_iter().map(|(at, _)| at).collect();
+        assert_eq!(dialled, expected, "{kind}");
+        // Those that were silent and those that failed are known, and come last the next time.
+        let failed = expected.len() - 1;
+        assert_eq!(connection.failed_attempts().len(), failed, "{kind}");
+        assert_eq!(resolver.counters().reports, failed as u64, "{kind}");
+        let kinds = connection.failed_attempts().iter().map(|it| it.kind);
+        let timed_out = kinds.filter(|it| *it == ConnectFailureKind::TimedOut).count();
+        assert!(timed_out >= silent.min(failed), "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_of_it_ends_after_half_a_minute() {
     let authority = Authority::new();
     let peers: Vec<_> = (7001..=7010).map(|port| address(&format!("192.0.2.1:{port}"))).collect();
-    let wires = Wires::new([]);
+    let wires = Wires::new(peers.iter().map(|it| (*it, Behind::Mute)));
     let resolver = resolver(delegated(&peers));
     let target = found(&resolver, "a.example").await;
     let begun = Instant::now();

@@ -7,8 +7,10 @@ mod client;
 mod clock;
 mod connect;
 mod faults;
+mod heads;
 mod nginx;
 mod peer;
+mod resent;
 #[path = "../hyper_fetch/server.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]
 mod server;

@@ -1,11 +1,12 @@
 //! Against a real nginx: certificates that are right, for another name, expired and untrusted, on
-//! IPv4 and IPv6.
+//! IPv4 and IPv6; connections that it ends.
 
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -49,6 +50,12 @@ impl Site {
 
     pub(crate) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// It has these directives besides.
+    fn with(mut self, directives: &str) -> Self {
+        self.locations.push_str(directives);
+        self
     }
 
     fn at(&self, host: &str) -> SocketAddr {
@@ -211,4 +218,58 @@ async fn each_certificate_gets_its_verdict_on_both_families() {
         let connection = watched(connector(&authority).connect(&target)).await.unwrap();
         assert_eq!(connection.address(), Some(right.at(host)));
     }
+}
+
+/// Sends so many requests, 60 at a time, and returns those that failed.
+async fn failures(client: &FederationClient, requests: usize) -> Vec<RequestError> {
+    let left = Arc::new(AtomicUsize::new(requests));
+    let callers: Vec<_> = (0..60)
+        .map(|_| {
+            let (client, left) = (client.clone(), Arc::clone(&left));
+            tokio::spawn(async move {
+                let mut failed = Vec::new();
+                let take = |left: usize| left.checked_sub(1);
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+                    failed.extend(version(&client, "a.example").await.err());
+                }
+                failed
+            })
+        })
+        .collect();
+    let mut failed = Vec::new();
+    for caller in callers {
+        failed.extend(caller.await.unwrap());
+    }
+    failed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_end_after_a_few_requests_cost_none_of_them() {
+    let authority = Authority::new();
+    let few = Site::new(authority.pems(&[NAME])).with("keepalive_requests 25;");
+    let one = Site::new(authority.pems(&[NAME])).with("keepalive_requests 1;");
+    let short = Site::new(authority.pems(&[NAME])).with("keepalive_timeout 1s;");
+    let Some(_nginx) = Nginx::start(&[&few, &one, &short]) else { return };
+    for (site, requests) in [(&few, 1000), (&one, 200), (&short, 1000)] {
+        let resolver = resolver(delegated(&[site.at("127.0.0.1")]));
+        let client = FederationClient::new(resolver.clone(), connector(&authority));
+        let failed = failures(&client, requests).await;
+        assert!(failed.is_empty(), "{} of {requests}: {:?}", failed.len(), failed[0]);
+        assert_eq!(resolver.counters().reports, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_while_it_is_idle_costs_no_request() {
+    let authority = Authority::new();
+    let short = Site::new(authority.pems(&[NAME])).with("keepalive_timeout 1s;");
+    let Some(_nginx) = Nginx::start(&[&short]) else { return };
+    let resolver = resolver(delegated(&[short.at("127.0.0.1")]));
+    let client = FederationClient::new(resolver, connector(&authority));
+    // About the time at which nginx closes it.
+    for pause in [990, 1000, 1010] {
+        version(&client, "a.example").await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+    }
+    version(&client, "a.example").await.unwrap();
 }

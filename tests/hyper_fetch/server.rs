@@ -186,12 +186,12 @@ where
     (address, requests)
 }
 
-async fn read_head(stream: &mut Stream) -> Option<String> {
+pub(crate) async fn read_head(stream: &mut Stream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
     }
-    Some(String::from_utf8(head).unwrap())
+    String::from_utf8(head).ok()
 }
 
 /// Answers with these bytes and an orderly end.

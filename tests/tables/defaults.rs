@@ -211,7 +211,7 @@ fn the_defaults_of_connecting_are_as_documented() {
     use matrix_delegation::client::{ClientConfig, ConnectLimits};
 
     let phases = json!({"connect": "5s", "tls": "5s", "attempt_delay": "250ms"});
-    let connect = json!({"phases": phases, "total": "30s"});
+    let connect = json!({"phases": phases, "endpoint_delay": "1s", "total": "30s"});
     assert_eq!(serde_json::to_value(ConnectLimits::default()).unwrap(), connect);
     let client = json!({
         "idle": "1m30s",
@@ -228,6 +228,10 @@ fn the_defaults_of_connecting_are_as_documented() {
         "farewell": "1s",
         "kept_tries": 2,
         "new_tries": 3,
+        "resends": 3,
+        "idempotent_resends": 1,
+        "resend_bytes": 1_048_576,
+        "http1_for": "1h",
         "moves": 4,
         "connect": connect,
     });

@@ -19,16 +19,10 @@ use super::failure::AttemptFailure;
 use super::meter::{Meter, Metered};
 use crate::core::well_known::{Body, FetchFailureKind, FetchLimits};
 use crate::transport::error_chain::cause;
+use crate::transport::response_head::{HeadReader, ResponseWatch, most_lines};
 
 /// hyper refuses to be given less.
 const LEAST_BUFFER: usize = 8 * 1024;
-
-/// The shortest header line, `a:` and its line end (RFC 9112 section 5).
-const LEAST_HEADER_LINE: usize = 4;
-
-/// Header lines beyond which hyper gives up whatever their size; a `HeaderMap` holds no more than
-/// 24,576.
-const MOST_HEADER_LINES: usize = 16 * 1024;
 
 /// What chunks may cost: a chunk of one byte takes six (RFC 9112 section 7.1), ...
 const FRAMING_FACTOR: usize = 8;
@@ -50,10 +44,14 @@ where
     let meter = Meter::new(limits.head_bytes);
     let (stream, written) = tokio::io::split(stream);
     let io = tokio::io::join(Metered { stream, meter: Arc::clone(&meter) }, written);
-    // Both limits lie past the meter's, which therefore always strikes first and with one meaning.
+    // These limits lie past the meter's, which therefore always strikes first and with one meaning.
+    let most = limits.head_bytes.saturating_add(1).max(LEAST_BUFFER);
+    let watch = Arc::new(ResponseWatch::default());
+    watch.expect_head();
+    let io = HeadReader::new(io, most, watch);
     let (mut sender, connection) = Builder::new()
-        .max_buf_size(limits.head_bytes.saturating_add(1).max(LEAST_BUFFER))
-        .max_headers((limits.head_bytes / LEAST_HEADER_LINE + 1).min(MOST_HEADER_LINES))
+        .max_buf_size(most)
+        .max_headers(most_lines(limits.head_bytes))
         .handshake(TokioIo::new(io))
         .await
         .map_err(|error| failed(&error))?;
@@ -71,6 +69,10 @@ where
     }
     // What hyper says of the connection.
     parts.extensions.clear();
+    // Only a document has a body that anybody reads; all else goes by its head.
+    if parts.status != StatusCode::OK {
+        return Ok(Response::from_parts(parts, Body::Complete(Vec::new())));
+    }
 
     let limit = limits.body_bytes;
     // The lower bound is `Content-Length` where there is one.

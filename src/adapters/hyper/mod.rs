@@ -56,6 +56,13 @@ use crate::transport::{TlsSetupError, roots::TrustedRoots};
 ///
 /// # What is read
 ///
+/// Of a response whose status is not 200, the head: its body is empty, whatever the server sends, and
+/// the connection is closed at once.
+///
+/// In a head, folded lines are joined by a space (RFC 9112 section 5.2), blanks before a colon are
+/// removed, and lines that are no headers are skipped. `Content-Length` and `Transfer-Encoding` must be
+/// right, and a NUL or a bare CR is an error.
+///
 /// All that comes before the body, interim responses (1xx) included, counts towards
 /// [`FetchLimits::head_bytes`](crate::well_known::FetchLimits::head_bytes); the limit is exact. A
 /// body is [`Body::TooLarge`] as soon as `Content-Length` says so, or once more of it came than

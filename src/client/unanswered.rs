@@ -1,0 +1,54 @@
+//! What is known of a request that was sent, or may have been, and has no response.
+
+use std::io;
+
+use super::http_connection::HttpConnection;
+use crate::transport::error_chain::cause;
+
+/// Whether the server has processed a request that has no response, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Processing {
+    /// The server says that it has not (RFC 9113 section 8.7).
+    NotProcessed,
+    /// It has not, and requires HTTP/1.1 (RFC 9113 section 7).
+    RequiresHttp1,
+    /// Nobody knows: the connection ended, through no fault of this request. To repeat it is safe if its
+    /// method is idempotent (RFC 9110 section 9.2.2).
+    Unknown,
+    /// It has begun, or the fault is with this request or its response.
+    Begun,
+}
+
+impl Processing {
+    /// Judges an error of a request over this connection. `is_kept` tells whether the connection had
+    /// served others before, `is_shared` whether it served others beside.
+    pub(super) fn of(
+        error: &hyper::Error,
+        connection: &HttpConnection,
+        is_kept: bool,
+        is_shared: bool,
+    ) -> Self {
+        let is_lost = error.is_incomplete_message()
+            || error.is_canceled()
+            // So hyper says that the task of a connection is gone.
+            || (connection.is_http2() && error.is_user())
+            || (!error.is_user() && cause::<io::Error>(error).is_some());
+        match cause::<h2::Error>(error) {
+            // h2 says so of streams above the last one that the peer names, and of no others.
+            Some(error) if error.is_remote() && (error.is_go_away() || error.is_reset()) => {
+                match error.reason() {
+                    Some(h2::Reason::HTTP_1_1_REQUIRED) => Self::RequiresHttp1,
+                    Some(h2::Reason::REFUSED_STREAM) => Self::NotProcessed,
+                    _ if error.is_go_away() => Self::NotProcessed,
+                    _ => Self::Begun,
+                }
+            }
+            // h2 has ended the connection for what came over it. If there was no other request, that
+            // was the response to this one.
+            Some(error) if error.is_go_away() && is_shared => Self::Unknown,
+            Some(_) => Self::Begun,
+            None if is_kept && is_lost && !connection.has_response_begun() => Self::Unknown,
+            None => Self::Begun,
+        }
+    }
+}
