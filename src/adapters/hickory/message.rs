@@ -17,6 +17,7 @@ const OF_USE: [RecordType; 5] =
 
 /// The fields of a header that are of use.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are bits of the header")]
 pub(super) struct Header {
     pub(super) id: u16,
     pub(super) is_reply: bool,
@@ -33,6 +34,7 @@ pub(super) struct Header {
 
 /// What a reply says.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are facts that do not exclude each other")]
 pub(super) struct Reply {
     pub(super) code: ResponseCode,
     pub(super) recursion_available: bool,
@@ -71,10 +73,10 @@ impl Header {
     }
 
     /// Reads the questions, and leaves the decoder behind them.
-    pub(super) fn read_questions<'a>(
+    pub(super) fn read_questions(
         self,
-        bytes: &'a [u8],
-    ) -> Result<(Vec<Query>, BinDecoder<'a>), DecodeError> {
+        bytes: &[u8],
+    ) -> Result<(Vec<Query>, BinDecoder<'_>), DecodeError> {
         let mut decoder = BinDecoder::new(bytes);
         decoder.read_slice(HEADER)?;
         let questions: Result<_, _> =

@@ -83,7 +83,7 @@ impl SystemFiles {
         }
         let latest = Arc::clone(&self.latest);
         let look = tokio::task::spawn_blocking(move || {
-            files.resolv_conf.look(now, |it| it.is_empty(), |it| it.has_named_zone);
+            files.resolv_conf.look(now, ResolvConf::is_empty, |it| it.has_named_zone);
             files.hosts.look(now, Hosts::is_empty, |_| false);
             let found = Latest { system: files.system(), due: due_from(now) };
             *latest.write().unwrap_or_else(PoisonError::into_inner) = found;
