@@ -18,6 +18,7 @@ const OF_USE: [RecordType; 5] =
 /// The fields of a header that are of use.
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of the wire format")]
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are bits of the header")]
 pub(super) struct Header {
     pub(super) id: u16,
     pub(super) is_reply: bool,
@@ -35,6 +36,7 @@ pub(super) struct Header {
 /// What a reply says.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are facts that do not exclude each other")]
 pub(super) struct Reply {
     pub(super) code: ResponseCode,
     pub(super) recursion_available: bool,
