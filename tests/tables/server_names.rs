@@ -358,7 +358,7 @@ fn every_kind_of_error_has_a_row() {
             _ => None,
         })
         .collect();
-    assert_eq!(kinds.len(), 16);
+    assert_eq!(kinds.len(), 17);
 }
 
 #[test]
