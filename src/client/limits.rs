@@ -98,7 +98,7 @@ settings! {
         /// at least 1. Default 3, each at another endpoint.
         new_tries: usize = 3, at_least(1, "no connection could be made");
         /// How often a request is sent again that the server says it has not processed (a GOAWAY below its
-        /// stream, REFUSED_STREAM, HTTP_1_1_REQUIRED: RFC 9113 section 8.7), or that counts towards
+        /// stream, `REFUSED_STREAM`, `HTTP_1_1_REQUIRED`: RFC 9113 section 8.7), or that counts towards
         /// [`idempotent_resends`](Self::idempotent_resends); 0: never. The last time it gets a connection
         /// of its own. Default 3.
         resends: usize = 3;

@@ -16,7 +16,6 @@ const OF_USE: [RecordType; 5] =
     [RecordType::A, RecordType::AAAA, RecordType::CNAME, RecordType::DNAME, RecordType::SRV];
 
 /// The fields of a header that are of use.
-#[expect(clippy::struct_excessive_bools, reason = "they are flags of the wire format")]
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are bits of the header")]
 pub(super) struct Header {
@@ -34,7 +33,6 @@ pub(super) struct Header {
 }
 
 /// What a reply says.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are facts that do not exclude each other")]
 pub(super) struct Reply {

@@ -16,7 +16,6 @@ const MAX_TIMEOUT: u64 = 30;
 const MAX_ATTEMPTS: u64 = 5;
 
 /// What the file says of the servers.
-#[expect(clippy::struct_excessive_bools, reason = "they are options of the file")]
 #[derive(Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub(super) struct ResolvConf {
