@@ -121,7 +121,7 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.rest {
-            Some(Rest { size: Some(size), .. }) => size.clone(),
+            Some(Rest { size: Some(size), .. }) => *size,
             Some(rest) => rest.body.size_hint(),
             None => {
                 let held = self.held.as_slice().iter().map(|data| data.len() as u64);

@@ -46,9 +46,8 @@ impl Processing {
             // h2 has ended the connection for what came over it. If there was no other request, that
             // was the response to this one.
             Some(error) if error.is_go_away() && is_shared => Self::Unknown,
-            Some(_) => Self::Begun,
             None if is_kept && is_lost && !connection.has_response_begun() => Self::Unknown,
-            None => Self::Begun,
+            _ => Self::Begun,
         }
     }
 }
