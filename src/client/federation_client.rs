@@ -138,7 +138,7 @@ impl FederationClient {
     /// Creates a client with the default limits. Endpoints that fail are reported to the resolver.
     pub fn new(resolver: Resolver, connector: Connector) -> Self {
         let connect = connector.limits;
-        Self::of(resolver, connector, ClientConfig { connect, ..ClientConfig::default() })
+        Self::of(resolver, connector, &ClientConfig { connect, ..ClientConfig::default() })
     }
 
     /// Creates a client with this configuration, whose [`connect`](ClientConfig::connect) takes the
@@ -153,14 +153,14 @@ impl FederationClient {
         config: ClientConfig,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self::of(resolver, connector.with_limits(config.connect)?, config))
+        Ok(Self::of(resolver, connector.with_limits(config.connect)?, &config))
     }
 
-    fn of(resolver: Resolver, connector: Connector, limits: ClientConfig) -> Self {
+    fn of(resolver: Resolver, connector: Connector, limits: &ClientConfig) -> Self {
         let connector = connector.reporting_to(resolver.clone());
         let connections = Arc::new(SharedConnect::new(connector, limits));
         let permits = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
-        let inner = Inner { resolver, connections, limits, permits };
+        let inner = Inner { resolver, connections, limits: *limits, permits };
         Self { inner: Arc::new(inner) }
     }
 

@@ -58,8 +58,8 @@ impl State {
 }
 
 impl Pool {
-    pub(super) fn new(limits: ClientConfig) -> Self {
-        Self { limits, state: Mutex::default() }
+    pub(super) fn new(limits: &ClientConfig) -> Self {
+        Self { limits: *limits, state: Mutex::default() }
     }
 
     /// Returns how many connections could take another request.

@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn collected(body: RequestBody) -> Option<Bytes> {
-        body.collect().now_or_never().and_then(Result::ok).map(|it| it.to_bytes())
+        body.collect().now_or_never().and_then(Result::ok).map(http_body_util::Collected::to_bytes)
     }
 
     #[test]

@@ -64,12 +64,12 @@ impl Drop for SharedConnection {
 }
 
 impl SharedConnect {
-    pub(super) fn new(connector: Connector, limits: ClientConfig) -> Self {
+    pub(super) fn new(connector: Connector, limits: &ClientConfig) -> Self {
         let at_a_time = limits.connecting.min(Semaphore::MAX_PERMITS);
         let most = at_a_time.saturating_add(limits.connecting_waiting);
         let in_flight = Arc::new(SingleFlight::new(most, Abandoned::Finish));
         let (pool, permits) = (Arc::new(Pool::new(limits)), Semaphore::new(at_a_time));
-        Self { connector, pool, limits, in_flight, permits }
+        Self { connector, pool, limits: *limits, in_flight, permits }
     }
 
     /// Takes a connection that is kept: to one of the target's addresses, but to none of the

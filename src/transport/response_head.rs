@@ -111,13 +111,12 @@ impl Scan {
         }
         for (at, byte) in bytes.iter().enumerate().skip(self.bytes) {
             match (byte, bytes.get(at + 1)) {
-                (0, _) => return Seen::Unfit,
                 (b'\r', Some(b'\n')) => {}
                 (b'\r', None) => {
                     self.bytes = at;
                     return Seen::Part;
                 }
-                (b'\r', Some(_)) => return Seen::Unfit,
+                (0, _) | (b'\r', Some(_)) => return Seen::Unfit,
                 (b'\n', _) if self.line_is_empty => return Seen::Whole(at + 1),
                 (b'\n', _) => self.line_is_empty = at >= start,
                 _ => self.line_is_empty = false,

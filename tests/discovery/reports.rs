@@ -283,7 +283,7 @@ fn print_what_failed_and_why() {
             "  warning: the well-known document of a.example is of no use: \
              looking up a.example failed: the DNS server failed (SERVFAIL)",
             "  error: no address is known for a.example (step 6): a.example \
-             (A: the DNS server failed (SERVFAIL), AAAA: no such record (NODATA))",
+             (A: the DNS server failed (SERVFAIL), AAAA: no such record (NODATA); by 192.0.2.53)",
         ]
     );
     // Without DNS there is nothing to say of it.

@@ -39,13 +39,13 @@ pub(crate) fn http1(authority: &Authority) -> ServerConfig {
     config
 }
 
-fn limited(authority: &Authority, peer: SocketAddr, limits: ClientConfig) -> FederationClient {
-    FederationClient::with_config(resolver(delegated(&[peer])), connector(authority), limits)
+fn limited(authority: &Authority, peer: SocketAddr, limits: &ClientConfig) -> FederationClient {
+    FederationClient::with_config(resolver(delegated(&[peer])), connector(authority), *limits)
         .unwrap()
 }
 
 pub(crate) fn client(authority: &Authority, peer: SocketAddr) -> FederationClient {
-    limited(authority, peer, config())
+    limited(authority, peer, &config())
 }
 
 pub(crate) async fn put<B>(client: &FederationClient, body: B) -> Answer
@@ -192,7 +192,7 @@ async fn an_http_2_connection_is_closed_whatever_is_still_to_be_sent_over_it() {
     let mut limits = config();
     // Nor do pings end it.
     (limits.idle, limits.keep_alive) = (Duration::ZERO, Duration::ZERO);
-    let client = limited(&authority, address, limits);
+    let client = limited(&authority, address, &limits);
     for _ in 0..3 {
         assert_eq!(read(put(&client, endless()).await).await.0, StatusCode::OK);
         watched(ends.recv()).await.unwrap();
@@ -205,7 +205,7 @@ async fn requests_left_over_on_a_connection_are_bounded() {
     let (address, mut ends, accepted) = scripted(authority.server(), unread).await;
     let mut limits = config();
     limits.concurrent = 2;
-    let client = limited(&authority, address, limits);
+    let client = limited(&authority, address, &limits);
     for _ in 0..9 {
         assert_eq!(read(put(&client, endless()).await).await.0, StatusCode::OK);
     }
@@ -227,7 +227,7 @@ async fn requests_for_which_no_stream_is_granted_do_not_pile_up() {
     .await;
     let mut limits = config();
     limits.concurrent = 2;
-    let client = limited(&authority, address, limits);
+    let client = limited(&authority, address, &limits);
     until(|| {
         // Those who ask go away unheard.
         let one = client.clone();
@@ -495,7 +495,7 @@ async fn a_body_that_lies_or_panics_harms_nobody_else() {
     let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 0);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        let client = limited(&authority, peer.address, limits);
+        let client = limited(&authority, peer.address, &limits);
         for _ in 0..2 {
             let short = Lying { says: 9, is: Some(Bytes::from_static(b"abc")) };
             let _ = put(&client, short).await;
@@ -546,7 +546,7 @@ async fn whoever_gives_up_at_any_step_leaves_nothing_behind() {
     (limits.concurrent, limits.waiting, limits.per_server) = (2, 0, 1);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         for fresh in [true, false] {
-            let client = limited(&authority, peer.address, limits);
+            let client = limited(&authority, peer.address, &limits);
             for steps in 0..400 {
                 if fresh {
                     client.resolver().clear();
@@ -591,7 +591,7 @@ async fn a_herd_has_no_more_connections_than_turns() {
     let peer = Peer::http1(authority.server()).await;
     let mut limits = config();
     (limits.concurrent, limits.waiting, limits.per_server) = (4, 500, 4);
-    let client = limited(&authority, peer.address, limits);
+    let client = limited(&authority, peer.address, &limits);
     let calls: Vec<_> = (0..500)
         .map(|_| {
             let client = client.clone();
@@ -768,7 +768,7 @@ async fn a_flood_ends_with_the_request() {
     let mut limits = config();
     (limits.idle, limits.keep_alive) = (Duration::ZERO, Duration::ZERO);
     for (address, mut seen) in floods {
-        let client = limited(&authority, address, limits);
+        let client = limited(&authority, address, &limits);
         let asked = tokio::spawn(async move { ask(&client, "a.example", get("/")).await });
         watched(seen.recv()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -20,11 +20,11 @@ use super::peer::Peer;
 use super::server::{Authority, answering, refusing, serve, silent};
 use super::{config, connector, delegated, found, resolver, watched};
 
-fn limited(authority: &Authority, peer: &Peer, limits: ClientConfig) -> FederationClient {
+fn limited(authority: &Authority, peer: &Peer, limits: &ClientConfig) -> FederationClient {
     FederationClient::with_config(
         resolver(delegated(&[peer.address])),
         connector(authority),
-        limits,
+        *limits,
     )
     .unwrap()
 }
@@ -40,7 +40,7 @@ async fn so_many_at_a_time_and_so_many_wait() {
     let mut limits = config();
     (limits.concurrent, limits.waiting) = (2, 3);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        let client = limited(&authority, &peer, limits);
+        let client = limited(&authority, &peer, &limits);
         let calls: Vec<_> = (0..5).map(|_| begin(&client, "/wait")).collect();
         until(|| peer.asked().len() == 2).await;
         // There is no place left for one more: all five are there, though it asks by another name.
@@ -72,7 +72,7 @@ async fn a_turn_ends_with_the_response_that_was_read_or_dropped() {
     let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 10);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        let client = limited(&authority, &peer, limits);
+        let client = limited(&authority, &peer, &limits);
         let held = ask(&client, "a.example", get("/")).await.unwrap();
         let next = begin(&client, "/");
         // It waits for the body of the first, which nobody has read.
@@ -101,7 +101,7 @@ async fn a_response_that_was_read_ends_its_turn_whoever_keeps_it() {
     let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 0);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        let client = limited(&authority, &peer, limits);
+        let client = limited(&authority, &peer, &limits);
         let mut kept = Vec::new();
         for _ in 0..3 {
             let mut body = ask(&client, "a.example", get("/")).await.unwrap().into_body();
@@ -260,7 +260,7 @@ async fn who_shares_a_connection_hears_what_failed_before_it() {
 async fn names_with_one_delegate_connect_together() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
-    let client = limited(&authority, &peer, config());
+    let client = limited(&authority, &peer, &config());
     let calls: Vec<_> = (0..20)
         .map(|index| {
             let client = client.clone();
@@ -321,7 +321,7 @@ async fn a_server_that_grants_no_stream_holds_nothing_but_its_turns() {
     let peer = Peer::granting(authority.server(), 1).await;
     let mut limits = config();
     limits.concurrent = 4;
-    let client = limited(&authority, &peer, limits);
+    let client = limited(&authority, &peer, &limits);
     read(ask(&client, "a.example", get("/")).await).await;
     let calls: Vec<_> = (0..8).map(|_| begin(&client, "/wait")).collect();
     until(|| peer.asked().len() == 2).await;
