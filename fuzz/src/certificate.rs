@@ -54,7 +54,7 @@ fn check(shown: &Shown) {
             CertificateVerdict::Untrusted { .. } => return true,
             _ => return false,
         };
-        matches!(fault, ChainFault::UnsupportedKey | ChainFault::TooLong { .. })
+        matches!(fault, ChainFault::UnsupportedKey { .. } | ChainFault::TooLong { .. })
     });
     if report.is_valid() {
         assert!(is_good, "{name:?} at {seconds}: {chain:?}");
