@@ -375,8 +375,13 @@ fn fetched(seed: &mut Vec<u8>, internet: &Internet, url: &str, most: usize) -> O
                 let location = response.headers().get("location").map(HeaderValue::as_bytes);
                 text(seed, std::str::from_utf8(location.unwrap_or_default()).ok()?);
             }
-            let coding = response.headers().get("content-encoding");
-            let coded = coding.is_some_and(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"));
+            let coding = response.headers().get("content-encoding").map(HeaderValue::as_bytes);
+            let coded = match coding.unwrap_or(b"identity") {
+                b"identity" => false,
+                b"gzip" => true,
+                // The driver has no other.
+                _ => return None,
+            };
             let lived = response.headers().contains_key("cache-control");
             seed.push(u8::from(lived) | u8::from(coded) << 3);
         }
