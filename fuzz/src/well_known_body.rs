@@ -33,6 +33,9 @@ pub fn run(data: &[u8]) {
         | (Expected::NotAnObject, Err(WellKnownError::NotAnObject))
         | (Expected::Missing, Err(WellKnownError::MissingServer))
         | (Expected::NotAString, Err(WellKnownError::ServerNotAString)) => {}
+        (Expected::NotJson, Err(WellKnownError::ByteOrderMark)) => {
+            assert!(data.starts_with("\u{feff}".as_bytes()));
+        }
         (Expected::NotUtf8(at), Err(WellKnownError::NotUtf8 { at: found })) => {
             assert_eq!(at, found);
         }
