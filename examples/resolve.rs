@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use matrix_delegation::certificate::{AddressCheck, CheckStatus};
+use matrix_delegation::client::ConnectLimits;
 use matrix_delegation::names::Host;
 use matrix_delegation::resolver::{Explanation, Provenance};
 use matrix_delegation::{
@@ -233,7 +234,9 @@ impl Program {
         let (dns, roots) = (network.dns()?, network.roots()?);
         let probe =
             if options.check { Some(CertificateProbe::with_roots(roots.clone())?) } else { None };
-        let connector = Connector::with_roots(roots.clone())?;
+        let limits =
+            if options.strict { ConnectLimits::strict() } else { ConnectLimits::default() };
+        let connector = Connector::with_roots(roots.clone())?.with_limits(limits)?;
         let fetch = HyperFetch::with_roots(roots)?;
         let runtime = Arc::new(TokioRuntime::current());
         let seed = options.seed.unwrap_or_else(|| {

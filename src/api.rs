@@ -166,6 +166,7 @@ pub mod deps {
     //! | `tower_service` | 0.3 | feature `client`: the trait `Service` of `FederationClient` |
     //! | `tokio` | 1.x | feature `tokio`: `Handle` for `TokioRuntime`; with `hyper`, the traits of streams |
     //! | `redis` | 1.x | feature `redis`: `ConnectionManager` for `RedisStore` |
+    //! | `hickory_resolver` | 0.26 | feature `hickory`: `TokioResolver` for `HickoryResolverDns` |
     //! | `metrics` | 0.24 | feature `metrics`: the recorder that the counters go to |
     //! | `arbitrary` | 1.x | feature `arbitrary`: the trait `Arbitrary` |
     //! | `proptest` | 1.x | feature `proptest`: the trait `Strategy` |
@@ -178,8 +179,8 @@ pub mod deps {
     //! - Another major version of a crate in this table (for one below 1.0, another minor version) is a
     //!   breaking change of this crate and comes with a new minor version while it is below 1.0, then
     //!   with a new major version. Minor versions of a crate at 1.0 and later are not breaking.
-    //! - Crates that are not in the table, such as hickory-resolver, rustls-webpki and x509-parser, do
-    //!   not occur in the API; their versions change without notice.
+    //! - Crates that are not in the table, such as rustls-webpki and x509-parser, do not occur in the
+    //!   API; their versions change without notice.
     //! - Enums and structs that may grow are `#[non_exhaustive]`. The others are closed, and a change
     //!   to one of them is a breaking change:
     //!   - what a driver or an adapter must handle in full, or makes itself:
@@ -199,6 +200,8 @@ pub mod deps {
 
     #[cfg(feature = "arbitrary")]
     pub use arbitrary;
+    #[cfg(feature = "hickory")]
+    pub use hickory_resolver;
     pub use http;
     #[cfg(feature = "hyper")]
     pub use hyper;

@@ -3,6 +3,7 @@
 //! | adapter | implements | feature |
 //! | --- | --- | --- |
 //! | [`HickoryDns`](../struct.HickoryDns.html) | `Dns` | `hickory` |
+//! | `HickoryResolverDns`, on a resolver that you have | `Dns` | `hickory` |
 //! | [`HyperFetch`](../struct.HyperFetch.html) | `WellKnownFetch` | `hyper` |
 //! | [`TokioRuntime`](crate::TokioRuntime) | `Runtime` | `tokio` |
 //! | [`RedisStore`](../struct.RedisStore.html) | `Store` | `redis` |
@@ -24,6 +25,7 @@ pub(crate) mod tokio;
 pub use self::hickory::{
     HickoryDnsError,
     config::{DnsConfig, DnsTransport, ServerOrder},
+    own_resolver::HickoryResolverDns,
     server_address::{ServerAddressError, server_address},
 };
 #[cfg(feature = "redis")]

@@ -4,15 +4,17 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
+use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
 use super::connect_error::ConnectAttempt;
 use crate::core::endpoint::{Endpoint, StoredEndpoint};
 use crate::core::names::Host;
-use crate::transport::{DialStream, tls::HTTP_2};
+use crate::transport::{DialStream, error_chain::cause, tls::HTTP_2};
 
 /// A connection to a server, whose certificate is the target's: a stream of bytes.
 pub struct Connection {
@@ -20,6 +22,8 @@ pub struct Connection {
     pub(super) endpoint: StoredEndpoint,
     pub(super) stream: TlsStream<Box<dyn DialStream>>,
     pub(super) attempts: Vec<ConnectAttempt>,
+    /// The alert that has ended it. HTTP/2 keeps only the words of an error.
+    pub(super) alert: Arc<OnceLock<AlertDescription>>,
 }
 
 impl Connection {
@@ -72,7 +76,14 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Poll::Ready(Err(error)) = &polled
+            && let Some(rustls::Error::AlertReceived(alert)) = cause(error)
+        {
+            // The first one says why.
+            let _ = self.alert.set(*alert);
+        }
+        polled
     }
 }
 

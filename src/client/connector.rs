@@ -221,7 +221,8 @@ impl Connector {
                 }
                 attempts.extend(failed);
                 let endpoint = endpoint.to_stored();
-                return Ok(Connection { address, endpoint, stream, attempts });
+                let alert = Arc::default();
+                return Ok(Connection { address, endpoint, stream, attempts, alert });
             }
             if !opening.end.is_over() {
                 self.report(target, &failed);

@@ -15,7 +15,7 @@ use super::request;
 use super::request_body::{BoxError, RequestBody};
 use super::request_error::RequestError;
 use super::response_body::FederationBody;
-use super::shared_connect::SharedConnect;
+use super::shared_connect::{NO_HTTP, REFUSED, SharedConnect};
 use super::unanswered::Processing;
 use crate::core::config::ConfigError;
 use crate::core::names::ServerName;
@@ -23,7 +23,7 @@ use crate::resolver::Resolver;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::BoxFuture;
 use crate::runtime::permits::{KeyedPermits, Permit};
-use crate::transport::error_chain::{cause, in_words};
+use crate::transport::error_chain::{alert_in_words, cause, in_words};
 
 /// Sends requests to Matrix servers by their names.
 ///
@@ -34,7 +34,7 @@ use crate::transport::error_chain::{cause, in_words};
 ///
 /// A redirect is a response like any other. A request is sent once, and again on another connection only
 /// before a response has come, where that does no harm:
-/// - if it has not left this machine: on [`ClientConfig::kept_tries`] kept connections and
+/// - if it has not left this machine, or the server refused the handshake after it: on [`ClientConfig::kept_tries`] kept connections and
 ///   [`ClientConfig::new_tries`] new ones at most. A new connection that ends before that counts as a
 ///   failed endpoint, and the next endpoint is tried;
 /// - if the server says that it has not processed it (RFC 9113 section 8.7), at most
@@ -98,7 +98,6 @@ pub struct FederationClient {
 struct Inner {
     resolver: Resolver,
     connections: Arc<SharedConnect>,
-    limits: ClientConfig,
     permits: Arc<KeyedPermits<Arc<Server>>>,
 }
 
@@ -160,7 +159,7 @@ impl FederationClient {
         let connector = connector.reporting_to(resolver.clone());
         let connections = Arc::new(SharedConnect::new(connector, limits));
         let permits = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
-        let inner = Inner { resolver, connections, limits: *limits, permits };
+        let inner = Inner { resolver, connections, permits };
         Self { inner: Arc::new(inner) }
     }
 
@@ -185,7 +184,7 @@ impl FederationClient {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let most = self.inner.limits.resend_bytes;
+        let most = self.inner.limits().resend_bytes;
         let request = request.map(|body| RequestBody::new(body, most));
         // It is large, and whoever calls this would carry it along.
         Box::pin(self.inner.request(server_name, request)).await
@@ -193,6 +192,10 @@ impl FederationClient {
 }
 
 impl Inner {
+    fn limits(&self) -> &ClientConfig {
+        &self.connections.pool.limits
+    }
+
     async fn request(
         &self,
         name: &ServerName,
@@ -215,8 +218,8 @@ impl Inner {
             let (found, permit) = target.map_err(|error| or_attempts(error, &mut failed))?;
             let connections = &self.connections;
             // Connections that were shared with others may all be used up by them.
-            let apart = resent.apart || kept > self.limits.kept_tries;
-            let may_be_kept = !apart && kept < self.limits.kept_tries;
+            let apart = resent.apart || kept > self.limits().kept_tries;
+            let may_be_kept = !apart && kept < self.limits().kept_tries;
             let pooled = may_be_kept.then(|| connections.kept(&found, &failed)).flatten();
             let (connection, is_new) = if let Some(connection) = pooled {
                 (connection, false)
@@ -252,15 +255,26 @@ impl Inner {
                     connections.pool.retire(&connection);
                 }
                 if processing == Processing::RequiresHttp1 {
-                    let (time, most) = (self.limits.http1_for, self.limits.connections);
+                    let (time, most) = (self.limits().http1_for, self.limits().connections);
                     connections.connector.http1_endpoints.add(endpoint.view(), time, most);
+                }
+                if let Some(alert) = connection.refusal().filter(|_| is_fresh) {
+                    let (at, reason) = (endpoint.view(), alert_in_words(alert));
+                    failed.push(connections.failed(&found, at, address, REFUSED, reason));
+                    new += 1;
+                    let Some(copy) = copy.filter(|_| new < self.limits().new_tries) else {
+                        return Err(ConnectError::after(name, &mut failed).into());
+                    };
+                    (request, held) = (copy, Some(permit));
+                    continue;
                 }
                 // One that was kept may have been about to end, which says nothing.
                 if is_new && broke(&error) {
-                    connections.no_http(&found, endpoint.view(), address, in_words(&error));
+                    let reason = in_words(&error);
+                    connections.failed(&found, endpoint.view(), address, NO_HTTP, reason);
                 }
                 if let Some(copy) = copy
-                    && resent.again(processing, copy.method(), &self.limits)
+                    && resent.again(processing, copy.method(), self.limits())
                 {
                     (request, held) = (copy, Some(permit));
                     continue;
@@ -275,8 +289,8 @@ impl Inner {
             }
             new += 1;
             let reason = "it ended before a request could be sent".to_owned();
-            failed.push(connections.no_http(&found, endpoint.view(), address, reason));
-            if new >= self.limits.new_tries {
+            failed.push(connections.failed(&found, endpoint.view(), address, NO_HTTP, reason));
+            if new >= self.limits().new_tries {
                 return Err(ConnectError::after(name, &mut failed).into());
             }
         }
@@ -288,7 +302,7 @@ impl Inner {
         request: &Request<RequestBody>,
         resent: &Resent,
     ) -> Option<Request<RequestBody>> {
-        let body = request.body().copied().filter(|_| resent.times < self.limits.resends)?;
+        let body = request.body().copied().filter(|_| resent.times < self.limits().resends)?;
         let mut copy = Request::new(body);
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
@@ -304,11 +318,11 @@ impl Inner {
         mut held: Option<Permit<Arc<Server>>>,
     ) -> Result<(Resolution, Permit<Arc<Server>>), RequestError> {
         let busy = || {
-            let (server_name, limit) = (name.clone(), self.limits.waiting);
+            let (server_name, limit) = (name.clone(), self.limits().waiting);
             RequestError::ServerBusy { server_name, limit }
         };
         // The server may move during the wait. One that moves every time is given up.
-        for _ in 0..self.limits.moves {
+        for _ in 0..self.limits().moves {
             let found = self.resolver.resolve(name).await?;
             let server = Server::of(&found);
             if let Some(permit) = held.take_if(|permit| **permit.at() == server) {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::AlertDescription;
 use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
@@ -65,6 +66,8 @@ pub(super) struct ConnectionState {
     /// How long it may take to end properly ([`ClientConfig::farewell`]).
     farewell: Duration,
     _until: oneshot::Sender<Infallible>,
+    /// See [`Connection::alert`].
+    alert: Arc<OnceLock<AlertDescription>>,
     /// When a handle was last dropped.
     used: Mutex<Instant>,
     /// Requests handed to it so far.
@@ -81,7 +84,7 @@ impl HttpConnection {
     ) -> Result<Self, String> {
         let (made, farewell) = (Instant::now(), limits.farewell);
         let head = limits.head_bytes;
-        let endpoint = connection.endpoint.clone();
+        let (endpoint, alert) = (connection.endpoint.clone(), Arc::clone(&connection.alert));
         let (closing, closed) = oneshot::channel();
         let handshake = async {
             let is_http2 = connection.is_http2();
@@ -117,7 +120,7 @@ impl HttpConnection {
         tokio::spawn(until_dropped(connection, dropped, closing, farewell));
         let (used, requests) = (Mutex::new(Instant::now()), AtomicUsize::new(0));
         let state =
-            ConnectionState { key, endpoint, made, farewell, _until: until, used, requests };
+            ConnectionState { key, endpoint, made, farewell, _until: until, alert, used, requests };
         Ok(Self { sender, open: ConnectionHandle(Arc::new(state)) })
     }
 
@@ -166,6 +169,23 @@ impl HttpConnection {
             }
             Sender::Http2(sender) => sender.try_send_request(request).await,
         }
+    }
+
+    /// Returns the alert by which the server has refused the handshake. Under TLS 1.3 it may do so after the
+    /// client took the handshake for done (RFC 8446 section 4.4.2.4), and then it has read no request.
+    pub(super) fn refusal(&self) -> Option<AlertDescription> {
+        use AlertDescription as Alert;
+
+        self.state().alert.get().copied().filter(|alert| {
+            matches!(
+                alert,
+                Alert::CertificateRequired
+                    | Alert::BadCertificate
+                    | Alert::UnknownCA
+                    | Alert::AccessDenied
+                    | Alert::HandshakeFailure
+            )
+        })
     }
 
     /// Returns what is held while a response is read, and what ends with it.

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use crate::core::config::setting::settings;
 use crate::core::phase_limits::PhaseLimits;
-
-/// The least of [`ClientConfig::head_bytes`]: hyper cannot be given less.
-const LEAST_HEAD: usize = 8192;
+use crate::transport::response_head::LEAST_HEAD_BUFFER;
 
 settings! {
     /// How long each phase of connecting may take.
@@ -25,10 +23,26 @@ settings! {
         phases: PhaseLimits;
         /// How long none of an endpoint's addresses has accepted a connection before the next endpoint is
         /// tried beside it. One that has accepted is waited for as long as its TLS handshake may take.
-        /// Default 1 s, in which a lost SYN is sent again (RFC 6298 section 2).
+        /// Default 1 s, in which a lost SYN is sent again (RFC 6298 section 2);
+        /// [`strict`](Self::strict) 30 s.
         endpoint_delay: Duration = Duration::from_secs(1);
         /// Everything together, over all endpoints. Default 30 s.
         total: Duration = Duration::from_secs(30), not_zero("no connection could be made");
+    }
+}
+
+impl ConnectLimits {
+    /// Returns the letter of RFC 2782: the next endpoint is tried only when the one before has failed.
+    pub fn strict() -> Self {
+        let default = Self::default();
+        Self { endpoint_delay: default.total, ..default }
+    }
+}
+
+impl ClientConfig {
+    /// Returns [`ConnectLimits::strict`], and defaults for the rest.
+    pub fn strict() -> Self {
+        Self { connect: ConnectLimits::strict(), ..Self::default() }
     }
 }
 
@@ -79,7 +93,7 @@ settings! {
         connecting_waiting: usize = 10_000;
         /// The largest head of a response, in bytes; with a larger one the request fails. Default 64
         /// KiB; at least 8 KiB.
-        head_bytes: usize = 64 * 1024, at_least(LEAST_HEAD, "larger heads would be read, too");
+        head_bytes: usize = 64 * 1024, at_least(LEAST_HEAD_BUFFER, "larger heads would be read, too");
         /// How long the peer of an HTTP/2 connection is silent before it is asked whether it is still
         /// there (PING); 0: never. Default 20 s.
         keep_alive: Duration = Duration::from_secs(20);
@@ -131,6 +145,7 @@ mod tests {
     fn values_that_cannot_work_are_found() {
         assert_eq!(ClientConfig::default().check(), Ok(()));
         assert_eq!(ConnectLimits::default().check(), Ok(()));
+        assert_eq!(ClientConfig::strict().check(), Ok(()));
 
         let mut connect = ConnectLimits::default();
         (connect.phases.tls, connect.total) = (Duration::ZERO, Duration::ZERO);

@@ -20,7 +20,7 @@ use super::request_body::RequestBody;
 type Failed = (TrySendError<Request<RequestBody>>, HttpConnection);
 
 pub(super) struct Pool {
-    limits: ClientConfig,
+    pub(super) limits: ClientConfig,
     state: Mutex<State>,
 }
 

@@ -2,19 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::connect_error::{ConnectAttempt, ConnectPhase};
 use super::connector::Connector;
 use crate::core::endpoint::{Endpoint, interleaved};
 use crate::core::target::DelegationTarget;
+use crate::transport::ConnectFailureKind;
 use crate::transport::dial::{DialStream, dial_endpoint};
 use crate::transport::happy_eyeballs::StaggeredAttempts;
 use crate::transport::opening::{OpenError, Opening, Phase};
-use crate::transport::{ConnectFailureKind, error_chain::in_words};
 
 /// What has come of the attempts at an endpoint so far.
 #[derive(Debug, Default)]
@@ -73,8 +72,7 @@ pub(super) async fn race(
         let dialled = dial_endpoint(&*connector.dial, endpoint, address);
         let stream = opening.run(Phase::Connect, dialled).await?;
         progress.accepted.store(true, Ordering::Relaxed);
-        let tls = TlsConnector::from(Arc::clone(connector.tls(endpoint)));
-        opening.run(Phase::Tls, tls.connect(target.tls_name().to_owned(), stream)).await
+        opening.secure(connector.tls(endpoint), target.tls_name().to_owned(), stream).await
     };
     let open = &open;
     let delay = opening.limits.attempt_delay;
@@ -129,7 +127,7 @@ fn failed(
         _ if failure.phase == Phase::Connect => ConnectPhase::Connect,
         _ => ConnectPhase::Tls,
     };
-    ConnectAttempt::new(endpoint, address, phase, failure.kind, in_words(&*failure.error))
+    ConnectAttempt::new(endpoint, address, phase, failure.kind, failure.in_words())
 }
 
 #[cfg(test)]

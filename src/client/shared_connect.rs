@@ -23,11 +23,18 @@ use crate::transport::ConnectFailureKind;
 pub(super) struct SharedConnect {
     pub(super) connector: Connector,
     pub(super) pool: Arc<Pool>,
-    limits: ClientConfig,
     in_flight: Arc<SingleFlight<Arc<Route>, ConnectResult>>,
     /// Permits to connect.
     permits: Semaphore,
 }
+
+/// HTTP could not be started, or the connection ended before a request could be sent.
+pub(super) const NO_HTTP: (ConnectPhase, ConnectFailureKind) =
+    (ConnectPhase::Http, ConnectFailureKind::Http);
+
+/// The server refused the handshake after the client took it for done.
+pub(super) const REFUSED: (ConnectPhase, ConnectFailureKind) =
+    (ConnectPhase::Tls, ConnectFailureKind::TlsAlert);
 
 type ConnectResult = Result<Arc<SharedConnection>, ConnectError>;
 
@@ -69,7 +76,7 @@ impl SharedConnect {
         let most = at_a_time.saturating_add(limits.connecting_waiting);
         let in_flight = Arc::new(SingleFlight::new(most, Abandoned::Finish));
         let (pool, permits) = (Arc::new(Pool::new(limits)), Semaphore::new(at_a_time));
-        Self { connector, pool, limits: *limits, in_flight, permits }
+        Self { connector, pool, in_flight, permits }
     }
 
     /// Takes a connection that is kept: to one of the target's addresses, but to none of the
@@ -118,7 +125,7 @@ impl SharedConnect {
             },
         );
         let Ok(joined) = joined else {
-            return Err(RequestError::TooBusy { limit: self.limits.connecting_waiting });
+            return Err(RequestError::TooBusy { limit: self.pool.limits.connecting_waiting });
         };
         // The resolver has heard of what failed by the name that it was made for.
         let report = |name: &ServerName, attempts: &[ConnectAttempt]| {
@@ -187,27 +194,29 @@ impl SharedConnect {
             let (endpoint, address) = (connection.endpoint.clone(), connection.address);
             let key = PoolKey::new(found, endpoint.view(), address);
             let limit = opening.limits.tls;
-            match HttpConnection::over(connection, key, &self.limits, limit).await {
+            match HttpConnection::over(connection, key, &self.pool.limits, limit).await {
                 Ok(connection) => {
                     if let Some(shared) = connection.share().filter(|_| is_shared) {
                         self.pool.add(shared);
                     }
                     return Ok(connection);
                 }
-                Err(reason) => failed.push(self.no_http(found, endpoint.view(), address, reason)),
+                Err(reason) => {
+                    failed.push(self.failed(found, endpoint.view(), address, NO_HTTP, reason));
+                }
             }
         }
     }
 
     /// Reports a connection over which no request could be sent, and returns it as an attempt.
-    pub(super) fn no_http(
+    pub(super) fn failed(
         &self,
         found: &Resolution,
         endpoint: Endpoint<'_>,
         address: Option<SocketAddr>,
+        (phase, kind): (ConnectPhase, ConnectFailureKind),
         reason: String,
     ) -> ConnectAttempt {
-        let (phase, kind) = (ConnectPhase::Http, ConnectFailureKind::Http);
         let attempt = ConnectAttempt::new(endpoint, address, phase, kind, reason);
         self.connector.report(found, std::slice::from_ref(&attempt));
         attempt

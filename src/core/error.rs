@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::core::address_policy::BlockedRange;
 use crate::core::blame::Blame;
-use crate::core::dns::{DnsFailure, DnsQuestion, DroppedSrv, Family, NoRecord, Service};
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, DroppedSrv, Family, NoRecord, Service};
 use crate::core::names::{DnsName, Host, ServerName, ServerNameError, UnresolvableName};
 use crate::core::step::Step;
 use crate::core::text::write_list;
@@ -70,7 +70,10 @@ pub enum ResolveError {
         evidence: Box<Evidence>,
     },
     /// DNS failed, and the configuration asks that this be an error.
-    #[error("looking up {question} for {name} failed (step {step}): {failure}")]
+    #[error(
+        "looking up {question} for {name} failed (step {step}): {}",
+        DnsAnswer::Failed { failure: *failure, detail: detail.clone() }
+    )]
     DnsFailed {
         /// The server name.
         name: ServerName,
@@ -80,6 +83,9 @@ pub enum ResolveError {
         question: DnsQuestion,
         /// How it failed.
         failure: DnsFailure,
+        /// Which DNS server did what, in words for people; may be empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        detail: String,
         /// Other facts about the endpoints.
         evidence: Box<Evidence>,
     },

@@ -32,14 +32,13 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Returns what a server says by an alert, and what to do about it (RFC 8446 section 6.2).
-fn alert_in_words(alert: AlertDescription) -> String {
+pub(crate) fn alert_in_words(alert: AlertDescription) -> String {
     use AlertDescription as Alert;
 
     let advice = match alert {
         Alert::HandshakeFailure | Alert::InsufficientSecurity => {
-            ": the server accepts no cipher suite, key exchange group or signature scheme that was \
-             offered: let it accept those of TLS 1.3, with X25519 or P-256, and a certificate with an \
-             RSA, P-256 or P-384 key"
+            ": the server accepts none of the ciphers, none of the groups or none of the signature schemes \
+             that were offered"
         }
         Alert::ProtocolVersion => {
             ": the server accepts no version that was offered: let it speak TLS 1.3 or 1.2"

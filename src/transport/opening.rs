@@ -2,9 +2,19 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls_pki_types::ServerName as TlsName;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::deadline::Deadline;
+use super::dial::DialStream;
+use super::error_chain::in_words;
 use super::failure_kind::ConnectFailureKind;
+use super::tls::offer;
 use crate::core::phase_limits::PhaseLimits;
 
 /// A phase of opening a stream.
@@ -21,6 +31,24 @@ pub(crate) struct OpenError {
     pub(crate) kind: ConnectFailureKind,
     /// The library's error, or [`TimedOut`](super::deadline::TimedOut).
     pub(crate) error: Box<dyn Error + Send + Sync>,
+    /// What was offered to a server that accepts nothing of it; else empty.
+    pub(crate) offer: String,
+}
+
+impl OpenError {
+    /// Returns why there is no stream, for people.
+    pub(crate) fn in_words(&self) -> String {
+        in_words(&*self.error) + &self.offer
+    }
+
+    /// Adds what was offered, if the server accepts nothing of it. Servers do not say what they would have
+    /// needed.
+    pub(crate) fn with_offer(mut self, provider: &CryptoProvider) -> Self {
+        if self.kind == ConnectFailureKind::TlsAlert {
+            self.offer = offer(&*self.error, provider);
+        }
+        self
+    }
 }
 
 /// The limits of the phases of opening a stream, and of everything that is to be opened.
@@ -32,6 +60,18 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
+    /// Performs the TLS handshake over a stream.
+    pub(crate) async fn secure(
+        &self,
+        tls: &Arc<ClientConfig>,
+        name: TlsName<'static>,
+        stream: Box<dyn DialStream>,
+    ) -> Result<TlsStream<Box<dyn DialStream>>, OpenError> {
+        let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
+        let secured = self.run(Phase::Tls, handshake).await;
+        secured.map_err(|error| error.with_offer(tls.crypto_provider()))
+    }
+
     /// Runs a phase within its limit.
     pub(crate) async fn run<T, E>(
         &self,
@@ -51,6 +91,7 @@ impl Opening {
             Ok(Err(error)) => error.into(),
             Err(timed_out) => timed_out.into(),
         };
-        Err(OpenError { phase, kind: ConnectFailureKind::of(&*error, phase), error })
+        let kind = ConnectFailureKind::of(&*error, phase);
+        Err(OpenError { phase, kind, error, offer: String::new() })
     }
 }

@@ -34,6 +34,9 @@ const PIECE: usize = 4096;
 /// Headers that say where a response ends (RFC 9112 section 6), in lower case.
 const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
 
+/// The least that hyper's buffer for a head can be set to, in bytes.
+pub(crate) const LEAST_HEAD_BUFFER: usize = 8 * 1024;
+
 /// Returns how many header lines fit into a head of this many bytes; for hyper.
 pub(crate) fn most_lines(head_bytes: usize) -> usize {
     (head_bytes / LEAST_LINE + 1).min(MOST_LINES)

@@ -285,7 +285,7 @@ macro_rules! openssl {
 const LATER: u64 = 2_524_608_000;
 
 #[test]
-fn old_kinds_of_signature_and_certificate_are_refused() {
+fn kinds_of_signature_and_certificate_that_are_not_taken_are_refused() {
     let root = [openssl!("root")];
     assert!(agree(&root, &[openssl!("good")], "m.example", LATER).is_valid());
     for (leaf, fault) in [(openssl!("md5"), "RSA with MD5"), (openssl!("sha1"), "RSA with SHA-1")] {
@@ -293,6 +293,10 @@ fn old_kinds_of_signature_and_certificate_are_refused() {
         let fault = ChainFault::UnsupportedSignature { signature: fault.to_owned() };
         assert_eq!((report.verdict, report.also), (bad(fault), vec![]));
     }
+    // Not old at all, but of a combination that the provider leaves out.
+    let report = agree(&[openssl!("p256-root")], &[openssl!("p256-sha512")], "m.example", LATER);
+    let signature = "ECDSA with SHA-512".to_owned();
+    assert_eq!(report.verdict, bad(ChainFault::UnsupportedSignature { signature }));
     let report = agree(&root, &[openssl!("v1")], "m.example", LATER);
     let fault = ChainFault::Unreadable { detail: "UnsupportedCertVersion".to_owned() };
     assert_eq!(report.verdict, bad(fault));

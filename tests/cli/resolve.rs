@@ -243,6 +243,31 @@ async fn a_check_has_a_status_for_each_address() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endpoints_stand_in_the_order_in_which_they_were_tried() {
+    let mut network = network("order.pem").await;
+    // Bound, not listening.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = held.local_addr().unwrap().port();
+    network.names = Internet::builder()
+        .address("a.example", "127.0.0.1")
+        .srv("_matrix-fed._tcp.a.example", 1, 0, closed, "a.example")
+        .srv("_matrix-fed._tcp.a.example", 2, 0, network.port, "a.example")
+        .start()
+        .await;
+    let (lines, status) = network.json(&["--get", VERSION_PATH, "a.example", "a.example"]).await;
+    assert_eq!(status, 0);
+    let ports = lines.iter().map(|line| {
+        assert_eq!(line["response"]["status"], 200, "{line}");
+        let endpoints = line["endpoints"].as_array().unwrap();
+        endpoints.iter().map(|it| it["port"].as_u64().unwrap()).collect::<Vec<_>>()
+    });
+    let (bad, good) = (u64::from(closed), u64::from(network.port));
+    // What failed is tried last from then on.
+    assert_eq!(ports.collect::<Vec<_>>(), [[bad, good], [good, bad]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_is_told_to_people_too() {
     let network = checked_network("check_people.pem").await;
     let output = network.run(&["--check", "--explain", "m.example"]).await;

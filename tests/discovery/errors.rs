@@ -94,12 +94,13 @@ fn are_told_apart_by_kind_step_and_words() {
                 step,
                 question: DnsQuestion::Srv { service: Service::Matrix, host: host.clone() },
                 failure: DnsFailure::Refused,
+                detail: "192.0.2.53:53: refused".to_owned(),
                 evidence: evidence.clone(),
             },
             "dns_failed",
             true,
             "looking up SRV _matrix._tcp.b.example for A.example failed (step 4): \
-             the DNS server refused (REFUSED)",
+             the DNS server refused (REFUSED): 192.0.2.53:53: refused",
         ),
         (
             ResolveError::NoAddresses { name: name(), step, evidence: evidence.clone() },
@@ -182,6 +183,7 @@ fn blame_somebody() {
                     step,
                     question: question.clone(),
                     failure: DnsFailure::ServFail,
+                    detail: String::new(),
                     evidence: evidence.clone(),
                 },
                 Blame::Dns,

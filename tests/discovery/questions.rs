@@ -235,6 +235,34 @@ fn can_be_answered_from_memory_with_what_is_left_of_the_lifetime() {
     assert!(report.dns.iter().all(|exchange| exchange.source == source));
 }
 
+/// What has expired is used for a moment, since it is being renewed; after a failure, until that is tried
+/// again.
+#[test]
+fn can_be_answered_with_what_has_expired() {
+    let config = Arc::new(lenient());
+    let at = |second| Now::EPOCH + seconds(second);
+    for (start, failed, lifetime) in [(360, None, 5), (400, None, 5), (400, Some(398), 28)] {
+        let start = at(start);
+        let entry = |question: &DnsQuestion| {
+            let answer = a().dns_answer(question);
+            let known = DnsEntry::learn(None, question, answer, at(60).monotonic, &config);
+            let Some(failed) = failed else { return known };
+            let answer = DnsAnswer::failed(DnsFailure::ServFail);
+            DnsEntry::learn(Some(&known), question, answer, at(failed).monotonic, &config)
+        };
+        let source = Source::Memory { age: seconds(0) };
+        let name = "a.example:443".parse().unwrap();
+        let mut machine = Discovery::new(name, Arc::clone(&config), start, 0);
+        while let Output::Ask(Question::Dns { token, question }) = machine.poll_output(start) {
+            machine.handle(token.entry(entry(&question), source), start);
+        }
+        let Output::Done(Ok(target)) = machine.poll_output(start) else { panic!() };
+        assert_eq!(support::endpoints(&target), ["a.example:443@192.0.2.1"]);
+        assert_eq!(target.lifetimes().addresses, Some(seconds(lifetime)), "{start:?} {failed:?}");
+        assert!(target.is_stale());
+    }
+}
+
 #[test]
 fn that_nobody_will_answer_matter_only_where_the_answer_is_needed() {
     let is = |question: &Question, text: &str| matches!(question, Question::Dns { question, .. } if question.to_string() == text);

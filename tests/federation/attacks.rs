@@ -13,7 +13,7 @@ use futures_util::stream;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use matrix_delegation::client::{ClientConfig, ConnectPhase, FederationBody, RequestError};
+use matrix_delegation::client::{ConnectPhase, FederationBody, RequestError};
 use matrix_delegation::config::AddressFamilies;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, Network};
@@ -28,7 +28,7 @@ use super::faults::drain;
 use super::peer::Peer;
 use super::server::{Authority, Stream, serve};
 use super::turns::Gated;
-use super::{config, connector, delegated, found, generous, resolver, watched};
+use super::{config, connector, delegated, found, generous, limited, resolver, watched};
 
 /// An answer over HTTP/1.1, and what it says.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
@@ -37,11 +37,6 @@ pub(crate) fn http1(authority: &Authority) -> ServerConfig {
     let mut config = authority.server();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
-}
-
-fn limited(authority: &Authority, peer: SocketAddr, limits: &ClientConfig) -> FederationClient {
-    FederationClient::with_config(resolver(delegated(&[peer])), connector(authority), *limits)
-        .unwrap()
 }
 
 pub(crate) fn client(authority: &Authority, peer: SocketAddr) -> FederationClient {

@@ -239,6 +239,20 @@ async fn a_silent_endpoint_has_the_next_beside_it_unless_it_has_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn by_the_letter_the_next_endpoint_waits_until_the_one_before_has_failed() {
+    let authority = Authority::new();
+    let peers = ["192.0.2.1:7001", "192.0.2.1:7002"].map(address);
+    let wires = Wires::new(peers.into_iter().zip([Behind::Nothing, serves(authority.server())]));
+    let resolver = resolver(delegated(&peers));
+    let target = found(&resolver, "a.example").await;
+    let connector = wires.connector(&authority).with_limits(ConnectLimits::strict()).unwrap();
+    let begun = wires.begun.elapsed().as_millis();
+    connector.connect(&target).await.unwrap();
+    let dialled: Vec<_> = wires.dialled().into_iter().map(|(at, _)| at - begun).collect();
+    assert_eq!(dialled, [0, 5000]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_of_it_ends_after_half_a_minute() {
     let authority = Authority::new();
     let peers: Vec<_> = (7001..=7010).map(|port| address(&format!("192.0.2.1:{port}"))).collect();

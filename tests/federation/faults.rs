@@ -11,11 +11,12 @@ use matrix_delegation::error::Blame;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::Network;
 use matrix_delegation::time::Now;
-use matrix_delegation::transport::{Dial, DialStream, TcpDial};
+use matrix_delegation::transport::{ConnectFailureKind, Dial, DialStream, TcpDial};
 use matrix_delegation::{
     Config, Endpoint, FederationClient, FixedTarget, ResolverConfig, TokioRuntime,
 };
 use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
@@ -405,4 +406,36 @@ async fn a_server_that_fails_is_tried_last_for_a_while() {
         let second = watched(connector.connect(&second)).await.unwrap();
         assert_eq!(second.failed_attempts().len(), again);
     }
+}
+
+/// Under TLS 1.3 the client takes the handshake for done before the server objects to it.
+#[tokio::test]
+async fn a_server_that_demands_a_client_certificate_is_said_to_do_so() {
+    let authority = Authority::new();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.root()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let demanding = authority.server_asking(clients.build().unwrap());
+    let bad = Peer::new(demanding.clone()).await;
+    for peer in [Peer::new(demanding.clone()).await, Peer::http1(demanding).await] {
+        let resolver = resolver(delegated(&[peer.address]));
+        let client = FederationClient::new(resolver.clone(), connector(&authority));
+        let error = ask(&client, "a.example", get("/")).await.unwrap_err();
+        assert!(error.to_string().contains("demands a client certificate"), "{error:?}");
+        let RequestError::Connect(error) = error else { panic!("{error:?}") };
+        let [attempt] = error.attempts.as_slice() else { panic!("{error:?}") };
+        assert_eq!(
+            (attempt.phase, attempt.kind),
+            (ConnectPhase::Tls, ConnectFailureKind::TlsAlert)
+        );
+        assert_eq!((attempt.address, error.is_temporary()), (Some(peer.address), false));
+        assert_eq!((peer.asked().len(), resolver.counters().reports), (0, 1));
+    }
+    // Where another endpoint does not, the request goes there.
+    let good = Peer::new(authority.named("m.example")).await;
+    let resolver = resolver(delegated(&[bad.address, good.address]));
+    let client = FederationClient::new(resolver, connector(&authority));
+    read(ask(&client, "a.example", get("/")).await).await;
+    assert_eq!((bad.asked().len(), good.asked().len()), (0, 1));
 }

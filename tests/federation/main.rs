@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use matrix_delegation::client::{ClientConfig, ConnectLimits};
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::{Config, Connector, Resolution, Resolver, TokioRuntime, TrustedRoots};
+use matrix_delegation::{
+    Config, Connector, FederationClient, Resolution, Resolver, TokioRuntime, TrustedRoots,
+};
 
 use server::Authority;
 
@@ -52,6 +54,12 @@ fn config() -> ClientConfig {
 fn connector(authority: &Authority) -> Connector {
     let roots = TrustedRoots::only_added().with_certificate(authority.root());
     Connector::with_roots(roots).unwrap().with_limits(generous()).unwrap()
+}
+
+/// A client of `a.example`, which leads to this peer.
+fn limited(authority: &Authority, peer: SocketAddr, limits: &ClientConfig) -> FederationClient {
+    FederationClient::with_config(resolver(delegated(&[peer])), connector(authority), *limits)
+        .unwrap()
 }
 
 /// A resolver in this internet, in which loopback is public.

@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame};
 use matrix_delegation::FederationClient;
-use matrix_delegation::client::{ClientConfig, FederationBody, RequestError};
+use matrix_delegation::client::{FederationBody, RequestError};
 use tokio::io::AsyncWriteExt;
 
 use super::attacks::{
@@ -18,18 +18,13 @@ use super::attacks::{
 use super::client::{Answer, ask, get, read, until};
 use super::peer::Peer;
 use super::server::{Authority, Stream, read_head, serve};
-use super::{config, connector, delegated, resolver, watched};
+use super::{config, limited, watched};
 
 const REFUSED_STREAM: u8 = 7;
 const HTTP_1_1_REQUIRED: u8 = 13;
 
 /// Makes the frames that a peer sends, given the number of a stream.
 type Frames = fn(u32) -> Vec<u8>;
-
-fn client(authority: &Authority, peer: SocketAddr, limits: &ClientConfig) -> FederationClient {
-    FederationClient::with_config(resolver(delegated(&[peer])), connector(authority), *limits)
-        .unwrap()
-}
 
 async fn send<B>(client: &FederationClient, method: &Method, body: B) -> Answer
 where
@@ -74,7 +69,7 @@ async fn what_the_server_says_it_has_not_processed_is_sent_again() {
     for (kind, refusal) in refusals {
         for method in [Method::GET, Method::PUT, Method::POST] {
             let (address, accepted) = taking(&authority, 1, refusal).await;
-            let client = client(&authority, address, &config());
+            let client = limited(&authority, address, &config());
             for length in [0, 2, 1 << 20] {
                 let answer = send(&client, &method, full(length)).await;
                 assert_eq!(read(answer).await.0, StatusCode::OK, "{kind}, {method}, {length}");
@@ -94,7 +89,7 @@ async fn what_never_gets_processed_is_sent_again_three_times() {
             let (address, accepted) = answering_streams(&authority, refusal).await;
             let mut limits = config();
             limits.resends = resends;
-            let client = client(&authority, address, &limits);
+            let client = limited(&authority, address, &limits);
             for round in 1..=2 {
                 unsent(ask(&client, "a.example", get("/")).await);
                 assert_eq!(accepted.load(Ordering::Relaxed), round * (1 + resends));
@@ -109,7 +104,7 @@ async fn a_body_that_is_not_in_memory_is_sent_once() {
     let (address, accepted) = taking(&authority, 0, |id| reset(id, REFUSED_STREAM)).await;
     let mut limits = config();
     limits.resend_bytes = 10;
-    let client = client(&authority, address, &limits);
+    let client = limited(&authority, address, &limits);
     unsent(send(&client, &Method::PUT, full(11)).await);
     let frames = [Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"abc")))];
     let body = StreamBody::new(futures_util::stream::iter(frames));
@@ -138,7 +133,7 @@ async fn nothing_is_sent_again_once_a_head_has_come() {
         let after: fn(u32) -> Vec<u8> = after;
         let (address, accepted) =
             answering_streams(&authority, move |id| [head(id), after(id)].concat()).await;
-        let client = client(&authority, address, &config());
+        let client = limited(&authority, address, &config());
         if let Ok(response) = ask(&client, "a.example", get("/")).await {
             let body = http_body_util::BodyExt::collect(response.into_body());
             assert!(watched(body).await.is_err());
@@ -178,7 +173,7 @@ async fn an_endpoint_that_requires_http_1_gets_it() {
             .await;
             (address, seen)
         };
-        let client = client(&authority, address, &config());
+        let client = limited(&authority, address, &config());
         for method in [Method::GET, Method::POST, Method::PUT] {
             let response = send(&client, &method, full(0)).await.unwrap();
             assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_11));
@@ -228,7 +223,7 @@ async fn a_kept_connection_that_is_closed_costs_an_idempotent_request_nothing() 
     let authority = Authority::new();
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS] {
         let (address, requests) = ending(&authority, 1, b"").await;
-        let client = client(&authority, address, &config());
+        let client = limited(&authority, address, &config());
         for round in 0..4 {
             read(send(&client, &method, full(2 * round)).await).await;
             until(|| client.connections() == 1).await;
@@ -255,7 +250,7 @@ async fn what_may_have_been_processed_is_sent_once() {
         (Method::GET, b"", off),
     ] {
         let (address, requests) = ending(&authority, 1, last).await;
-        let client = client(&authority, address, &limits);
+        let client = limited(&authority, address, &limits);
         read(send(&client, &method, full(2)).await).await;
         until(|| client.connections() == 1).await;
         unsent(send(&client, &method, full(2)).await);
@@ -263,7 +258,7 @@ async fn what_may_have_been_processed_is_sent_once() {
     }
     // A server that ends even the new connection is asked no third time.
     let (address, requests) = ending(&authority, 0, b"").await;
-    unsent(send(&client(&authority, address, &config()), &Method::GET, Empty::new()).await);
+    unsent(send(&limited(&authority, address, &config()), &Method::GET, Empty::new()).await);
     assert_eq!(requests.load(Ordering::Relaxed), 1);
 }
 
@@ -337,7 +332,7 @@ async fn a_malformed_response_over_http_2_fails_its_own_request_alone() {
     ];
     for (kind, malformed) in kinds {
         let address = beside(&authority, malformed).await;
-        let client = client(&authority, address, &config());
+        let client = limited(&authority, address, &config());
         read(ask(&client, "a.example", get("/good")).await).await;
         let long = format!("/{}", "~".repeat(200));
         let asked =
@@ -352,7 +347,7 @@ async fn a_malformed_response_over_http_2_fails_its_own_request_alone() {
 async fn a_peer_that_answers_well_is_asked_once() {
     let authority = Authority::new();
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        let client = client(&authority, peer.address, &config());
+        let client = limited(&authority, peer.address, &config());
         for length in [0, 1, 70_000, 1 << 20, (1 << 20) + 1] {
             read(send(&client, &Method::PUT, full(length)).await).await;
             assert_eq!(peer.asked().pop().unwrap().body.len(), length);

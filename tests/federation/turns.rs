@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use matrix_delegation::FederationClient;
-use matrix_delegation::client::{ClientConfig, RequestError};
+use matrix_delegation::client::RequestError;
 use matrix_delegation::config::ConfigProblem;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::transport::{Dial, DialStream, TcpDial};
@@ -18,16 +18,7 @@ use tokio::task::JoinHandle;
 use super::client::{Answer, ask, get, read, until};
 use super::peer::Peer;
 use super::server::{Authority, answering, refusing, serve, silent};
-use super::{config, connector, delegated, found, resolver, watched};
-
-fn limited(authority: &Authority, peer: &Peer, limits: &ClientConfig) -> FederationClient {
-    FederationClient::with_config(
-        resolver(delegated(&[peer.address])),
-        connector(authority),
-        *limits,
-    )
-    .unwrap()
-}
+use super::{config, connector, delegated, found, limited, resolver, watched};
 
 fn begin(client: &FederationClient, path: &'static str) -> JoinHandle<Answer> {
     let client = client.clone();
@@ -40,7 +31,7 @@ async fn so_many_at_a_time_and_so_many_wait() {
     let mut limits = config();
     (limits.concurrent, limits.waiting) = (2, 3);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        let client = limited(&authority, &peer, &limits);
+        let client = limited(&authority, peer.address, &limits);
         let calls: Vec<_> = (0..5).map(|_| begin(&client, "/wait")).collect();
         until(|| peer.asked().len() == 2).await;
         // There is no place left for one more: all five are there, though it asks by another name.
@@ -72,7 +63,7 @@ async fn a_turn_ends_with_the_response_that_was_read_or_dropped() {
     let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 10);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        let client = limited(&authority, &peer, &limits);
+        let client = limited(&authority, peer.address, &limits);
         let held = ask(&client, "a.example", get("/")).await.unwrap();
         let next = begin(&client, "/");
         // It waits for the body of the first, which nobody has read.
@@ -101,7 +92,7 @@ async fn a_response_that_was_read_ends_its_turn_whoever_keeps_it() {
     let mut limits = config();
     (limits.concurrent, limits.waiting) = (1, 0);
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
-        let client = limited(&authority, &peer, &limits);
+        let client = limited(&authority, peer.address, &limits);
         let mut kept = Vec::new();
         for _ in 0..3 {
             let mut body = ask(&client, "a.example", get("/")).await.unwrap().into_body();
@@ -260,7 +251,7 @@ async fn who_shares_a_connection_hears_what_failed_before_it() {
 async fn names_with_one_delegate_connect_together() {
     let authority = Authority::new();
     let peer = Peer::new(authority.server()).await;
-    let client = limited(&authority, &peer, &config());
+    let client = limited(&authority, peer.address, &config());
     let calls: Vec<_> = (0..20)
         .map(|index| {
             let client = client.clone();
@@ -321,7 +312,7 @@ async fn a_server_that_grants_no_stream_holds_nothing_but_its_turns() {
     let peer = Peer::granting(authority.server(), 1).await;
     let mut limits = config();
     limits.concurrent = 4;
-    let client = limited(&authority, &peer, &limits);
+    let client = limited(&authority, peer.address, &limits);
     read(ask(&client, "a.example", get("/")).await).await;
     let calls: Vec<_> = (0..8).map(|_| begin(&client, "/wait")).collect();
     until(|| peer.asked().len() == 2).await;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod edns;
+mod own_resolver;
 mod server;
 mod transport;
 

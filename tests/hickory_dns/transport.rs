@@ -176,3 +176,14 @@ async fn an_unreachable_server_is_named() {
     };
     assert_eq!(detail, format!("{closed}: connection refused"));
 }
+
+#[tokio::test]
+async fn all_are_asked_at_once_where_that_is_configured() {
+    // None of these times passes.
+    let long = Duration::from_secs(3600);
+    let (silent, slow) = (Server::silent().await, Server::replying(good).await);
+    let dns = configured(Ok(asking([&silent, &silent, &slow])), |it| {
+        (it.server_order, it.first_retry) = (ServerOrder::AllAtOnce, long);
+    });
+    assert_eq!(lookup(&dns, a("a.example")).await, found());
+}

@@ -50,11 +50,12 @@ settings! {
         server_order: ServerOrder;
         /// Whether questions have an OPT record (EDNS, RFC 6891), which some servers and middleboxes
         /// mishandle. A server that seems not to understand it is asked once more without; if that
-        /// is answered, it is not sent any for 10 min. Default: no.
+        /// is answered, it is not sent any for 10 min. Default: no, unless the system's configuration
+        /// says `edns0`.
         edns: bool = false;
         /// The largest UDP reply to ask for, in bytes (RFC 6891 section 6.2.3), with `edns`; larger
-        /// replies are fetched over TCP. Default 1,232, which fits into one packet nearly everywhere (DNS flag
-        /// day 2020, RFC 9715); at least 512.
+        /// replies are fetched over TCP. Default 1,232, which fits into one packet nearly everywhere
+        /// (DNS flag day 2020, RFC 9715); at least 512.
         edns_payload: u16 = 1232,
             within(LEAST_PAYLOAD.into()..=u16::MAX.into(), "every server may send more");
         /// Whether the letters of a name are sent in random case, which the reply has to repeat: a
@@ -97,6 +98,8 @@ pub enum ServerOrder {
     InOrder,
     /// Each question begins with another one, as `options rotate` of the system's configuration says.
     Rotate,
+    /// All at once: the first answer counts. Each server sees every question.
+    AllAtOnce,
 }
 
 impl Setting for DnsTransport {}

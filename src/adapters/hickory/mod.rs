@@ -22,12 +22,14 @@
 //! | `system_files` | the system's files, read again when they change |
 //! | `resolv_conf`, `hosts` | what they say |
 //! | `server_address` | addresses with zones and ports |
+//! | `own_resolver` | `Dns` on a hickory resolver of the application |
 
 pub(crate) mod config;
 mod exchange;
 mod failure;
 mod hosts;
 mod message;
+pub(crate) mod own_resolver;
 mod query;
 mod reply;
 mod resolv_conf;
@@ -50,28 +52,29 @@ use tokio::time::Instant;
 
 use self::config::DnsConfig;
 use self::hosts::Hosts;
-use self::query::Inquiry;
+use self::query::{Inquiry, absolute, record_type};
 use self::reply::{AliasChain, Conclusion};
 use self::standing::Standings;
 use self::system_files::SystemFiles;
 use crate::core::config::ConfigError;
-use crate::core::dns::{DnsAnswer, DnsQuestion, Family, NoRecord, Records};
+use crate::core::dns::{DnsAnswer, DnsQuestion, NoRecord, Records};
 use crate::resolver::traits::Dns;
 use crate::runtime::BoxFuture;
 
 /// [`Dns`] on hickory, over UDP and TCP.
 ///
 /// Names are absolute: neither search domains nor `ndots` apply. There is no cache: two equal
-/// questions are asked twice. TTLs are passed on unchanged. Names under `.onion` and `localhost` are
-/// never sent: the latter have the loopback addresses, if the hosts file does not say otherwise (RFC 6761
-/// section 6.3).
+/// questions are asked twice. TTLs are passed on unchanged; how long answers count at least is
+/// [`DnsLifetimes`](crate::config::DnsLifetimes)'s. Names under `.onion` and `localhost` are
+/// never sent: the latter have the loopback addresses, if the hosts file does not say otherwise
+/// (RFC 6761 section 6.3).
 ///
 /// **Servers** are asked in their order, the next one as soon as the one before it has failed
 /// (SERVFAIL, REFUSED, NOTIMP, no connection, malformed reply) or has been silent for
 /// [`DnsConfig::first_retry`]; a late answer of an earlier server still counts. Silent ones
 /// are asked again, each time after twice as long, and over TCP, too. A server that was silent where
-/// another one answered is waited for a tenth as long; after 3 s without any answer it is tried last for
-/// 60 s. If none gave an answer, the most telling failure is reported: NOTIMP, SERVFAIL, REFUSED,
+/// another one answered is waited for a tenth as long; after 3 s without any answer it is tried last
+/// for 60 s. [`ServerOrder`](crate::adapters::ServerOrder) changes the order. If none gave an answer, the most telling failure is reported: NOTIMP, SERVFAIL, REFUSED,
 /// malformed, timeout, network, in this order.
 ///
 /// **Aliases** (CNAME, DNAME) are followed, at most [`DnsConfig::aliases`] of them. If a reply ends at
@@ -126,9 +129,9 @@ impl HickoryDns {
     /// Creates an adapter with the servers of the system's configuration and its hosts file.
     ///
     /// `/etc/resolv.conf` is read as resolv.conf(5) describes it: its first three servers count, and
-    /// the options `use-vc`, `timeout:`, `attempts:`, `rotate` and `edns0`; a [`DnsConfig`] with another
-    /// time or number than the default goes before the file. Search domains are not used. Lines that cannot be read are passed over.
-    /// Without a file, or a server in it, the local machine is asked.
+    /// the options `use-vc`, `timeout:`, `attempts:`, `rotate` and `edns0`. A time or number in a
+    /// [`DnsConfig`] that is not the default overrides the file's. Search domains are not used. Lines
+    /// that cannot be read are skipped. Without a file, or a server in it, the local machine is asked.
     ///
     /// A host in `/etc/hosts` is answered from there alone, with a TTL of [`DnsConfig::hosts_ttl`]; for
     /// a family of which the file has no address, the answer is [`NoRecord::NoData`].
@@ -159,11 +162,11 @@ impl HickoryDns {
                 _ => HickoryDnsError::SystemConfiguration(error),
             }
         })?;
-        Ok(Self {
-            servers: Servers::System(Arc::new(files)),
-            standings: Arc::default(),
-            config: DnsConfig::default(),
-        })
+        Ok(Self::of(Servers::System(Arc::new(files))))
+    }
+
+    fn of(servers: Servers) -> Self {
+        Self { servers, standings: Arc::default(), config: DnsConfig::default() }
     }
 
     /// Creates an adapter with these servers, in this order. The system's configuration and hosts
@@ -175,11 +178,7 @@ impl HickoryDns {
         if servers.is_empty() {
             return Err(HickoryDnsError::NoServers);
         }
-        Ok(Self {
-            servers: Servers::Given(servers),
-            standings: Arc::default(),
-            config: DnsConfig::default(),
-        })
+        Ok(Self::of(Servers::Given(servers)))
     }
 
     /// Asks as this configuration says. Default: [`DnsConfig::default`].
@@ -200,22 +199,19 @@ impl HickoryDns {
             // A service's labels can make a host's name longer than any name in DNS.
             return DnsAnswer::None { kind: NoRecord::NxDomain, ttl: None };
         };
-        let record_type = match question {
-            DnsQuestion::Addresses { family: Family::V4, .. } => RecordType::A,
-            DnsQuestion::Addresses { family: Family::V6, .. } => RecordType::AAAA,
-            DnsQuestion::Srv { .. } => RecordType::SRV,
-        };
+        let record_type = record_type(&question);
         let started = Instant::now();
-        let (servers, config, hosts) = match &self.servers {
-            Servers::Given(servers) => (servers.to_vec(), self.config, None),
+        let system;
+        let (servers, config, hosts): (&[SocketAddr], _, _) = match &self.servers {
+            Servers::Given(servers) => (servers, self.config, None),
             Servers::System(files) => {
-                let system = files.current().await;
+                system = files.current().await;
                 let config = system.resolv_conf.configure(self.config);
-                (system.resolv_conf.servers(), config, config.hosts_file.then_some(system.hosts))
+                (system.resolv_conf.servers(), config, config.hosts_file.then_some(&system.hosts))
             }
         };
         if let Some(hosts) = hosts
-            && let Some(answer) = from_hosts(&hosts, question.host().as_str(), record_type, &config)
+            && let Some(answer) = from_hosts(hosts, question.host().as_str(), record_type, &config)
         {
             return answer;
         }
@@ -230,7 +226,7 @@ impl HickoryDns {
         let mut chain = AliasChain { aliases: 0, ttl: u32::MAX };
         // Ends: each round lengthens the chain, whose length is bounded.
         loop {
-            match servers::ask(&servers, &self.standings, &inquiry, chain, deadline).await {
+            match servers::ask(servers, &self.standings, &inquiry, chain, deadline).await {
                 Conclusion::Answer(answer) => return answer,
                 Conclusion::Onward { name, .. } if is_below(&name, b"onion") => {
                     return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
@@ -263,17 +259,13 @@ impl fmt::Debug for HickoryDns {
     }
 }
 
-/// Parses a name as absolute, label by label: no escapes, no IDNA, no search domain.
-fn absolute(name: &str) -> Option<Name> {
-    Name::from_labels(name.split('.').map(str::as_bytes)).ok()
-}
-
 /// Returns whether a name is this top-level name or below it.
 fn is_below(name: &Name, top: &[u8]) -> bool {
     name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(top))
 }
 
-/// Returns what the hosts file says about a host's addresses, if it names the host.
+/// Returns what the hosts file says about a host's addresses, if it names the host, which is in lower
+/// case.
 fn from_hosts(
     hosts: &Hosts,
     host: &str,
@@ -284,7 +276,7 @@ fn from_hosts(
         return None;
     }
     let (mut is_named, mut found) = (false, Vec::new());
-    for address in hosts.addresses(&host.to_ascii_lowercase()) {
+    for address in hosts.addresses(host) {
         is_named = true;
         // Files repeat themselves.
         if address.is_ipv4() == (record_type == RecordType::A)
@@ -317,6 +309,7 @@ fn addresses(found: Vec<IpAddr>, ttl: Duration, alias: bool) -> DnsAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::dns::Family;
 
     /// What the hosts file is said to hold for.
     const HOSTS_TTL: Duration = Duration::from_secs(60);

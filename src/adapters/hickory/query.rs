@@ -8,6 +8,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use super::config::DnsConfig;
 use super::failure::{MALFORMED, ServerFailure};
 use super::message::{Header, Reply};
+use crate::core::dns::{DnsQuestion, Family};
 
 /// What to ask the servers, and how.
 #[derive(Debug)]
@@ -17,6 +18,19 @@ pub(super) struct Inquiry {
     pub(super) config: DnsConfig,
     /// How long a server may be silent before the question is sent to it again for the first time.
     pub(super) resend_after: Duration,
+}
+
+/// Parses a name as absolute, label by label: no escapes, no IDNA, no search domain.
+pub(super) fn absolute(name: &str) -> Option<Name> {
+    Name::from_labels(name.split('.').map(str::as_bytes)).ok()
+}
+
+pub(super) const fn record_type(question: &DnsQuestion) -> RecordType {
+    match question {
+        DnsQuestion::Addresses { family: Family::V4, .. } => RecordType::A,
+        DnsQuestion::Addresses { family: Family::V6, .. } => RecordType::AAAA,
+        DnsQuestion::Srv { .. } => RecordType::SRV,
+    }
 }
 
 /// A question in the wire format, with a random id.

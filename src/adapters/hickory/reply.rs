@@ -73,7 +73,7 @@ pub(super) fn read(
         NoRecord::NxDomain
     } else if let Some(ttl) = found.iter().map(|record| record.ttl).min() {
         return Ok(Conclusion::Answer(DnsAnswer::Found {
-            records: records(inquiry, &found),
+            records: records(inquiry.record_type, &found, inquiry.config.records),
             ttl: seconds(ttl.min(chain.ttl)),
             alias: chain.aliases > 0,
         }));
@@ -120,10 +120,10 @@ const fn is_referral(reply: &Reply) -> bool {
     !reply.recursion_available && reply.names_servers
 }
 
-/// Returns the records that were found, as the core has them.
-fn records(inquiry: &Inquiry, found: &[&Record]) -> Records {
-    let found = found.iter().take(inquiry.config.records);
-    if inquiry.record_type == RecordType::SRV {
+/// Returns the records of this type that were found, at most so many, as the core has them.
+pub(super) fn records(record_type: RecordType, found: &[&Record], most: usize) -> Records {
+    let found = found.iter().take(most);
+    if record_type == RecordType::SRV {
         let found = found.filter_map(|record| {
             let RData::SRV(srv) = &record.data else { return None };
             let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
@@ -135,7 +135,7 @@ fn records(inquiry: &Inquiry, found: &[&Record]) -> Records {
     }
 }
 
-fn seconds(ttl: u32) -> Duration {
+pub(super) fn seconds(ttl: u32) -> Duration {
     // A set high bit makes it large, not negative (RFC 8767 section 4).
     Duration::from_secs(ttl.into())
 }

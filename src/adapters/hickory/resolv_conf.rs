@@ -3,7 +3,7 @@
 //! A line counts if it begins with `nameserver` or `options` and a blank. Every other line is passed
 //! over, whatever bytes it consists of: names are absolute here, so `domain` and `search` say nothing.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::config::{DnsConfig, DnsTransport, LEAST_RETRY, ServerOrder};
@@ -11,6 +11,11 @@ use super::server_address;
 
 /// The servers that count, as for the C library (`MAXNS`).
 const MAX_SERVERS: usize = 3;
+/// The local machine, which is asked where the file names no server.
+const LOCAL: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 53),
+];
 /// The most that `timeout:` and `attempts:` say, as for the C library.
 const MAX_TIMEOUT: u64 = 30;
 const MAX_ATTEMPTS: u64 = 5;
@@ -76,11 +81,8 @@ impl ResolvConf {
     }
 
     /// Returns the servers to ask: those that it names, else the local machine's.
-    pub(super) fn servers(&self) -> Vec<SocketAddr> {
-        if self.named.is_empty() {
-            return vec![(Ipv4Addr::LOCALHOST, 53).into(), (Ipv6Addr::LOCALHOST, 53).into()];
-        }
-        self.named.clone()
+    pub(super) fn servers(&self) -> &[SocketAddr] {
+        if self.named.is_empty() { &LOCAL } else { &self.named }
     }
 
     /// Adds its options to a configuration. A time or a number that the configuration states itself

@@ -1,10 +1,12 @@
 //! Which server is asked when, and what is reported if none of them answers.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::config::ServerOrder;
 use super::exchange;
 use super::failure::ServerFailure;
 use super::query::Inquiry;
@@ -40,8 +42,10 @@ pub(super) async fn ask(
         let now = Instant::now();
         let mut wait = inquiry.config.first_retry;
         if let Some(server) = waiting.next() {
-            if standings.is_suspect(server) {
-                wait /= SUSPICION;
+            match inquiry.config.server_order {
+                ServerOrder::AllAtOnce => wait = Duration::ZERO,
+                _ if standings.is_suspect(server) => wait /= SUSPICION,
+                _ => {}
             }
             let edns = inquiry.config.edns && standings.takes_edns(server, now);
             let index = asked.len();

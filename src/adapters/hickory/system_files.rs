@@ -99,7 +99,8 @@ impl SystemFiles {
 
 impl fmt::Debug for SystemFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers = self.latest().system.resolv_conf.servers();
+        let latest = self.latest();
+        let servers = latest.system.resolv_conf.servers();
         f.debug_struct("SystemFiles").field("servers", &servers).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -19,16 +19,16 @@ use super::failure::AttemptFailure;
 use super::meter::{Meter, Metered};
 use crate::core::well_known::{Body, FetchFailureKind, FetchLimits};
 use crate::transport::error_chain::cause;
-use crate::transport::response_head::{HeadReader, ResponseWatch, most_lines};
-
-/// hyper refuses to be given less.
-const LEAST_BUFFER: usize = 8 * 1024;
+use crate::transport::response_head::{HeadReader, LEAST_HEAD_BUFFER, ResponseWatch, most_lines};
 
 /// What chunks may cost: a chunk of one byte takes six (RFC 9112 section 7.1), ...
 const FRAMING_FACTOR: usize = 8;
 
 /// ... and extensions and trailers come on top, of either of which hyper takes 16 KiB.
 const FRAMING_EXTRA: usize = 64 * 1024;
+
+/// As much as is kept of a page that is no document, in bytes: its title stands near its beginning.
+const MOST_OF_A_PAGE: usize = 4 * 1024;
 
 /// Sends the request and reads the response, within the limits on bytes; time is the caller's.
 ///
@@ -45,7 +45,7 @@ where
     let (stream, written) = tokio::io::split(stream);
     let io = tokio::io::join(Metered { stream, meter: Arc::clone(&meter) }, written);
     // These limits lie past the meter's, which therefore always strikes first and with one meaning.
-    let most = limits.head_bytes.saturating_add(1).max(LEAST_BUFFER);
+    let most = limits.head_bytes.saturating_add(1).max(LEAST_HEAD_BUFFER);
     let watch = Arc::new(ResponseWatch::default());
     watch.expect_head();
     let io = HeadReader::new(io, most, watch);
@@ -69,9 +69,11 @@ where
     }
     // What hyper says of the connection.
     parts.extensions.clear();
-    // Only a document has a body that anybody reads; all else goes by its head.
+    // The status decides everything here. A page is only evidence, and not worth a wait.
     if parts.status != StatusCode::OK {
-        return Ok(Response::from_parts(parts, Body::Complete(Vec::new())));
+        meter.grant(MOST_OF_A_PAGE);
+        let page = driven.arrived(incoming, MOST_OF_A_PAGE).await;
+        return Ok(Response::from_parts(parts, Body::Complete(page)));
     }
 
     let limit = limits.body_bytes;
@@ -108,17 +110,46 @@ struct Driven<I: Read + Write> {
 }
 
 impl<I: Read + Write + Unpin> Driven<I> {
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection
+            && let Poll::Ready(ended) = Pin::new(connection).poll(cx)
+        {
+            self.error = ended.err();
+            self.connection = None;
+        }
+    }
+
+    /// Returns the beginning of a body, as far as it has arrived; waits for nothing.
+    async fn arrived(&mut self, mut incoming: Incoming, most: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        poll_fn(|cx| {
+            // Ends: each turn brings at least a byte.
+            while bytes.len() < most {
+                // The first says that the body is wanted, the second hands it over.
+                let mut polled = Pin::new(&mut incoming).poll_frame(cx);
+                if polled.is_pending() {
+                    self.poll(cx);
+                    polled = Pin::new(&mut incoming).poll_frame(cx);
+                }
+                let Poll::Ready(Some(Ok(frame))) = polled else { break };
+                let Ok(data) = frame.into_data() else { break };
+                if data.is_empty() {
+                    break;
+                }
+                let room = data.len().min(most - bytes.len());
+                bytes.extend(data.iter().take(room));
+            }
+            Poll::Ready(std::mem::take(&mut bytes))
+        })
+        .await
+    }
+
     /// Polls the connection until the future ends; `None` if that takes more bytes than the meter
     /// allows.
     async fn until<T>(&mut self, future: impl Future<Output = T>, meter: &Meter) -> Option<T> {
         let mut future = pin!(future);
         poll_fn(|cx| {
-            if let Some(connection) = &mut self.connection
-                && let Poll::Ready(ended) = Pin::new(connection).poll(cx)
-            {
-                self.error = ended.err();
-                self.connection = None;
-            }
+            self.poll(cx);
             match future.as_mut().poll(cx) {
                 Poll::Pending if meter.is_overdrawn() => Poll::Ready(None),
                 polled => polled.map(Some),
@@ -162,8 +193,6 @@ fn failed(error: &hyper::Error) -> AttemptFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Context;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
     use super::*;

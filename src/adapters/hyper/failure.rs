@@ -54,8 +54,8 @@ impl From<AttemptFailure> for FetchFailure {
 }
 
 impl From<OpenError> for AttemptFailure {
-    fn from(OpenError { phase, kind, error }: OpenError) -> Self {
-        let kind = match (phase, kind) {
+    fn from(failure: OpenError) -> Self {
+        let kind = match (failure.phase, failure.kind) {
             (Phase::Connect, ConnectFailureKind::Refused) => FetchFailureKind::Refused,
             (Phase::Connect, ConnectFailureKind::TimedOut) => FetchFailureKind::ConnectTimeout,
             (Phase::Connect, ConnectFailureKind::Unsupported) => FetchFailureKind::Adapter,
@@ -63,6 +63,6 @@ impl From<OpenError> for AttemptFailure {
             (Phase::Tls, ConnectFailureKind::TimedOut) => FetchFailureKind::TlsTimeout,
             (Phase::Tls, _) => FetchFailureKind::Tls,
         };
-        Self::because(kind, &*error)
+        Self { kind, detail: failure.in_words(), asked: false }
     }
 }

@@ -15,7 +15,6 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use rustls::ClientConfig;
-use tokio_rustls::TlsConnector;
 
 use self::failure::AttemptFailure;
 use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind};
@@ -56,8 +55,8 @@ use crate::transport::{TlsSetupError, roots::TrustedRoots};
 ///
 /// # What is read
 ///
-/// Of a response whose status is not 200, the head: its body is empty, whatever the server sends, and
-/// the connection is closed at once.
+/// Of a response whose status is not 200, the head, and of its body what has arrived with the head, at
+/// most 4 KiB: nobody waits for the rest, and the connection is closed at once.
 ///
 /// In a head, folded lines are joined by a space (RFC 9112 section 5.2), blanks before a colon are
 /// removed, and lines that are no headers are skipped. `Content-Length` and `Transfer-Encoding` must be
@@ -170,9 +169,7 @@ impl HyperFetch {
         request: &Request<Empty<Bytes>>,
         opening: &Opening,
     ) -> Result<Response<Body>, AttemptFailure> {
-        let tls = TlsConnector::from(Arc::clone(&self.tls));
-        let secured = tls.connect(fetch.tls_name.clone(), dialled?);
-        let stream = opening.run(Phase::Tls, secured).await?;
+        let stream = opening.secure(&self.tls, fetch.tls_name.clone(), dialled?).await?;
 
         let answered = exchange::exchange(stream, request.clone(), &fetch.limits);
         let answered = opening.end.of_phase(fetch.limits.exchange).bound(answered).await;

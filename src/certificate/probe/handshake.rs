@@ -5,14 +5,41 @@
 //! rustls to be sent: there is no application data here that could flow.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use rustls::ClientConnection;
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConnection, ProtocolVersion, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::transport::DialStream;
 
 /// What a TLS record begins with: what kind of content it has (RFC 8446 section 5.1).
 const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
+
+/// How long a server that asked for a certificate has to say that it requires one: some round trips to
+/// anywhere.
+const OBJECTION: Duration = Duration::from_secs(2);
+
+/// Has no certificate to show, and notes whether the server asked for one.
+#[derive(Debug, Default)]
+pub(super) struct NoCertificate {
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
 
 /// Why there was no handshake.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +61,7 @@ pub(super) async fn handshake(
     connection: &mut ClientConnection,
     stream: &mut dyn DialStream,
     limit: usize,
+    no_certificate: &NoCertificate,
 ) -> Result<(), HandshakeError> {
     let mut buffer = vec![0; 8 * 1024];
     let mut read_so_far = 0;
@@ -70,7 +98,41 @@ pub(super) async fn handshake(
     // The handshake stands; that the server does not wait for the good-bye changes nothing.
     connection.send_close_notify();
     if flush(connection, stream).await.is_ok() {
+        let may_object = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+            && no_certificate.asked.load(Ordering::Relaxed);
+        if may_object {
+            let left = limit.saturating_sub(read_so_far);
+            // Who says nothing in time has no objection.
+            timeout(OBJECTION, objection(connection, stream, left)).await.unwrap_or(Ok(()))?;
+        }
         let _ = stream.shutdown().await;
+    }
+    Ok(())
+}
+
+/// Waits for the end of the connection, and for an alert before it: under TLS 1.3 the server judges the
+/// client's part of the handshake after the client took it for done (RFC 8446 section 4.4.2.4).
+async fn objection(
+    connection: &mut ClientConnection,
+    stream: &mut dyn DialStream,
+    mut left: usize,
+) -> Result<(), rustls::Error> {
+    let mut buffer = vec![0; 8 * 1024];
+    // Ends: each turn reads, until the limit on bytes.
+    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+        let mut received = buffer.get(..length.min(left)).unwrap_or_default();
+        left -= received.len();
+        while !received.is_empty() {
+            match connection.read_tls(&mut received) {
+                Ok(1..) => {}
+                // It has said good-bye, or more than anyone asked for.
+                Ok(0) | Err(_) => return Ok(()),
+            }
+            connection.process_new_packets()?;
+        }
+        if left == 0 {
+            break;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,6 @@ mod handshake;
 mod verifier;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,11 +14,11 @@ use futures_util::stream::{self, StreamExt};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
-use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName as TlsName;
 
 pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
-use self::handshake::{HandshakeError, handshake};
+use self::handshake::{NoCertificate, handshake};
 use self::verifier::RecordingVerifier;
 use super::check::CertificateCheck;
 use super::text::shown;
@@ -70,7 +69,8 @@ settings! {
 /// It looks nothing up: it connects to the target's addresses, which the address policy has judged,
 /// and to no others. It sends [`tls_name`](DelegationTarget::tls_name) as SNI (for an IP address
 /// none, RFC 6066 section 3), offers TLS 1.3 and 1.2 with `h2` and `http/1.1`, resumes no session,
-/// and has no certificate of its own to show.
+/// and has no certificate of its own to show. A server that asks for one over TLS 1.3 has 2 s to say
+/// that it requires it.
 ///
 /// A certificate that is not valid is reported and **refused**: the handshake ends with an alert.
 /// After a good one the connection is closed. No application data is sent or read, ever. Of a refused
@@ -249,25 +249,6 @@ impl CertificateProbe {
         check
     }
 
-    /// Returns what the provider takes, where the server ended the handshake because it found nothing
-    /// in that. Servers say no more: not which key, group or cipher they would have needed.
-    fn offer(&self, failure: &OpenError) -> String {
-        let Some(HandshakeError::Tls(rustls::Error::AlertReceived(
-            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
-        ))) = failure.error.downcast_ref()
-        else {
-            return String::new();
-        };
-        let provider = self.tls.crypto_provider();
-        format!(
-            ": the server found nothing that both sides take; the crypto provider takes signatures {}; \
-             groups {}; ciphers {}",
-            listed(provider.signature_verification_algorithms.supported_schemes()),
-            listed(provider.kx_groups.iter().map(|group| group.name())),
-            listed(provider.cipher_suites.iter().map(rustls::SupportedCipherSuite::suite)),
-        )
-    }
-
     async fn handshake(
         &self,
         stream: &mut dyn DialStream,
@@ -279,17 +260,20 @@ impl CertificateProbe {
         let algorithms = self.tls.crypto_provider().signature_verification_algorithms;
         let (check_of, seen) = (Arc::clone(&self.check), OnceLock::new());
         let verifier = Arc::new(RecordingVerifier { check: check_of, algorithms, seen });
+        let no_certificate = Arc::new(NoCertificate::default());
         let mut tls = self.tls.clone();
+        tls.client_auth_cert_resolver = Arc::clone(&no_certificate) as _;
         tls.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
         let most = self.limits.handshake_bytes;
         let shaken = match ClientConnection::new(Arc::new(tls), name) {
             Ok(mut connection) => {
-                let shaken =
-                    opening.run(Phase::Tls, handshake(&mut connection, stream, most)).await;
+                let handshake = handshake(&mut connection, stream, most, &no_certificate);
+                let shaken = opening.run(Phase::Tls, handshake).await;
                 check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
-                shaken.map_err(|error| detail("handshake", &error) + &self.offer(&error))
+                let provider = self.tls.crypto_provider();
+                shaken.map_err(|error| detail("handshake", &error.with_offer(provider)))
             }
             Err(error) => Err(shown(&error.to_string())),
         };
@@ -308,11 +292,6 @@ impl CertificateProbe {
     }
 }
 
-/// Writes the values of a protocol's registry, by their names.
-fn listed<T: fmt::Debug>(values: impl IntoIterator<Item = T>) -> String {
-    values.into_iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ")
-}
-
 /// Returns why there is no connection or handshake, for people.
 fn detail(what: &str, failure: &OpenError) -> String {
     match failure.error.downcast_ref() {
@@ -320,7 +299,7 @@ fn detail(what: &str, failure: &OpenError) -> String {
         Some(TimedOut::All(limit)) => {
             format!("no {what} before the {limit:?} for all addresses were over")
         }
-        None => shown(&chain(&*failure.error)),
+        None => shown(&chain(&*failure.error)) + &failure.offer,
     }
 }
 

@@ -16,9 +16,6 @@ use crate::core::warning::Warning;
 /// The most blocked addresses of one host that warnings and errors name.
 const NAMED_BLOCKED: usize = 4;
 
-/// How much of an adapter's words an error repeats, in characters.
-const LONGEST_DETAIL: usize = 300;
-
 /// The addresses of a host, as far as they are known at some time.
 #[derive(Debug)]
 pub(super) struct HostAddresses {
@@ -28,7 +25,7 @@ pub(super) struct HostAddresses {
     pub(super) addresses: Vec<IpAddr>,
     pub(super) families: Vec<(Family, FamilyOutcome)>,
     /// What the adapter said of look-ups that failed, each once.
-    details: Vec<String>,
+    pub(super) details: Vec<String>,
     pub(super) blocked: Vec<(IpAddr, BlockedRange)>,
     /// Whether an alias was followed to them.
     pub(super) alias: bool,
@@ -102,7 +99,7 @@ impl HostAddresses {
         let (records, until) = match fact.served() {
             // `until` decides whether a failure beside an answer shortens the answer's life.
             Served::Failed { why, .. } => {
-                let detail: String = why.detail.chars().take(LONGEST_DETAIL).collect();
+                let detail: String = why.excerpt();
                 if !detail.is_empty() && !self.details.contains(&detail) {
                     self.details.push(detail);
                 }

@@ -160,7 +160,7 @@ impl Reading<'_> {
                     self.warn(Warning::DnsStale { question: question.clone(), failure });
                     (Ok(value), self.facts.stale_until(until, self.now.monotonic))
                 }
-                Served::Failed { why, until, .. } => (Err(why.failure), until),
+                Served::Failed { why, until, .. } => (Err(why), until),
             };
             shorten(&mut self.draft.lifetimes.srv, until.since(self.now.monotonic));
             match records {
@@ -171,9 +171,19 @@ impl Reading<'_> {
                     }
                     Some(kind) => self.passed.push((step, StepOutcome::NoSrvRecord(kind))),
                 },
-                Err(failure) => {
+                Err(why) => {
+                    let failure = why.failure;
                     if self.facts.config.dns_failure == DnsFailurePolicy::Fail {
-                        return Poll::Ready(Err(self.dns_failed(step, question, failure)));
+                        let (name, detail) = (self.name.clone(), why.excerpt());
+                        let evidence = Box::new(self.evidence(&[], Vec::new()));
+                        return Poll::Ready(Err(ResolveError::DnsFailed {
+                            name,
+                            step,
+                            question,
+                            failure,
+                            detail,
+                            evidence,
+                        }));
                     }
                     self.passed.push((step, StepOutcome::SrvLookupFailed(failure)));
                     self.draft.failed.push((question, failure));
@@ -437,11 +447,6 @@ impl Reading<'_> {
         self.draft.warnings.push(warning);
     }
 
-    fn dns_failed(&self, step: Step, question: DnsQuestion, failure: DnsFailure) -> ResolveError {
-        let evidence = Box::new(self.evidence(&[], Vec::new()));
-        ResolveError::DnsFailed { name: self.name.clone(), step, question, failure, evidence }
-    }
-
     fn evidence(&self, hosts: &[HostAddresses], dropped: Vec<DroppedSrv>) -> Evidence {
         let hosts = hosts.iter().map(HostAddresses::evidence).collect();
         Evidence { hosts, dropped, failed: self.draft.failed.clone() }
@@ -461,7 +466,8 @@ impl Reading<'_> {
             && let Some((host, (family, failure))) = failed
         {
             let question = DnsQuestion::Addresses { host: host.host.clone(), family };
-            return ResolveError::DnsFailed { name, step, question, failure, evidence };
+            let detail = host.details.join("; ");
+            return ResolveError::DnsFailed { name, step, question, failure, detail, evidence };
         }
         let blocked = hosts.iter().find_map(|it| it.blocked.first().map(|first| (it, first)));
         match blocked {

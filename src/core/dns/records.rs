@@ -38,6 +38,16 @@ pub struct DnsError {
     pub detail: Box<str>,
 }
 
+/// How much is kept of what an adapter says of a look-up that failed, in characters.
+const LONGEST_DETAIL: usize = 300;
+
+impl DnsError {
+    /// Returns the beginning of the adapter's words.
+    pub(crate) fn excerpt(&self) -> String {
+        self.detail.chars().take(LONGEST_DETAIL).collect()
+    }
+}
+
 fn whole_seconds(ttl: Duration) -> u32 {
     u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX)
 }

@@ -80,7 +80,7 @@ settings! {
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
-    /// The whole body.
+    /// The whole body; where the status is not 200, as much of it as is at hand.
     Complete(Vec<u8>),
     /// The body is larger than [`FetchLimits::body_bytes`]. Reading stopped there, and nothing was
     /// kept.

@@ -71,7 +71,7 @@ pub enum Responder {
 }
 
 impl Responder {
-    /// Returns what a response to the fetch of `url` shows; `None` where it shows nothing odd.
+    /// Returns what a response to the fetch of `url` shows, as far as it was handed over; `None` where it shows nothing odd.
     pub(crate) fn of(url: &WellKnownUrl, response: &Response<Body>) -> Option<Self> {
         let (status, headers) = (response.status(), response.headers());
         let body = match response.body() {
@@ -93,7 +93,7 @@ impl Responder {
         }
         let title = title(body);
         if let Some(title) = &title
-            && CHALLENGES.iter().any(|it| title.to_lowercase().starts_with(it))
+            && begins_with_any(title, &CHALLENGES)
         {
             return Some(Self::Challenge { evidence: format!("title: {title}") });
         }
@@ -104,10 +104,7 @@ impl Responder {
             };
         }
         let server = headers.get(SERVER).map(|it| excerpt_of_bytes(it.as_bytes()));
-        let is_network = server.is_some_and(|server| {
-            let server = server.to_lowercase();
-            NETWORKS.iter().any(|it| server.starts_with(it))
-        });
+        let is_network = server.is_some_and(|server| begins_with_any(&server, &NETWORKS));
         // 520 to 530 are Cloudflare's own.
         let is_gateway = matches!(status.as_u16(), 502 | 504 | 520..=530);
         if is_gateway || (is_network && !matches!(status.as_u16(), 404 | 410)) {
@@ -117,6 +114,12 @@ impl Responder {
         }
         title.map(|title| Self::Page { title })
     }
+}
+
+/// Returns whether a text begins with one of these, which are in lower case.
+fn begins_with_any(text: &str, beginnings: &[&str]) -> bool {
+    let text = text.to_lowercase();
+    beginnings.iter().any(|it| text.starts_with(it))
 }
 
 /// Returns where a redirect leads that looks like the login of a captive portal.
@@ -155,6 +158,11 @@ fn is_of_clients(body: &[u8]) -> bool {
         homeserver: Option<IgnoredAny>,
         #[serde(rename = "m.server")]
         server: Option<IgnoredAny>,
+    }
+    const KEY: &[u8] = b"m.homeserver";
+    // Most documents are read for delegation alone, and need not be read twice.
+    if !body.windows(KEY.len()).any(|it| it == KEY) {
+        return false;
     }
     let keys: Result<Keys, _> = serde_json::from_slice(body);
     keys.is_ok_and(|keys| keys.homeserver.is_some() && keys.server.is_none())
