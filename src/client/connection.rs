@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use rustls::AlertDescription;
+use rustls::{AlertDescription, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
@@ -40,6 +40,10 @@ impl Connection {
     /// Returns whether HTTP/2 was agreed on; otherwise it is HTTP/1.1.
     pub fn is_http2(&self) -> bool {
         self.stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
+    }
+
+    pub(super) fn is_tls_1_3(&self) -> bool {
+        self.stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// Returns the attempts that failed before it.

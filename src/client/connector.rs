@@ -211,9 +211,10 @@ impl Connector {
             tried.retain(|(_, _, it)| !Arc::ptr_eq(it, &progress));
             let failed = progress.take_failed();
             if let Some((address, stream)) = connected {
-                for (endpoint, _, progress) in tried {
+                for (endpoint, begun, progress) in tried {
                     attempts.extend(progress.take_failed());
-                    if !progress.has_accepted() {
+                    // One that has just begun is not silent.
+                    if !progress.has_accepted() && begun.elapsed() >= delay {
                         let silent = silent(endpoint, &progress, delay);
                         self.report(target, &silent);
                         attempts.extend(silent);

@@ -23,7 +23,9 @@ use crate::resolver::Resolver;
 use crate::resolver::resolution::Resolution;
 use crate::runtime::BoxFuture;
 use crate::runtime::permits::{KeyedPermits, Permit};
+use crate::transport::ConnectFailureKind;
 use crate::transport::error_chain::{alert_in_words, cause, in_words};
+use crate::transport::opening::Phase;
 
 /// Sends requests to Matrix servers by their names.
 ///
@@ -201,6 +203,23 @@ impl Inner {
         name: &ServerName,
         request: Request<RequestBody>,
     ) -> Result<Response<FederationBody>, RequestError> {
+        let mut unanswered = None;
+        let answered = self.answered(name, request, &mut unanswered).await;
+        answered.map_err(|error| match unanswered {
+            // It may have been processed, although it could not be sent again.
+            Some(unanswered) if !error.was_sent() => unanswered,
+            _ => error,
+        })
+    }
+
+    /// Sends a request until it is answered. Leaves behind the error of one that may have been processed,
+    /// and is sent again.
+    async fn answered(
+        &self,
+        name: &ServerName,
+        request: Request<RequestBody>,
+        unanswered: &mut Option<RequestError>,
+    ) -> Result<Response<FederationBody>, RequestError> {
         let user_agent = &self.resolver.config().discovery.user_agent;
         let mut request = request::prepared(request, name, user_agent)?;
         let (mut kept, mut new) = (0, 0);
@@ -239,6 +258,7 @@ impl Inner {
                 request::for_http_1(&mut request, &found);
             }
             let is_first = connection.requests() == 0;
+            let is_repeatable = request.method().is_idempotent() || !request.body().is_end_stream();
             let copy = self.copied(&request, &resent);
             let (mut failure, connection) = match connections.pool.send(connection, request).await {
                 Ok((response, reading)) => {
@@ -250,7 +270,8 @@ impl Inner {
                 let error = failure.into_error();
                 let is_fresh = is_new && is_first;
                 let is_shared = connection.requests() > 1;
-                let processing = Processing::of(&error, &connection, !is_fresh, is_shared);
+                let processing =
+                    Processing::of(&error, &connection, !is_fresh, is_shared, is_repeatable);
                 if processing != Processing::Begun {
                     connections.pool.retire(&connection);
                 }
@@ -273,14 +294,18 @@ impl Inner {
                     let reason = in_words(&error);
                     connections.failed(&found, endpoint.view(), address, NO_HTTP, reason);
                 }
-                if let Some(copy) = copy
-                    && resent.again(processing, copy.method(), self.limits())
-                {
-                    (request, held) = (copy, Some(permit));
-                    continue;
-                }
                 let (server_name, source) = (name.clone(), Arc::new(error));
-                return Err(RequestError::Exchange { server_name, address, source });
+                let error = RequestError::Exchange { server_name, address, source };
+                let Some(copy) =
+                    copy.filter(|copy| resent.again(processing, copy.method(), self.limits()))
+                else {
+                    return Err(error);
+                };
+                if processing == Processing::Unknown {
+                    *unanswered = Some(error);
+                }
+                (request, held) = (copy, Some(permit));
+                continue;
             };
             (request, held) = (unsent, Some(permit));
             if !(is_new && is_first) {
@@ -321,8 +346,9 @@ impl Inner {
             let (server_name, limit) = (name.clone(), self.limits().waiting);
             RequestError::ServerBusy { server_name, limit }
         };
-        // The server may move during the wait. One that moves every time is given up.
-        for _ in 0..self.limits().moves {
+        // The server may move during the wait. One that moves every time is given up. The last turn only
+        // sees whether it has.
+        for turn in 0..=self.limits().moves {
             let found = self.resolver.resolve(name).await?;
             let server = Server::of(&found);
             if let Some(permit) = held.take_if(|permit| **permit.at() == server) {
@@ -330,6 +356,9 @@ impl Inner {
             }
             // Nobody holds a permit while waiting for another.
             drop(held.take());
+            if turn == self.limits().moves {
+                break;
+            }
             let reservation = self.permits.reserve(Arc::new(server)).ok_or_else(busy)?;
             match reservation.try_permit() {
                 Ok(permit) => return Ok((found, permit)),
@@ -346,7 +375,11 @@ fn broke(error: &hyper::Error) -> bool {
     error.is_incomplete_message()
         || error.is_parse()
         || error.is_timeout()
-        || (!error.is_user() && cause::<std::io::Error>(error).is_some())
+        || (!error.is_user()
+            && cause::<std::io::Error>(error).is_some_and(|error| {
+                // What hinders this machine says nothing about the server.
+                ConnectFailureKind::of(error, Phase::Connect) != ConnectFailureKind::Local
+            }))
 }
 
 impl fmt::Debug for FederationClient {

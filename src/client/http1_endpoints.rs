@@ -16,14 +16,14 @@ use crate::transport::deadline::FURTHEST;
 pub(super) struct Http1Endpoints(Mutex<HashMap<(Host, u16), Instant>>);
 
 impl Http1Endpoints {
-    /// Adds an endpoint for this long. At most this many are remembered; of more, those that end
-    /// first are forgotten.
+    /// Adds an endpoint for this long. At most this many are remembered, but at least one; of more, those
+    /// that end first are forgotten.
     pub(super) fn add(&self, endpoint: Endpoint<'_>, time: Duration, most: usize) {
         let now = Instant::now();
         let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ends.insert(key(endpoint), now + time.min(FURTHEST));
         ends.retain(|_, end| *end > now);
-        while ends.len() > most {
+        while ends.len() > most.max(1) {
             let first = ends.iter().min_by_key(|(_, end)| **end).map(|(key, _)| key.clone());
             first.map(|key| ends.remove(&key));
         }

@@ -68,6 +68,7 @@ pub(super) struct ConnectionState {
     _until: oneshot::Sender<Infallible>,
     /// See [`Connection::alert`].
     alert: Arc<OnceLock<AlertDescription>>,
+    is_tls_1_3: bool,
     /// When a handle was last dropped.
     used: Mutex<Instant>,
     /// Requests handed to it so far.
@@ -85,6 +86,7 @@ impl HttpConnection {
         let (made, farewell) = (Instant::now(), limits.farewell);
         let head = limits.head_bytes;
         let (endpoint, alert) = (connection.endpoint.clone(), Arc::clone(&connection.alert));
+        let is_tls_1_3 = connection.is_tls_1_3();
         let (closing, closed) = oneshot::channel();
         let handshake = async {
             let is_http2 = connection.is_http2();
@@ -119,8 +121,17 @@ impl HttpConnection {
         let (until, dropped) = oneshot::channel();
         tokio::spawn(until_dropped(connection, dropped, closing, farewell));
         let (used, requests) = (Mutex::new(Instant::now()), AtomicUsize::new(0));
-        let state =
-            ConnectionState { key, endpoint, made, farewell, _until: until, alert, used, requests };
+        let state = ConnectionState {
+            key,
+            endpoint,
+            made,
+            farewell,
+            _until: until,
+            alert,
+            is_tls_1_3,
+            used,
+            requests,
+        };
         Ok(Self { sender, open: ConnectionHandle(Arc::new(state)) })
     }
 
@@ -171,21 +182,21 @@ impl HttpConnection {
         }
     }
 
-    /// Returns the alert by which the server has refused the handshake. Under TLS 1.3 it may do so after the
-    /// client took the handshake for done (RFC 8446 section 4.4.2.4), and then it has read no request.
+    /// Returns the alert by which the server has refused the handshake for want of a certificate. Under TLS
+    /// 1.3 it does so after the client took the handshake for done (RFC 8446 section 4.4.2.4), and then it
+    /// has read no request.
     pub(super) fn refusal(&self) -> Option<AlertDescription> {
-        use AlertDescription as Alert;
-
-        self.state().alert.get().copied().filter(|alert| {
-            matches!(
+        let is_refusal = |alert: &AlertDescription| {
+            // Not such that a server may send after it has read the request.
+            let is_about_certificates = matches!(
                 alert,
-                Alert::CertificateRequired
-                    | Alert::BadCertificate
-                    | Alert::UnknownCA
-                    | Alert::AccessDenied
-                    | Alert::HandshakeFailure
-            )
-        })
+                AlertDescription::CertificateRequired
+                    | AlertDescription::BadCertificate
+                    | AlertDescription::UnknownCA
+            );
+            is_about_certificates && self.state().is_tls_1_3 && !self.has_response_begun()
+        };
+        self.state().alert.get().copied().filter(is_refusal)
     }
 
     /// Returns what is held while a response is read, and what ends with it.

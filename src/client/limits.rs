@@ -124,7 +124,7 @@ settings! {
         /// Default 1 MiB; transactions are smaller than that.
         resend_bytes: usize = 1 << 20;
         /// How long an endpoint that requires HTTP/1.1 is not offered HTTP/2. At most as many endpoints
-        /// are remembered as [`connections`](Self::connections). Default 1 h.
+        /// are remembered as [`connections`](Self::connections), and at least one. Default 1 h.
         http1_for: Duration = Duration::from_secs(3600);
         /// How often a request waits for a permit if the server has moved each time; at least 1.
         /// Default 4.

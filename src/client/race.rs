@@ -1,7 +1,7 @@
 //! Tries the addresses of one endpoint side by side, until a TLS handshake succeeds.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_rustls::client::TlsStream;
@@ -18,7 +18,8 @@ use crate::transport::opening::{OpenError, Opening, Phase};
 /// What has come of the attempts at an endpoint so far.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    accepted: AtomicBool,
+    /// How many addresses have accepted a connection whose handshake goes on.
+    accepted: AtomicUsize,
     attempts: Mutex<Attempts>,
 }
 
@@ -29,9 +30,9 @@ struct Attempts {
 }
 
 impl Progress {
-    /// Returns whether an address has accepted a connection.
+    /// Returns whether an address has accepted a connection whose handshake goes on.
     pub(super) fn has_accepted(&self) -> bool {
-        self.accepted.load(Ordering::Relaxed)
+        self.accepted.load(Ordering::Relaxed) > 0
     }
 
     /// Takes the attempts that have failed.
@@ -71,8 +72,13 @@ pub(super) async fn race(
     let open = async |address| {
         let dialled = dial_endpoint(&*connector.dial, endpoint, address);
         let stream = opening.run(Phase::Connect, dialled).await?;
-        progress.accepted.store(true, Ordering::Relaxed);
-        opening.secure(connector.tls(endpoint), target.tls_name().to_owned(), stream).await
+        progress.accepted.fetch_add(1, Ordering::Relaxed);
+        let name = target.tls_name().to_owned();
+        let secured = opening.secure(connector.tls(endpoint), name, stream).await;
+        if secured.is_err() {
+            progress.accepted.fetch_sub(1, Ordering::Relaxed);
+        }
+        secured
     };
     let open = &open;
     let delay = opening.limits.attempt_delay;

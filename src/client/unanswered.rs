@@ -21,12 +21,14 @@ pub(super) enum Processing {
 
 impl Processing {
     /// Judges an error of a request over this connection. `is_kept` tells whether the connection had
-    /// served others before, `is_shared` whether it served others beside.
+    /// served others before, `is_shared` whether it served others beside, and `is_repeatable` whether
+    /// the request's method is idempotent or its body not empty.
     pub(super) fn of(
         error: &hyper::Error,
         connection: &HttpConnection,
         is_kept: bool,
         is_shared: bool,
+        is_repeatable: bool,
     ) -> Self {
         let is_lost = error.is_incomplete_message()
             || error.is_canceled()
@@ -34,11 +36,13 @@ impl Processing {
             || (connection.is_http2() && error.is_user())
             || (!error.is_user() && cause::<io::Error>(error).is_some());
         match cause::<h2::Error>(error) {
-            // h2 says so of streams above the last one that the peer names, and of no others.
+            // h2 says so of streams above the last one that the peer names; and of one that was begun just
+            // when a graceful GOAWAY came, of which it still sends what needs no body.
             Some(error) if error.is_remote() && (error.is_go_away() || error.is_reset()) => {
                 match error.reason() {
                     Some(h2::Reason::HTTP_1_1_REQUIRED) => Self::RequiresHttp1,
                     Some(h2::Reason::REFUSED_STREAM) => Self::NotProcessed,
+                    Some(h2::Reason::NO_ERROR) if !is_repeatable => Self::Unknown,
                     _ if error.is_go_away() => Self::NotProcessed,
                     _ => Self::Begun,
                 }

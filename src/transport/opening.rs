@@ -36,6 +36,11 @@ pub(crate) struct OpenError {
 }
 
 impl OpenError {
+    pub(crate) fn new(phase: Phase, error: Box<dyn Error + Send + Sync>) -> Self {
+        let kind = ConnectFailureKind::of(&*error, phase);
+        Self { phase, kind, error, offer: String::new() }
+    }
+
     /// Returns why there is no stream, for people.
     pub(crate) fn in_words(&self) -> String {
         in_words(&*self.error) + &self.offer
@@ -91,7 +96,6 @@ impl Opening {
             Ok(Err(error)) => error.into(),
             Err(timed_out) => timed_out.into(),
         };
-        let kind = ConnectFailureKind::of(&*error, phase);
-        Err(OpenError { phase, kind, error, offer: String::new() })
+        Err(OpenError::new(phase, error))
     }
 }

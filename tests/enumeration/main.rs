@@ -21,10 +21,11 @@
 //! hop by hop and whole, answered as asked and the newest question first.
 //!
 //! `driver` checks what one run shows; here and in `orders` runs are compared. Every run counts, and
-//! `cargo test --test enumeration -- --nocapture` prints how many there were. With
+//! `cargo test --test enumeration -- --nocapture` prints how many there were. Without
+//! `ENUMERATION` each preset has but few classes of addresses of the server itself, and the orders are
+//! some of the first preset's; with `ENUMERATION=whole`, as in the gate, all of both; with
 //! `ENUMERATION=full` IPv4 alone and IPv6 alone have their turns, too, and every order of arrival of
-//! more worlds and under every preset; with `ENUMERATION=reduced` each preset has but few classes of
-//! addresses of the server itself, and the orders are those of the first preset.
+//! more worlds and under every preset.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod document;
@@ -98,10 +99,10 @@ impl Ways<'_> {
 
 /// Every world in which these differ from the others. What is never looked at takes no turn: so
 /// where the host of the document has no good address, one way to fail stands for all, but in the
-/// long run. It does so everywhere when reduced; the orders of arrival have the others.
+/// long run. It does so everywhere in a short one; the orders of arrival have the others.
 fn worlds_with(template: World, families: AddressFamilies) -> impl Iterator<Item = World> {
     let fetched = families == AddressFamilies::ByProxy || template.host.contains(&Addresses::Some);
-    let all = fetched && !wanted("reduced") || wanted("full");
+    let all = fetched && !is_short() || wanted("full");
     let takes_a_turn = move |document: &Document| {
         all || *document == Document::NotFound || document.delegates().is_some()
     };
@@ -145,7 +146,7 @@ fn enumerate(configs: &[Arc<Config>; 2], host: [Addresses; 2]) -> Tally {
             for (target_at, target) in classes(families).iter().enumerate() {
                 // Reduced, any two classes still meet, but not any three.
                 let turn = (fed_at + matrix_at) % classes(families).len();
-                if wanted("reduced") && turn != target_at {
+                if is_short() && turn != target_at {
                     continue;
                 }
                 let mut not_found = None;
@@ -166,17 +167,20 @@ fn enumerate(configs: &[Arc<Config>; 2], host: [Addresses; 2]) -> Tally {
     ways.tally
 }
 
-/// Whether `ENUMERATION` says so: `full` is what takes too long for the gate, `reduced` what can be
-/// run a thousand times.
+/// Whether `ENUMERATION` says so: `whole`, or `full`, which takes too long for the gate.
 fn wanted(what: &str) -> bool {
     std::env::var_os("ENUMERATION").is_some_and(|wanted| wanted == what)
+}
+
+fn is_short() -> bool {
+    !wanted("whole") && !wanted("full")
 }
 
 fn families() -> &'static [AddressFamilies] {
     use AddressFamilies::{Both, ByProxy, V4, V6};
     if wanted("full") {
         &[Both, V4, V6, ByProxy]
-    } else if wanted("reduced") {
+    } else if is_short() {
         &[Both]
     } else {
         &[Both, ByProxy]
@@ -191,7 +195,7 @@ fn every_class_of_answer_to_every_question() {
             jobs.extend(classes(*families).iter().map(|host| (configs.clone(), *host)));
         }
     }
-    if wanted("reduced") {
+    if is_short() {
         // Each preset once, and each with another class of addresses.
         jobs = jobs.into_iter().step_by(Addresses::ALL.len() + 1).collect();
     }

@@ -25,7 +25,7 @@ use matrix_delegation::{Config, ServerName};
 use super::document::Document;
 use super::driver::{Case, Key, Session, look_up, same};
 use super::world::{Addresses, Answers, NAMES, Srv, World, configs};
-use super::{on_all_cores, wanted};
+use super::{is_short, on_all_cores, wanted};
 
 /// Up to so many orders of one world are run one by one.
 const FEW: u128 = 120;
@@ -262,7 +262,7 @@ type Job = ([Arc<Config>; 2], ServerName, World);
 fn jobs() -> Vec<Job> {
     let all = wanted("full");
     let mut jobs = Vec::new();
-    let presets = if wanted("reduced") { 1 } else { 3 };
+    let presets = if is_short() { 1 } else { 3 };
     for (index, configs) in configs(AddressFamilies::Both).iter().take(presets).enumerate() {
         let mut add = |name: &str, world: World| {
             if all || index == 0 || is_up_to_policies(&world) {
@@ -279,7 +279,7 @@ fn jobs() -> Vec<Job> {
             }
         }
     }
-    if wanted("reduced") {
+    if is_short() {
         // Some of each subject: they stand one after the other.
         jobs = jobs.into_iter().step_by(14).collect();
     }

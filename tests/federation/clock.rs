@@ -32,6 +32,8 @@ enum Behind {
     Mute,
     /// It connects and says something else than TLS.
     Garbage,
+    /// It accepts after so many milliseconds.
+    Late(u64, Box<Behind>),
     Serves(Peer, Arc<ServerConfig>),
 }
 
@@ -94,8 +96,15 @@ impl Dial for Wires {
         let mut watch = Watch(Some(address), Arc::clone(&self.dropped));
         Box::pin(async move {
             let (near, mut far) = tokio::io::duplex(1 << 16);
+            let behind = match behind {
+                Behind::Late(ms, behind) => {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    *behind
+                }
+                behind => behind,
+            };
             match behind {
-                Behind::Nothing => std::future::pending().await,
+                Behind::Nothing | Behind::Late(..) => std::future::pending().await,
                 Behind::Refuses => {
                     watch.over();
                     return Err(io::ErrorKind::ConnectionRefused.into());
@@ -235,6 +244,23 @@ async fn a_silent_endpoint_has_the_next_beside_it_unless_it_has_accepted() {
         let kinds = connection.failed_attempts().iter().map(|it| it.kind);
         let timed_out = kinds.filter(|it| *it == ConnectFailureKind::TimedOut).count();
         assert!(timed_out >= silent.min(failed), "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_was_only_just_begun_has_not_failed() {
+    let authority = Authority::new();
+    let peers = ["192.0.2.1:7001", "192.0.2.1:7002"].map(address);
+    let late = |ms| Behind::Late(ms, Box::new(serves(authority.server())));
+    for (first, second, failed) in [(1_030, 60, 0), (1_999, 5_000, 0), (2_000, 5_000, 1)] {
+        let wires = Wires::new(peers.into_iter().zip([late(first), late(second)]));
+        let resolver = resolver(delegated(&peers));
+        let target = found(&resolver, "a.example").await;
+        let connector = wires.connector(&authority).reporting_to(resolver.clone());
+        let connection = connector.connect(&target).await.unwrap();
+        assert_eq!(connection.address(), Some(peers[0]));
+        assert_eq!(connection.failed_attempts().len(), failed, "{first}");
+        assert_eq!(resolver.counters().reports, failed as u64, "{first}");
     }
 }
 

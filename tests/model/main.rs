@@ -102,10 +102,10 @@ fn is_of_one_piece(run: &Run, plan: &Plan) {
 }
 
 /// How many internets the machine is compared with the model in: `MODEL_CASES`, or
-/// `PROPTEST_CASES`, or 10,000.
+/// `PROPTEST_CASES`, or 1,000.
 fn internets() -> u32 {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect(name));
-    number("MODEL_CASES").or_else(|| number("PROPTEST_CASES")).unwrap_or(10_000)
+    number("MODEL_CASES").or_else(|| number("PROPTEST_CASES")).unwrap_or(1_000)
 }
 
 /// Tries a property in so many internets, on all cores.

@@ -118,7 +118,9 @@ async fn over_udp(
             loop {
                 let length = socket.recv(&mut buffer).await?;
                 let bytes = buffer.get(..length).unwrap_or_default();
-                for request in [first, later] {
+                // Two ids that fit are twice as easy to guess.
+                let asked = [first, later].into_iter().take(if sent > 1 { 2 } else { 1 });
+                for request in asked {
                     match request.judge_udp(bytes) {
                         Packet::Reply(reply) => {
                             return Ok::<_, ServerFailure>((Some(reply), request));

@@ -23,9 +23,25 @@ impl ServerFailure {
         Self::Failed(failure, None)
     }
 
-    /// Returns whether the server may as well not be there.
+    /// Returns whether the server may as well not be there. What hinders this machine says nothing about
+    /// it.
     pub(super) const fn is_silence(self) -> bool {
-        matches!(self, Self::Failed(DnsFailure::Timeout | DnsFailure::Network, _))
+        use io::ErrorKind as Io;
+
+        match self {
+            Self::Failed(DnsFailure::Network, kind) => matches!(
+                kind,
+                Some(
+                    Io::ConnectionRefused
+                        | Io::ConnectionReset
+                        | Io::ConnectionAborted
+                        | Io::HostUnreachable
+                        | Io::UnexpectedEof
+                )
+            ),
+            Self::Failed(failure, _) => matches!(failure, DnsFailure::Timeout),
+            Self::NotImplemented { .. } => false,
+        }
     }
 
     /// Returns how telling it is. A server that answered beats one whose reply made no sense, which
@@ -65,6 +81,22 @@ impl fmt::Display for ServerFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_hinders_this_machine_is_no_silence_of_the_server() {
+        for (kind, is_silence) in [
+            (io::ErrorKind::ConnectionRefused, true),
+            (io::ErrorKind::TimedOut, true),
+            (io::ErrorKind::NetworkUnreachable, false),
+            (io::ErrorKind::PermissionDenied, false),
+            // No descriptor left.
+            (io::Error::from_raw_os_error(24).kind(), false),
+        ] {
+            let failure = ServerFailure::from(io::Error::from(kind));
+            assert_eq!(failure.is_silence(), is_silence, "{kind}");
+        }
+        assert!(!ServerFailure::failed(DnsFailure::ServFail).is_silence());
+    }
 
     #[test]
     fn the_more_telling_a_failure_the_greater_its_weight() {

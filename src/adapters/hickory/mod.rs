@@ -73,7 +73,7 @@ use crate::runtime::BoxFuture;
 /// (SERVFAIL, REFUSED, NOTIMP, no connection, malformed reply) or has been silent for
 /// [`DnsConfig::first_retry`]; a late answer of an earlier server still counts. Silent ones
 /// are asked again, each time after twice as long, and over TCP, too. A server that was silent where
-/// another one answered is waited for a tenth as long; after 3 s without any answer it is tried last
+/// another one answered is waited for a quarter as long; after 3 s without any answer it is tried last
 /// for 60 s. [`ServerOrder`](crate::adapters::ServerOrder) changes the order. If none gave an answer, the most telling failure is reported: NOTIMP, SERVFAIL, REFUSED,
 /// malformed, timeout, network, in this order.
 ///

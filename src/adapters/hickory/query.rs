@@ -47,7 +47,7 @@ pub(super) struct Request {
 /// What a packet is to a [`Request`].
 pub(super) enum Packet {
     Reply(Box<Reply>),
-    /// The reply did not fit.
+    /// The reply did not fit, or is to be had over TCP for another reason.
     Truncated,
     /// It claims to be the reply, but cannot be parsed.
     Nonsense,
@@ -109,6 +109,9 @@ impl Request {
         match header.read_reply(rest) {
             // A server that could not read the question, or did not care to, need not repeat it.
             Ok(reply) if question.is_none() && reply.is_answer() => Packet::Stray,
+            // Nothing in it shows that it knows the case of the letters: over TCP, nobody else could have
+            // sent it.
+            Ok(_) if question.is_none() && exact_case => Packet::Truncated,
             Ok(reply) => Packet::Reply(Box::new(reply)),
             Err(_) => Packet::Nonsense,
         }

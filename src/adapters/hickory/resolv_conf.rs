@@ -93,7 +93,7 @@ impl ResolvConf {
         if self.use_vc {
             config.transport = DnsTransport::TcpOnly;
         }
-        if self.rotate {
+        if self.rotate && config.server_order == default.server_order {
             config.server_order = ServerOrder::Rotate;
         }
         config.edns |= self.edns0;

@@ -14,8 +14,9 @@ use super::reply::{self, AliasChain, Conclusion};
 use super::standing::Standings;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord};
 
-/// By how much the wait is shorter for a server that was silent before.
-const SUSPICION: u32 = 10;
+/// By how much the wait is shorter for a server that was silent before. By default it then has 250 ms,
+/// in which a server anywhere replies.
+const SUSPICION: u32 = 4;
 
 /// A server that was asked, and how it failed; `None`: it is silent.
 struct Asked {
@@ -25,8 +26,8 @@ struct Asked {
 }
 
 /// Asks the servers until one of them answers. The next server is asked as soon as one has failed, or
-/// when the one before it has been silent for `first_retry`, or for a tenth of that if it was silent
-/// before. Those already asked continue to listen and to send.
+/// when the one before it has been silent for `first_retry`, or for a quarter of that if it was
+/// silent before. Those already asked continue to listen and to send.
 pub(super) async fn ask(
     servers: &[SocketAddr],
     standings: &Standings,
@@ -66,8 +67,9 @@ pub(super) async fn ask(
                     Ok(conclusion) => {
                         let silent = |it: &&Asked| it.failure.is_none_or(ServerFailure::is_silence);
                         let others = asked.iter().enumerate().filter(|(at, _)| *at != index);
+                        let least = inquiry.config.first_retry / SUSPICION;
                         for other in others.map(|(_, other)| other).filter(silent) {
-                            standings.was_silent(other.server, other.at, now);
+                            standings.was_silent(other.server, other.at, now, least);
                         }
                         return conclusion;
                     }

@@ -31,8 +31,10 @@ struct Inner {
 struct Standing {
     /// When it replied last.
     heard: Option<Instant>,
-    /// Since when it has replied to nothing, where another server did.
-    silent_since: Option<Instant>,
+    /// For how long it was waited for since then, by however many questions, and replied to nothing,
+    /// where another server did; and until when.
+    silent_for: Duration,
+    waited_until: Option<Instant>,
     last_until: Option<Instant>,
     plain_until: Option<Instant>,
 }
@@ -60,7 +62,7 @@ impl Standings {
 
     /// Returns whether it was silent the last time that another server was not.
     pub(super) fn is_suspect(&self, server: SocketAddr) -> bool {
-        self.lock().servers.get(&server).is_some_and(|it| it.silent_since.is_some())
+        self.lock().servers.get(&server).is_some_and(|it| !it.silent_for.is_zero())
     }
 
     pub(super) fn takes_edns(&self, server: SocketAddr, now: Instant) -> bool {
@@ -71,23 +73,38 @@ impl Standings {
     pub(super) fn replied(&self, server: SocketAddr, shuns_edns: bool, now: Instant) {
         let mut inner = self.lock();
         let standing = inner.servers.entry(server).or_default();
-        (standing.heard, standing.silent_since, standing.last_until) = (Some(now), None, None);
+        (standing.heard, standing.silent_for, standing.last_until) =
+            (Some(now), Duration::ZERO, None);
         if shuns_edns {
             standing.plain_until = now.checked_add(WITHOUT_EDNS);
         }
     }
 
-    /// Notes that a server has not replied to what it was asked, and another one has.
-    pub(super) fn was_silent(&self, server: SocketAddr, asked: Instant, now: Instant) {
+    /// Notes that a server has not replied to what it was asked, and another one has. Less than `least`
+    /// says nothing about a server.
+    pub(super) fn was_silent(
+        &self,
+        server: SocketAddr,
+        asked: Instant,
+        now: Instant,
+        least: Duration,
+    ) {
+        if now.saturating_duration_since(asked) < least {
+            return;
+        }
         let mut inner = self.lock();
         let standing = inner.servers.entry(server).or_default();
         if standing.heard.is_some_and(|heard| heard >= asked) {
             // It replied to something else meanwhile.
             return;
         }
-        let since = *standing.silent_since.get_or_insert(asked);
-        if now.saturating_duration_since(since) >= SILENCE {
-            (standing.silent_since, standing.last_until) = (None, now.checked_add(TRIED_LAST));
+        let from = standing.waited_until.map_or(asked, |until| until.max(asked));
+        standing.waited_until = Some(now);
+        standing.silent_for =
+            standing.silent_for.saturating_add(now.saturating_duration_since(from));
+        if standing.silent_for >= SILENCE {
+            (standing.silent_for, standing.last_until) =
+                (Duration::ZERO, now.checked_add(TRIED_LAST));
         }
     }
 
@@ -117,15 +134,30 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + MS(ms);
         let order = |now| standings.order(&servers(), ServerOrder::InOrder, now);
-        standings.was_silent(one, start, at(1000));
+        let was_silent = |from, to| standings.was_silent(one, at(from), at(to), MS(250));
+        was_silent(0, 1000);
         assert!(standings.is_suspect(one));
-        standings.was_silent(one, at(1000), at(2999));
-        assert_eq!(order(at(2999)), [one, two, three]);
-        standings.was_silent(one, at(2000), at(3000));
-        assert_eq!(order(at(3000)), [two, three, one]);
-        assert_eq!(order(at(62_999)), [two, three, one]);
-        assert_eq!(order(at(63_000)), [one, two, three]);
+        // Two at once are no longer than one.
+        was_silent(500, 1500);
+        // Hours in which nothing is asked do not count.
+        was_silent(9_000_000, 9_001_499);
+        assert_eq!(order(at(9_001_499)), [one, two, three]);
+        was_silent(9_001_200, 9_001_500);
+        assert_eq!(order(at(9_001_500)), [two, three, one]);
+        assert_eq!(order(at(9_061_499)), [two, three, one]);
+        assert_eq!(order(at(9_061_500)), [one, two, three]);
         assert!(!standings.is_suspect(one));
+    }
+
+    #[test]
+    fn a_server_that_had_no_time_to_reply_is_not_silent() {
+        let [one, ..] = servers();
+        let standings = Standings::default();
+        let start = Instant::now();
+        standings.was_silent(one, start, start + MS(249), MS(250));
+        assert!(!standings.is_suspect(one));
+        standings.was_silent(one, start, start + MS(250), MS(250));
+        assert!(standings.is_suspect(one));
     }
 
     #[test]
@@ -134,26 +166,22 @@ mod tests {
         let standings = Standings::default();
         let start = Instant::now();
         let at = |ms| start + MS(ms);
+        let order = |now| standings.order(&servers(), ServerOrder::InOrder, at(now));
+        let was_silent = |from, to| standings.was_silent(one, at(from), at(to), MS(250));
         // It answers another question meanwhile.
         standings.replied(one, false, at(500));
-        standings.was_silent(one, start, at(4000));
+        was_silent(0, 4000);
         assert!(!standings.is_suspect(one));
         // It was silent, and then is not.
-        standings.was_silent(one, at(4000), at(6000));
+        was_silent(4000, 6000);
         standings.replied(one, false, at(6500));
-        standings.was_silent(one, at(6600), at(7600));
-        assert_eq!(standings.order(&servers(), ServerOrder::InOrder, at(7600)), [one, two, three]);
+        was_silent(6600, 7600);
+        assert_eq!(order(7600), [one, two, three]);
         // Tried last, it replies after all.
-        standings.was_silent(one, at(7600), at(10_600));
-        assert_eq!(
-            standings.order(&servers(), ServerOrder::InOrder, at(10_600)),
-            [two, three, one]
-        );
+        was_silent(7600, 10_600);
+        assert_eq!(order(10_600), [two, three, one]);
         standings.replied(one, false, at(10_700));
-        assert_eq!(
-            standings.order(&servers(), ServerOrder::InOrder, at(10_700)),
-            [one, two, three]
-        );
+        assert_eq!(order(10_700), [one, two, three]);
     }
 
     #[test]

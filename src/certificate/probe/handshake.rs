@@ -56,15 +56,15 @@ pub(super) enum HandshakeError {
     Tls(#[from] rustls::Error),
 }
 
-/// Performs the handshake, reading at most this many bytes, then closes the connection properly.
+/// Performs the handshake, reading at most this many bytes, and says good-bye. Returns what was read
+/// beyond it.
 pub(super) async fn handshake(
     connection: &mut ClientConnection,
     stream: &mut dyn DialStream,
     limit: usize,
-    no_certificate: &NoCertificate,
-) -> Result<(), HandshakeError> {
+) -> Result<Beyond, HandshakeError> {
     let mut buffer = vec![0; 8 * 1024];
-    let mut read_so_far = 0;
+    let (mut read_so_far, mut beyond) = (0, Vec::new());
     // Ends: the handshake is over, or another turn reads, which it does only so often.
     loop {
         flush(connection, stream).await?;
@@ -83,7 +83,6 @@ pub(super) async fn handshake(
         if read_so_far > limit {
             return Err(HandshakeError::TooMuch { limit });
         }
-        // What comes after the handshake, such as session tickets, is of no interest.
         while !received.is_empty() && connection.is_handshaking() {
             if connection.read_tls(&mut received)? == 0 {
                 return Err(HandshakeError::HungUp);
@@ -94,34 +93,53 @@ pub(super) async fn handshake(
                 return Err(error.into());
             }
         }
+        beyond = received.to_vec();
     }
     // The handshake stands; that the server does not wait for the good-bye changes nothing.
     connection.send_close_notify();
-    if flush(connection, stream).await.is_ok() {
-        let may_object = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
-            && no_certificate.asked.load(Ordering::Relaxed);
-        if may_object {
-            let left = limit.saturating_sub(read_so_far);
-            // Who says nothing in time has no objection.
-            timeout(OBJECTION, objection(connection, stream, left)).await.unwrap_or(Ok(()))?;
-        }
-        let _ = stream.shutdown().await;
+    if flush(connection, stream).await.is_err() {
+        return Ok(Beyond { bytes: beyond, left: 0 });
     }
+    Ok(Beyond { bytes: beyond, left: limit.saturating_sub(read_so_far) })
+}
+
+/// What was read beyond a handshake.
+pub(super) struct Beyond {
+    bytes: Vec<u8>,
+    /// How much more may be read.
+    left: usize,
+}
+
+/// Closes the connection, and returns what the server objected to the handshake before. Under TLS 1.3 it
+/// judges the client's part of it after the client took it for done (RFC 8446 section 4.4.2.4). Only who
+/// asked for a certificate is waited for, and who says nothing in time has no objection.
+pub(super) async fn objection(
+    connection: &mut ClientConnection,
+    stream: &mut dyn DialStream,
+    beyond: Beyond,
+    no_certificate: &NoCertificate,
+) -> Result<(), HandshakeError> {
+    let may_object = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+        && no_certificate.asked.load(Ordering::Relaxed);
+    if may_object {
+        timeout(OBJECTION, last_words(connection, stream, beyond)).await.unwrap_or(Ok(()))?;
+    }
+    let _ = timeout(OBJECTION, stream.shutdown()).await;
     Ok(())
 }
 
-/// Waits for the end of the connection, and for an alert before it: under TLS 1.3 the server judges the
-/// client's part of the handshake after the client took it for done (RFC 8446 section 4.4.2.4).
-async fn objection(
+/// Reads to the end, or until the limit on bytes.
+async fn last_words(
     connection: &mut ClientConnection,
     stream: &mut dyn DialStream,
-    mut left: usize,
+    Beyond { bytes, mut left }: Beyond,
 ) -> Result<(), rustls::Error> {
-    let mut buffer = vec![0; 8 * 1024];
-    // Ends: each turn reads, until the limit on bytes.
-    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        let mut received = buffer.get(..length.min(left)).unwrap_or_default();
-        left -= received.len();
+    let mut buffer = bytes;
+    let mut length = buffer.len();
+    buffer.resize(buffer.len().max(8 * 1024), 0);
+    // Ends: each turn takes some of what is left.
+    loop {
+        let mut received = buffer.get(..length).unwrap_or_default();
         while !received.is_empty() {
             match connection.read_tls(&mut received) {
                 Ok(1..) => {}
@@ -130,11 +148,12 @@ async fn objection(
             }
             connection.process_new_packets()?;
         }
-        if left == 0 {
-            break;
+        let room = buffer.len().min(left);
+        match stream.read(buffer.get_mut(..room).unwrap_or_default()).await {
+            Ok(read @ 1..) => (length, left) = (read, left - read),
+            Ok(0) | Err(_) => return Ok(()),
         }
     }
-    Ok(())
 }
 
 async fn flush(connection: &mut ClientConnection, stream: &mut dyn DialStream) -> io::Result<()> {

@@ -18,7 +18,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName as TlsName;
 
 pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
-use self::handshake::{NoCertificate, handshake};
+use self::handshake::{NoCertificate, handshake, objection};
 use self::verifier::RecordingVerifier;
 use super::check::CertificateCheck;
 use super::text::shown;
@@ -267,8 +267,16 @@ impl CertificateProbe {
         let most = self.limits.handshake_bytes;
         let shaken = match ClientConnection::new(Arc::new(tls), name) {
             Ok(mut connection) => {
-                let handshake = handshake(&mut connection, stream, most, &no_certificate);
-                let shaken = opening.run(Phase::Tls, handshake).await;
+                let shaken =
+                    opening.run(Phase::Tls, handshake(&mut connection, stream, most)).await;
+                let shaken = match shaken {
+                    Ok(beyond) => {
+                        let objection =
+                            objection(&mut connection, stream, beyond, &no_certificate).await;
+                        objection.map_err(|error| OpenError::new(Phase::Tls, error.into()))
+                    }
+                    Err(error) => Err(error),
+                };
                 check.tls_version = connection.protocol_version().and_then(TlsVersion::of);
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
