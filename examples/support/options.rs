@@ -15,7 +15,7 @@ use matrix_delegation::{AddressPolicy, HickoryDns, TrustedRoots};
 pub(crate) struct Network {
     /// The DNS server to ask in place of the system's; the hosts file is not read then.
     ///
-    /// A link-local address has a zone, such as [`fe80::53%eth0`]:53.
+    /// A link-local address has a zone, such as `[fe80::53%eth0]:53`.
     #[arg(long, value_name = "IP:PORT", value_parser = server)]
     dns: Option<SocketAddr>,
     /// Certificates in PEM to trust besides the platform's.

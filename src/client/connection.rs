@@ -8,13 +8,15 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use rustls::{AlertDescription, ProtocolVersion};
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
 use super::connect_error::ConnectAttempt;
 use crate::core::endpoint::{Endpoint, StoredEndpoint};
 use crate::core::names::Host;
-use crate::transport::{DialStream, error_chain::cause, tls::HTTP_2};
+use crate::transport::error_chain::{cause, chain};
+use crate::transport::{DialStream, tls::HTTP_2};
 
 /// A connection to a server, whose certificate is the target's: a stream of bytes.
 pub struct Connection {
@@ -52,6 +54,12 @@ impl Connection {
     }
 }
 
+/// The alert that ended a connection, with what to do about it in its text: HTTP/2 keeps nothing else of
+/// an error.
+#[derive(Debug, Error)]
+#[error("{}", chain(.0))]
+struct Alert(#[source] rustls::Error);
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
@@ -81,13 +89,11 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if let Poll::Ready(Err(error)) = &polled
-            && let Some(rustls::Error::AlertReceived(alert)) = cause(error)
-        {
-            // The first one says why.
-            let _ = self.alert.set(*alert);
-        }
-        polled
+        let Poll::Ready(Err(error)) = &polled else { return polled };
+        let Some(rustls::Error::AlertReceived(alert)) = cause(error) else { return polled };
+        // The first one says why.
+        let _ = self.alert.set(*alert);
+        Poll::Ready(Err(io::Error::new(error.kind(), Alert(rustls::Error::AlertReceived(*alert)))))
     }
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::iter::successors;
 
-use rustls::AlertDescription;
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
 /// Characters of a library's words that are kept. The other side can put names of its choice into
 /// them, by way of its certificate.
@@ -19,16 +19,42 @@ pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     for cause in causes(error) {
-        let said = match cause.downcast_ref() {
-            Some(rustls::Error::AlertReceived(alert)) => alert_in_words(*alert),
-            _ => cause.to_string(),
-        };
-        // Many errors repeat their cause.
-        if words.last().is_none_or(|last| !last.contains(&said)) {
-            words.push(said);
+        let own = cause.to_string();
+        let said = cause.downcast_ref().and_then(tls_in_words).unwrap_or_else(|| own.clone());
+        match words.last_mut() {
+            // Many errors repeat their cause, which may say more than its text.
+            Some(last) if *last == own => *last = said,
+            Some(last) if last.contains(&said) => {}
+            _ => words.push(said),
         }
     }
     words.join(": ")
+}
+
+/// Returns what an error of rustls means, where its own text is for programmers.
+fn tls_in_words(error: &rustls::Error) -> Option<String> {
+    use CertificateError as Bad;
+
+    let invalid = "the server's certificate chain is not accepted";
+    let words = match error {
+        rustls::Error::AlertReceived(alert) => return Some(alert_in_words(*alert)),
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the server does not speak TLS there".to_owned()
+        }
+        rustls::Error::InvalidCertificate(error) => match error {
+            Bad::UnsupportedSignatureAlgorithmContext { .. }
+            | Bad::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => format!(
+                "{invalid}: a signature in it is of a kind that the crypto provider does not take"
+            ),
+            Bad::Other(other) => match format!("{:?}", other.0).as_str() {
+                "MaximumPathDepthExceeded" => format!("{invalid}: it is too long"),
+                reason => format!("{invalid}: {reason}"),
+            },
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(words)
 }
 
 /// Returns what a server says by an alert, and what to do about it (RFC 8446 section 6.2).

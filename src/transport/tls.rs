@@ -34,7 +34,7 @@ pub(crate) fn offer(error: &(dyn Error + 'static), provider: &CryptoProvider) ->
     versions.dedup();
     format!(
         "; offered were the versions {}, the ciphers {}, the groups {} and the signature schemes {}: let \
-         the server accept one of each",
+         the server accept one of each; for the last it needs a certificate with such a key",
         listed(versions),
         listed(suites.iter().map(SupportedCipherSuite::suite)),
         listed(provider.kx_groups.iter().map(|group| group.name())),

@@ -534,6 +534,24 @@ async fn negative_answers_behind_an_alias() {
     }
 }
 
+/// As the C library has it.
+#[tokio::test]
+async fn a_server_that_is_no_authority_and_asks_no_other_says_nothing() {
+    let lame = Server::replying(|query| {
+        let mut reply = reply(query, ResponseCode::NoError);
+        reply.metadata.recursion_available = false;
+        reply
+    })
+    .await;
+    let good = good_server().await;
+    let found = addresses(300, false, &["192.0.2.1"]);
+    assert_eq!(lookup(&asking([&lame, &good]), a("a.example")).await, found);
+    assert_eq!(
+        lookup(&asking([&lame]), a("a.example")).await,
+        DnsAnswer::failed(DnsFailure::Malformed)
+    );
+}
+
 #[tokio::test]
 async fn a_referral_is_no_answer() {
     let answer = answer_to_a(|query| {
@@ -833,6 +851,15 @@ async fn tcp_that_fails() {
         lookup(&asking([&cuts_again]), a("a.example")).await,
         DnsAnswer::failed(DnsFailure::Malformed)
     );
+    // What is there counts.
+    let says_so = truncating(|query| {
+        let mut reply = records(query, [address("a.example.", 300, "192.0.2.1")]);
+        reply.metadata.truncation = true;
+        vec![bytes(&reply)]
+    })
+    .await;
+    let found = addresses(300, false, &["192.0.2.1"]);
+    assert_eq!(lookup(&asking([&says_so]), a("a.example")).await, found);
     // And then the next server is asked.
     let good = good_server().await;
     assert_eq!(

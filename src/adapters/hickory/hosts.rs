@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use super::server_address::ip_and_zone;
+use super::system_files::{c_string, is_blank};
 
 /// The longest name in DNS.
 const LONGEST_NAME: usize = 253;
@@ -38,9 +39,9 @@ impl Hosts {
         for line in text.split(|byte| *byte == b'\n') {
             let mut next_word = next_line;
             next_line += line.len() + 1;
-            let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+            let line = c_string(line).split(|byte| *byte == b'#').next().unwrap_or_default();
             let mut of_line = None;
-            for word in line.split(u8::is_ascii_whitespace) {
+            for word in line.split(|byte| is_blank(*byte)) {
                 let start = next_word;
                 next_word += word.len() + 1;
                 if word.is_empty() {
@@ -170,12 +171,21 @@ mod tests {
             "127.0.0.1%lo s.test",
             "127.0.0.1",
             "- s.test",
+            "127.0.0.9\0 s.test",
+            "127.0.0.9 \0s.test",
             &format!("127.0.0.9 {}", "a".repeat(100_000)),
         ] {
             let text = format!("{odd}\n127.0.1.1 s.test\n{odd}");
             assert_eq!(addresses(&text, "s.test"), ["127.0.1.1"], "{odd:?}");
         }
         assert!(Hosts::parse(b"# nothing\n\n127.0.0.1\n".to_vec()).is_empty());
+    }
+
+    #[test]
+    fn blanks_and_ends_are_those_of_c() {
+        for line in ["127.0.1.1\x0bs.test", "127.0.1.1\x0cs.test\r", "127.0.1.1 s.test\0\0\0"] {
+            assert_eq!(addresses(line, "s.test"), ["127.0.1.1"], "{line:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) struct Header {
     pub(super) is_reply: bool,
     pub(super) is_query_op: bool,
     pub(super) truncated: bool,
+    pub(super) authoritative: bool,
     pub(super) recursion_available: bool,
     /// The lower four bits of the response code.
     pub(super) code: u8,
@@ -34,16 +35,15 @@ pub(super) struct Header {
 
 /// What a reply says.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are facts that do not exclude each other")]
 pub(super) struct Reply {
     pub(super) code: ResponseCode,
-    pub(super) recursion_available: bool,
+    /// Whether the server says neither that it is an authority for the name nor that it asks others, and
+    /// adds nothing. The C library passes over such a reply without records, too.
+    pub(super) is_lame: bool,
     /// The records of the answer section that are of class IN and of a type of use.
     pub(super) answers: Vec<Record>,
     /// How long a negative reply holds, in seconds (RFC 2308 section 5).
     pub(super) negative_ttl: Option<u32>,
-    /// Whether the authority section names servers.
-    pub(super) names_servers: bool,
     /// Whether there is an OPT record where it belongs.
     pub(super) has_opt: bool,
     /// Whether there is one in the answer section.
@@ -63,6 +63,7 @@ impl Header {
             is_reply: flags & 0x80 != 0,
             is_query_op: flags & 0x78 == 0,
             truncated: flags & 0x02 != 0,
+            authoritative: flags & 0x04 != 0,
             recursion_available: more & 0x80 != 0,
             code: more & 0x0f,
             questions,
@@ -84,25 +85,35 @@ impl Header {
         Ok((questions?, decoder))
     }
 
-    /// Reads what follows the questions; fails only if the answer section cannot be read.
+    /// Reads what follows the questions; fails only if nothing of the answer section can be read.
     pub(super) fn read_reply(self, mut decoder: BinDecoder<'_>) -> Result<Reply, DecodeError> {
         let mut reply = Reply {
             code: ResponseCode::from(0, self.code),
-            recursion_available: self.recursion_available,
+            is_lame: !self.authoritative && !self.recursion_available && self.additionals == 0,
             answers: Vec::new(),
             negative_ttl: None,
-            names_servers: false,
             has_opt: false,
             opt_among_answers: false,
         };
+        let mut unreadable = None;
         for _ in 0..self.answers {
             let head = RecordHead::read(&mut decoder)?;
             reply.opt_among_answers |= head.record_type == RecordType::OPT;
             if OF_USE.contains(&head.record_type) && head.class == u16::from(DNSClass::IN) {
-                let data = head.read_data(&decoder)?;
-                reply.answers.push(Record::from_rdata(head.name.clone(), head.ttl, data));
+                match head.read_data(&decoder) {
+                    Ok(data) => {
+                        reply.answers.push(Record::from_rdata(head.name.clone(), head.ttl, data));
+                    }
+                    Err(error) => unreadable = Some(error),
+                }
             }
             head.pass_over(&mut decoder)?;
+        }
+        // One odd record beside good ones is left out.
+        if let Some(error) = unreadable
+            && reply.answers.is_empty()
+        {
+            return Err(error);
         }
         // An error ends the reading, and what was read counts.
         let _ = reply.read_rest(self, &mut decoder);
@@ -124,7 +135,6 @@ impl Reply {
             {
                 self.negative_ttl = Some(head.ttl.min(soa.minimum));
             }
-            self.names_servers |= head.record_type == RecordType::NS;
             head.pass_over(decoder)?;
         }
         for _ in 0..header.additionals {

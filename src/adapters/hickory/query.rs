@@ -78,17 +78,21 @@ impl Request {
 
     /// Returns what a packet that came over UDP is to this request.
     pub(super) fn judge_udp(&self, bytes: &[u8]) -> Packet {
-        self.judge(bytes, self.random_case)
+        self.judge(bytes, true)
     }
 
     /// Returns what a message that came over TCP is to this request. Nobody else can send on the
-    /// connection, so the case of letters does not matter.
+    /// connection, so the case of letters does not matter, and a message has room for all of a reply,
+    /// whatever it says.
     pub(super) fn judge_tcp(&self, bytes: &[u8]) -> Packet {
         self.judge(bytes, false)
     }
 
-    fn judge(&self, bytes: &[u8], exact_case: bool) -> Packet {
-        let Some(header) = Header::read(bytes) else { return Packet::Stray };
+    fn judge(&self, bytes: &[u8], over_udp: bool) -> Packet {
+        let exact_case = over_udp && self.random_case;
+        let Some(mut header) = Header::read(bytes) else { return Packet::Stray };
+        let was_truncated = header.truncated;
+        header.truncated &= over_udp;
         // With more than one question it is no reply to this request.
         if header.id != self.id || !header.is_reply || !header.is_query_op || header.questions > 1 {
             return Packet::Stray;
@@ -107,6 +111,7 @@ impl Request {
             return Packet::Truncated;
         }
         match header.read_reply(rest) {
+            Ok(reply) if was_truncated && reply.answers.is_empty() => Packet::Nonsense,
             // A server that could not read the question, or did not care to, need not repeat it.
             Ok(reply) if question.is_none() && reply.is_answer() => Packet::Stray,
             // Nothing in it shows that it knows the case of the letters: over TCP, nobody else could have

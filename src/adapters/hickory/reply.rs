@@ -81,7 +81,8 @@ pub(super) fn read(
         NoRecord::NoData
     } else if moved {
         return Ok(Conclusion::Onward { name, chain });
-    } else if is_referral(reply) {
+    } else if reply.is_lame {
+        // It says nothing about the question (RFC 2308 section 2.2): another server may.
         return Err(MALFORMED);
     } else {
         NoRecord::NoData
@@ -112,12 +113,6 @@ fn dname(reply: &Reply, name: &Name) -> Option<(Name, u32)> {
         let name = Name::from_labels(name.iter().take(kept).chain(target.iter())).ok()?;
         Some((name, record.ttl))
     })
-}
-
-/// Returns whether a server that does not recurse only names others to ask. That says nothing about
-/// the question (RFC 2308 section 2.2).
-const fn is_referral(reply: &Reply) -> bool {
-    !reply.recursion_available && reply.names_servers
 }
 
 /// Returns the records of this type that were found, at most so many, as the core has them.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::config::{DnsConfig, DnsTransport, LEAST_RETRY, ServerOrder};
 use super::server_address;
+use super::system_files::{c_string, is_blank};
 
 /// The servers that count, as for the C library (`MAXNS`).
 const MAX_SERVERS: usize = 3;
@@ -40,7 +41,7 @@ impl ResolvConf {
     pub(super) fn parse(bytes: &[u8]) -> Self {
         let mut found = Self::default();
         for line in bytes.split(|byte| *byte == b'\n') {
-            let mut words = line.split(u8::is_ascii_whitespace);
+            let mut words = c_string(line).split(|byte| is_blank(*byte));
             match words.next() {
                 Some(b"nameserver") => found.name_server(words.find(|word| !word.is_empty())),
                 Some(b"options") => words.for_each(|option| found.option(option)),

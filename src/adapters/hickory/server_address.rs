@@ -53,6 +53,8 @@ pub fn server_address(text: &str) -> Result<SocketAddr, ServerAddressError> {
 /// interface that is not there, or not there yet, leaves the address without a zone: the server is
 /// counted and cannot be reached.
 pub(super) fn name_server(text: &str) -> Option<(SocketAddr, bool)> {
+    // To the C library an empty zone is none.
+    let text = text.strip_suffix('%').unwrap_or(text);
     let (ip, zone) = ip_and_zone(text).or_else(|| Some((inet_aton(text)?.into(), None)))?;
     let named = zone.is_some_and(|zone| zone.parse::<u32>().is_err());
     Some((with_scope(ip, PORT, zone.and_then(scope_id).unwrap_or(0)), named))
@@ -76,9 +78,10 @@ fn with_scope(ip: IpAddr, port: u16, scope: u32) -> SocketAddr {
     }
 }
 
-/// Returns the number of a zone, which a number or the name of an interface stands for.
+/// Returns the number of a zone, which the name of an interface or a number stands for. A name may be a
+/// number.
 fn scope_id(zone: &str) -> Option<u32> {
-    zone.parse().ok().or_else(|| interface_index(zone))
+    interface_index(zone).or_else(|| zone.parse().ok())
 }
 
 /// Returns the index of an interface. The list of addresses is that of the network namespace that

@@ -67,7 +67,10 @@ pub(super) async fn ask(
                     Ok(conclusion) => {
                         let silent = |it: &&Asked| it.failure.is_none_or(ServerFailure::is_silence);
                         let others = asked.iter().enumerate().filter(|(at, _)| *at != index);
-                        let least = inquiry.config.first_retry / SUSPICION;
+                        // Each had as long as this one, whose zone may be a slow one.
+                        let took = asked.get(index).map(|it| now.saturating_duration_since(it.at));
+                        let least =
+                            took.unwrap_or_default().max(inquiry.config.first_retry / SUSPICION);
                         for other in others.map(|(_, other)| other).filter(silent) {
                             standings.was_silent(other.server, other.at, now, least);
                         }
@@ -93,10 +96,21 @@ fn no_answer(asked: &[Asked]) -> DnsAnswer {
         }
         ServerFailure::Failed(failure, _) => {
             let said = asked.iter().map(|it| match it.failure {
+                Some(_) if lacks_zone(it.server) => format!(
+                    "{}: a link-local address needs the zone of an interface that is there, such as \
+                     %eth0",
+                    it.server
+                ),
                 Some(failure) => format!("{}: {failure}", it.server),
                 None => format!("{}: silent", it.server),
             });
             DnsAnswer::Failed { failure, detail: said.collect::<Vec<_>>().join("; ") }
         }
     }
+}
+
+/// Returns whether nothing can be sent to a server, since the interface of a link-local address is not
+/// known.
+fn lacks_zone(server: SocketAddr) -> bool {
+    matches!(server, SocketAddr::V6(it) if it.ip().is_unicast_link_local() && it.scope_id() == 0)
 }

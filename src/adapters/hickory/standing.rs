@@ -31,10 +31,8 @@ struct Inner {
 struct Standing {
     /// When it replied last.
     heard: Option<Instant>,
-    /// For how long it was waited for since then, by however many questions, and replied to nothing,
-    /// where another server did; and until when.
-    silent_for: Duration,
-    waited_until: Option<Instant>,
+    /// From when and until when it replied to nothing, where another server did.
+    silent: Option<(Instant, Instant)>,
     last_until: Option<Instant>,
     plain_until: Option<Instant>,
 }
@@ -62,7 +60,7 @@ impl Standings {
 
     /// Returns whether it was silent the last time that another server was not.
     pub(super) fn is_suspect(&self, server: SocketAddr) -> bool {
-        self.lock().servers.get(&server).is_some_and(|it| !it.silent_for.is_zero())
+        self.lock().servers.get(&server).is_some_and(|it| it.silent.is_some())
     }
 
     pub(super) fn takes_edns(&self, server: SocketAddr, now: Instant) -> bool {
@@ -73,8 +71,7 @@ impl Standings {
     pub(super) fn replied(&self, server: SocketAddr, shuns_edns: bool, now: Instant) {
         let mut inner = self.lock();
         let standing = inner.servers.entry(server).or_default();
-        (standing.heard, standing.silent_for, standing.last_until) =
-            (Some(now), Duration::ZERO, None);
+        (standing.heard, standing.silent, standing.last_until) = (Some(now), None, None);
         if shuns_edns {
             standing.plain_until = now.checked_add(WITHOUT_EDNS);
         }
@@ -98,13 +95,12 @@ impl Standings {
             // It replied to something else meanwhile.
             return;
         }
-        let from = standing.waited_until.map_or(asked, |until| until.max(asked));
-        standing.waited_until = Some(now);
-        standing.silent_for =
-            standing.silent_for.saturating_add(now.saturating_duration_since(from));
-        if standing.silent_for >= SILENCE {
-            (standing.silent_for, standing.last_until) =
-                (Duration::ZERO, now.checked_add(TRIED_LAST));
+        // What was long ago and nothing since then says nothing.
+        let lasts = |until: Instant| now.saturating_duration_since(until) <= TRIED_LAST;
+        let since = standing.silent.filter(|(_, until)| lasts(*until)).map_or(asked, |it| it.0);
+        standing.silent = Some((since, now));
+        if now.saturating_duration_since(since) >= SILENCE {
+            (standing.silent, standing.last_until) = (None, now.checked_add(TRIED_LAST));
         }
     }
 
@@ -137,16 +133,19 @@ mod tests {
         let was_silent = |from, to| standings.was_silent(one, at(from), at(to), MS(250));
         was_silent(0, 1000);
         assert!(standings.is_suspect(one));
-        // Two at once are no longer than one.
-        was_silent(500, 1500);
-        // Hours in which nothing is asked do not count.
-        was_silent(9_000_000, 9_001_499);
-        assert_eq!(order(at(9_001_499)), [one, two, three]);
-        was_silent(9_001_200, 9_001_500);
-        assert_eq!(order(at(9_001_500)), [two, three, one]);
-        assert_eq!(order(at(9_061_499)), [two, three, one]);
-        assert_eq!(order(at(9_061_500)), [one, two, three]);
+        was_silent(2500, 2999);
+        assert_eq!(order(at(2999)), [one, two, three]);
+        was_silent(2700, 3000);
+        assert_eq!(order(at(3000)), [two, three, one]);
+        assert_eq!(order(at(62_999)), [two, three, one]);
+        assert_eq!(order(at(63_000)), [one, two, three]);
         assert!(!standings.is_suspect(one));
+        // What was hours ago does not count.
+        was_silent(70_000, 71_000);
+        was_silent(9_000_000, 9_002_999);
+        assert_eq!(order(at(9_002_999)), [one, two, three]);
+        was_silent(9_002_000, 9_003_000);
+        assert_eq!(order(at(9_003_000)), [two, three, one]);
     }
 
     #[test]

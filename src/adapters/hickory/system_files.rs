@@ -132,20 +132,35 @@ struct Watched<T> {
     unreadable: bool,
 }
 
+/// Returns a line up to the first NUL, which ends it for the C library. A crash leaves such files behind.
+pub(super) fn c_string(line: &[u8]) -> &[u8] {
+    line.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// Returns whether a byte is a blank to the C library (`isspace`).
+pub(super) const fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}
+
 /// What changes with a file's content.
 #[derive(Clone, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
-    inode: u64,
+    /// The number of the file, and when anything of it changed last: a copy may restore the time of
+    /// its content.
+    inode: (u64, i64, i64),
 }
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        let inode = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+        };
         #[cfg(not(unix))]
-        let inode = 0;
+        let inode = (0, 0, 0);
         Self { modified: metadata.modified().ok(), length: metadata.len(), inode }
     }
 }

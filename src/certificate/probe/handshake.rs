@@ -30,6 +30,12 @@ pub(super) struct NoCertificate {
     asked: AtomicBool,
 }
 
+impl NoCertificate {
+    pub(super) fn was_asked_for(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
 impl ResolvesClientCert for NoCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.asked.store(true, Ordering::Relaxed);
@@ -120,7 +126,7 @@ pub(super) async fn objection(
     no_certificate: &NoCertificate,
 ) -> Result<(), HandshakeError> {
     let may_object = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
-        && no_certificate.asked.load(Ordering::Relaxed);
+        && no_certificate.was_asked_for();
     if may_object {
         timeout(OBJECTION, last_words(connection, stream, beyond)).await.unwrap_or(Ok(()))?;
     }

@@ -14,7 +14,7 @@ use futures_util::stream::{self, StreamExt};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName as TlsName;
 
 pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
@@ -28,9 +28,10 @@ use crate::core::endpoint::Endpoint;
 use crate::core::phase_limits::PhaseLimits;
 use crate::core::target::DelegationTarget;
 use crate::runtime::BoxFuture;
+use crate::transport::ConnectFailureKind;
 use crate::transport::deadline::{Deadline, TimedOut};
 use crate::transport::dial::{Dial, DialStream, TcpDial, dial_endpoint};
-use crate::transport::error_chain::chain;
+use crate::transport::error_chain::{alert_in_words, chain};
 use crate::transport::opening::{OpenError, Opening, Phase};
 use crate::transport::tls::{HTTP_1_1, HTTP_2, with_alpn};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
@@ -281,7 +282,13 @@ impl CertificateProbe {
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
                 let provider = self.tls.crypto_provider();
-                shaken.map_err(|error| detail("handshake", &error.with_offer(provider)))
+                shaken.map_err(|error| match error.kind {
+                    // Under TLS 1.2 there is no alert of its own for that.
+                    ConnectFailureKind::TlsAlert if no_certificate.was_asked_for() => {
+                        alert_in_words(AlertDescription::CertificateRequired)
+                    }
+                    _ => detail("handshake", &error.with_offer(provider)),
+                })
             }
             Err(error) => Err(shown(&error.to_string())),
         };
