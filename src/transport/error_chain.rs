@@ -10,6 +10,9 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage};
 /// them, by way of its certificate.
 const DETAIL_CHARS: usize = 512;
 
+/// How rustls begins to say that a connection ended early (RFC 8446 section 6.1).
+const NO_FAREWELL: &str = "peer closed connection without sending TLS close_notify";
+
 /// Returns the text of an error and its causes, on one line of at most [`DETAIL_CHARS`] characters.
 pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
     printable(&chain(error))
@@ -19,7 +22,13 @@ pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     for cause in causes(error) {
-        let own = cause.to_string();
+        let own = match cause.to_string() {
+            // With the address of a page for programmers.
+            own if own.starts_with(NO_FAREWELL) => {
+                "the server ended the connection without TLS's close_notify".to_owned()
+            }
+            own => own,
+        };
         let said = cause.downcast_ref().and_then(tls_in_words).unwrap_or_else(|| own.clone());
         match words.last_mut() {
             // Many errors repeat their cause, which may say more than its text.
@@ -108,4 +117,41 @@ pub(crate) fn causes<'a>(
 /// Returns the first cause of this type.
 pub(crate) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_once_and_in_words() {
+        let io = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let alert = |it| io(rustls::Error::AlertReceived(it));
+        let bad = |it| io(rustls::Error::InvalidCertificate(it));
+        let other = |it: &str| {
+            let error: Box<dyn Error + Send + Sync> = it.into();
+            CertificateError::Other(rustls::OtherError(error.into()))
+        };
+        for (error, words) in [
+            (
+                alert(AlertDescription::CertificateRequired),
+                "received fatal alert: CertificateRequired: the server demands a client certificate, \
+                 which Matrix servers do not have: let it ask for none",
+            ),
+            (alert(AlertDescription::InternalError), "received fatal alert: InternalError"),
+            (
+                io(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)),
+                "the server does not speak TLS there",
+            ),
+            (bad(other("odd")), "the server's certificate chain is not accepted: \"odd\""),
+            (bad(CertificateError::Expired), "invalid peer certificate: Expired"),
+            (
+                io::Error::new(io::ErrorKind::UnexpectedEof, format!("{NO_FAREWELL}: https://x")),
+                "the server ended the connection without TLS's close_notify",
+            ),
+            (io::Error::from(io::ErrorKind::ConnectionReset), "connection reset"),
+        ] {
+            assert_eq!(chain(&error), words);
+        }
+    }
 }

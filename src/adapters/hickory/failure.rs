@@ -13,6 +13,19 @@ pub(super) enum ServerFailure {
     NotImplemented { ttl: Option<Duration> },
     /// It failed, with the system's error if there is one.
     Failed(DnsFailure, Option<io::ErrorKind>),
+    /// Its reply can be read, and is of no use: [`DnsFailure::Malformed`].
+    Odd(OddReply),
+}
+
+/// Why a reply that can be read is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OddReply {
+    /// It has another response code than those of [`DnsFailure`].
+    Code(u16),
+    /// It leads through more aliases than are followed, or in a circle.
+    Aliases { most: usize },
+    /// The server is no authority for the name, and asks no other.
+    Lame,
 }
 
 /// The failure of a server whose reply makes no sense.
@@ -40,7 +53,7 @@ impl ServerFailure {
                 )
             ),
             Self::Failed(failure, _) => matches!(failure, DnsFailure::Timeout),
-            Self::NotImplemented { .. } => false,
+            Self::NotImplemented { .. } | Self::Odd(_) => false,
         }
     }
 
@@ -51,7 +64,7 @@ impl ServerFailure {
             Self::NotImplemented { .. } => 5,
             Self::Failed(DnsFailure::ServFail, _) => 4,
             Self::Failed(DnsFailure::Refused, _) => 3,
-            Self::Failed(DnsFailure::Malformed, _) => 2,
+            Self::Failed(DnsFailure::Malformed, _) | Self::Odd(_) => 2,
             Self::Failed(DnsFailure::Timeout, _) => 1,
             Self::Failed(DnsFailure::Network, _) => 0,
         }
@@ -74,6 +87,13 @@ impl fmt::Display for ServerFailure {
             Self::NotImplemented { .. } => NoRecord::NotImplemented.fmt(f),
             Self::Failed(_, Some(kind)) => kind.fmt(f),
             Self::Failed(failure, None) => failure.fmt(f),
+            Self::Odd(OddReply::Code(code)) => write!(f, "response code {code}"),
+            Self::Odd(OddReply::Aliases { most }) => {
+                write!(f, "more than {most} aliases, or a circle of them")
+            }
+            Self::Odd(OddReply::Lame) => {
+                f.write_str("neither an authority for the name nor a resolver")
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::proto::serialize::binary::BinDecodable;
 
-use super::failure::{MALFORMED, ServerFailure};
+use super::failure::{OddReply, ServerFailure};
 use super::message::Reply;
 use super::query::Inquiry;
 use crate::core::dns::{DnsAnswer, DnsFailure, NoRecord, Records, SrvRecord};
@@ -43,7 +43,7 @@ pub(super) fn read(
         }
         ResponseCode::ServFail => return Err(ServerFailure::failed(DnsFailure::ServFail)),
         ResponseCode::Refused => return Err(ServerFailure::failed(DnsFailure::Refused)),
-        _ => return Err(MALFORMED),
+        code => return Err(ServerFailure::Odd(OddReply::Code(code.into()))),
     }
 
     let mut name = inquiry.name.clone();
@@ -61,7 +61,8 @@ pub(super) fn read(
         chain.aliases += 1;
         // So a loop ends, too.
         if chain.aliases > inquiry.config.aliases {
-            return Err(MALFORMED);
+            let most = inquiry.config.aliases;
+            return Err(ServerFailure::Odd(OddReply::Aliases { most }));
         }
         chain.ttl = chain.ttl.min(ttl);
         name = target;
@@ -83,7 +84,7 @@ pub(super) fn read(
         return Ok(Conclusion::Onward { name, chain });
     } else if reply.is_lame {
         // It says nothing about the question (RFC 2308 section 2.2): another server may.
-        return Err(MALFORMED);
+        return Err(ServerFailure::Odd(OddReply::Lame));
     } else {
         NoRecord::NoData
     };

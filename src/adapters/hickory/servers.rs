@@ -94,7 +94,11 @@ fn no_answer(asked: &[Asked]) -> DnsAnswer {
         ServerFailure::NotImplemented { ttl } => {
             DnsAnswer::None { kind: NoRecord::NotImplemented, ttl }
         }
-        ServerFailure::Failed(failure, _) => {
+        failure => {
+            let failure = match failure {
+                ServerFailure::Failed(failure, _) => failure,
+                _ => DnsFailure::Malformed,
+            };
             let said = asked.iter().map(|it| match it.failure {
                 Some(_) if lacks_zone(it.server) => format!(
                     "{}: a link-local address needs the zone of an interface that is there, such as \
