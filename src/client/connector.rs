@@ -1,9 +1,11 @@
 //! Connecting to a resolved server: its endpoints in order, with TLS for the target's name.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
@@ -202,11 +204,19 @@ impl Connector {
                 });
                 continue;
             }
-            let ended = match begins {
-                Some(at) => timeout_at(at, races.next()).await,
-                None => Ok(races.next().await),
+            let last = tried.last().map(|(_, _, progress)| Arc::clone(progress));
+            let ended = match (begins, last) {
+                (Some(at), _) => timeout_at(at, races.next()).await.ok(),
+                // Once its handshakes have failed, the last one is as good as silent.
+                (None, Some(last)) => {
+                    match select(races.next(), pin!(last.lost.notified())).await {
+                        Either::Left((ended, _)) => Some(ended),
+                        Either::Right(_) => None,
+                    }
+                }
+                (None, None) => Some(races.next().await),
             };
-            let Ok(ended) = ended else { continue };
+            let Some(ended) = ended else { continue };
             let Some((connected, endpoint, progress)) = ended else { break };
             tried.retain(|(_, _, it)| !Arc::ptr_eq(it, &progress));
             let failed = progress.take_failed();

@@ -36,16 +36,17 @@ use crate::transport::opening::Phase;
 ///
 /// A redirect is a response like any other. A request is sent once, and again on another connection only
 /// before a response has come, where that does no harm:
-/// - if it has not left this machine, or the server refused the handshake after it: on [`ClientConfig::kept_tries`] kept connections and
+/// - if it has not left this machine, or the server refused the handshake after that: on [`ClientConfig::kept_tries`] kept connections and
 ///   [`ClientConfig::new_tries`] new ones at most. A new connection that ends before that counts as a
 ///   failed endpoint, and the next endpoint is tried;
 /// - if the server says that it has not processed it (RFC 9113 section 8.7), at most
-///   [`ClientConfig::resends`] times. An endpoint that requires HTTP/1.1 gets no HTTP/2 for
+///   [`ClientConfig::resends`] times. A graceful GOAWAY says so of a request whose method is idempotent or
+///   which has a body. An endpoint that requires HTTP/1.1 gets no HTTP/2 for
 ///   [`ClientConfig::http1_for`];
 /// - if its method is idempotent (RFC 9110 section 9.2.2) and the connection, which had served others,
 ///   ended before a byte of the response: [`ClientConfig::idempotent_resends`] times.
 ///
-/// The last two need a body that is empty or says its length, has all of it at hand and is no longer than
+/// What may have left this machine needs a body that is empty or says its length, has all of it at hand and is no longer than
 /// [`ClientConfig::resend_bytes`]. No time limit is set on
 /// a response, nor a limit on its body; drop the future to give it up, and read the body through
 /// `http_body_util::Limited`. Headers about the connection and its framing (`Connection` and what
@@ -258,7 +259,8 @@ impl Inner {
                 request::for_http_1(&mut request, &found);
             }
             let is_first = connection.requests() == 0;
-            let is_repeatable = request.method().is_idempotent() || !request.body().is_end_stream();
+            let has_body = !request.body().is_end_stream();
+            let is_repeatable = request.method().is_idempotent() || has_body;
             let copy = self.copied(&request, &resent);
             let (mut failure, connection) = match connections.pool.send(connection, request).await {
                 Ok((response, reading)) => {
@@ -266,28 +268,19 @@ impl Inner {
                 }
                 Err(failed) => failed,
             };
-            let Some(unsent) = failure.take_message() else {
+            let (refusal, unsent) = (connection.refusal(), failure.take_message());
+            if refusal.is_none() && unsent.is_none() {
                 let error = failure.into_error();
-                let is_fresh = is_new && is_first;
                 let is_shared = connection.requests() > 1;
+                let is_kept = !(is_new && is_first);
                 let processing =
-                    Processing::of(&error, &connection, !is_fresh, is_shared, is_repeatable);
+                    Processing::of(&error, &connection, is_kept, is_shared, is_repeatable);
                 if processing != Processing::Begun {
                     connections.pool.retire(&connection);
                 }
                 if processing == Processing::RequiresHttp1 {
                     let (time, most) = (self.limits().http1_for, self.limits().connections);
                     connections.connector.http1_endpoints.add(endpoint.view(), time, most);
-                }
-                if let Some(alert) = connection.refusal().filter(|_| is_fresh) {
-                    let (at, reason) = (endpoint.view(), alert_in_words(alert));
-                    failed.push(connections.failed(&found, at, address, REFUSED, reason));
-                    new += 1;
-                    let Some(copy) = copy.filter(|_| new < self.limits().new_tries) else {
-                        return Err(ConnectError::after(name, &mut failed).into());
-                    };
-                    (request, held) = (copy, Some(permit));
-                    continue;
                 }
                 // One that was kept may have been about to end, which says nothing.
                 if is_new && broke(&error) {
@@ -301,23 +294,32 @@ impl Inner {
                 else {
                     return Err(error);
                 };
-                if processing == Processing::Unknown {
+                // Of a request without a body the server may have more than it says.
+                if processing == Processing::Unknown || !has_body {
                     *unanswered = Some(error);
                 }
                 (request, held) = (copy, Some(permit));
                 continue;
+            }
+            // A server that refused the handshake has read no request.
+            let unsent = unsent.or(copy);
+            let why = match refusal {
+                Some(alert) => Some((REFUSED, alert_in_words(alert))),
+                None if is_new && is_first => {
+                    Some((NO_HTTP, "it ended before a request could be sent".to_owned()))
+                }
+                None => None,
+            };
+            if let Some((why, reason)) = why {
+                new += 1;
+                failed.push(connections.failed(&found, endpoint.view(), address, why, reason));
+            } else {
+                kept += 1;
+            }
+            let Some(unsent) = unsent.filter(|_| new < self.limits().new_tries) else {
+                return Err(ConnectError::after(name, &mut failed).into());
             };
             (request, held) = (unsent, Some(permit));
-            if !(is_new && is_first) {
-                kept += 1;
-                continue;
-            }
-            new += 1;
-            let reason = "it ended before a request could be sent".to_owned();
-            failed.push(connections.failed(&found, endpoint.view(), address, NO_HTTP, reason));
-            if new >= self.limits().new_tries {
-                return Err(ConnectError::after(name, &mut failed).into());
-            }
         }
     }
 

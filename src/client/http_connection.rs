@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub(super) struct ConnectionState {
     used: Mutex<Instant>,
     /// Requests handed to it so far.
     requests: AtomicUsize,
+    /// Whether the head of a response has come.
+    answered: AtomicBool,
 }
 
 impl HttpConnection {
@@ -131,6 +133,7 @@ impl HttpConnection {
             is_tls_1_3,
             used,
             requests,
+            answered: AtomicBool::new(false),
         };
         Ok(Self { sender, open: ConnectionHandle(Arc::new(state)) })
     }
@@ -173,13 +176,17 @@ impl HttpConnection {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         request.body_mut().sent_over = Arc::downgrade(&self.open.0);
         self.state().requests.fetch_add(1, Ordering::Relaxed);
-        match &mut self.sender {
+        let sent = match &mut self.sender {
             Sender::Http1(sender, watch) => {
                 watch.expect_head();
                 sender.try_send_request(request).await
             }
             Sender::Http2(sender) => sender.try_send_request(request).await,
+        };
+        if sent.is_ok() {
+            self.state().answered.store(true, Ordering::Relaxed);
         }
+        sent
     }
 
     /// Returns the alert by which the server has refused the handshake for want of a certificate. Under TLS
@@ -187,14 +194,18 @@ impl HttpConnection {
     /// has read no request.
     pub(super) fn refusal(&self) -> Option<AlertDescription> {
         let is_refusal = |alert: &AlertDescription| {
-            // Not such that a server may send after it has read the request.
+            // Only alerts that a server sends before it reads a request.
             let is_about_certificates = matches!(
                 alert,
                 AlertDescription::CertificateRequired
                     | AlertDescription::BadCertificate
                     | AlertDescription::UnknownCA
             );
-            is_about_certificates && self.state().is_tls_1_3 && !self.has_response_begun()
+            let state = self.state();
+            is_about_certificates
+                && state.is_tls_1_3
+                && !state.answered.load(Ordering::Relaxed)
+                && !self.has_response_begun()
         };
         self.state().alert.get().copied().filter(is_refusal)
     }

@@ -24,7 +24,7 @@ settings! {
         /// How long none of an endpoint's addresses has accepted a connection before the next endpoint is
         /// tried beside it. One that has accepted is waited for as long as its TLS handshake may take.
         /// Default 1 s, in which a lost SYN is sent again (RFC 6298 section 2);
-        /// [`strict`](Self::strict) 30 s.
+        /// [`strict`](Self::strict) 1 day, longer than anything takes.
         endpoint_delay: Duration = Duration::from_secs(1);
         /// Everything together, over all endpoints. Default 30 s.
         total: Duration = Duration::from_secs(30), not_zero("no connection could be made");
@@ -32,15 +32,15 @@ settings! {
 }
 
 impl ConnectLimits {
-    /// Returns the letter of RFC 2782: the next endpoint is tried only when the one before has failed.
+    /// Returns limits that follow RFC 2782 to the letter: the next endpoint is tried only when the one
+    /// before has failed.
     pub fn strict() -> Self {
-        let default = Self::default();
-        Self { endpoint_delay: default.total, ..default }
+        Self { endpoint_delay: Duration::from_secs(24 * 3600), ..Self::default() }
     }
 }
 
 impl ClientConfig {
-    /// Returns [`ConnectLimits::strict`], and defaults for the rest.
+    /// Returns the defaults with [`ConnectLimits::strict`].
     pub fn strict() -> Self {
         Self { connect: ConnectLimits::strict(), ..Self::default() }
     }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio_rustls::client::TlsStream;
 
 use super::connect_error::{ConnectAttempt, ConnectPhase};
@@ -20,6 +21,8 @@ use crate::transport::opening::{OpenError, Opening, Phase};
 pub(super) struct Progress {
     /// How many addresses have accepted a connection whose handshake goes on.
     accepted: AtomicUsize,
+    /// Told when the last of those handshakes has failed.
+    pub(super) lost: Notify,
     attempts: Mutex<Attempts>,
 }
 
@@ -75,8 +78,8 @@ pub(super) async fn race(
         progress.accepted.fetch_add(1, Ordering::Relaxed);
         let name = target.tls_name().to_owned();
         let secured = opening.secure(connector.tls(endpoint), name, stream).await;
-        if secured.is_err() {
-            progress.accepted.fetch_sub(1, Ordering::Relaxed);
+        if secured.is_err() && progress.accepted.fetch_sub(1, Ordering::Relaxed) == 1 {
+            progress.lost.notify_one();
         }
         secured
     };

@@ -42,7 +42,9 @@ impl Processing {
                 match error.reason() {
                     Some(h2::Reason::HTTP_1_1_REQUIRED) => Self::RequiresHttp1,
                     Some(h2::Reason::REFUSED_STREAM) => Self::NotProcessed,
-                    Some(h2::Reason::NO_ERROR) if !is_repeatable => Self::Unknown,
+                    Some(h2::Reason::NO_ERROR) if error.is_go_away() && !is_repeatable => {
+                        Self::Unknown
+                    }
                     _ if error.is_go_away() => Self::NotProcessed,
                     _ => Self::Begun,
                 }

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_survives_a_scan() {
+    fn what_is_in_use_survives_a_scan_of_a_million() {
         let map: Bounded<String> = Bounded::new(1_000, 64 * MIB);
         let in_use: Vec<Arc<str>> = (0..500).map(|n| name("used", n)).collect();
         let look = || in_use.iter().filter(|it| map.get(it).is_some()).count();
@@ -259,7 +259,7 @@ mod tests {
             insert(&map, Arc::clone(name), text(1), 1);
         }
         look();
-        for n in 0..200_000 {
+        for n in 0..1_000_000 {
             insert(&map, name("scan", n), text(1), 1);
             if n % 10_000 == 0 {
                 look();

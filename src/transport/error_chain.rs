@@ -72,8 +72,7 @@ pub(crate) fn alert_in_words(alert: AlertDescription) -> String {
 
     let advice = match alert {
         Alert::HandshakeFailure | Alert::InsufficientSecurity => {
-            ": the server accepts none of the ciphers, none of the groups or none of the signature schemes \
-             that were offered"
+            ": no cipher, group or signature scheme in common"
         }
         Alert::ProtocolVersion => {
             ": the server accepts no version that was offered: let it speak TLS 1.3 or 1.2"

@@ -1,5 +1,6 @@
 //! What is offered with TLS.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 
@@ -30,12 +31,12 @@ pub(crate) fn offer(error: &(dyn Error + 'static), provider: &CryptoProvider) ->
         return String::new();
     };
     let suites = &provider.cipher_suites;
-    let mut versions: Vec<_> = suites.iter().map(|suite| suite.version().version).collect();
-    versions.dedup();
+    let versions: BTreeSet<_> =
+        suites.iter().map(|suite| format!("{:?}", suite.version().version)).collect();
     format!(
-        "; offered were the versions {}, the ciphers {}, the groups {} and the signature schemes {}: let \
-         the server accept one of each; for the last it needs a certificate with such a key",
-        listed(versions),
+        "; the crypto provider has the versions {}; the ciphers {}; the groups {}; the signature schemes \
+         {} (the certificate's key must match one)",
+        versions.into_iter().collect::<Vec<_>>().join(", "),
         listed(suites.iter().map(SupportedCipherSuite::suite)),
         listed(provider.kx_groups.iter().map(|group| group.name())),
         listed(provider.signature_verification_algorithms.supported_schemes()),

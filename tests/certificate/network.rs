@@ -545,6 +545,53 @@ async fn a_server_may_want_a_certificate_of_the_client() {
     }
 }
 
+/// A network in this process with one server, which is silent once the handshake is over.
+struct Reticent(TlsAcceptor);
+
+impl std::fmt::Debug for Reticent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reticent")
+    }
+}
+
+impl Dial for Reticent {
+    fn dial(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let accepted = self.0.accept(far);
+        tokio::spawn(async move {
+            let _held = accepted.await;
+            std::future::pending::<()>().await;
+        });
+        Box::pin(async { Ok(Box::new(near) as Box<dyn DialStream>) })
+    }
+}
+
+/// On virtual time: the handshake takes none, and the wait for an objection more than a handshake may.
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_certificate_and_says_nothing_has_no_objection() {
+    let authority = Authority::new("root");
+    let (leaf, key) = authority.issue_with_key(&params(&["m.example"]));
+    let plain = server(BOTH, vec![leaf], &key, &[]);
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.root()).unwrap();
+    let provider = Arc::clone(plain.crypto_provider());
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::clone(&provider),
+    );
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(BOTH)
+        .unwrap()
+        .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())
+        .with_cert_resolver(Arc::clone(&plain.cert_resolver));
+    let mut limits = limits();
+    limits.phases.tls = SHORT;
+    let probe = probe(&authority).with_limits(limits).unwrap();
+    let probe = probe.with_dial(Arc::new(Reticent(TlsAcceptor::from(Arc::new(config)))));
+    let check = check_one(&probe, "192.0.2.1:8448".parse().unwrap()).await;
+    assert_eq!(check.status, CheckStatus::Valid, "{check}");
+}
+
 #[tokio::test]
 async fn silence_has_its_limit() {
     let authority = Authority::new("root");

@@ -18,8 +18,10 @@ use matrix_delegation::{
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::attacks::http1;
 use super::client::{ask, get, read, until};
 use super::peer::Peer;
 use super::server::{Authority, Stream, refusing, serve, silent};
@@ -438,4 +440,37 @@ async fn a_server_that_demands_a_client_certificate_is_said_to_do_so() {
     let client = FederationClient::new(resolver, connector(&authority));
     read(ask(&client, "a.example", get("/")).await).await;
     assert_eq!((bad.asked().len(), good.asked().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_been_processed_was_sent_whatever_follows() {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(http1(&authority)));
+    // One connection, one response on it, and nobody listens any more.
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        stream.flush().await.unwrap();
+        head(&mut stream).await;
+    });
+    let client = FederationClient::new(resolver(delegated(&[address])), connector(&authority));
+    read(ask(&client, "a.example", get("/")).await).await;
+    until(|| client.connections() == 1).await;
+    // It is sent again, for which there is no connection.
+    let error = ask(&client, "a.example", get("/")).await.unwrap_err();
+    assert!(matches!(error, RequestError::Exchange { .. }), "{error:?}");
+    assert!(error.was_sent());
+}
+
+/// Reads the head of a request.
+async fn head(stream: &mut tokio_rustls::server::TlsStream<TcpStream>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
 }

@@ -58,6 +58,21 @@ async fn so_many_at_a_time_and_so_many_wait() {
 }
 
 #[tokio::test]
+async fn one_wait_is_enough_for_a_server_that_does_not_move() {
+    let authority = Authority::new();
+    let mut limits = config();
+    (limits.concurrent, limits.moves) = (1, 1);
+    let peer = Peer::new(authority.server()).await;
+    let client = limited(&authority, peer.address, &limits);
+    let calls = [begin(&client, "/wait"), begin(&client, "/wait")];
+    until(|| peer.asked().len() == 1).await;
+    peer.gate.add_permits(2);
+    for call in calls {
+        read(call.await.unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_turn_ends_with_the_response_that_was_read_or_dropped() {
     let authority = Authority::new();
     let mut limits = config();

@@ -181,6 +181,8 @@ async fn the_answer_section_stands_by_itself() {
         ("a name that points at itself", [1, 1, 0], "c02f c02f c02f"),
         ("an authority cut in its head", [1, 1, 1], "c00c 0002"),
         ("bytes behind the end", [1, 0, 0], "00ff00ff00ff"),
+        ("an address of 3 bytes beside", [2, 0, 0], "c00c 0001 0001 0000012c 0003 c00002"),
+        ("an address of none beside", [2, 0, 0], "c00c 0001 0001 0000012c 0000"),
         (
             "a record of another type with no sense in it",
             [2, 0, 0],

@@ -9,7 +9,7 @@ mod transport;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::NS;
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use matrix_delegation::adapters::{DnsConfig, HickoryDnsError};
@@ -534,6 +534,22 @@ async fn negative_answers_behind_an_alias() {
     }
 }
 
+#[tokio::test]
+async fn what_is_not_there_counts_as_long_as_is_configured() {
+    let server = Server::replying(|query| {
+        let mut reply = reply(query, ResponseCode::NXDomain);
+        reply.add_authority(soa("example.", 900, 60));
+        reply
+    })
+    .await;
+    for (least, ttl) in [(0, 60), (59, 60), (61, 61)] {
+        let dns = configured(Ok(asking([&server])), |it| {
+            it.negative_least = Duration::from_secs(least);
+        });
+        assert_eq!(lookup(&dns, a("a.example")).await, none(NoRecord::NxDomain, ttl));
+    }
+}
+
 /// As the C library has it.
 #[tokio::test]
 async fn a_server_that_is_no_authority_and_asks_no_other_says_nothing() {
@@ -554,15 +570,23 @@ async fn a_server_that_is_no_authority_and_asks_no_other_says_nothing() {
 
 #[tokio::test]
 async fn a_referral_is_no_answer() {
-    let answer = answer_to_a(|query| {
-        let mut reply = reply(query, ResponseCode::NoError);
-        reply.metadata.recursion_available = false;
-        let servers = RData::NS(NS(name("ns.example.")));
-        reply.add_authority(Record::from_rdata(name("example."), 300, servers));
-        reply
-    })
-    .await;
-    assert_eq!(answer, DnsAnswer::failed(DnsFailure::Malformed));
+    for (glue, edns) in [(false, false), (true, false), (false, true)] {
+        let answer = answer_to_a(move |query| {
+            let mut reply = reply(query, ResponseCode::NoError);
+            reply.metadata.recursion_available = false;
+            let servers = RData::NS(NS(name("ns.example.")));
+            reply.add_authority(Record::from_rdata(name("example."), 300, servers));
+            if glue {
+                reply.add_additional(address("ns.example.", 300, "192.0.2.53"));
+            }
+            if edns {
+                reply.set_edns(Edns::new());
+            }
+            reply
+        })
+        .await;
+        assert_eq!(answer, DnsAnswer::failed(DnsFailure::Malformed), "{glue} {edns}");
+    }
 }
 
 // Failures.

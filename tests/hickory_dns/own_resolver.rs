@@ -14,15 +14,14 @@ use super::server::{Server, address, cname, name, records, reply, soa, srv};
 use super::{SRV_NAME, a, aaaa, addresses, none, srv_of, srv_targets};
 
 /// A resolver as an application may have it, with search domains.
-fn resolver(server: &Server) -> HickoryResolverDns {
+fn resolver(server: &Server, timeout: Duration) -> HickoryResolverDns {
     let mut udp = ConnectionConfig::udp();
     udp.port = server.address.port();
     let servers = vec![NameServerConfig::new(server.address.ip(), true, vec![udp])];
     let config = ResolverConfig::from_parts(None, vec![name("search.test.")], servers);
     let provider = TokioRuntimeProvider::default();
     let mut builder = TokioResolver::builder_with_config(config, provider);
-    (builder.options_mut().timeout, builder.options_mut().attempts) =
-        (Duration::from_millis(200), 1);
+    (builder.options_mut().timeout, builder.options_mut().attempts) = (timeout, 1);
     builder.build().unwrap().into()
 }
 
@@ -62,7 +61,7 @@ async fn what_it_finds_is_an_answer() {
         records(query, [address("a.example.", 300, "192.0.2.1")])
     })
     .await;
-    let dns = resolver(&server);
+    let dns = resolver(&server, Duration::from_secs(60));
     assert_eq!(lookup(&dns, a("a.example")).await, addresses(300, false, &["192.0.2.1"]));
     assert_eq!(lookup(&dns, a("alias.example")).await, addresses(30, true, &["192.0.2.2"]));
     assert_eq!(srv_targets(lookup(&dns, srv_of("a.example")).await), ["b.example"]);
@@ -81,6 +80,6 @@ async fn what_it_finds_is_an_answer() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_a_failure_of_dns() {
     let server = Server::silent().await;
-    let dns = resolver(&server);
+    let dns = resolver(&server, Duration::from_millis(200));
     assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Timeout));
 }

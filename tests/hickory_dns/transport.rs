@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use matrix_delegation::adapters::{DnsTransport, ServerOrder};
-use matrix_delegation::dns::{DnsAnswer, DnsFailure};
+use matrix_delegation::dns::{DnsAnswer, DnsFailure, NoRecord};
 
 use super::server::{Server, Transport, address, bytes, records, reply};
 use super::{
@@ -164,6 +164,24 @@ async fn a_reply_in_another_case_is_no_reply_over_udp() {
         (it.random_case, it.first_retry) = (true, Duration::from_millis(20));
     });
     assert_eq!(lookup(&dns, a(host)).await, found());
+}
+
+/// Such an error is easily forged: it does not show that its sender has seen the letters.
+#[tokio::test]
+async fn an_error_without_the_question_is_asked_for_over_tcp_where_the_case_counts() {
+    let server = Server::start(|query, transport, _| {
+        let mut error = reply(query, ResponseCode::NotImp);
+        error.queries.clear();
+        match transport {
+            Transport::Udp => vec![bytes(&error)],
+            Transport::Tcp => vec![bytes(&good(query))],
+        }
+    })
+    .await;
+    let dns = configured(Ok(asking([&server])), |it| it.random_case = true);
+    assert_eq!(lookup(&dns, a("a.example")).await, found());
+    let not_implemented = DnsAnswer::None { kind: NoRecord::NotImplemented, ttl: None };
+    assert_eq!(lookup(&asking([&server]), a("a.example")).await, not_implemented);
 }
 
 #[tokio::test]

@@ -465,6 +465,17 @@ fn an_internationalised_name_is_answered_with_its_form_in_ascii() {
     }
     let error = ServerName::parse(b"\xfc.example").unwrap_err().to_string();
     assert!(error.ends_with("(byte 0)"), "{error}");
+    // Only where the error has all of it.
+    for (labels, is_whole) in [(4, true), (7, false)] {
+        let name = ("\u{fc}".repeat(20) + ".").repeat(labels) + "example";
+        let error = ServerName::parse(&name).unwrap_err().to_string();
+        let hint = format!("; in ASCII it is {}", url::Host::parse(&name).unwrap());
+        assert_eq!(error.ends_with(&hint), is_whole, "{error}");
+        assert_eq!(error.contains("in ASCII"), is_whole, "{error}");
+    }
+    // That one thing is wrong does not mean that it is this.
+    let error = ServerName::parse("\u{feff}a.example").unwrap_err().to_string();
+    assert!(!error.contains("in ASCII"), "{error}");
 }
 
 #[test]

@@ -68,6 +68,10 @@ settings! {
         /// At most this many records are returned. A host or service has a few; a reply of 64 KiB holds
         /// thousands. Default 256.
         records: usize = 256, at_least(1, "no record could be used");
+        /// How long an answer holds at least that says that there is no such name or record, where the
+        /// server states a time at all. Default 0: as long as the server says. The cache's own minimum is
+        /// [`DnsLifetimes::negative_least`](crate::config::DnsLifetimes::negative_least).
+        negative_least: Duration = Duration::ZERO, no_longer(LONGEST);
         /// Whether the system's hosts file is used where its configuration is. Default: yes.
         hosts_file: bool = true;
         /// The TTL of an answer from the hosts file, which states none. Default 1 min.

@@ -118,7 +118,7 @@ async fn over_udp(
             loop {
                 let length = socket.recv(&mut buffer).await?;
                 let bytes = buffer.get(..length).unwrap_or_default();
-                // Two ids that fit are twice as easy to guess.
+                // Two ids that fit are twice as easy to guess, so the second counts only once it was sent.
                 let asked = [first, later].into_iter().take(if sent > 1 { 2 } else { 1 });
                 for request in asked {
                     match request.judge_udp(bytes) {

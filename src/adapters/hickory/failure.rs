@@ -36,8 +36,12 @@ impl ServerFailure {
         Self::Failed(failure, None)
     }
 
-    /// Returns whether the server may as well not be there. What hinders this machine says nothing about
-    /// it.
+    /// Returns whether the port is closed or the host says that it is not there.
+    pub(super) const fn is_refusal(self) -> bool {
+        matches!(self, Self::Failed(DnsFailure::Network, _))
+    }
+
+    /// Returns whether the server counts as unreachable. What hinders this machine says nothing about it.
     pub(super) const fn is_silence(self) -> bool {
         use io::ErrorKind as Io;
 

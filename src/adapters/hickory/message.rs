@@ -38,7 +38,8 @@ pub(super) struct Header {
 pub(super) struct Reply {
     pub(super) code: ResponseCode,
     /// Whether the server says neither that it is an authority for the name nor that it asks others, and
-    /// adds nothing. The C library passes over such a reply without records, too.
+    /// only names other servers (RFC 2308 section 2.2) or adds nothing. The C library passes over such a
+    /// reply without records, too.
     pub(super) is_lame: bool,
     /// The records of the answer section that are of class IN and of a type of use.
     pub(super) answers: Vec<Record>,
@@ -89,7 +90,7 @@ impl Header {
     pub(super) fn read_reply(self, mut decoder: BinDecoder<'_>) -> Result<Reply, DecodeError> {
         let mut reply = Reply {
             code: ResponseCode::from(0, self.code),
-            is_lame: !self.authoritative && !self.recursion_available && self.additionals == 0,
+            is_lame: false,
             answers: Vec::new(),
             negative_ttl: None,
             has_opt: false,
@@ -116,9 +117,22 @@ impl Header {
             return Err(error);
         }
         // An error ends the reading, and what was read counts.
-        let _ = reply.read_rest(self, &mut decoder);
+        let mut rest = Rest::default();
+        let _ = reply.read_rest(self, &mut decoder, &mut rest);
+        reply.is_lame = !self.authoritative
+            && !self.recursion_available
+            && (rest.names_servers || rest.additionals == 0);
         Ok(reply)
     }
+}
+
+/// What the sections behind the answers hold.
+#[derive(Debug, Default)]
+struct Rest {
+    /// Whether the authority section names servers.
+    names_servers: bool,
+    /// How many additional records there are, OPT not counted.
+    additionals: usize,
 }
 
 impl Reply {
@@ -126,6 +140,7 @@ impl Reply {
         &mut self,
         header: Header,
         decoder: &mut BinDecoder<'_>,
+        rest: &mut Rest,
     ) -> Result<(), DecodeError> {
         for _ in 0..header.authorities {
             let head = RecordHead::read(decoder)?;
@@ -135,6 +150,7 @@ impl Reply {
             {
                 self.negative_ttl = Some(head.ttl.min(soa.minimum));
             }
+            rest.names_servers |= head.record_type == RecordType::NS;
             head.pass_over(decoder)?;
         }
         for _ in 0..header.additionals {
@@ -144,6 +160,8 @@ impl Reply {
                 // The upper bits of the code (RFC 6891 section 6.1.3).
                 let [high, ..] = head.ttl.to_be_bytes();
                 self.code = ResponseCode::from(high, header.code);
+            } else {
+                rest.additionals += 1;
             }
             head.pass_over(decoder)?;
         }

@@ -50,7 +50,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use self::config::DnsConfig;
+use self::config::{DnsConfig, ServerOrder};
 use self::hosts::Hosts;
 use self::query::{Inquiry, absolute, record_type};
 use self::reply::{AliasChain, Conclusion};
@@ -64,8 +64,7 @@ use crate::runtime::BoxFuture;
 /// [`Dns`] on hickory, over UDP and TCP.
 ///
 /// Names are absolute: neither search domains nor `ndots` apply. There is no cache: two equal
-/// questions are asked twice. TTLs are passed on unchanged; how long answers count at least is
-/// [`DnsLifetimes`](crate::config::DnsLifetimes)'s. Names under `.onion` and `localhost` are
+/// questions are asked twice. TTLs are passed on unchanged, but for [`DnsConfig::negative_least`]. Names under `.onion` and `localhost` are
 /// never sent: the latter have the loopback addresses, if the hosts file does not say otherwise
 /// (RFC 6761 section 6.3).
 ///
@@ -129,8 +128,8 @@ impl HickoryDns {
     /// Creates an adapter with the servers of the system's configuration and its hosts file.
     ///
     /// `/etc/resolv.conf` is read as resolv.conf(5) describes it: its first three servers count, and
-    /// the options `use-vc`, `timeout:`, `attempts:`, `rotate` and `edns0`. A time or number in a
-    /// [`DnsConfig`] that is not the default overrides the file's. Search domains are not used. Lines
+    /// the options `use-vc`, `timeout:`, `attempts:`, `rotate` and `edns0`. A time, number or order in
+    /// a [`DnsConfig`] that is not the default overrides the file's. Search domains are not used. Lines
     /// that cannot be read are skipped. Without a file, or a server in it, the local machine is asked.
     ///
     /// A host in `/etc/hosts` is answered from there alone, with a TTL of [`DnsConfig::hosts_ttl`]; for
@@ -220,7 +219,10 @@ impl HickoryDns {
         }
         let deadline = started.checked_add(config.question_limit).unwrap_or(started);
         // Every server gets its turn before the first is asked again.
-        let turns = u32::try_from(servers.len()).unwrap_or(u32::MAX);
+        let turns = match config.server_order {
+            ServerOrder::AllAtOnce => 1,
+            _ => u32::try_from(servers.len()).unwrap_or(u32::MAX),
+        };
         let resend_after = config.first_retry.saturating_mul(turns);
         let mut inquiry = Inquiry { name, record_type, config, resend_after };
         let mut chain = AliasChain { aliases: 0, ttl: u32::MAX };
@@ -246,7 +248,13 @@ impl HickoryDns {
 
 impl Dns for HickoryDns {
     fn lookup(&self, question: DnsQuestion) -> BoxFuture<'_, DnsAnswer> {
-        Box::pin(self.answer(question))
+        Box::pin(async {
+            let mut answer = self.answer(question).await;
+            if let DnsAnswer::None { ttl: Some(ttl), .. } = &mut answer {
+                *ttl = (*ttl).max(self.config.negative_least);
+            }
+            answer
+        })
     }
 }
 

@@ -17,8 +17,8 @@ use crate::runtime::BoxFuture;
 /// [`Dns`] on a [`hickory_resolver::TokioResolver`] of the application, for those who have one and want
 /// its servers, transports and cache.
 ///
-/// Names are absolute, and `.onion` is never asked for. [`HickoryDns`](crate::HickoryDns) tells more, and
-/// copes with more; through hickory's own resolver
+/// Names are absolute, and `.onion` is never asked for. [`HickoryDns`](crate::HickoryDns) reports more and
+/// tolerates more. With hickory's own resolver:
 ///
 /// - an SRV answer behind a CNAME may be lost: hickory reports that there is none;
 /// - the time limits, retries and the order of servers are those of its options. A discovery waits for

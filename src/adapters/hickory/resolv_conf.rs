@@ -131,6 +131,13 @@ mod tests {
     }
 
     #[test]
+    fn an_order_of_the_configuration_remains() {
+        let all = DnsConfig { server_order: ServerOrder::AllAtOnce, ..DnsConfig::default() };
+        let read = ResolvConf::parse(b"options rotate\n");
+        assert_eq!(read.configure(all).server_order, ServerOrder::AllAtOnce);
+    }
+
+    #[test]
     fn the_first_three_servers_count() {
         let text = "nameserver 192.0.2.1\nnameserver\t2001:db8::2\nnameserver  192.0.2.3 \n\
                     nameserver 192.0.2.4\n";

@@ -45,7 +45,7 @@ pub(super) async fn ask(
         if let Some(server) = waiting.next() {
             match inquiry.config.server_order {
                 ServerOrder::AllAtOnce => wait = Duration::ZERO,
-                _ if standings.is_suspect(server) => wait /= SUSPICION,
+                _ if standings.is_suspect(server, now) => wait /= SUSPICION,
                 _ => {}
             }
             let edns = inquiry.config.edns && standings.takes_edns(server, now);
@@ -67,11 +67,14 @@ pub(super) async fn ask(
                     Ok(conclusion) => {
                         let silent = |it: &&Asked| it.failure.is_none_or(ServerFailure::is_silence);
                         let others = asked.iter().enumerate().filter(|(at, _)| *at != index);
-                        // Each had as long as this one, whose zone may be a slow one.
+                        // Only servers that had at least as long as this one count as silent: the answer
+                        // itself may be slow.
                         let took = asked.get(index).map(|it| now.saturating_duration_since(it.at));
                         let least =
                             took.unwrap_or_default().max(inquiry.config.first_retry / SUSPICION);
                         for other in others.map(|(_, other)| other).filter(silent) {
+                            let is_refused = other.failure.is_some_and(ServerFailure::is_refusal);
+                            let least = if is_refused { Duration::ZERO } else { least };
                             standings.was_silent(other.server, other.at, now, least);
                         }
                         return conclusion;
@@ -117,4 +120,41 @@ fn no_answer(asked: &[Asked]) -> DnsAnswer {
 /// known.
 fn lacks_zone(server: SocketAddr) -> bool {
     matches!(server, SocketAddr::V6(it) if it.ip().is_unicast_link_local() && it.scope_id() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::hickory::failure::OddReply;
+
+    #[test]
+    fn a_failure_says_of_each_server_what_is_wrong() {
+        let asked = |server: &str, failure| Asked {
+            server: server.parse().unwrap(),
+            at: Instant::now(),
+            failure,
+        };
+        let odd = |it| Some(ServerFailure::Odd(it));
+        let answer = no_answer(&[
+            asked("192.0.2.1:53", odd(OddReply::Code(9))),
+            asked("192.0.2.2:53", odd(OddReply::Aliases { most: 16 })),
+            asked("192.0.2.3:53", odd(OddReply::Lame)),
+            asked("192.0.2.4:53", None),
+            asked("[fe80::53]:53", Some(ServerFailure::failed(DnsFailure::Network))),
+            asked("[fe80::53%1]:53", Some(ServerFailure::failed(DnsFailure::Refused))),
+        ]);
+        let DnsAnswer::Failed { failure: DnsFailure::Refused, detail } = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(
+            detail,
+            "192.0.2.1:53: response code 9; \
+             192.0.2.2:53: more than 16 aliases, or a circle of them; \
+             192.0.2.3:53: neither an authority for the name nor a resolver; \
+             192.0.2.4:53: silent; \
+             [fe80::53]:53: a link-local address needs the zone of an interface that is there, such as \
+             %eth0; \
+             [fe80::53%1]:53: the DNS server refused (REFUSED)"
+        );
+    }
 }

@@ -37,6 +37,14 @@ struct Standing {
     plain_until: Option<Instant>,
 }
 
+impl Standing {
+    /// Returns since when it is silent. An old silence has expired.
+    fn silent_since(&self, now: Instant) -> Option<Instant> {
+        let lasts = |until: Instant| now.saturating_duration_since(until) <= TRIED_LAST;
+        self.silent.filter(|(_, until)| lasts(*until)).map(|(since, _)| since)
+    }
+}
+
 impl Standings {
     /// Returns the order in which to ask these servers, and forgets all others.
     pub(super) fn order(
@@ -59,8 +67,8 @@ impl Standings {
     }
 
     /// Returns whether it was silent the last time that another server was not.
-    pub(super) fn is_suspect(&self, server: SocketAddr) -> bool {
-        self.lock().servers.get(&server).is_some_and(|it| it.silent.is_some())
+    pub(super) fn is_suspect(&self, server: SocketAddr, now: Instant) -> bool {
+        self.lock().servers.get(&server).is_some_and(|it| it.silent_since(now).is_some())
     }
 
     pub(super) fn takes_edns(&self, server: SocketAddr, now: Instant) -> bool {
@@ -95,9 +103,7 @@ impl Standings {
             // It replied to something else meanwhile.
             return;
         }
-        // What was long ago and nothing since then says nothing.
-        let lasts = |until: Instant| now.saturating_duration_since(until) <= TRIED_LAST;
-        let since = standing.silent.filter(|(_, until)| lasts(*until)).map_or(asked, |it| it.0);
+        let since = standing.silent_since(now).unwrap_or(asked);
         standing.silent = Some((since, now));
         if now.saturating_duration_since(since) >= SILENCE {
             (standing.silent, standing.last_until) = (None, now.checked_add(TRIED_LAST));
@@ -132,14 +138,14 @@ mod tests {
         let order = |now| standings.order(&servers(), ServerOrder::InOrder, now);
         let was_silent = |from, to| standings.was_silent(one, at(from), at(to), MS(250));
         was_silent(0, 1000);
-        assert!(standings.is_suspect(one));
+        assert!(standings.is_suspect(one, at(1000)) && !standings.is_suspect(one, at(61_001)));
         was_silent(2500, 2999);
         assert_eq!(order(at(2999)), [one, two, three]);
         was_silent(2700, 3000);
         assert_eq!(order(at(3000)), [two, three, one]);
         assert_eq!(order(at(62_999)), [two, three, one]);
         assert_eq!(order(at(63_000)), [one, two, three]);
-        assert!(!standings.is_suspect(one));
+        assert!(!standings.is_suspect(one, at(63_000)));
         // What was hours ago does not count.
         was_silent(70_000, 71_000);
         was_silent(9_000_000, 9_002_999);
@@ -154,9 +160,9 @@ mod tests {
         let standings = Standings::default();
         let start = Instant::now();
         standings.was_silent(one, start, start + MS(249), MS(250));
-        assert!(!standings.is_suspect(one));
+        assert!(!standings.is_suspect(one, start + MS(249)));
         standings.was_silent(one, start, start + MS(250), MS(250));
-        assert!(standings.is_suspect(one));
+        assert!(standings.is_suspect(one, start + MS(250)));
     }
 
     #[test]
@@ -170,7 +176,7 @@ mod tests {
         // It answers another question meanwhile.
         standings.replied(one, false, at(500));
         was_silent(0, 4000);
-        assert!(!standings.is_suspect(one));
+        assert!(!standings.is_suspect(one, at(4000)));
         // It was silent, and then is not.
         was_silent(4000, 6000);
         standings.replied(one, false, at(6500));

@@ -147,21 +147,21 @@ pub(super) const fn is_blank(byte: u8) -> bool {
 struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
-    /// The number of the file, and when anything of it changed last: a copy may restore the time of
-    /// its content.
-    inode: (u64, i64, i64),
+    /// The number of the file, and when anything of it changed last, in seconds and nanoseconds: a copy
+    /// may restore the time of its content.
+    identity: (u64, i64, i64),
 }
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         #[cfg(unix)]
-        let inode = {
+        let identity = {
             use std::os::unix::fs::MetadataExt;
             (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
         };
         #[cfg(not(unix))]
-        let inode = (0, 0, 0);
-        Self { modified: metadata.modified().ok(), length: metadata.len(), inode }
+        let identity = (0, 0, 0);
+        Self { modified: metadata.modified().ok(), length: metadata.len(), identity }
     }
 }
 

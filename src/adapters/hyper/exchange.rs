@@ -125,7 +125,7 @@ impl<I: Read + Write + Unpin> Driven<I> {
         poll_fn(|cx| {
             // Ends: each turn brings at least a byte.
             while bytes.len() < most {
-                // The first says that the body is wanted, the second hands it over.
+                // The first poll asks hyper for the body; the second returns it.
                 let mut polled = Pin::new(&mut incoming).poll_frame(cx);
                 if polled.is_pending() {
                     self.poll(cx);

@@ -7,22 +7,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConnection, ProtocolVersion, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
 
 use crate::transport::DialStream;
+use crate::transport::deadline::Deadline;
 
 /// What a TLS record begins with: what kind of content it has (RFC 8446 section 5.1).
 const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
-
-/// How long a server that asked for a certificate has to say that it requires one: some round trips to
-/// anywhere.
-const OBJECTION: Duration = Duration::from_secs(2);
 
 /// Has no certificate to show, and notes whether the server asked for one.
 #[derive(Debug, Default)]
@@ -62,15 +57,15 @@ pub(super) enum HandshakeError {
     Tls(#[from] rustls::Error),
 }
 
-/// Performs the handshake, reading at most this many bytes, and says good-bye. Returns what was read
-/// beyond it.
+/// Performs the handshake, reading at most this many bytes, and sends `close_notify`. Returns what was read
+/// after it.
 pub(super) async fn handshake(
     connection: &mut ClientConnection,
     stream: &mut dyn DialStream,
     limit: usize,
-) -> Result<Beyond, HandshakeError> {
+) -> Result<Leftover, HandshakeError> {
     let mut buffer = vec![0; 8 * 1024];
-    let (mut read_so_far, mut beyond) = (0, Vec::new());
+    let (mut read_so_far, mut leftover) = (0, Vec::new());
     // Ends: the handshake is over, or another turn reads, which it does only so often.
     loop {
         flush(connection, stream).await?;
@@ -99,46 +94,47 @@ pub(super) async fn handshake(
                 return Err(error.into());
             }
         }
-        beyond = received.to_vec();
+        leftover = received.to_vec();
     }
     // The handshake stands; that the server does not wait for the good-bye changes nothing.
     connection.send_close_notify();
-    if flush(connection, stream).await.is_err() {
-        return Ok(Beyond { bytes: beyond, left: 0 });
-    }
-    Ok(Beyond { bytes: beyond, left: limit.saturating_sub(read_so_far) })
+    let _ = flush(connection, stream).await;
+    Ok(Leftover { bytes: leftover, left: limit.saturating_sub(read_so_far) })
 }
 
-/// What was read beyond a handshake.
-pub(super) struct Beyond {
+/// What was read after a handshake.
+pub(super) struct Leftover {
     bytes: Vec<u8>,
     /// How much more may be read.
     left: usize,
 }
 
-/// Closes the connection, and returns what the server objected to the handshake before. Under TLS 1.3 it
-/// judges the client's part of it after the client took it for done (RFC 8446 section 4.4.2.4). Only who
-/// asked for a certificate is waited for, and who says nothing in time has no objection.
-pub(super) async fn objection(
+/// Closes the connection, and returns the alert by which the server has refused the handshake before. Under
+/// TLS 1.3 it judges the client's part of it after the client considered it complete (RFC 8446 section
+/// 4.4.2.4). It waits only for a server that asked for a certificate; one that says nothing by the deadline
+/// has refused nothing.
+pub(super) async fn late_alert(
     connection: &mut ClientConnection,
     stream: &mut dyn DialStream,
-    beyond: Beyond,
+    leftover: Leftover,
     no_certificate: &NoCertificate,
+    deadline: Deadline,
 ) -> Result<(), HandshakeError> {
-    let may_object = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    let may_come = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
         && no_certificate.was_asked_for();
-    if may_object {
-        timeout(OBJECTION, last_words(connection, stream, beyond)).await.unwrap_or(Ok(()))?;
+    if may_come {
+        let read = read_alert(connection, stream, leftover);
+        deadline.bound(read).await.unwrap_or(Ok(()))?;
     }
-    let _ = timeout(OBJECTION, stream.shutdown()).await;
+    let _ = deadline.bound(stream.shutdown()).await;
     Ok(())
 }
 
-/// Reads to the end, or until the limit on bytes.
-async fn last_words(
+/// Reads to the end, or until the limit on bytes. What it reads is not handed out.
+async fn read_alert(
     connection: &mut ClientConnection,
     stream: &mut dyn DialStream,
-    Beyond { bytes, mut left }: Beyond,
+    Leftover { bytes, mut left }: Leftover,
 ) -> Result<(), rustls::Error> {
     let mut buffer = bytes;
     let mut length = buffer.len();

@@ -14,11 +14,11 @@ use futures_util::stream::{self, StreamExt};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
-use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore};
+use rustls::{AlertDescription as Alert, ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName as TlsName;
 
 pub use self::address_check::{AddressCheck, CheckStatus, TlsVersion};
-use self::handshake::{NoCertificate, handshake, objection};
+use self::handshake::{NoCertificate, handshake, late_alert};
 use self::verifier::RecordingVerifier;
 use super::check::CertificateCheck;
 use super::text::shown;
@@ -28,10 +28,9 @@ use crate::core::endpoint::Endpoint;
 use crate::core::phase_limits::PhaseLimits;
 use crate::core::target::DelegationTarget;
 use crate::runtime::BoxFuture;
-use crate::transport::ConnectFailureKind;
 use crate::transport::deadline::{Deadline, TimedOut};
 use crate::transport::dial::{Dial, DialStream, TcpDial, dial_endpoint};
-use crate::transport::error_chain::{alert_in_words, chain};
+use crate::transport::error_chain::{cause, chain};
 use crate::transport::opening::{OpenError, Opening, Phase};
 use crate::transport::tls::{HTTP_1_1, HTTP_2, with_alpn};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
@@ -59,6 +58,9 @@ settings! {
         total: Duration = Duration::from_secs(60), not_zero("no address would be tried");
         /// Addresses that are tried at a time, at least 1. Default 8.
         at_a_time: usize = 8, at_least(1, "no address would be tried");
+        /// How long a server that asked for a client certificate has to refuse the handshake for want of
+        /// one, which it does after the handshake over TLS 1.3. Default 2 s, some round trips to anywhere.
+        refusal: Duration = Duration::from_secs(2);
         /// Bytes that are read for one handshake. Default 256 KiB: in rustls one message of it has at
         /// most 64 KiB, and only the one with the certificates is large.
         handshake_bytes: usize = 256 * 1024, at_least(1, "no handshake could end");
@@ -70,11 +72,11 @@ settings! {
 /// It looks nothing up: it connects to the target's addresses, which the address policy has judged,
 /// and to no others. It sends [`tls_name`](DelegationTarget::tls_name) as SNI (for an IP address
 /// none, RFC 6066 section 3), offers TLS 1.3 and 1.2 with `h2` and `http/1.1`, resumes no session,
-/// and has no certificate of its own to show. A server that asks for one over TLS 1.3 has 2 s to say
-/// that it requires it.
+/// and has no certificate of its own to show. A server that asks for one over TLS 1.3 has
+/// [`ProbeLimits::refusal`] to say that it requires it.
 ///
 /// A certificate that is not valid is reported and **refused**: the handshake ends with an alert.
-/// After a good one the connection is closed. No application data is sent or read, ever. Of a refused
+/// After a good one the connection is closed. No application data is sent or handed out, ever. Of a refused
 /// certificate it is not known whether the server holds its key; anyone may show another's.
 ///
 /// # How long, and how much
@@ -271,10 +273,16 @@ impl CertificateProbe {
                 let shaken =
                     opening.run(Phase::Tls, handshake(&mut connection, stream, most)).await;
                 let shaken = match shaken {
-                    Ok(beyond) => {
-                        let objection =
-                            objection(&mut connection, stream, beyond, &no_certificate).await;
-                        objection.map_err(|error| OpenError::new(Phase::Tls, error.into()))
+                    Ok(leftover) => {
+                        let deadline = opening.end.of_phase(self.limits.refusal);
+                        let refused = late_alert(
+                            &mut connection,
+                            stream,
+                            leftover,
+                            &no_certificate,
+                            deadline,
+                        );
+                        refused.await.map_err(|error| OpenError::new(Phase::Tls, error.into()))
                     }
                     Err(error) => Err(error),
                 };
@@ -282,12 +290,26 @@ impl CertificateProbe {
                 check.alpn =
                     connection.alpn_protocol().map(|it| shown(&String::from_utf8_lossy(it)));
                 let provider = self.tls.crypto_provider();
-                shaken.map_err(|error| match error.kind {
+                shaken.map_err(|error| {
                     // Under TLS 1.2 there is no alert of its own for that.
-                    ConnectFailureKind::TlsAlert if no_certificate.was_asked_for() => {
-                        alert_in_words(AlertDescription::CertificateRequired)
+                    let is_about_it = no_certificate.was_asked_for()
+                        && matches!(
+                            cause(&*error.error),
+                            Some(rustls::Error::AlertReceived(
+                                Alert::HandshakeFailure
+                                    | Alert::BadCertificate
+                                    | Alert::CertificateUnknown
+                                    | Alert::AccessDenied
+                            ))
+                        );
+                    if is_about_it {
+                        return format!(
+                            "{}; it asked for a client certificate, which Matrix servers do not \
+                             have: let it ask for none",
+                            error.error
+                        );
                     }
-                    _ => detail("handshake", &error.with_offer(provider)),
+                    detail("handshake", &error.with_offer(provider))
                 })
             }
             Err(error) => Err(shown(&error.to_string())),

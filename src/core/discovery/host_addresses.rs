@@ -99,7 +99,7 @@ impl HostAddresses {
         let (records, until) = match fact.served() {
             // `until` decides whether a failure beside an answer shortens the answer's life.
             Served::Failed { why, .. } => {
-                let detail: String = why.excerpt();
+                let detail = why.excerpt();
                 if !detail.is_empty() && !self.details.contains(&detail) {
                     self.details.push(detail);
                 }

@@ -71,7 +71,7 @@ pub enum Responder {
 }
 
 impl Responder {
-    /// Returns what a response to the fetch of `url` shows, as far as it was handed over; `None` where it shows nothing odd.
+    /// Returns what a response to the fetch of `url` shows, as far as its body was read; `None` where it shows nothing odd.
     pub(crate) fn of(url: &WellKnownUrl, response: &Response<Body>) -> Option<Self> {
         let (status, headers) = (response.status(), response.headers());
         let body = match response.body() {
