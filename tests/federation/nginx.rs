@@ -67,17 +67,22 @@ fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-/// A port that is free at every address that a site has; another process may take it before nginx
-/// does, which the start notices.
+/// A port that is free at every address that a site has, each time another one. It lies below those that
+/// the system hands out, so that no other test gets it before nginx does; another process may, which the
+/// start notices.
 fn free_port() -> u16 {
-    for _ in 0..100 {
-        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = taken.local_addr().unwrap().port();
-        if !has_ipv6() || TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_ok() {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let first = std::process::id() as usize;
+    for _ in 0..1_000 {
+        let at = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let port = u16::try_from(20_000 + at).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+            && (!has_ipv6() || TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_ok())
+        {
             return port;
         }
     }
-    panic!("of 100 ports that were free at 127.0.0.1, none was at ::1");
+    panic!("of 1,000 ports, none was free");
 }
 
 /// It ends with this value.
