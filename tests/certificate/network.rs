@@ -512,6 +512,29 @@ async fn a_handshake_may_break_off_anywhere() {
     }
 }
 
+/// A server that asks for a certificate of the client, and may require it.
+fn asks_clients(
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+    is_required: bool,
+) -> ServerConfig {
+    let (leaf, key) = authority.issue_with_key(&params(&["m.example"]));
+    let plain = server(versions, vec![leaf], &key, &[]);
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.root()).unwrap();
+    let provider = Arc::clone(plain.crypto_provider());
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::clone(&provider),
+    );
+    let clients = if is_required { clients } else { clients.allow_unauthenticated() };
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_cert_resolver(Arc::clone(&plain.cert_resolver))
+}
+
 /// With TLS 1.3 a client is done before the server has seen that it shows no certificate.
 #[tokio::test]
 async fn a_server_may_want_a_certificate_of_the_client() {
@@ -519,22 +542,7 @@ async fn a_server_may_want_a_certificate_of_the_client() {
     for (versions, is_required) in
         [(BOTH, true), (ONLY_1_2, true), (BOTH, false), (ONLY_1_2, false)]
     {
-        let (leaf, key) = authority.issue_with_key(&params(&["m.example"]));
-        let plain = server(versions, vec![leaf], &key, &[]);
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.root()).unwrap();
-        let provider = Arc::clone(plain.crypto_provider());
-        let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
-            Arc::new(roots),
-            Arc::clone(&provider),
-        );
-        let clients = if is_required { clients } else { clients.allow_unauthenticated() };
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_client_cert_verifier(clients.build().unwrap())
-            .with_cert_resolver(Arc::clone(&plain.cert_resolver));
-        let (address, mut seen) = serve(config).await;
+        let (address, mut seen) = serve(asks_clients(&authority, versions, is_required)).await;
         let check = check_one(&probe(&authority), address).await;
         let status = if is_required { CheckStatus::HandshakeFailed } else { CheckStatus::Valid };
         assert_eq!(check.status, status, "{check}");
@@ -570,20 +578,7 @@ impl Dial for Reticent {
 #[tokio::test(start_paused = true)]
 async fn who_asks_for_a_certificate_and_says_nothing_has_no_objection() {
     let authority = Authority::new("root");
-    let (leaf, key) = authority.issue_with_key(&params(&["m.example"]));
-    let plain = server(BOTH, vec![leaf], &key, &[]);
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.root()).unwrap();
-    let provider = Arc::clone(plain.crypto_provider());
-    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
-        Arc::new(roots),
-        Arc::clone(&provider),
-    );
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(BOTH)
-        .unwrap()
-        .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())
-        .with_cert_resolver(Arc::clone(&plain.cert_resolver));
+    let config = asks_clients(&authority, BOTH, false);
     let mut limits = limits();
     limits.phases.tls = SHORT;
     let probe = probe(&authority).with_limits(limits).unwrap();

@@ -52,7 +52,7 @@ use tokio::time::Instant;
 
 use self::config::{DnsConfig, ServerOrder};
 use self::hosts::Hosts;
-use self::query::{Inquiry, absolute, record_type};
+use self::query::{Inquiry, to_ask};
 use self::reply::{AliasChain, Conclusion};
 use self::standing::Standings;
 use self::system_files::SystemFiles;
@@ -191,14 +191,10 @@ impl HickoryDns {
     }
 
     async fn answer(&self, question: DnsQuestion) -> DnsAnswer {
-        if question.host().is_onion() {
-            return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
-        }
-        let Some(name) = absolute(&question.name()) else {
-            // A service's labels can make a host's name longer than any name in DNS.
-            return DnsAnswer::None { kind: NoRecord::NxDomain, ttl: None };
+        let (name, record_type) = match to_ask(&question) {
+            Ok(to_ask) => to_ask,
+            Err(answer) => return answer,
         };
-        let record_type = record_type(&question);
         let started = Instant::now();
         let system;
         let (servers, config, hosts): (&[SocketAddr], _, _) = match &self.servers {
@@ -316,6 +312,7 @@ fn addresses(found: Vec<IpAddr>, ttl: Duration, alias: bool) -> DnsAnswer {
 
 #[cfg(test)]
 mod tests {
+    use super::query::absolute;
     use super::*;
     use crate::core::dns::Family;
 

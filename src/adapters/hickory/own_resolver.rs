@@ -8,7 +8,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RData;
 
 use super::config::DnsConfig;
-use super::query::{absolute, record_type};
+use super::query::to_ask;
 use super::reply::{records, seconds};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
 use crate::resolver::traits::Dns;
@@ -52,13 +52,10 @@ impl From<TokioResolver> for HickoryResolverDns {
 
 impl HickoryResolverDns {
     async fn answer(&self, question: DnsQuestion) -> DnsAnswer {
-        if question.host().is_onion() {
-            return DnsAnswer::None { kind: NoRecord::Onion, ttl: None };
-        }
-        let Some(name) = absolute(&question.name()) else {
-            return DnsAnswer::None { kind: NoRecord::NxDomain, ttl: None };
+        let (name, record_type) = match to_ask(&question) {
+            Ok(to_ask) => to_ask,
+            Err(answer) => return answer,
         };
-        let record_type = record_type(&question);
         let found = match self.0.lookup(name.clone(), record_type).await {
             Ok(found) => found,
             Err(error) => return failed(&error),

@@ -8,7 +8,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use super::config::DnsConfig;
 use super::failure::{MALFORMED, ServerFailure};
 use super::message::{Header, Reply};
-use crate::core::dns::{DnsQuestion, Family};
+use crate::core::dns::{DnsAnswer, DnsQuestion, Family, NoRecord};
 
 /// What to ask the servers, and how.
 #[derive(Debug)]
@@ -25,12 +25,20 @@ pub(super) fn absolute(name: &str) -> Option<Name> {
     Name::from_labels(name.split('.').map(str::as_bytes)).ok()
 }
 
-pub(super) const fn record_type(question: &DnsQuestion) -> RecordType {
-    match question {
+/// Returns the name and the type to ask for; the error is the answer to what is never asked.
+pub(super) fn to_ask(question: &DnsQuestion) -> Result<(Name, RecordType), DnsAnswer> {
+    let none = |kind| DnsAnswer::None { kind, ttl: None };
+    if question.host().is_onion() {
+        return Err(none(NoRecord::Onion));
+    }
+    // A service's labels can make a host's name longer than any name in DNS.
+    let name = absolute(&question.name()).ok_or_else(|| none(NoRecord::NxDomain))?;
+    let record_type = match question {
         DnsQuestion::Addresses { family: Family::V4, .. } => RecordType::A,
         DnsQuestion::Addresses { family: Family::V6, .. } => RecordType::AAAA,
         DnsQuestion::Srv { .. } => RecordType::SRV,
-    }
+    };
+    Ok((name, record_type))
 }
 
 /// A question in the wire format, with a random id.
