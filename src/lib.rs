@@ -90,6 +90,8 @@ pub use crate::core::warning::Warning;
 pub use crate::core::well_known::WellKnown;
 
 // The core driven, with a memory.
+#[cfg(feature = "tokio")]
+mod local_trouble;
 #[cfg(feature = "resolver")]
 pub mod resolver;
 #[cfg(feature = "resolver")]

@@ -74,7 +74,7 @@ pub(super) async fn race(
     }
     let open = async |address| {
         let dialled = dial_endpoint(&*connector.dial, endpoint, address);
-        let stream = opening.run(Phase::Connect, dialled).await?;
+        let stream = opening.connect(address, dialled).await?;
         progress.accepted.fetch_add(1, Ordering::Relaxed);
         let name = target.tls_name().to_owned();
         let secured = opening.secure(connector.tls(endpoint), name, stream).await;

@@ -137,6 +137,17 @@ pub enum ResolveError {
         /// The limit that was reached.
         limit: usize,
     },
+    /// This machine could not ask: it has no socket or memory left, or no network. Temporary, and nothing
+    /// is known of the name.
+    #[error("{name} cannot be resolved now, since this machine could not ask for {what}: {cause}")]
+    Local {
+        /// The server name.
+        name: ServerName,
+        /// What was to be asked for: a question to DNS, or the well-known document of a host.
+        what: String,
+        /// Why that was not possible.
+        cause: String,
+    },
     /// An adapter (DNS, fetch or runtime) panicked or was shut down.
     #[error("resolving {name} was broken off: an adapter panicked or its runtime was shut down")]
     AdapterFailed {
@@ -274,6 +285,7 @@ impl ResolveError {
             | Self::NoAddresses { name, .. }
             | Self::DeadlineExceeded { name, .. }
             | Self::TooBusy { name, .. }
+            | Self::Local { name, .. }
             | Self::AdapterFailed { name } => Some(name),
         }
     }
@@ -290,6 +302,7 @@ impl ResolveError {
             Self::NoAddresses { .. } => "no_addresses",
             Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::TooBusy { .. } => "too_busy",
+            Self::Local { .. } => "local",
             Self::AdapterFailed { .. } => "adapter_failed",
         }
     }
@@ -306,6 +319,7 @@ impl ResolveError {
             | Self::UnresolvableName { .. }
             | Self::DeadlineExceeded { .. }
             | Self::TooBusy { .. }
+            | Self::Local { .. }
             | Self::AdapterFailed { .. } => None,
         }
     }
@@ -319,7 +333,7 @@ impl ResolveError {
     /// | `no_addresses` | [`Blame::Server`] where DNS said that there is none, [`Blame::Dns`] where some look-up failed |
     /// | `dns_failed` | [`Blame::Dns`] |
     /// | `deadline_exceeded` | [`Blame::Dns`]: a slow well-known has a limit of its own and is no error |
-    /// | `too_busy`, `adapter_failed` | [`Blame::Local`] |
+    /// | `too_busy`, `local`, `adapter_failed` | [`Blame::Local`] |
     pub fn blame(&self) -> Blame {
         match self {
             Self::InvalidServerName { .. } | Self::UnresolvableName { .. } => Blame::Name,
@@ -329,7 +343,7 @@ impl ResolveError {
             | Self::BlockedAddress { .. }
             | Self::NoAddresses { .. } => Blame::Server,
             Self::DnsFailed { .. } | Self::DeadlineExceeded { .. } => Blame::Dns,
-            Self::TooBusy { .. } | Self::AdapterFailed { .. } => Blame::Local,
+            Self::TooBusy { .. } | Self::Local { .. } | Self::AdapterFailed { .. } => Blame::Local,
         }
     }
 
@@ -339,6 +353,7 @@ impl ResolveError {
             Self::DnsFailed { .. }
             | Self::DeadlineExceeded { .. }
             | Self::TooBusy { .. }
+            | Self::Local { .. }
             | Self::AdapterFailed { .. } => true,
             Self::NoAddresses { evidence, .. }
             | Self::BlockedAddress { evidence, .. }

@@ -279,7 +279,8 @@ impl Answers {
             let purpose = asker.purpose;
             entry = self.memory.keep_well_known(begun, &host, entry, redirected_to, purpose);
         }
-        if store.is_some() {
+        // That this machine could not ask is of no use to others.
+        if store.is_some() && !entry.is_local() {
             // Callers do not wait for the store.
             let (answers, entry) = (Arc::clone(self), entry.clone());
             let put = async move {

@@ -341,7 +341,9 @@ impl Memory {
     pub(super) fn records(&self, now: Now) -> impl Iterator<Item = WellKnownRecord> {
         self.hosts.iter().filter_map(move |(host, it)| {
             let host: DnsName = host.parse().ok()?;
-            Some(WellKnownRecord::new(&host, &it.well_known.as_ref()?.entry, now))
+            let entry = &it.well_known.as_ref()?.entry;
+            let is_known = !entry.is_local() || entry.last_good().is_some();
+            is_known.then(|| WellKnownRecord::new(&host, entry, now))
         })
     }
 

@@ -11,6 +11,7 @@ use super::deadline::TimedOut;
 use super::error_chain::cause;
 use super::opening::Phase;
 use crate::core::blame::Blame;
+use crate::local_trouble::{is_exhaustion, may_be_routing};
 
 /// What went wrong on the way to a server.
 ///
@@ -90,26 +91,22 @@ impl ConnectFailureKind {
 
     fn of_io(error: &io::Error) -> Self {
         use io::ErrorKind::{
-            AddrInUse, AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused,
-            ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected,
-            OutOfMemory, PermissionDenied, TimedOut, UnexpectedEof, Unsupported, WriteZero,
+            AddrInUse, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset,
+            HostUnreachable, NotConnected, TimedOut, UnexpectedEof, Unsupported, WriteZero,
         };
 
+        if is_exhaustion(error) || may_be_routing(error) {
+            return Self::Local;
+        }
         match error.kind() {
             ConnectionRefused => Self::Refused,
             TimedOut => Self::TimedOut,
             Unsupported => Self::Unsupported,
             HostUnreachable => Self::Unreachable,
-            AddrInUse | AddrNotAvailable | NetworkDown | NetworkUnreachable | OutOfMemory
-            | PermissionDenied => Self::Local,
+            AddrInUse => Self::Local,
             BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
             | WriteZero => Self::Closed,
-            // No file descriptor left, which has no kind: ENFILE, EMFILE; WSAEMFILE.
-            _ => match error.raw_os_error() {
-                Some(23 | 24) if cfg!(unix) => Self::Local,
-                Some(10024) if cfg!(windows) => Self::Local,
-                _ => Self::Other,
-            },
+            _ => Self::Other,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -12,10 +14,11 @@ use tokio_rustls::client::TlsStream;
 
 use super::deadline::Deadline;
 use super::dial::DialStream;
-use super::error_chain::in_words;
+use super::error_chain::{cause, in_words};
 use super::failure_kind::ConnectFailureKind;
 use super::tls::offer;
 use crate::core::phase_limits::PhaseLimits;
+use crate::local_trouble::{has_no_route, may_be_routing};
 
 /// A phase of opening a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,23 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
+    /// Connects, where it is known to this address.
+    pub(crate) async fn connect<T>(
+        &self,
+        address: Option<SocketAddr>,
+        dialled: impl Future<Output = io::Result<T>>,
+    ) -> Result<T, OpenError> {
+        let connected = self.run(Phase::Connect, dialled).await;
+        connected.map_err(|mut failure| {
+            // A router or a firewall may say that there is no way, too.
+            let said = cause::<io::Error>(&*failure.error).is_some_and(may_be_routing);
+            if said && address.is_some_and(|address| !has_no_route(address)) {
+                failure.kind = ConnectFailureKind::Unreachable;
+            }
+            failure
+        })
+    }
+
     /// Performs the TLS handshake over a stream.
     pub(crate) async fn secure(
         &self,

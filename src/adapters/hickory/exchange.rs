@@ -106,8 +106,8 @@ async fn over_udp(
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
-    let socket = UdpSocket::bind(local).await?;
-    socket.connect(server).await?;
+    let socket = UdpSocket::bind(local).await.map_err(ServerFailure::of_opening)?;
+    socket.connect(server).await.map_err(ServerFailure::of_opening)?;
     socket.send(&first.bytes).await?;
     let mut buffer = vec![0; inquiry.config.edns_payload.max(LEAST_BUFFER).into()];
     let mut wait = inquiry.resend_after;

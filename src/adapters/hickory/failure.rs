@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::core::dns::{DnsFailure, NoRecord};
+use crate::local_trouble::{is_exhaustion, may_be_routing};
 
 /// Why a server gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +63,27 @@ impl ServerFailure {
     }
 
     /// Returns how telling it is. A server that answered beats one whose reply made no sense, which
-    /// beats a silent one, which beats one that cannot be reached.
+    /// beats a silent one, which beats one that cannot be reached, which beats trouble of this machine.
     pub(super) const fn weight(self) -> u8 {
         match self {
-            Self::NotImplemented { .. } => 5,
-            Self::Failed(DnsFailure::ServFail, _) => 4,
-            Self::Failed(DnsFailure::Refused, _) => 3,
-            Self::Failed(DnsFailure::Malformed, _) | Self::Odd(_) => 2,
-            Self::Failed(DnsFailure::Timeout, _) => 1,
-            Self::Failed(DnsFailure::Network, _) => 0,
+            Self::NotImplemented { .. } => 6,
+            Self::Failed(DnsFailure::ServFail, _) => 5,
+            Self::Failed(DnsFailure::Refused, _) => 4,
+            Self::Failed(DnsFailure::Malformed, _) | Self::Odd(_) => 3,
+            Self::Failed(DnsFailure::Timeout, _) => 2,
+            Self::Failed(DnsFailure::Network, _) => 1,
+            Self::Failed(DnsFailure::Local, _) => 0,
         }
+    }
+}
+
+impl ServerFailure {
+    /// The failure of a socket to be opened, or to be connected without a packet being sent.
+    pub(super) fn of_opening(error: io::Error) -> Self {
+        if may_be_routing(&error) {
+            return Self::Failed(DnsFailure::Local, Some(error.kind()));
+        }
+        error.into()
     }
 }
 
@@ -79,6 +91,7 @@ impl From<io::Error> for ServerFailure {
     fn from(error: io::Error) -> Self {
         let failure = match error.kind() {
             io::ErrorKind::TimedOut => DnsFailure::Timeout,
+            _ if is_exhaustion(&error) => DnsFailure::Local,
             _ => DnsFailure::Network,
         };
         Self::Failed(failure, Some(error.kind()))
@@ -113,8 +126,6 @@ mod tests {
             (io::ErrorKind::TimedOut, true),
             (io::ErrorKind::NetworkUnreachable, false),
             (io::ErrorKind::PermissionDenied, false),
-            // No descriptor left.
-            (io::Error::from_raw_os_error(24).kind(), false),
         ] {
             let failure = ServerFailure::from(io::Error::from(kind));
             assert_eq!(failure.is_silence(), is_silence, "{kind}");
@@ -125,6 +136,7 @@ mod tests {
     #[test]
     fn the_more_telling_a_failure_the_greater_its_weight() {
         let order = [
+            ServerFailure::failed(DnsFailure::Local),
             ServerFailure::failed(DnsFailure::Network),
             ServerFailure::failed(DnsFailure::Timeout),
             ServerFailure::failed(DnsFailure::Malformed),

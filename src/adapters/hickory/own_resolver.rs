@@ -11,6 +11,7 @@ use super::config::DnsConfig;
 use super::query::to_ask;
 use super::reply::{records, seconds};
 use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
+use crate::local_trouble::is_exhaustion;
 use crate::resolver::traits::Dns;
 use crate::runtime::BoxFuture;
 
@@ -80,6 +81,7 @@ fn failed(error: &NetError) -> DnsAnswer {
         }
         NetError::Dns(DnsError::ResponseCode(code)) => (of_code(*code), None),
         NetError::Timeout => (Err(DnsFailure::Timeout), None),
+        NetError::Io(error) if is_exhaustion(error) => (Err(DnsFailure::Local), None),
         NetError::Io(_) | NetError::NoConnections | NetError::Busy => {
             (Err(DnsFailure::Network), None)
         }

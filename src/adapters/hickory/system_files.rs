@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::hosts::Hosts;
 use super::resolv_conf::ResolvConf;
+use crate::local_trouble::is_exhaustion;
 
 /// How long the files are not looked at after they were.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -173,7 +174,7 @@ impl<T: Default> Watched<T> {
     ) -> Result<Self, (PathBuf, io::Error)> {
         let (stamp, good) = match read(path, limit) {
             Ok((stamp, bytes)) => (Some(stamp), parse(bytes)),
-            Err(error) if is_own_trouble(&error) => return Err((path.to_owned(), error)),
+            Err(error) if is_exhaustion(&error) => return Err((path.to_owned(), error)),
             Err(_) => (None, T::default()),
         };
         Ok(Self {
@@ -235,12 +236,6 @@ fn read(path: &Path, limit: u64) -> io::Result<(Stamp, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     file.take(limit).read_to_end(&mut bytes)?;
     Ok((stamp, bytes))
-}
-
-/// Whether a file could not be read for want of descriptors or memory, which says nothing about it.
-fn is_own_trouble(error: &io::Error) -> bool {
-    // EMFILE and ENFILE have no kind.
-    error.kind() == io::ErrorKind::OutOfMemory || matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 #[cfg(test)]

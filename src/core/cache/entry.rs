@@ -212,6 +212,27 @@ impl<G: Clone, F> CacheEntry<G, F> {
     /// that has expired and is neither served nor missed any more is dropped.
     pub fn failed(before: Option<&Self>, why: F, at: Monotonic, terms: FailureTerms) -> Self {
         let in_a_row = before.map_or(0, Self::failures).saturating_add(1);
+        Self::failed_after(before, why, at, terms, in_a_row)
+    }
+
+    /// Remembers, beside the good answer of `before`, that this machine could not ask: it counts as no
+    /// failure, and only says when to ask again.
+    pub(crate) fn failed_locally(
+        before: Option<&Self>,
+        why: F,
+        at: Monotonic,
+        terms: FailureTerms,
+    ) -> Self {
+        Self::failed_after(before, why, at, terms, before.map_or(0, Self::failures))
+    }
+
+    fn failed_after(
+        before: Option<&Self>,
+        why: F,
+        at: Monotonic,
+        terms: FailureTerms,
+        in_a_row: u32,
+    ) -> Self {
         let failure = Arc::new(Failure { why, at, in_a_row, terms });
         let still_needed =
             |good: &&Good<G>| good.holds(at) || at < terms.good_until.max(terms.lost_until);

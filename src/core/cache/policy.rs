@@ -50,14 +50,20 @@
 //! | a failure | `failed`, doubling to `failed_most`; records that hold are not replaced | |
 //!
 //! - Any answer that is no failure resets the back-off.
+//! - That this machine could not ask ([`DnsFailure::Local`], `FetchFailureKind::Local`) is no answer, of DNS
+//!   or of a web server: it counts as no failure, leaves every back-off as it is, is not recorded, and only
+//!   paces what is asked: `TimeLimits::local_pause`, doubling to `local_pause_most`. What was known before is
+//!   served stale meanwhile.
 //! - An address family that failed beside the other's records is asked again after `incomplete`,
 //!   however far its back-off has come: [`family_is_due`].
 
 use std::time::Duration;
 
 use super::entry::{CacheEntry, FailureTerms, Good, GoodTerms};
-use crate::core::config::{Config, DnsLifetimes, WellKnownLifetimes, doubled};
-use crate::core::dns::{DnsAnswer, DnsError, DnsQuestion, DnsRecords, NoRecord, SplitMix64};
+use crate::core::config::{Config, DnsLifetimes, TimeLimits, WellKnownLifetimes, doubled};
+use crate::core::dns::{
+    DnsAnswer, DnsError, DnsFailure, DnsQuestion, DnsRecords, NoRecord, SplitMix64,
+};
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{FailureClass, Freshness, WellKnown, WellKnownFailure};
 
@@ -91,6 +97,18 @@ impl WellKnownEntry {
             Ok((document, freshness)) => {
                 let expires = now + lifetimes.good(freshness, random);
                 Self::good(document, now, Self::document_terms(now, expires, config))
+            }
+            Err(failure) if failure.is_local() => {
+                let known = before.and_then(Self::good_part);
+                let known = known.filter(|good| now.since(good.obtained) <= lifetimes.remembered);
+                let earlier = before.and_then(Self::failure_part);
+                let retry_at = config.time.retry_locally(
+                    earlier.filter(|it| it.why.is_local()).map(|it| it.terms.retry_at.since(it.at)),
+                    now,
+                );
+                let backed_off = earlier.map_or(0, |it| it.terms.backed_off);
+                let terms = Self::failure_terms(known, true, retry_at, backed_off, lifetimes);
+                Self::failed_locally(before, failure, now, terms)
             }
             Err(failure) => {
                 let terms = Self::judge_failure(before, &failure, now, lifetimes, random);
@@ -153,6 +171,12 @@ impl WellKnownEntry {
             lost_until: known.map_or(Monotonic::MIN, lost_until),
             backed_off,
         }
+    }
+
+    /// Returns whether the last that is known is that this machine could not ask.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn is_local(&self) -> bool {
+        self.failure().is_some_and(WellKnownFailure::is_local)
     }
 
     /// Returns whether the host is known to have delegated, by a document too old to serve
@@ -220,8 +244,16 @@ impl DnsEntry {
                 Self::good(records, now, GoodTerms { expires, ahead_percent, stale_until })
             }
             Err(error) => {
+                let is_local = |error: &DnsError| error.failure == DnsFailure::Local;
                 let in_a_row = before.map_or(0, Self::failures);
-                let retry_at = now + lifetimes.backed_off(in_a_row);
+                let retry_at = if is_local(&error) {
+                    let earlier = before.and_then(Self::failure_part);
+                    let earlier = earlier.filter(|it| is_local(&it.why));
+                    let pause = earlier.map(|it| it.terms.retry_at.since(it.at));
+                    config.time.retry_locally(pause, now)
+                } else {
+                    now + lifetimes.backed_off(in_a_row)
+                };
                 let good = before.and_then(Self::good_part);
                 let records = good.filter(|good| good.value.none().is_none());
                 let terms = FailureTerms {
@@ -229,9 +261,13 @@ impl DnsEntry {
                     recheck_at: retry_at,
                     good_until: records.map_or(Monotonic::MIN, |good| good.terms.stale_until),
                     lost_until: Monotonic::MIN,
-                    backed_off: in_a_row.saturating_add(1),
+                    backed_off: in_a_row.saturating_add(u32::from(!is_local(&error))),
                 };
-                Self::failed(before, error, now, terms)
+                if is_local(&error) {
+                    Self::failed_locally(before, error, now, terms)
+                } else {
+                    Self::failed(before, error, now, terms)
+                }
             }
         }
     }
@@ -287,6 +323,15 @@ impl WellKnownLifetimes {
         let most = lifetime.as_nanos() / 100 * u128::from(self.jitter_percent.min(100));
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         lifetime.saturating_sub(Duration::from_nanos(random.up_to(most)))
+    }
+}
+
+impl TimeLimits {
+    /// Returns when to ask again after this machine could not: twice as long after as the last time, if
+    /// it could not then either.
+    fn retry_locally(&self, last_pause: Option<Duration>, now: Monotonic) -> Monotonic {
+        let pause = last_pause.map_or(self.local_pause, |pause| pause.saturating_mul(2));
+        now + pause.min(self.local_pause_most)
     }
 }
 

@@ -100,15 +100,21 @@ impl WellKnownRecord {
     pub fn new(host: &DnsName, entry: &WellKnownEntry, now: Now) -> Self {
         let on_wall = |at: Monotonic| millis(now.on_wall(at));
         let delegates = |good: &Good<WellKnown>| good.value.server().as_str().to_owned();
-        let (good, failure) = (entry.good_part(), entry.failure_part());
+        // That this machine could not ask is no answer.
+        let failure = entry.failure_part().filter(|it| !it.why.is_local());
+        let good = entry.good_part();
+        let (learnt, until) = match (good, failure) {
+            (Some(good), None) => (good.obtained, good.terms.expires),
+            _ => (entry.learnt(), entry.until()),
+        };
         Self {
             version: Self::VERSION,
             host: host.as_str().to_owned(),
             delegates: good.filter(|_| failure.is_none()).map(delegates),
             failed: failure.map(|failure| failure.why.class()),
-            fetched: on_wall(entry.learnt()),
-            until: on_wall(entry.until()),
-            failures: entry.failures(),
+            fetched: on_wall(learnt),
+            until: on_wall(until),
+            failures: failure.map_or(0, |failure| failure.in_a_row),
             backed_off: failure.map_or(0, |failure| failure.terms.backed_off),
             last_good: good.filter(|_| failure.is_some()).map(|good| Document {
                 delegates: delegates(good),
@@ -157,7 +163,7 @@ impl WellKnownRecord {
         let temporary = lifetimes.is_temporary(class, known);
         let most = match class {
             // What another policy refused is asked anew and judged by the present one.
-            FailureClass::Blocked => Duration::ZERO,
+            FailureClass::Blocked | FailureClass::Local => Duration::ZERO,
             FailureClass::Unavailable => lifetimes.retry_after_most,
             _ if temporary => lifetimes.temporary_most,
             _ => lifetimes.permanent,

@@ -62,6 +62,12 @@ settings! {
         family_grace: Duration = Duration::from_millis(250);
         /// How long the answer waits for other SRV targets once one has an address. Default 1 s.
         target_grace: Duration = Duration::from_secs(1);
+        /// How long nothing is asked again after this machine could not ask: it has no socket or memory
+        /// left, or no network. Doubled each time in a row, up to [`local_pause_most`](Self::local_pause_most).
+        /// Default 1 s.
+        local_pause: Duration = Duration::from_secs(1), <= local_pause_most;
+        /// The longest of those pauses. Default 30 s.
+        local_pause_most: Duration = Duration::from_secs(30);
         /// The longest lifetime of a degraded answer, if none of its parts expires sooner. Default
         /// 2 min.
         degraded: Duration = 2 * MINUTE;

@@ -163,12 +163,14 @@ impl HostAddresses {
         false
     }
 
-    /// Returns the first family whose look-up failed, and how.
+    /// Returns a family whose look-up failed, and how: one that this machine could not ask for, if there
+    /// is one, else the first.
     pub(super) fn failure(&self) -> Option<(Family, DnsFailure)> {
-        self.families.iter().find_map(|(family, outcome)| match outcome {
+        let failed = self.families.iter().filter_map(|(family, outcome)| match outcome {
             FamilyOutcome::Failed(failure) => Some((*family, *failure)),
             _ => None,
-        })
+        });
+        failed.min_by_key(|(_, failure)| *failure != DnsFailure::Local)
     }
 
     /// Returns until when all of it holds. A family that failed or is late beside the other is

@@ -88,8 +88,10 @@ impl Reading<'_> {
             (Host::Dns(host), Some(port)) => self.explicit_port(Step::ExplicitPort, &host, port),
             (Host::Dns(host), None) => {
                 self.speculate(&host);
-                if let Some(delegated) = ready!(self.well_known(&host)) {
-                    return self.delegated(delegated);
+                match ready!(self.well_known(&host)) {
+                    Ok(Some(delegated)) => return self.delegated(delegated),
+                    Ok(None) => {}
+                    Err(error) => return Poll::Ready(Err(error)),
                 }
                 self.ask_early(&host, false);
                 self.by_srv(&host, false)
@@ -171,6 +173,9 @@ impl Reading<'_> {
                     }
                     Some(kind) => self.passed.push((step, StepOutcome::NoSrvRecord(kind))),
                 },
+                Err(why) if why.failure == DnsFailure::Local => {
+                    return Poll::Ready(Err(self.local(question.to_string(), why.excerpt())));
+                }
                 Err(why) => {
                     let failure = why.failure;
                     if self.facts.config.dns_failure == DnsFailurePolicy::Fail {
@@ -352,8 +357,12 @@ impl Reading<'_> {
         Poll::Ready(hosts)
     }
 
-    /// Returns the name that the well-known document delegates to, if it does.
-    fn well_known(&mut self, host: &DnsName) -> Poll<Option<(ServerName, Host)>> {
+    /// Returns the name that the well-known document delegates to, if it does. Where this machine could
+    /// not ask, nothing follows.
+    fn well_known(
+        &mut self,
+        host: &DnsName,
+    ) -> Poll<Result<Option<(ServerName, Host)>, ResolveError>> {
         let now = self.now;
         let known = ready!(self.well_known.poll(self.facts, host, now));
         let (document, until) = match known.served() {
@@ -363,6 +372,10 @@ impl Reading<'_> {
                 let (host, failure) = (host.clone(), because.cloned());
                 self.draft.warnings.push(Warning::WellKnownStale { host, failure });
                 (Some(value), self.facts.stale_until(until, now.monotonic))
+            }
+            Served::Failed { why, .. } if why.is_local() => {
+                let what = format!("the well-known document of {host}");
+                return Poll::Ready(Err(self.local(what, why.to_string())));
             }
             Served::Failed { why: failure, lost, until } => {
                 if lost {
@@ -382,7 +395,7 @@ impl Reading<'_> {
         }
         let delegation =
             |document: &WellKnown| (document.server().clone(), document.host().clone());
-        Poll::Ready(document.map(delegation))
+        Poll::Ready(Ok(document.map(delegation)))
     }
 
     /// Asks early what is needed if there turns out to be no valid well-known.
@@ -452,6 +465,11 @@ impl Reading<'_> {
         Evidence { hosts, dropped, failed: self.draft.failed.clone() }
     }
 
+    /// Returns the error for what this machine could not ask for.
+    fn local(&self, what: String, cause: String) -> ResolveError {
+        ResolveError::Local { name: self.name.clone(), what, cause }
+    }
+
     /// Returns the error for a step that leads to no endpoint with a usable address.
     fn nowhere_to_connect(
         &self,
@@ -461,7 +479,16 @@ impl Reading<'_> {
     ) -> ResolveError {
         let name = self.name.clone();
         let evidence = Box::new(self.evidence(hosts, dropped));
-        let failed = hosts.iter().find_map(|it| it.failure().map(|failure| (it, failure)));
+        let failed = |is: fn(DnsFailure) -> bool| {
+            hosts.iter().find_map(|it| {
+                it.failure().filter(|(_, failure)| is(*failure)).map(|failure| (it, failure))
+            })
+        };
+        if let Some((host, (family, _))) = failed(|it| it == DnsFailure::Local) {
+            let question = DnsQuestion::Addresses { host: host.host.clone(), family };
+            return self.local(question.to_string(), host.details.join("; "));
+        }
+        let failed = failed(|_| true);
         if self.facts.config.dns_failure == DnsFailurePolicy::Fail
             && let Some((host, (family, failure))) = failed
         {

@@ -297,4 +297,8 @@ pub enum DnsFailure {
     /// The answer was malformed, or had an unexpected code.
     #[error("the DNS answer was malformed or had an unexpected code")]
     Malformed,
+    /// This machine could not ask: it has no socket or memory left, or no network. That says nothing about
+    /// the name, decides no step, and is not remembered as an answer.
+    #[error("this machine could not ask")]
+    Local,
 }

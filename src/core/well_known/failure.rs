@@ -132,6 +132,8 @@ pub enum FailureClass {
     Redirect,
     /// The body is not a valid document.
     Unreadable,
+    /// This machine could not ask. Temporary; it counts against nobody.
+    Local,
 }
 
 impl FailureClass {
@@ -143,7 +145,8 @@ impl FailureClass {
             | Self::Exchange
             | Self::TimedOut
             | Self::TooLarge
-            | Self::Unavailable => true,
+            | Self::Unavailable
+            | Self::Local => true,
             Self::NoHost
             | Self::NoAddress
             | Self::Blocked
@@ -189,6 +192,7 @@ impl fmt::Display for FailureClass {
             Self::Status => "the status was not 200",
             Self::Redirect => "the redirect was not followed",
             Self::Unreadable => "the document could not be read",
+            Self::Local => "this machine could not ask",
         })
     }
 }
@@ -197,6 +201,10 @@ impl WellKnownFailure {
     /// Returns the class of the failure.
     pub const fn class(&self) -> FailureClass {
         match self {
+            Self::Dns { failure: DnsFailure::Local, .. }
+            | Self::Fetch(FetchFailure { kind: FetchFailureKind::Local, .. }) => {
+                FailureClass::Local
+            }
             Self::Dns { .. } => FailureClass::Dns,
             Self::NoAddress { kind: NoRecord::NxDomain, redirected: false, .. } => {
                 FailureClass::NoHost
@@ -226,11 +234,16 @@ impl WellKnownFailure {
         self.class().is_temporary()
     }
 
+    /// Returns whether it is this machine's own trouble, which says nothing about the host.
+    pub(crate) const fn is_local(&self) -> bool {
+        matches!(self.class(), FailureClass::Local)
+    }
+
     /// Returns whether another try at once is worthwhile: what ended this exchange may not end the
     /// next.
     pub(crate) const fn is_quick(&self) -> bool {
         match self {
-            Self::Fetch(_) => true,
+            Self::Fetch(failure) => !matches!(failure.kind, FetchFailureKind::Local),
             Self::Status { status, .. } => matches!(status, 408 | 500..=599),
             _ => false,
         }

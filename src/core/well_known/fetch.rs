@@ -154,6 +154,10 @@ pub enum FetchFailureKind {
     /// There was no address to connect to.
     #[error("no address to connect to")]
     NoAddress,
+    /// This machine could not connect: it has no socket or memory left, or no network. That says nothing
+    /// about the host, decides no step, and is not remembered as an answer.
+    #[error("this machine could not connect")]
+    Local,
     /// No connection: the network or the host is unreachable, or the socket had another error.
     #[error("could not connect")]
     Connect,
