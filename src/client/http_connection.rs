@@ -19,6 +19,7 @@ use rustls::AlertDescription;
 use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
+use super::frame_meter::FrameMeter;
 use super::keys::PoolKey;
 use super::limits::ClientConfig;
 use super::request_body::RequestBody;
@@ -72,7 +73,7 @@ pub(super) struct ConnectionState {
     /// When a handle was last dropped.
     used: Mutex<Instant>,
     /// Requests handed to it so far.
-    requests: AtomicUsize,
+    requests: Arc<AtomicUsize>,
     /// Whether the head of a response has come.
     answered: AtomicBool,
 }
@@ -89,6 +90,7 @@ impl HttpConnection {
         let head = limits.head_bytes;
         let (endpoint, alert) = (connection.endpoint.clone(), Arc::clone(&connection.alert));
         let is_tls_1_3 = connection.is_tls_1_3();
+        let requests = Arc::new(AtomicUsize::new(0));
         let (closing, closed) = oneshot::channel();
         let handshake = async {
             let is_http2 = connection.is_http2();
@@ -102,7 +104,7 @@ impl HttpConnection {
                     .await?;
                 return Ok((Sender::Http1(sender, watch), Either::Left(connection)));
             }
-            let stream = TokioIo::new(connection);
+            let stream = TokioIo::new(FrameMeter::new(connection, Arc::clone(&requests)));
             let pings = limits.keep_alive.min(PING_MOST);
             let (sender, connection) = http2::Builder::new(Http2Tasks(closed.shared()))
                 .timer(TokioTimer::new())
@@ -122,7 +124,7 @@ impl HttpConnection {
         };
         let (until, dropped) = oneshot::channel();
         tokio::spawn(until_dropped(connection, dropped, closing, farewell));
-        let (used, requests) = (Mutex::new(Instant::now()), AtomicUsize::new(0));
+        let used = Mutex::new(Instant::now());
         let state = ConnectionState {
             key,
             endpoint,

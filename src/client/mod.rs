@@ -11,13 +11,14 @@
 // Of the files, `race` connects to the addresses of one endpoint; `request` prepares a request for its
 // target; `shared_connect` makes one connection for all requests that need the same; `http_connection`
 // speaks HTTP over it; `pool` keeps connections; `keys` holds the keys by which requests share them;
-// `unanswered` judges whether a request without a response may be sent again, and `http1_endpoints`
+// `frame_meter` bounds what a server sends over HTTP/2 beside responses; `unanswered` judges whether a request without a response may be sent again, and `http1_endpoints`
 // remembers where HTTP/2 is not wanted.
 
 mod connect_error;
 mod connection;
 pub(crate) mod connector;
 pub(crate) mod federation_client;
+mod frame_meter;
 mod http1_endpoints;
 mod http_connection;
 mod keys;

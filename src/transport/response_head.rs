@@ -76,8 +76,10 @@ impl ResponseWatch {
 #[derive(Debug)]
 pub(crate) struct HeadReader<S> {
     stream: S,
-    /// The longest head, in bytes.
+    /// As long as the heads of one response may be, interim ones included, in bytes.
     limit: usize,
+    /// How long those are that were read whole.
+    heads: usize,
     watch: Arc<ResponseWatch>,
     /// Where a head is read: how far.
     head: Option<Scan>,
@@ -132,20 +134,26 @@ impl Scan {
 
 impl<S> HeadReader<S> {
     pub(crate) fn new(stream: S, limit: usize, watch: Arc<ResponseWatch>) -> Self {
-        Self { stream, limit, watch, head: None, buffer: Vec::new(), judged: 0 }
+        Self { stream, limit, heads: 0, watch, head: None, buffer: Vec::new(), judged: 0 }
     }
 
     /// Looks at what was read of a head. Returns whether more of it is needed.
-    fn judge(&mut self) -> bool {
-        let Some(scan) = &mut self.head else { return false };
+    fn judge(&mut self) -> io::Result<bool> {
+        let Some(scan) = &mut self.head else { return Ok(false) };
         let length = match scan.on(&self.buffer) {
-            Seen::Part if self.buffer.len() < self.limit => return true,
+            Seen::Part if self.room() > 0 => return Ok(true),
+            Seen::Part => {
+                let limit = self.limit;
+                let why = format!("the response's heads are larger than {limit} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
             Seen::Whole(length) => length,
-            Seen::Part | Seen::Unfit => {
+            Seen::Unfit => {
                 self.pass_on();
-                return false;
+                return Ok(false);
             }
         };
+        self.heads += length;
         let head = self.buffer.get(..length).unwrap_or_default();
         // 101 is the last head there is (RFC 9110 section 15.2.2).
         let status = head.trim_ascii_start().get(9..12);
@@ -164,7 +172,12 @@ impl<S> HeadReader<S> {
         } else {
             self.pass_on();
         }
-        false
+        Ok(false)
+    }
+
+    /// Returns how much more of a head may be read.
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(self.heads.saturating_add(self.buffer.len()))
     }
 
     /// Hands on all that comes, as it is.
@@ -181,7 +194,7 @@ impl<S> HeadReader<S> {
             let why = "the server sent more than a response before the request";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
-        self.head = Some(Scan::default());
+        (self.head, self.heads) = (Some(Scan::default()), 0);
         Ok(())
     }
 }
@@ -308,11 +321,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadReader<S> {
                 return Pin::new(&mut self.stream).poll_read(cx, buf);
             }
             // An interim response may have brought more with it.
-            if !self.judge() {
+            if !self.judge()? {
                 continue;
             }
             let mut piece = [0; PIECE];
-            let most = PIECE.min(self.limit - self.buffer.len());
+            let most = PIECE.min(self.room());
             let mut piece = ReadBuf::new(piece.get_mut(..most).unwrap_or_default());
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
             if piece.filled().is_empty() {

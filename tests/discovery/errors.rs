@@ -103,6 +103,17 @@ fn are_told_apart_by_kind_step_and_words() {
              the DNS server refused (REFUSED): 192.0.2.53:53: refused",
         ),
         (
+            ResolveError::Local {
+                name: name(),
+                what: "A b.example".to_owned(),
+                cause: "192.0.2.53:53: no socket is left".to_owned(),
+            },
+            "local",
+            true,
+            "A.example cannot be resolved now, since this machine could not ask for A b.example: \
+             192.0.2.53:53: no socket is left",
+        ),
+        (
             ResolveError::NoAddresses { name: name(), step, evidence: evidence.clone() },
             "no_addresses",
             true,
@@ -207,6 +218,11 @@ fn blame_somebody() {
                 is_partial,
             ),
             (
+                ResolveError::Local { name: name(), what: String::new(), cause: String::new() },
+                Blame::Local,
+                true,
+            ),
+            (
                 ResolveError::DeadlineExceeded {
                     name: name(),
                     limit: Duration::from_secs(30),
@@ -293,4 +309,62 @@ fn name_what_is_asked() {
 fn do_not_print_bodies() {
     assert_eq!(format!("{:?}", Body::from("secret")), "Complete(6 bytes)");
     assert_eq!(format!("{:?}", Body::TooLarge), "TooLarge");
+}
+
+/// It decides no step, whatever is made of other failures.
+#[test]
+fn what_this_machine_could_not_ask_for_is_an_error_that_says_so() {
+    let local = DnsFailure::Local;
+    let cannot_fetch = || {
+        let failure = FetchFailure::new(FetchFailureKind::Local, "no socket is left");
+        a().fetched(URL, Err(failure))
+    };
+    let with_srv = || {
+        let srv = "_matrix-fed._tcp.a.example";
+        a().srv(srv, &[(0, 0, 1, "b.example."), (0, 0, 2, "c.example.")])
+            .host("c.example", &["192.0.2.3"])
+    };
+    for (world, name, expected) in [
+        (cannot_fetch(), "a.example", Err("the well-known document of a.example")),
+        (cannot_fetch(), "a.example:1", Ok("a.example:1@192.0.2.1")),
+        (
+            a().fails("SRV _matrix-fed._tcp.a.example", local),
+            "a.example",
+            Err("SRV _matrix-fed._tcp.a.example"),
+        ),
+        (
+            a().fails("SRV _matrix._tcp.a.example", local),
+            "a.example",
+            Err("SRV _matrix._tcp.a.example"),
+        ),
+        // Not needed.
+        (
+            with_srv().fails("SRV _matrix._tcp.a.example", local),
+            "a.example",
+            Ok("c.example:2@192.0.2.3"),
+        ),
+        (Internet::new().fails("A b.example", local), "b.example:1", Err("A b.example")),
+        (
+            Internet::new()
+                .fails("A b.example", DnsFailure::ServFail)
+                .fails("AAAA b.example", local),
+            "b.example:1",
+            Err("AAAA b.example"),
+        ),
+        // Beside what was found it is nothing.
+        (a().fails("AAAA a.example", local), "a.example:1", Ok("a.example:1@192.0.2.1")),
+        (with_srv().fails("A b.example", local), "a.example", Ok("c.example:2@192.0.2.3")),
+    ] {
+        for config in [lenient(), strict()] {
+            let run = world.clone().resolve_once(name, &config);
+            match (&run.outcome, expected) {
+                (Ok(target), Ok(endpoint)) => {
+                    assert_eq!(support::endpoints(target), [endpoint], "{name}");
+                    assert_eq!(target.degraded(), None, "{name}");
+                }
+                (Err(ResolveError::Local { what, .. }), Err(asked)) => assert_eq!(what, asked),
+                (result, _) => panic!("{name}: {result:?}, not {expected:?}"),
+            }
+        }
+    }
 }

@@ -217,3 +217,35 @@ async fn the_dial_is_handed_the_addresses_in_order() {
         assert_eq!(order.recv().await.unwrap(), address);
     }
 }
+
+/// Fails with this error of the system.
+#[derive(Debug)]
+struct Failing(i32);
+
+impl Dial for Failing {
+    fn dial(&self, _: SocketAddr) -> BoxFuture<'_, Dialled> {
+        Box::pin(async { Err(io::Error::from_raw_os_error(self.0)) })
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_hinders_this_machine_alone_is_told_apart() {
+    let authority = Authority::new();
+    let here: SocketAddr = ([127, 0, 0, 1], 443).into();
+    for (code, kind) in [
+        (libc::EMFILE, Kind::Local),
+        (libc::ENFILE, Kind::Local),
+        (libc::ENOBUFS, Kind::Local),
+        (libc::ENOMEM, Kind::Local),
+        (libc::EADDRNOTAVAIL, Kind::Local),
+        // A router says so, since there is a way to this address.
+        (libc::ENETUNREACH, Kind::Connect),
+        (libc::EACCES, Kind::Connect),
+        (libc::ECONNREFUSED, Kind::Refused),
+    ] {
+        let client = authority.client().with_dial(Arc::new(Failing(code)));
+        let failure = ask(&client, question([here])).await.unwrap_err();
+        assert_eq!(failure.kind, kind, "{code}: {failure}");
+    }
+}

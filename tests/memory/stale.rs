@@ -2,6 +2,8 @@
 
 use matrix_delegation::dns::DnsFailure;
 use matrix_delegation::resolver::Provenance;
+use matrix_delegation::testing::Internet;
+use matrix_delegation::well_known::{FetchFailure, FetchFailureKind};
 use matrix_delegation::{Resolution, ResolverConfig, Step, Warning};
 
 use super::{Bench, URL, delegated, millis, seconds, warnings, whole};
@@ -160,4 +162,37 @@ fn with_a_lifetime_of_zero_each_call_asks_once_and_nothing_loops() {
         bench.pass(seconds(1));
         assert_eq!(bench.asked(), [""; 0]);
     }
+}
+
+/// What hinders this machine alone is no answer about anybody.
+#[test]
+fn what_this_machine_cannot_ask_for_is_served_as_it_was_and_asked_for_soon() {
+    let cannot_ask = |internet: Internet| {
+        let failure = FetchFailure::new(FetchFailureKind::Local, "no socket is left");
+        internet
+            .fails(SRV, DnsFailure::Local)
+            .fails("A t.example", DnsFailure::Local)
+            .fetched(URL, Err(failure))
+    };
+    let bench = Bench::new(delegated());
+    let good = bench.resolve("a.example").unwrap();
+    bench.network.change(cannot_ask);
+    // All of it has expired, and is served stale.
+    bench.pass(seconds(80_000));
+    let stale = bench.resolve("a.example").unwrap();
+    assert_eq!((stale.provenance(), stale.step()), (Provenance::Stale, good.step()));
+    assert!(stale.endpoints().eq(good.endpoints()));
+    assert_eq!(whole(stale.lifetime()), 1);
+    // Where nothing is left to be served, an error says so; nobody is asked for a second, ...
+    bench.pass(seconds(7 * 86_400));
+    let error = bench.resolve("a.example").unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), ("local", true));
+    bench.asked();
+    assert_eq!(bench.resolve("a.example").unwrap_err().kind(), "local");
+    assert_eq!(bench.asked(), [""; 0]);
+    // ... and then all is well.
+    bench.network.change(|_| delegated());
+    bench.pass(seconds(2));
+    let fresh = bench.resolve("a.example").unwrap();
+    assert_eq!((fresh.provenance(), fresh.step()), (Provenance::Fresh, good.step()));
 }

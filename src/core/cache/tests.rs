@@ -10,7 +10,8 @@ use crate::core::dns::{
 };
 use crate::core::time::{Monotonic, Now};
 use crate::core::well_known::{
-    Freshness, RedirectError, WellKnown, WellKnownError, WellKnownFailure,
+    FetchFailure, FetchFailureKind, Freshness, RedirectError, WellKnown, WellKnownError,
+    WellKnownFailure,
 };
 
 const MINUTE: u64 = 60;
@@ -59,8 +60,10 @@ enum Learnt {
     Status(u16),
     RetryAfter(u64),
     NoAddress(u64),
+    /// This machine could not ask.
+    Local,
 }
-use Learnt::{Document, NoAddress, RetryAfter, Status};
+use Learnt::{Document, Local, NoAddress, RetryAfter, Status};
 
 fn status(status: u16) -> WellKnownFailure {
     WellKnownFailure::Status { status, retry_after: None }
@@ -73,6 +76,10 @@ fn outcome(learnt: Learnt) -> Result<(WellKnown, Freshness), WellKnownFailure> {
             Ok((document, Freshness::For(seconds(life))))
         }
         Status(code) => Err(status(code)),
+        Local => {
+            let failure = FetchFailure::new(FetchFailureKind::Local, "no socket is left");
+            Err(WellKnownFailure::Fetch(failure))
+        }
         RetryAfter(after) => {
             Err(WellKnownFailure::Status { status: 429, retry_after: Some(seconds(after)) })
         }
@@ -99,6 +106,7 @@ fn code(failure: &WellKnownFailure) -> String {
     match failure {
         WellKnownFailure::Status { status, .. } => status.to_string(),
         WellKnownFailure::NoAddress { .. } => "no address".to_owned(),
+        WellKnownFailure::Fetch(_) => "local".to_owned(),
         other => panic!("{other}"),
     }
 }
@@ -167,6 +175,40 @@ fn what_is_served_of_a_well_known() {
         (
             &[(0, Document(HOUR)), (50 * HOUR + 1, Status(503))],
             vec![(50 * h + 1, all(["failed ..180121 503"]))],
+        ),
+        // That this machine could not ask only paces what is asked: 1 s, doubling to 30 s.
+        (
+            &[(0, Document(HOUR)), (3600, Local)],
+            vec![
+                (3600, all(["stale ..3601 because local"])),
+                (3601, all(["ask", "ask", "ask", "stale ..3601 because local"])),
+            ],
+        ),
+        (
+            &[(0, Local), (1, Local), (3, Local), (7, Local), (15, Local)],
+            vec![(15, all(["failed ..31 local"])), (31, all(["ask"]))],
+        ),
+        (
+            &[
+                (0, Local),
+                (1, Local),
+                (3, Local),
+                (7, Local),
+                (15, Local),
+                (31, Local),
+                (61, Local),
+            ],
+            vec![(61, all(["failed ..91 local"]))],
+        ),
+        // It is no failure: the second of the server's own is the second in a row, and the first after
+        // a good answer the first.
+        (
+            &[(0, Status(503)), (120, Local), (121, Status(503))],
+            vec![(121, all(["failed ..361 503"]))],
+        ),
+        (
+            &[(0, Document(HOUR)), (3600, Local), (3601, Status(503))],
+            vec![(3601, all(["stale ..3721 because 503"]))],
         ),
         // The server's word is believed once the document has expired, and asked about soon.
         (
@@ -756,4 +798,24 @@ fn times_in_an_entry_are_the_first_moment_after() {
         assert_eq!(holds, when < 100, "at {when}");
     }
     assert_eq!([399, 400].map(|when| failed(when).last_good().copied()), [Some("good"), None]);
+}
+
+#[test]
+fn that_this_machine_could_not_ask_is_no_answer_of_dns() {
+    let question =
+        DnsQuestion::Srv { service: Service::Matrix, host: "a.example".parse().unwrap() };
+    let learn = |before: Option<&DnsEntry>, failure, when| {
+        let answer = DnsAnswer::failed(failure);
+        DnsEntry::learn(before, &question, answer, at(when), &config())
+    };
+    let until = |entry: &DnsEntry| entry.until().since_origin().as_secs();
+    let first = learn(None, DnsFailure::Local, 0);
+    let second = learn(Some(&first), DnsFailure::Local, 1);
+    assert_eq!((until(&first), until(&second), second.failures()), (1, 3, 0));
+    // As if there had been none.
+    let failed = learn(Some(&second), DnsFailure::ServFail, 3);
+    let alone = learn(None, DnsFailure::ServFail, 3);
+    assert_eq!((until(&failed), failed.failures()), (until(&alone), 1));
+    let again = learn(Some(&learn(Some(&failed), DnsFailure::Local, 40)), DnsFailure::ServFail, 41);
+    assert_eq!(until(&again), until(&learn(Some(&alone), DnsFailure::ServFail, 41)));
 }
