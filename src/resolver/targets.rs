@@ -109,6 +109,7 @@ impl Targets {
         let instead = match &ending.result {
             Err(
                 ResolveError::TooBusy { name, .. }
+                | ResolveError::Local { name, .. }
                 | ResolveError::AdapterFailed { name }
                 | ResolveError::DeadlineExceeded { name, .. },
             ) => self.compose(name),

@@ -109,7 +109,7 @@ fn are_told_apart_by_kind_step_and_words() {
                 cause: "192.0.2.53:53: no socket is left".to_owned(),
             },
             "local",
-            true,
+            false,
             "A.example cannot be resolved now, since this machine could not ask for A b.example: \
              192.0.2.53:53: no socket is left",
         ),

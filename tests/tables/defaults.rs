@@ -62,6 +62,8 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
         same("/time/fetch_grace", json!("50ms")),
         same("/time/family_grace", json!("250ms")),
         same("/time/target_grace", json!("1s")),
+        same("/time/local_pause", json!("1s")),
+        same("/time/local_pause_most", json!("30s")),
         same("/time/degraded", json!("2m")),
         same("/refresh/ahead_percent", json!(20)),
         same("/refresh/wait", json!("1s800ms")),

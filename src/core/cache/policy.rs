@@ -255,7 +255,8 @@ impl DnsEntry {
                     now + lifetimes.backed_off(in_a_row)
                 };
                 let good = before.and_then(Self::good_part);
-                let records = good.filter(|good| good.value.none().is_none());
+                // What a server could not say ends that there is none; what this machine could not ask does not.
+                let records = good.filter(|it| is_local(&error) || it.value.none().is_none());
                 let terms = FailureTerms {
                     retry_at,
                     recheck_at: retry_at,
