@@ -9,8 +9,17 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// No descriptor, buffer, memory or port is left.
 #[cfg(unix)]
-const EXHAUSTED: [i32; 5] =
-    [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL];
+const EXHAUSTED: [i32; 5] = {
+    use rustix::io::Errno;
+
+    [
+        Errno::MFILE.raw_os_error(),
+        Errno::NFILE.raw_os_error(),
+        Errno::NOBUFS.raw_os_error(),
+        Errno::NOMEM.raw_os_error(),
+        Errno::ADDRNOTAVAIL.raw_os_error(),
+    ]
+};
 
 /// Winsock's WSAEMFILE, WSAENOBUFS and WSAEADDRNOTAVAIL; Windows's `ERROR_NOT_ENOUGH_MEMORY`,
 /// `ERROR_OUTOFMEMORY` and `ERROR_TOO_MANY_OPEN_FILES`.

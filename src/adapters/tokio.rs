@@ -64,4 +64,20 @@ impl Runtime for TokioRuntime {
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         self.handle.spawn(task);
     }
+
+    /// Returns the process's soft limit on open files, on Unix.
+    fn open_files(&self) -> Option<usize> {
+        open_files()
+    }
+}
+
+#[cfg(unix)]
+fn open_files() -> Option<usize> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+    Some(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+#[cfg(not(unix))]
+fn open_files() -> Option<usize> {
+    None
 }

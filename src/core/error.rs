@@ -169,6 +169,8 @@ pub enum Busy {
     Questions,
     /// The limit on fetches to the destination of the well-known that run or wait.
     Destination,
+    /// The limit on discoveries that take long: others needed its permit.
+    Slow,
 }
 
 impl fmt::Display for Busy {
@@ -178,6 +180,7 @@ impl fmt::Display for Busy {
             Self::Turn => "too many discoveries are under way, and its turn did not come in time",
             Self::Questions => "too many questions to DNS are under way",
             Self::Destination => "too many fetches go to the server of its well-known document",
+            Self::Slow => "it took long, and gave way to others that take long",
         })
     }
 }

@@ -2,6 +2,7 @@
 //! now.
 
 use std::hash::Hash;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,10 +11,11 @@ use tracing::{Instrument, debug, debug_span};
 
 use super::config::ResolverConfig;
 use super::counters::Tally;
-use super::destinations::Destinations;
+use super::destinations::{Destinations, destination};
 use super::drive::{BrokenOff, drive};
 use super::memory::{Epoch, Memory};
 use super::name_rules::Rules;
+use super::slow_lately::{SlowLately, Who};
 use super::store::GuardedStore;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::cache::{CacheEntry, DnsEntry, Purpose, WellKnownEntry};
@@ -25,7 +27,9 @@ use crate::core::names::DnsName;
 use crate::core::report::{Source, WellKnownReport};
 use crate::core::time::{Monotonic, whole_millis};
 use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind, WellKnownFailure};
+use crate::runtime::lanes::{CalledBack, Lane, Turn};
 use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
+use crate::runtime::sockets::Sockets;
 use crate::runtime::{Runtime, within};
 
 /// How much longer than the limit on a DNS question the resolver waits for an adapter. The machine
@@ -62,8 +66,9 @@ impl<G: Clone, F> Found<CacheEntry<G, F>> {
     }
 }
 
-/// A task that looks up a well-known: its purpose, and how long it has run.
+/// A task that looks up a well-known: for which host, its purpose, and how long it has run.
 struct Asker {
+    host: DnsName,
     purpose: Purpose,
     /// How long it had run when it last began to run or to wait, in milliseconds.
     ran: AtomicU64,
@@ -73,9 +78,9 @@ struct Asker {
 }
 
 impl Asker {
-    const fn new(purpose: Purpose) -> Self {
+    const fn new(host: DnsName, purpose: Purpose) -> Self {
         let (ran, since) = (AtomicU64::new(0), AtomicU64::new(Monotonic::MAX.to_bits()));
-        Self { purpose, ran, since }
+        Self { host, purpose, ran, since }
     }
 
     /// Notes that it runs from now on, or that it waits for a permit.
@@ -106,6 +111,10 @@ pub(super) struct Answers {
     pub(super) memory: Memory,
     /// The permits for fetches.
     pub(super) destinations: Destinations,
+    /// The sockets that may be open.
+    pub(super) sockets: Sockets,
+    /// Who was slow lately.
+    pub(super) slow_lately: SlowLately,
     /// The look-ups of well-knowns in flight.
     pub(super) well_knowns: InFlight<DnsName, WellKnownEntry>,
     /// The questions to DNS in flight.
@@ -124,7 +133,17 @@ impl Answers {
         self.seed.fetch_add(0xD1B5_4A32_D192_ED03, Ordering::Relaxed)
     }
 
-    /// Fetches from those addresses whose destinations have a free permit, and waits if none has.
+    /// Returns in which lane something about a host waits, of whose kind something is known or not.
+    pub(super) fn lane(&self, host: &DnsName, known: bool, now: Monotonic) -> Lane {
+        match known {
+            _ if self.slow_lately.contains(&Who::Host(host.clone()), now) => Lane::Slow,
+            true => Lane::First,
+            false => Lane::Quick,
+        }
+    }
+
+    /// Fetches from those addresses whose destinations have a free permit, and waits if none has. Each
+    /// address needs a socket; one is waited for, others are taken if they can be spared.
     /// If no request was sent, tries the remaining addresses: the first may be of a family that
     /// the local network lacks.
     async fn fetch(
@@ -139,10 +158,26 @@ impl Answers {
             asker.set_running(false, self.now());
             let permits = self.destinations.permits(&left, &*self.runtime).await;
             let permits = permits.map_err(|it| BrokenOff::busy(Busy::Destination, it))?;
+            (fetch.addresses, left) = left.into_iter().partition(|address| permits.allow(address));
+            let mut turns = match self.socket_for(&fetch.addresses, asker).await {
+                Ok(turn) => vec![turn],
+                Err(failure) => return Ok(Err(failure.with_attempts(attempts))),
+            };
+            let more = 1..fetch.addresses.len();
+            turns.extend(more.map_while(|_| self.sockets.streams.spare_turn()));
+            let mut later = fetch.addresses.split_off(turns.len().min(fetch.addresses.len()));
+            later.append(&mut left);
+            left = later;
             let begun = self.now();
             asker.set_running(true, begun);
-            (fetch.addresses, left) = left.into_iter().partition(|address| permits.allow(address));
-            let failure = match self.fetch.fetch(fetch.clone()).await {
+            let fetched = self.in_socket(&turns, fetch.clone()).await;
+            let now = self.now();
+            for address in &fetch.addresses {
+                let network = Who::Network(destination(address));
+                self.slow_lately.learn(network, now.since(begun), now);
+            }
+            drop(turns);
+            let failure = match fetched {
                 Ok(response) => return Ok(Ok(response)),
                 Err(failure) => failure,
             };
@@ -158,6 +193,42 @@ impl Answers {
                 return Ok(Err(failure.with_attempts(attempts)));
             }
             furthest = Some(failure);
+        }
+    }
+
+    /// Waits for a socket to fetch from one of these addresses.
+    async fn socket_for(
+        &self,
+        addresses: &[SocketAddr],
+        asker: &Asker,
+    ) -> Result<Turn, FetchFailure> {
+        let (now, Sockets { streams, wait, .. }) = (self.now(), &self.sockets);
+        let is_slow = |it| self.slow_lately.contains(&Who::Network(destination(it)), now);
+        let known = self.memory.earlier_well_known(&asker.host);
+        let known = known.is_some_and(|it| it.entry.last_good().is_some());
+        let lane = match self.lane(&asker.host, known, now) {
+            Lane::Quick if addresses.iter().any(is_slow) => Lane::Slow,
+            lane => lane,
+        };
+        streams.turn(lane, &*self.runtime, *wait).await.map_err(|_| {
+            let detail = format!("none of {} sockets became free within {wait:?}", streams.size());
+            FetchFailure::new(FetchFailureKind::Local, detail)
+        })
+    }
+
+    /// Makes a fetch in these turns.
+    async fn in_socket(
+        &self,
+        turns: &[Turn],
+        fetch: Fetch,
+    ) -> Result<http::Response<Body>, FetchFailure> {
+        let fetched = self.fetch.fetch(fetch);
+        match turns {
+            [turn, ..] => turn.run(&*self.runtime, fetched).await.unwrap_or_else(|CalledBack| {
+                let detail = "it took long, and its socket was needed for others";
+                Err(FetchFailure::new(FetchFailureKind::Local, detail))
+            }),
+            [] => fetched.await,
         }
     }
 
@@ -207,16 +278,46 @@ impl Answers {
         Ok(found.corrected(self.now()))
     }
 
-    /// Asks DNS. An adapter that overruns the limit on a question counts as timed out.
+    /// Asks DNS, and learns from the answer.
     async fn look_up(&self, question: &DnsQuestion) -> DnsEntry {
-        let limit = self.config.time.dns.saturating_add(ADAPTER_MARGIN);
-        let dns = self.rules.dns_of(question.host()).unwrap_or(&self.dns);
-        let answer = within(&*self.runtime, limit, dns.lookup(question.clone())).await;
-        let answer = answer.unwrap_or_else(|| DnsAnswer::failed(DnsFailure::Timeout));
+        let known = self.memory.earlier_dns(question).is_some();
+        let answer = self.ask_dns(question, known).await;
         let before = self.memory.earlier_dns(question);
         let entry = DnsEntry::learn(before.as_ref(), question, answer, self.now(), &self.config);
         self.tally.dns(question, &entry);
         entry
+    }
+
+    /// Asks DNS. An adapter that overruns the limit on a question counts as timed out, unless the question
+    /// had less time because it waited for a socket.
+    async fn ask_dns(&self, question: &DnsQuestion, known: bool) -> DnsAnswer {
+        let limit = self.config.time.dns.saturating_add(ADAPTER_MARGIN);
+        let (begun, host, lanes) = (self.now(), question.host(), &self.sockets.dns);
+        let dns = self.rules.dns_of(host).unwrap_or(&self.dns);
+        let local = |detail| DnsAnswer::Failed { failure: DnsFailure::Local, detail };
+        // The machine waits no longer than for the answer itself.
+        let wait = self.sockets.wait.min(self.config.time.dns * 4 / 5);
+        let mut lane = self.lane(host, known, begun);
+        // Each turn takes time, so this loop ends.
+        loop {
+            let waits = wait.min(limit.saturating_sub(self.now().since(begun)));
+            let Ok(turn) = lanes.turn(lane, &*self.runtime, waits).await else {
+                let size = lanes.size();
+                return local(format!("none of {size} sockets became free in time"));
+            };
+            let waited = self.now().since(begun);
+            let asked = dns.lookup(question.clone());
+            let asked = within(&*self.runtime, limit.saturating_sub(waited), asked);
+            match turn.run(&*self.runtime, asked).await {
+                Ok(Some(answer)) => return answer,
+                Ok(None) if waited <= ADAPTER_MARGIN => {
+                    return DnsAnswer::failed(DnsFailure::Timeout);
+                }
+                Ok(None) => return local(format!("it waited {waited:?} for a socket")),
+                // The server may have found the answer when it is asked again.
+                Err(CalledBack) => lane = Lane::Slow,
+            }
+        }
     }
 
     /// Finds what is known of a host's well-known: in memory, in flight, in the store, or by a
@@ -228,7 +329,7 @@ impl Answers {
     ) -> Result<Found<WellKnownEntry>, BrokenOff> {
         let now = self.now();
         let begun = self.memory.epoch();
-        let asker = Arc::new(Asker::new(purpose));
+        let asker = Arc::new(Asker::new(host.clone(), purpose));
         let joined = self.well_knowns.join(
             host,
             &*self.runtime,
@@ -333,7 +434,18 @@ impl Answers {
             Question::Fetch { token, fetch } => Ok(token.answer(self.fetch(*fetch, asker).await?)),
             Question::WellKnown { .. } => Err(BrokenOff::Adapter),
         };
-        let entry = drive(&mut machine, &*self.runtime, ask).await?;
+        let mut entry = drive(&mut machine, &*self.runtime, ask).await?;
+        // One that waited for permits has had less time than it is due.
+        let (now, had) = (self.runtime.now(), asker.ran(self.now()));
+        let in_time = had.saturating_add(ADAPTER_MARGIN) >= self.config.time.well_known;
+        if matches!(entry.failure(), Some(WellKnownFailure::TimedOut { .. })) && !in_time {
+            let detail = format!("the fetch waited for others, and had only {had:?}");
+            let failure = FetchFailure::new(FetchFailureKind::Local, detail);
+            let failure = Err(WellKnownFailure::Fetch(failure));
+            let before = self.memory.earlier_well_known(host);
+            let before = before.as_deref().map(|it| &it.entry);
+            entry = WellKnownEntry::learn(before, failure, now, &self.config, self.next_seed());
+        }
         match (entry.failure(), entry.last_good()) {
             (Some(failure), _) => debug!(%failure, "no valid well-known"),
             (None, Some(document)) => debug!(server = %document.server(), "delegates"),
@@ -346,7 +458,7 @@ impl Answers {
 /// Returns whether no other address is to be tried: the server may have received the request, or no
 /// exchange can be made at all.
 const fn has_asked(failure: &FetchFailure) -> bool {
-    use FetchFailureKind::{Connect, ConnectTimeout, Refused, Tls, TlsTimeout};
+    use FetchFailureKind::{Connect, ConnectTimeout, NoRoute, Refused, Tls, TlsTimeout};
 
-    !matches!(failure.kind, Connect | Refused | ConnectTimeout | Tls | TlsTimeout)
+    !matches!(failure.kind, NoRoute | Connect | Refused | ConnectTimeout | Tls | TlsTimeout)
 }

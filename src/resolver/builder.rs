@@ -3,22 +3,24 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-use tokio::sync::Semaphore;
+use std::time::Duration;
 
 use super::Resolver;
 use super::answers::Answers;
-use super::config::ResolverConfig;
+use super::config::{ResolverConfig, SocketLimits};
 use super::counters::Tally;
 use super::destinations::Destinations;
 use super::memory::Memory;
 use super::name_rules::Rules;
+use super::slow_lately::SlowLately;
 use super::store::{GuardedStore, Store};
 use super::targets::Targets;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
+use crate::runtime::lanes::{Lanes, Limits};
 use crate::runtime::single_flight::SingleFlight;
+use crate::runtime::sockets::Sockets;
 
 /// Builds a [`Resolver`]: see [`Resolver::builder`].
 #[derive(Clone, Debug)]
@@ -72,7 +74,14 @@ impl ResolverBuilder {
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
         let (abandoned, limits) = (config.abandoned, config);
         let queue = &limits.queue;
-        let most_discoveries = queue.discoveries.saturating_add(queue.waiting);
+        let open = limits.sockets.open(runtime.open_files());
+        let SocketLimits { dns_percent, wait, .. } = limits.sockets;
+        // More than there are sockets would only wait for each other.
+        let (quick, slow) = (queue.discoveries.min(open.div_ceil(2)), queue.slow.min(open.saturating_mul(2)));
+        let at_a_time = quick.saturating_add(slow);
+        let (both, waiting, grace) = (at_a_time, queue.waiting, Duration::from_secs(5));
+        let lanes = Limits { quick, slow, both, waiting, grace };
+        let most_discoveries = at_a_time.saturating_add(queue.waiting);
         let tally = Arc::new(Tally::new());
         let unhurried = limits.discovery.clone().with_speculation(Speculation::Off);
         let config = Arc::new(limits.discovery.clone());
@@ -86,7 +95,7 @@ impl ResolverBuilder {
         };
         let targets = Targets {
             unhurried: Arc::new(unhurried),
-            permits: Arc::new(Semaphore::new(queue.discoveries.min(Semaphore::MAX_PERMITS))),
+            lanes: Arc::new(Lanes::new(lanes)),
             in_flight: Arc::new(SingleFlight::new(most_discoveries, abandoned)),
             answers: Arc::new(Answers {
                 dns,
@@ -95,7 +104,9 @@ impl ResolverBuilder {
                 store: store.map(guarded),
                 memory: Memory::new(&limits.memory, Arc::clone(&config), Arc::clone(&tally)),
                 destinations: Destinations::new(queue),
-                well_knowns: Arc::new(SingleFlight::new(queue.discoveries, abandoned)),
+                sockets: Sockets::new(open, dns_percent, wait, queue.questions),
+                slow_lately: SlowLately::new(),
+                well_knowns: Arc::new(SingleFlight::new(at_a_time, abandoned)),
                 questions: Arc::new(SingleFlight::new(queue.questions, abandoned)),
                 seed: AtomicU64::new(seed),
                 runtime,

@@ -35,6 +35,8 @@ settings! {
         memory: MemoryLimits;
         /// How much is in flight at a time, and how long callers wait.
         queue: QueueLimits;
+        /// How many sockets are open at a time.
+        sockets: SocketLimits;
         /// How the resolver reacts to failures that callers report.
         feedback: Feedback;
         /// What happens to a look-up that nobody waits for any more. Default [`Abandoned::Finish`].
@@ -115,6 +117,12 @@ settings! {
     pub struct QueueLimits {
         /// At most this many discoveries run at a time. Default 1,000.
         discoveries: usize = 1_000, at_least(1, "no name could be discovered");
+        /// At most this many more run that have taken as long as others commonly take, and at least 20 ms.
+        /// They give up their permits, so that others need not wait for those that take long. If that is too
+        /// few, the one that has run for longest, and for more than 1 s, fails as too busy. Names that took
+        /// longer than 1 s in the last 10 min start among these; names of which something is known go
+        /// before others. Default 4,000; 0: a permit is kept to the end.
+        slow: usize = 4_000;
         /// At most this many discoveries wait for a permit, first come, first served. Further ones
         /// fail as too busy. Default 10,000.
         waiting: usize = 10_000;
@@ -134,6 +142,40 @@ settings! {
         /// At most this many DNS questions are in flight. A discovery that needs one more fails as
         /// too busy. Default 50,000: what 1,000 discoveries need at the limit of SRV records.
         questions: usize = 50_000, at_least(1, "no DNS question could be asked");
+    }
+}
+
+settings! {
+    /// How many sockets a resolver and the clients above it have open at a time.
+    ///
+    /// A question to DNS counts as one socket, a fetch as many as it has addresses, which are tried side by
+    /// side, but only one if more cannot be spared, and a connection of a [`Connector`](crate::Connector) or
+    /// [`FederationClient`](crate::FederationClient) that reports to the resolver as one, from the attempt to
+    /// its end. What does not fit waits; then connections that are kept without a request are closed, those
+    /// that were used least lately first. What takes longer than others lately has at most half of the
+    /// sockets; if others wait, the longest of it is broken off after 1 s.
+    ///
+    /// What gets no socket in time is trouble of this machine ([`ResolveError::Local`](crate::ResolveError)):
+    /// it decides no step and is held against nobody.
+    #[derive(Eq)]
+    pub struct SocketLimits {
+        /// At most this many. Default 65,536.
+        most: usize = 65_536, at_least(2, "DNS and connections need a socket each");
+        /// At most this part of the files that the process may have open, in percent, if the runtime knows
+        /// that ([`Runtime::open_files`](crate::Runtime::open_files)). Default 25.
+        percent: u8 = 25, within(1..=100, "it is a part");
+        /// The part of them that is for DNS alone, in percent. Default 40.
+        dns_percent: u8 = 40, within(1..=99, "DNS and connections need a socket each");
+        /// How long each is waited for. Default 10 s.
+        wait: Duration = Duration::from_secs(10);
+    }
+}
+
+impl SocketLimits {
+    /// Returns how many sockets may be open in a process that may have this many files open.
+    pub(crate) fn open(&self, files: Option<usize>) -> usize {
+        let part = files.map(|files| files.saturating_mul(self.percent.into()) / 100);
+        part.map_or(self.most, |part| self.most.min(part.max(2)))
     }
 }
 

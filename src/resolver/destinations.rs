@@ -13,7 +13,7 @@ use crate::runtime::{Runtime, within};
 
 /// Returns the destination of an address: an IPv4 address, or a /64 network of IPv6, since one host
 /// commonly has all addresses of such a network.
-fn destination(address: &SocketAddr) -> IpAddr {
+pub(super) fn destination(address: &SocketAddr) -> IpAddr {
     match address.ip().to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         address @ IpAddr::V4(_) => address,

@@ -189,7 +189,7 @@ impl Resolver {
             cached.demote(host, port, now + feedback.demoted);
         }
         // Without a free permit, the report does not count against the limit on repeated look-ups.
-        if self.targets.permits.available_permits() > 0 && cached.heeds(now, feedback) {
+        if self.targets.lanes.has_free() && cached.heeds(now, feedback) {
             self.targets.renew(name, Purpose::Recheck { apart: feedback.apart });
         }
     }

@@ -43,6 +43,7 @@ mod memory;
 pub(crate) mod name_rules;
 pub(crate) mod resolution;
 mod size;
+mod slow_lately;
 mod snapshot;
 pub(crate) mod store;
 mod targets;

@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, debug, debug_span};
 
 use super::answers::{Answers, Found, FoundOrInFlight};
 use super::config::{QueueLimits, Reports};
 use super::drive::{BrokenOff, drive};
 use super::memory::Epoch;
+use super::slow_lately::Who;
 use crate::core::cache::{CachedTarget, DnsEntry, Purpose, Renewal};
 use crate::core::config::{Config, Speculation};
 use crate::core::discovery::{Answer, Discovery, Machine, Output, Question};
@@ -21,6 +21,7 @@ use crate::core::report::Report;
 use crate::core::warning::Warning;
 use crate::core::well_known::WellKnown;
 use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
+use crate::runtime::lanes::{CalledBack, Lane, Lanes, Turn};
 use crate::runtime::within;
 
 /// The outcome of a discovery, shared by all callers that waited for it.
@@ -60,8 +61,8 @@ pub(super) struct Targets {
     pub(super) answers: Arc<Answers>,
     /// The configuration of background discoveries, without speculation.
     pub(super) unhurried: Arc<Config>,
-    /// The permits for discoveries. Tokio's semaphore is fair and works without tokio's runtime.
-    pub(super) permits: Arc<Semaphore>,
+    /// The permits for discoveries.
+    pub(super) lanes: Arc<Lanes>,
     /// The discoveries in flight, which callers for the same name share.
     pub(super) in_flight: Arc<SingleFlight<ServerName, Arc<Ending>>>,
 }
@@ -120,7 +121,7 @@ impl Targets {
 
     /// Renews the target of a name in the background, if a permit is free.
     pub(super) fn renew(self: &Arc<Self>, name: &ServerName, purpose: Purpose) {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
+        let Some(permit) = self.lanes.free_turn() else { return };
         if let Ok(Joined::Waiting(waiter)) = self.join_discovery(name, purpose, Some(permit)) {
             if waiter.is_first() {
                 self.answers.tally.renewals.one();
@@ -134,7 +135,7 @@ impl Targets {
         self: &Arc<Self>,
         name: &ServerName,
         purpose: Purpose,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<Turn>,
     ) -> Result<Joined<ServerName, Arc<Ending>>, TooMany> {
         self.in_flight.join(
             name,
@@ -154,10 +155,10 @@ impl Targets {
                 async move {
                     let permit = match permit {
                         Some(permit) => Ok(permit),
-                        None => targets.permit().await,
+                        None => targets.permit(&name).await,
                     };
                     let ending = match permit {
-                        Ok(_permit) => targets.run(name, purpose).await,
+                        Ok(permit) => targets.run_in(&permit, name, purpose).await,
                         Err(why) => Ending::broken_off(why, &name),
                     };
                     targets.keep(begun, &ending);
@@ -169,11 +170,34 @@ impl Targets {
     }
 
     /// Waits for a permit for a discovery. Fails if that takes too long.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, BrokenOff> {
+    async fn permit(&self, name: &ServerName) -> Result<Turn, BrokenOff> {
         let QueueLimits { discoveries: limit, wait, .. } = self.answers.limits.queue;
-        let permit =
-            within(&*self.answers.runtime, wait, Arc::clone(&self.permits).acquire_owned()).await;
-        permit.and_then(Result::ok).ok_or(BrokenOff::Busy { busy: Busy::Turn, limit })
+        let known = self.answers.memory.earlier_target(name).is_some();
+        let lane = match name.to_host() {
+            Ok(Host::Dns(host)) => self.answers.lane(&host, known, self.answers.now()),
+            _ => Lane::Quick,
+        };
+        let turn = self.lanes.turn(lane, &*self.answers.runtime, wait).await;
+        turn.map_err(|_| BrokenOff::Busy { busy: Busy::Turn, limit })
+    }
+
+    /// Runs one discovery, as long as its permit may be kept.
+    async fn run_in(
+        self: &Arc<Self>,
+        permit: &Turn,
+        name: ServerName,
+        purpose: Purpose,
+    ) -> Arc<Ending> {
+        let begun = self.answers.now();
+        let ran = permit.run(&*self.answers.runtime, self.run(name.clone(), purpose)).await;
+        let now = self.answers.now();
+        if let Ok(Host::Dns(host)) = name.to_host() {
+            self.answers.slow_lately.learn(Who::Host(host), now.since(begun), now);
+        }
+        let limit = self.answers.limits.queue.slow;
+        ran.unwrap_or_else(|CalledBack| {
+            Ending::broken_off(BrokenOff::Busy { busy: Busy::Slow, limit }, &name)
+        })
     }
 
     /// Returns whether a name needs no question, and so no permit: it is an IP literal or has no

@@ -1,9 +1,11 @@
-//! The clock, the timer and the tasks for everything above the core, and two tools that many
-//! callers share: single flight and permits by key.
+//! The clock, the timer and the tasks for everything above the core, and the tools that many callers
+//! share: single flight, permits by key, turns in lanes.
 #![deny(clippy::disallowed_methods)]
 
+pub(crate) mod lanes;
 pub(crate) mod permits;
 pub(crate) mod single_flight;
+pub(crate) mod sockets;
 
 use std::fmt;
 use std::pin::{Pin, pin};
@@ -26,6 +28,11 @@ pub trait Runtime: Send + Sync + fmt::Debug {
 
     /// Runs the task to its end, whether anybody waits for it or not.
     fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Returns how many files this process may have open, if that is known. Default: it is not.
+    fn open_files(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Returns the output of the future, or `None` if the limit elapses before.

@@ -44,6 +44,11 @@ impl OpenError {
         Self { phase, kind, error, offer: String::new() }
     }
 
+    /// Returns whether it says that there is no way to the address.
+    pub(crate) fn is_for_want_of_a_route(&self) -> bool {
+        cause::<io::Error>(&*self.error).is_some_and(may_be_routing)
+    }
+
     /// Returns why there is no stream, for people.
     pub(crate) fn in_words(&self) -> String {
         in_words(&*self.error) + &self.offer
@@ -77,8 +82,9 @@ impl Opening {
         let connected = self.run(Phase::Connect, dialled).await;
         connected.map_err(|mut failure| {
             // A router or a firewall may say that there is no way, too.
-            let said = cause::<io::Error>(&*failure.error).is_some_and(may_be_routing);
-            if said && address.is_some_and(|address| !has_no_route(address)) {
+            if failure.is_for_want_of_a_route()
+                && address.is_some_and(|address| !has_no_route(address))
+            {
                 failure.kind = ConnectFailureKind::Unreachable;
             }
             failure

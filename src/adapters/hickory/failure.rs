@@ -63,16 +63,19 @@ impl ServerFailure {
     }
 
     /// Returns how telling it is. A server that answered beats one whose reply made no sense, which
-    /// beats a silent one, which beats one that cannot be reached, which beats trouble of this machine.
-    pub(super) const fn weight(self) -> u8 {
+    /// beats a silent one, which beats one that cannot be reached, which beats one to which there is no
+    /// way. That this machine could not ask one of them beats all failures of the others: that one might
+    /// have known.
+    pub(super) fn weight(self) -> u8 {
         match self {
-            Self::NotImplemented { .. } => 6,
+            Self::NotImplemented { .. } => 7,
+            Self::Failed(DnsFailure::Local, Some(kind)) if may_be_routing(&kind.into()) => 0,
+            Self::Failed(DnsFailure::Local, _) => 6,
             Self::Failed(DnsFailure::ServFail, _) => 5,
             Self::Failed(DnsFailure::Refused, _) => 4,
             Self::Failed(DnsFailure::Malformed, _) | Self::Odd(_) => 3,
             Self::Failed(DnsFailure::Timeout, _) => 2,
             Self::Failed(DnsFailure::Network, _) => 1,
-            Self::Failed(DnsFailure::Local, _) => 0,
         }
     }
 }
@@ -136,7 +139,7 @@ mod tests {
     #[test]
     fn the_more_telling_a_failure_the_greater_its_weight() {
         let order = [
-            ServerFailure::failed(DnsFailure::Local),
+            ServerFailure::of_opening(io::ErrorKind::NetworkUnreachable.into()),
             ServerFailure::failed(DnsFailure::Network),
             ServerFailure::failed(DnsFailure::Timeout),
             ServerFailure::failed(DnsFailure::Malformed),

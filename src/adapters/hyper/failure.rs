@@ -59,6 +59,9 @@ impl From<OpenError> for AttemptFailure {
             (Phase::Connect, ConnectFailureKind::Refused) => FetchFailureKind::Refused,
             (Phase::Connect, ConnectFailureKind::TimedOut) => FetchFailureKind::ConnectTimeout,
             (Phase::Connect, ConnectFailureKind::Unsupported) => FetchFailureKind::Adapter,
+            (Phase::Connect, ConnectFailureKind::Local) if failure.is_for_want_of_a_route() => {
+                FetchFailureKind::NoRoute
+            }
             (Phase::Connect, ConnectFailureKind::Local) => FetchFailureKind::Local,
             (Phase::Connect, _) => FetchFailureKind::Connect,
             (Phase::Tls, ConnectFailureKind::TimedOut) => FetchFailureKind::TlsTimeout,

@@ -202,7 +202,9 @@ impl WellKnownFailure {
     pub const fn class(&self) -> FailureClass {
         match self {
             Self::Dns { failure: DnsFailure::Local, .. }
-            | Self::Fetch(FetchFailure { kind: FetchFailureKind::Local, .. }) => {
+            | Self::Fetch(FetchFailure {
+                kind: FetchFailureKind::Local | FetchFailureKind::NoRoute, ..
+            }) => {
                 FailureClass::Local
             }
             Self::Dns { .. } => FailureClass::Dns,
@@ -243,7 +245,7 @@ impl WellKnownFailure {
     /// next.
     pub(crate) const fn is_quick(&self) -> bool {
         match self {
-            Self::Fetch(failure) => !matches!(failure.kind, FetchFailureKind::Local),
+            Self::Fetch(_) => !self.is_local(),
             Self::Status { status, .. } => matches!(status, 408 | 500..=599),
             _ => false,
         }

@@ -140,7 +140,8 @@ pub struct FetchAttempt {
     pub detail: String,
 }
 
-/// How an exchange failed. The later a variant is listed, the further the exchange got.
+/// How an exchange failed. The later a variant is listed, the further the exchange got; only
+/// [`Local`](Self::Local) is no measure of that.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error, Serialize, Deserialize,
 )]
@@ -154,10 +155,10 @@ pub enum FetchFailureKind {
     /// There was no address to connect to.
     #[error("no address to connect to")]
     NoAddress,
-    /// This machine could not connect: it has no socket or memory left, or no network. That says nothing
-    /// about the host, decides no step, and is not remembered as an answer.
-    #[error("this machine could not connect")]
-    Local,
+    /// This machine has no way to the address: no network, or none of that family. Where that holds for
+    /// every address, it says nothing about the host, as [`Local`](Self::Local).
+    #[error("this machine has no network to the address")]
+    NoRoute,
     /// No connection: the network or the host is unreachable, or the socket had another error.
     #[error("could not connect")]
     Connect,
@@ -185,4 +186,9 @@ pub enum FetchFailureKind {
     /// The connection ended before the response did.
     #[error("the response was cut off")]
     CutOff,
+    /// This machine had no socket, memory or time for it. That says nothing about the host, decides no step,
+    /// and is not remembered as an answer. It stands last, since nothing follows from the other addresses
+    /// either.
+    #[error("this machine could not connect")]
+    Local,
 }
