@@ -5,6 +5,7 @@
 )]
 
 use std::io;
+#[cfg(feature = "hyper")]
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// No descriptor, buffer, memory or port is left.
@@ -43,14 +44,14 @@ pub(crate) fn may_be_routing(error: &io::Error) -> bool {
     matches!(error.kind(), NetworkDown | NetworkUnreachable | PermissionDenied)
 }
 
-/// Returns whether this machine has no way to an address. Nothing is sent.
+/// Returns whether this machine has a way to an address. Nothing is sent.
 #[cfg(feature = "hyper")]
-pub(crate) fn has_no_route(address: SocketAddr) -> bool {
+pub(crate) fn has_route(address: SocketAddr) -> bool {
     let local = match address {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
-    UdpSocket::bind(local).and_then(|socket| socket.connect(address)).is_err()
+    UdpSocket::bind(local).and_then(|socket| socket.connect(address)).is_ok()
 }
 
 #[cfg(test)]
@@ -76,6 +77,6 @@ mod tests {
     #[cfg(feature = "hyper")]
     #[test]
     fn loopback_can_be_reached_from_everywhere() {
-        assert!(!has_no_route("127.0.0.1:9".parse().unwrap()));
+        assert!(has_route("127.0.0.1:9".parse().unwrap()));
     }
 }

@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 use super::connect_error::ConnectAttempt;
 use crate::core::endpoint::{Endpoint, StoredEndpoint};
 use crate::core::names::Host;
+use crate::runtime::lanes::Turn;
 use crate::transport::error_chain::{cause, chain};
 use crate::transport::{DialStream, tls::HTTP_2};
 
@@ -26,6 +27,8 @@ pub struct Connection {
     pub(super) attempts: Vec<ConnectAttempt>,
     /// The alert that has ended it. HTTP/2 keeps only the words of an error.
     pub(super) alert: Arc<OnceLock<AlertDescription>>,
+    /// Its socket is one of those that may be open at once, if there is a limit.
+    pub(super) _turn: Option<Turn>,
 }
 
 impl Connection {

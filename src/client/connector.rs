@@ -64,7 +64,7 @@ pub struct Connector {
     pub(super) http1_endpoints: Arc<Http1Endpoints>,
     pub(super) dial: Arc<dyn Dial>,
     pub(super) limits: ConnectLimits,
-    resolver: Option<Resolver>,
+    pub(super) resolver: Option<Resolver>,
     contacts: Arc<AtomicU64>,
 }
 
@@ -220,7 +220,7 @@ impl Connector {
             let Some((connected, endpoint, progress)) = ended else { break };
             tried.retain(|(_, _, it)| !Arc::ptr_eq(it, &progress));
             let failed = progress.take_failed();
-            if let Some((address, stream)) = connected {
+            if let Some((address, stream, turn)) = connected {
                 for (endpoint, begun, progress) in tried {
                     attempts.extend(progress.take_failed());
                     // One that has just begun is not silent.
@@ -233,7 +233,7 @@ impl Connector {
                 attempts.extend(failed);
                 let endpoint = endpoint.to_stored();
                 let alert = Arc::default();
-                return Ok(Connection { address, endpoint, stream, attempts, alert });
+                return Ok(Connection { address, endpoint, stream, attempts, alert, _turn: turn });
             }
             if !opening.end.is_over() {
                 self.report(target, &failed);

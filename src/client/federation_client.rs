@@ -1,7 +1,7 @@
 //! Requests to servers by name, over shared connections.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use http::{Method, Request, Response};
@@ -11,6 +11,7 @@ use super::connect_error::{ConnectAttempt, ConnectError};
 use super::connector::Connector;
 use super::keys::Server;
 use super::limits::ClientConfig;
+use super::pool::Pool;
 use super::request;
 use super::request_body::{BoxError, RequestBody};
 use super::request_error::RequestError;
@@ -161,6 +162,8 @@ impl FederationClient {
     fn of(resolver: Resolver, connector: Connector, limits: &ClientConfig) -> Self {
         let connector = connector.reporting_to(resolver.clone());
         let connections = Arc::new(SharedConnect::new(connector, limits));
+        let idle: Weak<Pool> = Arc::downgrade(&connections.pool);
+        resolver.add_idle(idle);
         let permits = Arc::new(KeyedPermits::new(limits.concurrent, limits.waiting));
         let inner = Inner { resolver, connections, permits };
         Self { inner: Arc::new(inner) }

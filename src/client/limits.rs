@@ -88,6 +88,10 @@ settings! {
         /// At most this many servers are being connected to, each for [`ConnectLimits::total`] at most;
         /// further ones wait. Default 1,000.
         connecting: usize = 1000, at_least(1, "no connection could be made");
+        /// At most this many more are being connected to for which that has taken as long as it commonly
+        /// takes, and at least 20 ms: others need not wait for silent ones. If that is too few, the one that
+        /// has taken longest, and more than 5 s, fails. Default 4,000.
+        connecting_slow: usize = 4_000;
         /// At most this many servers wait to be connected to; a request to one more fails. Default
         /// 10,000.
         connecting_waiting: usize = 10_000;

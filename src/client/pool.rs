@@ -1,6 +1,7 @@
 //! Connections that are kept for more requests.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::http_connection::{HttpConnection, ResponseGuard};
 use super::keys::PoolKey;
 use super::limits::ClientConfig;
 use super::request_body::RequestBody;
+use crate::runtime::lanes::Idle;
 
 /// A request that failed, and the connection it was to go over.
 type Failed = (TrySendError<Request<RequestBody>>, HttpConnection);
@@ -45,13 +47,14 @@ impl State {
         });
     }
 
-    /// Gives up the one longest without a request; one in use only where all are.
-    fn evict(&mut self) {
-        let longest = self.kept.values().flatten().min_by_key(|connection| {
-            let unused = connection.unused_since();
-            (unused.is_none(), unused)
-        });
-        if let Some(longest) = longest.map(|it| std::ptr::from_ref(it.state())) {
+    /// Gives up the one longest without a request; one in use only where all are, if that is asked for.
+    fn evict(&mut self, in_use: bool) {
+        let all = self.kept.values().flatten();
+        let unused = all.map(|connection| (connection.unused_since(), connection));
+        let longest = unused
+            .filter(|(unused, _)| in_use || unused.is_some())
+            .min_by_key(|(unused, _)| (unused.is_none(), *unused));
+        if let Some(longest) = longest.map(|(_, it)| std::ptr::from_ref(it.state())) {
             self.retain(|connection| !std::ptr::eq(connection.state(), longest));
         }
     }
@@ -110,7 +113,7 @@ impl Pool {
             state.retain(|connection| self.is_of_use(connection, now));
         }
         if state.count() >= most {
-            state.evict();
+            state.evict(true);
         }
         let most = if connection.is_http2() { 1 } else { self.limits.per_server };
         let list = state.kept.entry(connection.state().key.clone()).or_default();
@@ -156,6 +159,18 @@ impl Pool {
             });
         }
         Ok((response, reading))
+    }
+}
+
+impl Idle for Pool {
+    fn give_up_one(&self) {
+        self.lock().evict(false);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("kept", &self.lock().count()).finish_non_exhaustive()
     }
 }
 

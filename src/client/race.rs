@@ -11,6 +11,7 @@ use super::connect_error::{ConnectAttempt, ConnectPhase};
 use super::connector::Connector;
 use crate::core::endpoint::{Endpoint, interleaved};
 use crate::core::target::DelegationTarget;
+use crate::runtime::lanes::Turn;
 use crate::transport::ConnectFailureKind;
 use crate::transport::dial::{DialStream, dial_endpoint};
 use crate::transport::happy_eyeballs::StaggeredAttempts;
@@ -33,6 +34,12 @@ struct Attempts {
 }
 
 impl Progress {
+    /// Notes that an address has accepted a connection, until its handshake has failed or was broken off.
+    fn accepted(&self) -> Accepted<'_> {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        Accepted(self)
+    }
+
     /// Returns whether an address has accepted a connection whose handshake goes on.
     pub(super) fn has_accepted(&self) -> bool {
         self.accepted.load(Ordering::Relaxed) > 0
@@ -53,6 +60,17 @@ impl Progress {
     }
 }
 
+/// A handshake that goes on.
+struct Accepted<'a>(&'a Progress);
+
+impl Drop for Accepted<'_> {
+    fn drop(&mut self) {
+        if self.0.accepted.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.lost.notify_one();
+        }
+    }
+}
+
 /// Connects to an endpoint. How each attempt failed stands in its progress.
 pub(super) async fn race(
     connector: &Connector,
@@ -61,7 +79,7 @@ pub(super) async fn race(
     seed: u64,
     opening: &Opening,
     progress: &Progress,
-) -> Option<(Option<SocketAddr>, TlsStream<Box<dyn DialStream>>)> {
+) -> Option<(Option<SocketAddr>, TlsStream<Box<dyn DialStream>>, Option<Turn>)> {
     let addresses = if target.is_left_to_proxy() {
         vec![None]
     } else {
@@ -72,16 +90,22 @@ pub(super) async fn race(
         let reason = "it has no address".to_owned();
         progress.lock().failed.push(ConnectAttempt::new(endpoint, None, phase, kind, reason));
     }
-    let open = async |address| {
+    let try_at = async |address| {
+        // What waits for a socket is not silent.
+        progress.lock().in_flight.push(address);
         let dialled = dial_endpoint(&*connector.dial, endpoint, address);
-        let stream = opening.connect(address, dialled).await?;
-        progress.accepted.fetch_add(1, Ordering::Relaxed);
+        let stream = opening.connect(&*connector.dial, address, dialled).await?;
+        let accepted = progress.accepted();
         let name = target.tls_name().to_owned();
-        let secured = opening.secure(connector.tls(endpoint), name, stream).await;
-        if secured.is_err() && progress.accepted.fetch_sub(1, Ordering::Relaxed) == 1 {
-            progress.lost.notify_one();
-        }
-        secured
+        let secured = opening.secure(connector.tls(endpoint), name, stream).await?;
+        std::mem::forget(accepted);
+        Ok::<_, OpenError>(secured)
+    };
+    let open = async |address| {
+        let Some(resolver) = &connector.resolver else { return Ok((try_at(address).await?, None)) };
+        let opened = resolver.open(address, opening.end.left(), try_at(address)).await;
+        let (opened, turn) = opened.map_err(OpenError::local)?;
+        Ok((opened?, Some(turn)))
     };
     let open = &open;
     let delay = opening.limits.attempt_delay;
@@ -91,12 +115,11 @@ pub(super) async fn race(
             if opening.end.is_over() {
                 return (address, Err(None));
             }
-            progress.lock().in_flight.push(address);
             (address, open(address).await.map_err(Some))
         });
     while let Some((address, outcome)) = attempts_at.next().await {
         match outcome {
-            Ok(stream) => return Some((address, stream)),
+            Ok((stream, turn)) => return Some((address, stream, turn)),
             Err(failure) => {
                 let mut attempts = progress.lock();
                 attempts.in_flight.retain(|it| *it != address);

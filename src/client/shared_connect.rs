@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-
-use tokio::sync::Semaphore;
+use std::time::Duration;
 
 use super::connect_error::{ConnectAttempt, ConnectError, ConnectPhase, has_failed};
 use super::connector::Connector;
@@ -16,6 +15,7 @@ use crate::adapters::tokio::TokioRuntime;
 use crate::core::endpoint::Endpoint;
 use crate::core::names::ServerName;
 use crate::resolver::resolution::Resolution;
+use crate::runtime::lanes::{CalledBack, Lane, Lanes, Limits};
 use crate::runtime::single_flight::{Abandoned, SingleFlight};
 use crate::transport::ConnectFailureKind;
 
@@ -25,8 +25,11 @@ pub(super) struct SharedConnect {
     pub(super) pool: Arc<Pool>,
     in_flight: Arc<SingleFlight<Arc<Route>, ConnectResult>>,
     /// Permits to connect.
-    permits: Semaphore,
+    lanes: Arc<Lanes>,
 }
+
+/// How long each may connect although others wait for a permit.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// HTTP could not be started, or the connection ended before a request could be sent.
 pub(super) const NO_HTTP: (ConnectPhase, ConnectFailureKind) =
@@ -72,11 +75,13 @@ impl Drop for SharedConnection {
 
 impl SharedConnect {
     pub(super) fn new(connector: Connector, limits: &ClientConfig) -> Self {
-        let at_a_time = limits.connecting.min(Semaphore::MAX_PERMITS);
-        let most = at_a_time.saturating_add(limits.connecting_waiting);
-        let in_flight = Arc::new(SingleFlight::new(most, Abandoned::Finish));
-        let (pool, permits) = (Arc::new(Pool::new(limits)), Semaphore::new(at_a_time));
-        Self { connector, pool, in_flight, permits }
+        let (quick, slow) = (limits.connecting, limits.connecting_slow);
+        let (both, waiting) = (quick.saturating_add(slow), limits.connecting_waiting);
+        let in_flight = SingleFlight::new(both.saturating_add(waiting), Abandoned::Finish);
+        let lanes = Lanes::new(Limits { quick, slow, both, waiting, grace: GRACE });
+        let (pool, in_flight, lanes) =
+            (Arc::new(Pool::new(limits)), Arc::new(in_flight), Arc::new(lanes));
+        Self { connector, pool, in_flight, lanes }
     }
 
     /// Takes a connection that is kept: to one of the target's addresses, but to none of the
@@ -165,8 +170,7 @@ impl SharedConnect {
         }
     }
 
-    /// Makes a connection that speaks HTTP, to an endpoint of the route at which nothing has failed
-    /// yet. Over HTTP/2 it is kept for others, too, if it is to be shared.
+    /// Makes a connection in its turn.
     async fn connect_alone(
         &self,
         found: &Resolution,
@@ -174,8 +178,26 @@ impl SharedConnect {
         is_shared: bool,
         failed: &mut Vec<ConnectAttempt>,
     ) -> Result<HttpConnection, ConnectError> {
-        // Nobody closes the semaphore, so that it cannot fail.
-        let _permit = self.permits.acquire().await;
+        let (runtime, wait) = (TokioRuntime::current(), self.connector.limits.total);
+        let made = match self.lanes.turn(Lane::Quick, &runtime, wait).await {
+            Ok(turn) => {
+                turn.run(&runtime, self.connect_in_turn(found, route, is_shared, failed)).await
+            }
+            Err(_) => Err(CalledBack),
+        };
+        // There was no time for it, or no more.
+        made.unwrap_or_else(|CalledBack| Err(ConnectError::after(found.server_name(), failed)))
+    }
+
+    /// Makes a connection that speaks HTTP, to an endpoint of the route at which nothing has failed
+    /// yet. Over HTTP/2 it is kept for others, too, if it is to be shared.
+    async fn connect_in_turn(
+        &self,
+        found: &Resolution,
+        route: &Route,
+        is_shared: bool,
+        failed: &mut Vec<ConnectAttempt>,
+    ) -> Result<HttpConnection, ConnectError> {
         let opening = self.connector.opening();
         // Ends: each turn adds an endpoint to those that failed.
         loop {

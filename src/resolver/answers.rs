@@ -16,6 +16,7 @@ use super::drive::{BrokenOff, drive};
 use super::memory::{Epoch, Memory};
 use super::name_rules::Rules;
 use super::slow_lately::{SlowLately, Who};
+use super::sockets::{GAVE_WAY, Sockets, none_free};
 use super::store::GuardedStore;
 use super::traits::{Dns, WellKnownFetch};
 use crate::core::cache::{CacheEntry, DnsEntry, Purpose, WellKnownEntry};
@@ -29,7 +30,6 @@ use crate::core::time::{Monotonic, whole_millis};
 use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind, WellKnownFailure};
 use crate::runtime::lanes::{CalledBack, Lane, Turn};
 use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
-use crate::runtime::sockets::Sockets;
 use crate::runtime::{Runtime, within};
 
 /// How much longer than the limit on a DNS question the resolver waits for an adapter. The machine
@@ -210,10 +210,10 @@ impl Answers {
             Lane::Quick if addresses.iter().any(is_slow) => Lane::Slow,
             lane => lane,
         };
-        streams.turn(lane, &*self.runtime, *wait).await.map_err(|_| {
-            let detail = format!("none of {} sockets became free within {wait:?}", streams.size());
-            FetchFailure::new(FetchFailureKind::Local, detail)
-        })
+        streams
+            .turn(lane, &*self.runtime, *wait)
+            .await
+            .map_err(|_| FetchFailure::new(FetchFailureKind::Local, none_free(streams)))
     }
 
     /// Makes a fetch in these turns.
@@ -225,8 +225,7 @@ impl Answers {
         let fetched = self.fetch.fetch(fetch);
         match turns {
             [turn, ..] => turn.run(&*self.runtime, fetched).await.unwrap_or_else(|CalledBack| {
-                let detail = "it took long, and its socket was needed for others";
-                Err(FetchFailure::new(FetchFailureKind::Local, detail))
+                Err(FetchFailure::new(FetchFailureKind::Local, GAVE_WAY))
             }),
             [] => fetched.await,
         }
@@ -296,14 +295,13 @@ impl Answers {
         let dns = self.rules.dns_of(host).unwrap_or(&self.dns);
         let local = |detail| DnsAnswer::Failed { failure: DnsFailure::Local, detail };
         // The machine waits no longer than for the answer itself.
-        let wait = self.sockets.wait.min(self.config.time.dns * 4 / 5);
+        let wait = self.sockets.wait.min((self.config.time.dns / 5).saturating_mul(4));
         let mut lane = self.lane(host, known, begun);
         // Each turn takes time, so this loop ends.
         loop {
             let waits = wait.min(limit.saturating_sub(self.now().since(begun)));
             let Ok(turn) = lanes.turn(lane, &*self.runtime, waits).await else {
-                let size = lanes.size();
-                return local(format!("none of {size} sockets became free in time"));
+                return local(none_free(lanes));
             };
             let waited = self.now().since(begun);
             let asked = dns.lookup(question.clone());

@@ -13,6 +13,7 @@ use super::destinations::Destinations;
 use super::memory::Memory;
 use super::name_rules::Rules;
 use super::slow_lately::SlowLately;
+use super::sockets::Sockets;
 use super::store::{GuardedStore, Store};
 use super::targets::Targets;
 use super::traits::{Dns, WellKnownFetch};
@@ -20,7 +21,6 @@ use crate::core::config::{ConfigError, Speculation};
 use crate::runtime::Runtime;
 use crate::runtime::lanes::{Lanes, Limits};
 use crate::runtime::single_flight::SingleFlight;
-use crate::runtime::sockets::Sockets;
 
 /// Builds a [`Resolver`]: see [`Resolver::builder`].
 #[derive(Clone, Debug)]
@@ -77,7 +77,8 @@ impl ResolverBuilder {
         let open = limits.sockets.open(runtime.open_files());
         let SocketLimits { dns_percent, wait, .. } = limits.sockets;
         // More than there are sockets would only wait for each other.
-        let (quick, slow) = (queue.discoveries.min(open.div_ceil(2)), queue.slow.min(open.saturating_mul(2)));
+        let (quick, slow) =
+            (queue.discoveries.min(open.div_ceil(2)), queue.slow.min(open.saturating_mul(2)));
         let at_a_time = quick.saturating_add(slow);
         let (both, waiting, grace) = (at_a_time, queue.waiting, Duration::from_secs(5));
         let lanes = Limits { quick, slow, both, waiting, grace };

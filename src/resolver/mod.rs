@@ -45,6 +45,7 @@ pub(crate) mod resolution;
 mod size;
 mod slow_lately;
 mod snapshot;
+mod sockets;
 pub(crate) mod store;
 mod targets;
 pub(crate) mod traits;

@@ -20,8 +20,8 @@ use crate::core::names::{DnsName, Host, ServerName};
 use crate::core::report::Report;
 use crate::core::warning::Warning;
 use crate::core::well_known::WellKnown;
-use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
 use crate::runtime::lanes::{CalledBack, Lane, Lanes, Turn};
+use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
 use crate::runtime::within;
 
 /// The outcome of a discovery, shared by all callers that waited for it.

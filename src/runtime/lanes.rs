@@ -2,22 +2,24 @@
 //!
 //! | lane | who has a turn there | who waits for one |
 //! | --- | --- | --- |
-//! | quick | who has begun a short while ago, and who rests | first those of whom something good is known, then the others |
+//! | quick | who has begun a short while ago | first those of whom something good is known, then the others |
 //! | slow | who has taken longer than others lately | who took long before |
 //!
 //! - Each lane has at most so many turns, and both together. Those who wait get theirs in the order in
 //!   which they came.
 //! - Whoever takes longer than others lately ([`Lanes::patience`]) calls [`Turn::slow_down`]. Its turn in the
 //!   quick lane goes to the next in line as soon as there is room for it in the slow one.
-//! - While somebody waits for the quick lane and there is no room, others are called back
-//!   ([`Turn::called_back`]): first those who rest, the longest first; then, as far as others are to move
-//!   there, those who have been in the slow lane for longest, but nobody who has not had [`grace`](Limits::grace).
+//! - Whoever has to wait has those asked first who hold turns without needing them ([`Idle`]).
+//! - While somebody waits for the quick lane and others are to move to a slow lane that is full, as many there
+//!   are called back ([`Turn::called_back`]): those who have been there for longest, but nobody who has not
+//!   had [`grace`](Limits::grace).
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -62,6 +64,9 @@ fn whole_micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// How often those who hold what they do not need are asked while somebody waits.
+const RECLAIM_EVERY: Duration = Duration::from_millis(100);
+
 /// How many turns there are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -77,10 +82,17 @@ pub(crate) struct Limits {
     pub(crate) grace: Duration,
 }
 
+/// Holds turns that it does not need now, such as a pool of connections.
+pub(crate) trait Idle: Send + Sync + fmt::Debug {
+    /// Gives up the one that it has needed least lately, if it has one to give up.
+    fn give_up_one(&self);
+}
+
 /// Turns in two lanes.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     limits: Limits,
+    idle: Mutex<Vec<Weak<dyn Idle>>>,
     /// What half of the turns took lately, in microseconds.
     typical: AtomicU64,
     state: Mutex<State>,
@@ -103,13 +115,11 @@ struct State {
     turns: HashMap<u64, Held>,
     /// How many turns there are in the quick lane.
     quick: usize,
-    /// Who is in the quick lane and is called back first, who is to move to the slow lane, and who is
-    /// there: each with its turn, in the order in which they came there.
-    resting: BTreeMap<u64, u64>,
+    /// Who is to move to the slow lane, and who is there: each with its turn, in the order in which they
+    /// came there.
     moving: BTreeMap<u64, u64>,
     slow: BTreeMap<u64, u64>,
-    /// How many of those who rest, and how many of those in the slow lane, were called back.
-    resting_called: usize,
+    /// How many of those in the slow lane were called back.
     slow_called: usize,
 }
 
@@ -127,7 +137,6 @@ struct Held {
 enum Place {
     #[default]
     Quick,
-    Resting(u64),
     Moving(u64),
     Slow(u64),
 }
@@ -135,17 +144,25 @@ enum Place {
 impl Lanes {
     pub(crate) fn new(limits: Limits) -> Self {
         let typical = AtomicU64::new(whole_micros(FIRST_TYPICAL));
-        Self { limits, typical, state: Mutex::default() }
+        Self { limits, idle: Mutex::default(), typical, state: Mutex::default() }
+    }
+
+    /// Has this one asked whenever somebody has to wait.
+    pub(crate) fn add_idle(&self, idle: Weak<dyn Idle>) {
+        let mut all = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|it| it.strong_count() > 0);
+        all.push(idle);
+    }
+
+    /// Asks for one turn that is not needed.
+    fn reclaim(&self) {
+        let all = self.idle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.iter().filter_map(Weak::upgrade).for_each(|it| it.give_up_one());
     }
 
     /// Returns how many turns there are.
     pub(crate) const fn size(&self) -> usize {
         self.limits.both
-    }
-
-    /// Returns how many turns are taken.
-    pub(crate) fn held(&self) -> usize {
-        self.lock().turns.len()
     }
 
     /// Returns how long somebody may take before it counts as slow.
@@ -159,7 +176,8 @@ impl Lanes {
     fn learn(&self, took: Duration) {
         let typical = self.typical.load(Ordering::Relaxed);
         let step = typical / 16 + 1;
-        let next = if whole_micros(took) > typical { typical + step } else { typical - step.min(typical) };
+        let next =
+            if whole_micros(took) > typical { typical + step } else { typical - step.min(typical) };
         // One that is lost to another thread is not missed.
         self.typical.store(next.min(whole_micros(MOST_PATIENCE)), Ordering::Relaxed);
     }
@@ -202,7 +220,17 @@ impl Lanes {
         if let Some(turn) = in_line.granted() {
             return Ok(turn);
         }
-        within(runtime, wait, in_line).await.ok_or(NoTurn::Late)
+        let mut left = wait;
+        // Ends: each round takes some of the time that is left.
+        while !left.is_zero() {
+            self.reclaim();
+            let round = left.min(RECLAIM_EVERY);
+            if let Some(turn) = within(runtime, round, &mut in_line).await {
+                return Ok(turn);
+            }
+            left -= round;
+        }
+        Err(NoTurn::Late)
     }
 
     fn line_up(self: &Arc<Self>, lane: Lane) -> Option<InLine> {
@@ -276,11 +304,6 @@ impl State {
     fn take_from(&mut self, place: Place, called_back: bool) {
         match place {
             Place::Quick => self.quick -= 1,
-            Place::Resting(at) => {
-                self.quick -= 1;
-                self.resting.remove(&at);
-                self.resting_called -= usize::from(called_back);
-            }
             Place::Moving(at) => {
                 self.quick -= 1;
                 self.moving.remove(&at);
@@ -334,40 +357,27 @@ impl State {
                 woken.extend(waker);
             }
         }
-        let mut wanted = self.waits_for_quick();
-        let (resting, slow) = (&self.resting, &self.slow);
-        let more = wanted.min(resting.len()).saturating_sub(self.resting_called);
-        wanted -= wanted.min(resting.len());
-        let rest = Self::call_back(&mut self.turns, resting, more, false, &mut woken);
-        let more = wanted.min(self.moving.len()).min(slow.len()).saturating_sub(self.slow_called);
-        let gone = Self::call_back(&mut self.turns, slow, more, true, &mut woken);
-        self.resting_called += rest;
-        self.slow_called += gone;
+        let wanted = self.waits_for_quick().min(self.moving.len()).min(self.slow.len());
+        self.call_back(wanted.saturating_sub(self.slow_called), &mut woken);
         woken
     }
 
-    /// Calls back this many more, the longest there first, up to one who is to have [`Limits::grace`] and has not.
-    /// Returns how many there were.
-    fn call_back(
-        turns: &mut HashMap<u64, Held>,
-        from: &BTreeMap<u64, u64>,
-        count: usize,
-        needs_grace: bool,
-        woken: &mut Vec<Waker>,
-    ) -> usize {
-        let mut called = 0;
-        for id in from.values() {
-            let Some(held) = turns.get_mut(id) else { continue };
-            if called == count || (needs_grace && !held.had_grace) {
+    /// Calls back this many more of those in the slow lane, the longest there first, up to one who has not
+    /// had [`Limits::grace`].
+    fn call_back(&mut self, count: usize, woken: &mut Vec<Waker>) {
+        let mut left = count;
+        for id in self.slow.values() {
+            let Some(held) = self.turns.get_mut(id) else { continue };
+            if left == 0 || !held.had_grace {
                 break;
             }
             if !held.called_back {
                 held.called_back = true;
+                self.slow_called += 1;
                 woken.extend(held.waker.take());
-                called += 1;
+                left -= 1;
             }
         }
-        called
     }
 }
 
@@ -436,18 +446,13 @@ impl Turn {
         });
     }
 
-    /// Says that this turn is kept for later, so that it can be called back before all others, or is used
-    /// again. The quick lane takes it back also where that is full.
-    pub(crate) fn set_resting(&self, rests: bool) {
+    /// Has this turn no longer count as slow.
+    #[cfg(feature = "client")]
+    pub(crate) fn speed_up(&self) {
         self.lanes.change(|state| {
-            state.put(self.id, |state, id| {
+            state.put(self.id, |state, _| {
                 state.quick += 1;
-                if !rests {
-                    return Place::Quick;
-                }
-                let at = state.number();
-                state.resting.insert(at, id);
-                Place::Resting(at)
+                Place::Quick
             });
         });
     }
@@ -488,7 +493,8 @@ impl Turn {
         let mut output = within(runtime, patience, &mut future).await;
         if output.is_none() {
             self.slow_down();
-            output = within(runtime, self.lanes.limits.grace.saturating_sub(patience), &mut future).await;
+            output = within(runtime, self.lanes.limits.grace.saturating_sub(patience), &mut future)
+                .await;
         }
         let output = match output {
             Some(output) => Ok(output),
@@ -598,21 +604,30 @@ mod tests {
         assert!(!is_called_back(&slow.next().unwrap()));
     }
 
-    #[test]
-    fn those_who_rest_are_called_back_first_and_the_longest_rest_first() {
-        let lanes = lanes(3, 1, 4);
-        let [first, second, third] = [(); 3].map(|()| turn(&lanes, Lane::Quick));
-        for rests in [&second, &first, &third] {
-            rests.set_resting(true);
+    #[derive(Debug, Default)]
+    struct Kept(Mutex<Vec<Turn>>);
+
+    impl Idle for Kept {
+        fn give_up_one(&self) {
+            drop(self.0.lock().unwrap().pop());
         }
-        third.set_resting(false);
-        let mut next = [(); 3].map(|()| line_up(&lanes, Lane::Quick));
-        assert!(is_called_back(&second) && is_called_back(&first) && !is_called_back(&third));
-        // It is on its way out.
-        second.set_resting(false);
-        drop((first, second));
-        let came = next.each_mut().map(FutureExt::now_or_never);
-        assert_eq!(came.map(|it| it.is_some()), [true, true, false]);
+    }
+
+    #[test]
+    fn what_is_not_needed_is_given_up_before_anybody_waits() {
+        let (lanes, time) = (lanes(2, 1, 2), VirtualTime::new());
+        let kept = Arc::new(Kept::default());
+        lanes.add_idle(Arc::downgrade(&kept) as Weak<dyn Idle>);
+        lanes.add_idle(Arc::downgrade(&Arc::new(Kept::default())) as Weak<dyn Idle>);
+        kept.0.lock().unwrap().extend([turn(&lanes, Lane::Quick), turn(&lanes, Lane::Quick)]);
+        let next = || lanes.turn(Lane::Quick, &time, millis(5)).now_or_never();
+        let (first, second) = (next().unwrap(), next().unwrap());
+        assert!(first.is_ok() && second.is_ok() && next().is_none());
+        drop(kept);
+        assert!(next().is_none());
+        // Those who are gone are forgotten.
+        lanes.add_idle(Arc::downgrade(&Arc::new(Kept::default())) as Weak<dyn Idle>);
+        assert_eq!(lanes.idle.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 pub(crate) mod lanes;
 pub(crate) mod permits;
 pub(crate) mod single_flight;
-pub(crate) mod sockets;
 
 use std::fmt;
 use std::pin::{Pin, pin};

@@ -39,6 +39,12 @@ impl Deadline {
         if at < self.at { Self { at, late: TimedOut::Phase(limit) } } else { self }
     }
 
+    /// Returns how much time is left.
+    #[cfg(feature = "client")]
+    pub(crate) fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
     pub(crate) fn is_over(self) -> bool {
         self.at <= Instant::now()
     }

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 #[cfg(any(feature = "client", feature = "certificate"))]
 use crate::core::endpoint::Endpoint;
+use crate::local_trouble::has_route;
 use crate::runtime::BoxFuture;
 
 /// Opens the byte streams that TLS runs over.
@@ -20,17 +21,18 @@ use crate::runtime::BoxFuture;
 /// It needs no time limit of its own, since each call is limited by [`PhaseLimits::connect`]; its
 /// future may be dropped at any await. An error of kind [`io::ErrorKind::ConnectionRefused`] is reported as
 /// [`FetchFailureKind::Refused`], [`io::ErrorKind::TimedOut`] as
-/// [`FetchFailureKind::ConnectTimeout`], any other as [`FetchFailureKind::Connect`].
+/// [`FetchFailureKind::ConnectTimeout`], any other but the following as [`FetchFailureKind::Connect`].
 ///
-/// In a [`Connector`](crate::Connector), kinds that are about this machine
-/// ([`io::ErrorKind::NetworkDown`],
-/// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable),
-/// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable),
-/// [`PermissionDenied`](io::ErrorKind::PermissionDenied),
-/// [`Unsupported`](io::ErrorKind::Unsupported)) are
-/// [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) and not held against the server. For a
-/// proxy that cannot reach the server, [`HostUnreachable`](io::ErrorKind::HostUnreachable) is therefore
-/// the better kind.
+/// Errors that are about this machine are held against nobody:
+///
+/// | error | of a fetch | of a [`Connector`](crate::Connector) |
+/// | --- | --- | --- |
+/// | no file descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) | [`FetchFailureKind::Local`] | [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) |
+/// | [`NetworkDown`](io::ErrorKind::NetworkDown), [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable), [`PermissionDenied`](io::ErrorKind::PermissionDenied), where [`has_route`](Self::has_route) says no | [`FetchFailureKind::NoRoute`] | the same |
+/// | [`Unsupported`](io::ErrorKind::Unsupported) | [`FetchFailureKind::Adapter`] | the same |
+///
+/// For a proxy that cannot reach the server, [`HostUnreachable`](io::ErrorKind::HostUnreachable) is
+/// therefore the better kind.
 ///
 /// ```
 /// use std::io;
@@ -53,6 +55,9 @@ use crate::runtime::BoxFuture;
 /// [`FetchFailureKind::Refused`]: crate::well_known::FetchFailureKind::Refused
 /// [`FetchFailureKind::ConnectTimeout`]: crate::well_known::FetchFailureKind::ConnectTimeout
 /// [`FetchFailureKind::Connect`]: crate::well_known::FetchFailureKind::Connect
+/// [`FetchFailureKind::Local`]: crate::well_known::FetchFailureKind::Local
+/// [`FetchFailureKind::NoRoute`]: crate::well_known::FetchFailureKind::NoRoute
+/// [`FetchFailureKind::Adapter`]: crate::well_known::FetchFailureKind::Adapter
 pub trait Dial: Send + Sync + fmt::Debug {
     /// Opens a stream to this address.
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>>;
@@ -70,6 +75,14 @@ pub trait Dial: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, io::Result<Box<dyn DialStream>>> {
         let why = format!("no proxy to look up {host}:{port} is set up");
         Box::pin(async { Err(io::Error::new(io::ErrorKind::Unsupported, why)) })
+    }
+
+    /// Returns whether this machine has a way to an address. It is asked where a dial said that there is
+    /// none, or that it may not: a router or a firewall may say the same of theirs. Nothing is to be
+    /// sent. By default a dial is taken at its word, and this returns `false`.
+    fn has_route(&self, address: SocketAddr) -> bool {
+        let _ = address;
+        false
     }
 }
 
@@ -89,6 +102,11 @@ impl Dial for TcpDial {
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn DialStream>)
         })
+    }
+
+    /// Asks the system's routes, by connecting a UDP socket, which sends nothing.
+    fn has_route(&self, address: SocketAddr) -> bool {
+        has_route(address)
     }
 }
 

@@ -13,12 +13,12 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::deadline::Deadline;
-use super::dial::DialStream;
+use super::dial::{Dial, DialStream};
 use super::error_chain::{cause, in_words};
 use super::failure_kind::ConnectFailureKind;
 use super::tls::offer;
 use crate::core::phase_limits::PhaseLimits;
-use crate::local_trouble::{has_no_route, may_be_routing};
+use crate::local_trouble::may_be_routing;
 
 /// A phase of opening a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,13 @@ impl OpenError {
     pub(crate) fn new(phase: Phase, error: Box<dyn Error + Send + Sync>) -> Self {
         let kind = ConnectFailureKind::of(&*error, phase);
         Self { phase, kind, error, offer: String::new() }
+    }
+
+    /// Makes a failure of this machine, for this reason.
+    #[cfg(feature = "client")]
+    pub(crate) fn local(reason: String) -> Self {
+        let (phase, kind) = (Phase::Connect, ConnectFailureKind::Local);
+        Self { phase, kind, error: reason.into(), offer: String::new() }
     }
 
     /// Returns whether it says that there is no way to the address.
@@ -73,9 +80,10 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Connects, where it is known to this address.
+    /// Runs what this dial does to connect, where it is known to this address.
     pub(crate) async fn connect<T>(
         &self,
+        dial: &dyn Dial,
         address: Option<SocketAddr>,
         dialled: impl Future<Output = io::Result<T>>,
     ) -> Result<T, OpenError> {
@@ -83,7 +91,7 @@ impl Opening {
         connected.map_err(|mut failure| {
             // A router or a firewall may say that there is no way, too.
             if failure.is_for_want_of_a_route()
-                && address.is_some_and(|address| !has_no_route(address))
+                && address.is_some_and(|address| dial.has_route(address))
             {
                 failure.kind = ConnectFailureKind::Unreachable;
             }

@@ -146,7 +146,7 @@ async fn a_client_that_could_send_nothing_is_refused() {
 async fn so_many_servers_are_connected_to_at_a_time_and_so_many_wait() {
     let authority = Authority::new();
     let mut limits = config();
-    (limits.connecting, limits.connecting_waiting) = (1, 2);
+    (limits.connecting, limits.connecting_slow, limits.connecting_waiting) = (1, 0, 2);
     let dial = Arc::new(Gated::default());
     let mut peers = Vec::new();
     for _ in 0..4 {

@@ -212,19 +212,23 @@ async fn the_dial_is_handed_the_addresses_in_order() {
     let addresses: [SocketAddr; 3] =
         ["192.0.2.1:2", "192.0.2.1:1", "[2001:db8::1]:3"].map(|address| address.parse().unwrap());
     let failure = ask(&client, question(addresses)).await.unwrap_err();
-    assert_eq!(kinds(&failure), [Kind::Refused, Kind::ConnectTimeout, Kind::Connect]);
+    assert_eq!(kinds(&failure), [Kind::Refused, Kind::ConnectTimeout, Kind::NoRoute]);
     for address in addresses {
         assert_eq!(order.recv().await.unwrap(), address);
     }
 }
 
-/// Fails with this error of the system.
+/// Fails with this error of the system, where there is a route or not.
 #[derive(Debug)]
-struct Failing(i32);
+struct Failing(i32, bool);
 
 impl Dial for Failing {
     fn dial(&self, _: SocketAddr) -> BoxFuture<'_, Dialled> {
         Box::pin(async { Err(io::Error::from_raw_os_error(self.0)) })
+    }
+
+    fn has_route(&self, _: SocketAddr) -> bool {
+        self.1
     }
 }
 
@@ -233,19 +237,23 @@ impl Dial for Failing {
 async fn what_hinders_this_machine_alone_is_told_apart() {
     let authority = Authority::new();
     let here: SocketAddr = ([127, 0, 0, 1], 443).into();
-    for (code, kind) in [
-        (libc::EMFILE, Kind::Local),
-        (libc::ENFILE, Kind::Local),
-        (libc::ENOBUFS, Kind::Local),
-        (libc::ENOMEM, Kind::Local),
-        (libc::EADDRNOTAVAIL, Kind::Local),
-        // A router says so, since there is a way to this address.
-        (libc::ENETUNREACH, Kind::Connect),
-        (libc::EACCES, Kind::Connect),
-        (libc::ECONNREFUSED, Kind::Refused),
+    for (code, without, with) in [
+        (libc::EMFILE, Kind::Local, Kind::Local),
+        (libc::ENFILE, Kind::Local, Kind::Local),
+        (libc::ENOBUFS, Kind::Local, Kind::Local),
+        (libc::ENOMEM, Kind::Local, Kind::Local),
+        (libc::EADDRNOTAVAIL, Kind::Local, Kind::Local),
+        // Where there is a route, it was a router or a firewall that said so.
+        (libc::ENETUNREACH, Kind::NoRoute, Kind::Connect),
+        (libc::EACCES, Kind::NoRoute, Kind::Connect),
+        (libc::ECONNREFUSED, Kind::Refused, Kind::Refused),
     ] {
-        let client = authority.client().with_dial(Arc::new(Failing(code)));
-        let failure = ask(&client, question([here])).await.unwrap_err();
-        assert_eq!(failure.kind, kind, "{code}: {failure}");
+        for (has_route, kind) in [(false, without), (true, with)] {
+            let client = authority.client().with_dial(Arc::new(Failing(code, has_route)));
+            let failure = ask(&client, question([here])).await.unwrap_err();
+            assert_eq!(failure.kind, kind, "{code}, {has_route}: {failure}");
+        }
     }
+    // The system's own routes, which are not asked of the network.
+    assert!(TcpDial.has_route(here));
 }

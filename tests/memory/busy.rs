@@ -14,7 +14,7 @@ use super::{Bench, URL, delegated, millis, seconds};
 #[test]
 fn discoveries_are_served_in_turn() {
     let mut config = ResolverConfig::default();
-    config.queue.discoveries = 2;
+    (config.queue.discoveries, config.queue.slow) = (2, 0);
     let names = ["a.example", "b.example", "c.example", "d.example", "e.example", "f.example"];
     let internet = names.iter().fold(Internet::new(), |internet, name| {
         internet.host(name, &["192.0.2.1"]).after(&format!("A {name}"), seconds(1))
@@ -38,7 +38,7 @@ fn discoveries_are_served_in_turn() {
 #[test]
 fn one_who_waits_too_long_for_a_turn_is_refused_and_nothing_is_remembered() {
     let mut config = ResolverConfig::default();
-    config.queue.discoveries = 1;
+    (config.queue.discoveries, config.queue.slow) = (1, 0);
     config.queue.wait = seconds(3);
     let bench = Bench::with(
         Internet::new()
@@ -65,8 +65,12 @@ type Limit = fn(&mut ResolverConfig);
 #[test]
 fn a_refusal_says_what_was_busy() {
     let limits: [(Busy, Limit); 4] = [
-        (Busy::Discoveries, |it| (it.queue.discoveries, it.queue.waiting) = (1, 0)),
-        (Busy::Turn, |it| (it.queue.discoveries, it.queue.wait) = (1, seconds(3))),
+        (Busy::Discoveries, |it| {
+            (it.queue.discoveries, it.queue.slow, it.queue.waiting) = (1, 0, 0)
+        }),
+        (Busy::Turn, |it| {
+            (it.queue.discoveries, it.queue.slow, it.queue.wait) = (1, 0, seconds(3))
+        }),
         (Busy::Questions, |it| it.queue.questions = 1),
         (Busy::Destination, |it| {
             (it.queue.per_destination, it.queue.per_destination_waiting) = (1, 0);

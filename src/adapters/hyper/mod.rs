@@ -130,14 +130,14 @@ impl HyperFetch {
         if fetch.left_to_proxy {
             let uri = fetch.request.uri();
             let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));
-            let dialled = opening.connect(None, self.dial.dial_name(host, port)).await;
+            let dialled = opening.connect(&*self.dial, None, self.dial.dial_name(host, port)).await;
             return Ok(self.over(dialled, &fetch, &request, &opening).await?);
         }
         let mut attempts = Vec::new();
         let addresses = fetch.addresses.iter().copied();
         let mut dials =
             StaggeredAttempts::new(addresses, opening.limits.attempt_delay, |address| {
-                let dialled = opening.connect(Some(address), self.dial.dial(address));
+                let dialled = opening.connect(&*self.dial, Some(address), self.dial.dial(address));
                 async move { (address, dialled.await) }
             });
         while let Some((address, dialled)) = dials.next().await {

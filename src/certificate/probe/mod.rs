@@ -245,7 +245,7 @@ impl CertificateProbe {
             return check;
         }
         let dialled = dial_endpoint(&*self.dial, endpoint, address);
-        match opening.connect(address, dialled).await {
+        match opening.connect(&*self.dial, address, dialled).await {
             Ok(mut stream) => self.handshake(&mut *stream, name, &mut check, &opening).await,
             Err(error) => check.detail = Some(detail("connection", &error)),
         }

@@ -203,10 +203,9 @@ impl WellKnownFailure {
         match self {
             Self::Dns { failure: DnsFailure::Local, .. }
             | Self::Fetch(FetchFailure {
-                kind: FetchFailureKind::Local | FetchFailureKind::NoRoute, ..
-            }) => {
-                FailureClass::Local
-            }
+                kind: FetchFailureKind::Local | FetchFailureKind::NoRoute,
+                ..
+            }) => FailureClass::Local,
             Self::Dns { .. } => FailureClass::Dns,
             Self::NoAddress { kind: NoRecord::NxDomain, redirected: false, .. } => {
                 FailureClass::NoHost
