@@ -142,7 +142,6 @@ const DOCUMENTS: &[(&str, &[u8], Leads)] = &[
     ("a byte order mark", b"\xef\xbb\xbf{\"m.server\":\"127.0.0.1\"}", Nowhere(ByteOrderMark)),
     ("UTF-16", b"\xff\xfe{\0\"\0m\0.\0s\0e\0r\0v\0e\0r\0\"\0", Nowhere(ByteOrderMark)),
     ("overlong UTF-8", b"{\"m.server\":\"127\xc0\xae0.0.1\"}", Nowhere(NotUtf8)),
-    ("an escaped NUL", br#"{"m.server":"127.0.0.1\u0000"}"#, Nowhere(Grammar(HostCharacter))),
     ("an escaped line feed", br#"{"m.server":"127.0.0.1\nx"}"#, Nowhere(Grammar(HostCharacter))),
     ("escaped slashes", br#"{"m.server":"\/\/127.0.0.1"}"#, Nowhere(Grammar(HostCharacter))),
     ("an escaped URL", br#"{"m.server":"https:\/\/127.0.0.2"}"#, Nowhere(Grammar(PortCharacter))),

@@ -57,7 +57,8 @@ fn hosts(spelling: &Spelling) -> Vec<Row> {
             whole.input.world = with_host(whole.input.world, host, address);
             with_port = with_port.leads_to(&addresses(host, address), 8443);
             with_port.input.world = with_host(with_port.input.world, host, address);
-            vec![whole, with_port]
+            // The port is empty, and what follows is the path.
+            if text.contains('/') { vec![whole] } else { vec![whole, with_port] }
         }
         AsUrl::Refused(fault) => vec![whole.because(Rule::Redirect(fault))],
         AsUrl::Elsewhere => {
@@ -87,7 +88,7 @@ const URLS: &[(&str, &str, Leads)] = &[
     ("backslashes", "\\\\127.0.0.1\\m", To("127.0.0.1", 443)),
     ("a slash and a backslash", "/\\127.0.0.1/m", To("127.0.0.1", 443)),
     ("a backslash and a slash", "\\/127.0.0.1/m", To("127.0.0.1", 443)),
-    ("three slashes", "///127.0.0.1/m", To("127.0.0.1", 443)),
+    ("three slashes", "///127.0.0.1/m", Nowhere(NotAUrl)),
     ("a scheme and three slashes", "https:///127.0.0.1/m", To("127.0.0.1", 443)),
     ("a scheme and many slashes", "https://////127.0.0.1/m", To("127.0.0.1", 443)),
     ("a scheme and backslashes", "https:\\\\127.0.0.1\\m", To("127.0.0.1", 443)),

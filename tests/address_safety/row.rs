@@ -83,6 +83,8 @@ impl Setting {
 pub(crate) enum Why {
     /// The address policy, and nothing else: without it, each of them is connected to.
     Policy,
+    /// The address policy, and nothing says so: the host of a document has another address, too.
+    PolicyUnsaid,
     /// A rule that holds without a policy, too.
     Rule(Rule),
 }
@@ -103,6 +105,8 @@ pub(crate) enum Rule {
     AskedOnce(&'static str),
     /// What names the address is not read: this server has answered, and nothing follows.
     NotRead(SocketAddr),
+    /// An address of another family than the one asked for is none.
+    NoAddresses,
     /// The record is not believed, and the document is fetched.
     NotBelieved,
 }
@@ -214,6 +218,12 @@ impl Row {
     /// Sets what a proxy is asked for.
     pub(crate) fn names(mut self, names: &[&str]) -> Self {
         self.names = names.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Says that no error or warning names a blocked address.
+    pub(crate) fn unsaid(mut self) -> Self {
+        self.why = Why::PolicyUnsaid;
         self
     }
 

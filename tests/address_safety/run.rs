@@ -106,7 +106,7 @@ pub(crate) fn check(row: &Row) -> Vec<String> {
     }
     same(row, &seen, "by default", &mut wrong);
     match &row.why {
-        Why::Policy => check_policy(row, &seen, &mut wrong),
+        Why::Policy | Why::PolicyUnsaid => check_policy(row, &seen, &mut wrong),
         Why::Rule(rule) => {
             let off = observe(&row.input, AddressPolicy::unrestricted(), None);
             same(row, &off, "without a policy", &mut wrong);
@@ -147,8 +147,8 @@ fn check_policy(row: &Row, seen: &Seen, wrong: &mut Vec<String>) {
             wrong.push(format!("{address} is not blocked"));
         }
     }
-    if !seen.blames(first) {
-        wrong.push(format!("nothing says that {first} is blocked: {}", seen.words()));
+    if seen.blames(first) != (row.why == Why::Policy) {
+        wrong.push(format!("whether {first} is said to be blocked: {}", seen.words()));
     }
 
     let off = observe(&row.input, AddressPolicy::unrestricted(), None);
@@ -258,6 +258,10 @@ impl Seen {
                 ) => evidence.dropped.iter().any(|record| record.reason == *reason),
                 Err(_) => false,
             }),
+            Rule::NoAddresses => self
+                .outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, Err(ResolveError::NoAddresses { .. }))),
             Rule::AskedOnce(question) => self.asked.get(*question) == Some(&1),
             Rule::NotRead(server) => self.log.reached.contains(server),
             Rule::NotBelieved => self.rejected > 0,

@@ -181,7 +181,7 @@ const DISGUISED: &[Spelling] = &[
     row("a zero-width space", "127.0.0.\u{200b}1", G(NotAscii), U("127.0.0.1")),
     row("a word joiner", "12\u{2060}7.0.0.1", G(NotAscii), U("127.0.0.1")),
     row("Arabic digits", "\u{661}\u{662}\u{667}.0.0.1", G(NotAscii), R(NotAUrl)),
-    row("a full stop that is a dot leader", "127\u{2024}0.0.1", G(NotAscii), U("127.0.0.1")),
+    row("a dot leader", "127\u{2024}0.0.1", G(NotAscii), R(NotAUrl)),
     row("percent-encoded digits", "%31%32%37.0.0.1", G(Char), U("127.0.0.1")),
     row("percent-encoded dots", "127%2e0%2E0%2e1", G(Char), U("127.0.0.1")),
     row("percent-encoded fullwidth", "%EF%BC%91%EF%BC%92%EF%BC%97.1", G(Char), U("127.0.0.1")),
@@ -200,7 +200,7 @@ const DISGUISED: &[Spelling] = &[
     row("a sign", "+127.0.0.1", G(Char), R(NotAUrl)),
     row("an underscore between digits", "127_0_0_1", G(Char), UN("127_0_0_1", "127.0.0.1")),
     row("parentheses", "(127.0.0.1)", G(Char), R(NotAHost)),
-    row("quotation marks", "\"127.0.0.1\"", G(Char), R(NotAUrl)),
+    row("quotation marks", "\"127.0.0.1\"", G(Char), R(NotAHost)),
     row("a backslash", "127.0.0.1\\", G(Char), U("127.0.0.1")),
     row("a backslash before a good host", "127.0.0.1\\@b.example", G(Char), U("127.0.0.1")),
     row("a path", "127.0.0.1/", G(Char), U("127.0.0.1")),
@@ -226,7 +226,7 @@ const DISGUISED: &[Spelling] = &[
     row("a port with a sign", "127.0.0.1:+443", G(PortCharacter), R(NotAUrl)),
     row("two ports", "127.0.0.1:443:443", G(PortCharacter), R(NotAUrl)),
     row("fullwidth digits as a port", "127.0.0.1:\u{ff14}43", G(NotAscii), R(NotAUrl)),
-    row("a scheme", "https://127.0.0.1", G(PortCharacter), R(NotAUrl)),
+    row("a scheme", "https://127.0.0.1", G(PortCharacter), UN("https", "10.0.0.1")),
 ];
 
 /// IPv6 in other spellings, or not quite.
