@@ -9,12 +9,12 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::transport::{Dial, DialStream};
-use matrix_delegation::{Connector, HyperFetch, TrustedRoots};
+use matrix_delegation::{Connector, HyperFetch};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::ServerConfig;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::TlsAcceptor;
@@ -112,6 +112,9 @@ impl Dial for Recorder {
     }
 }
 
+/// In TLS 1.2, a session that is resumed costs the least.
+const VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+
 /// The authority that every client here trusts.
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
 
@@ -140,10 +143,17 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let roots = TrustedRoots::only_added().with_certificate(issuer.der().clone());
+        let mut roots = RootCertStore::empty();
+        roots.add(issuer.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(VERSIONS)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         Self {
-            fetch: HyperFetch::with_roots(roots.clone()).unwrap(),
-            connector: Connector::with_roots(roots).unwrap(),
+            fetch: HyperFetch::new(client.clone()),
+            connector: Connector::new(client),
             issuer,
             key: KeyPair::generate().unwrap(),
             servers: Mutex::default(),
@@ -151,14 +161,13 @@ impl Authority {
         }
     }
 
-    /// A server whose certificate is for the name that the client asks for, else for this host. It speaks
-    /// TLS 1.2, in which a session that is resumed costs the least.
+    /// A server whose certificate is for the name that the client asks for, else for this host.
     fn server(&self, host: &str) -> Arc<ServerConfig> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let mut config = ServerConfig::builder_with_provider(provider)
-                .with_protocol_versions(&[&rustls::version::TLS12])
+                .with_protocol_versions(VERSIONS)
                 .unwrap()
                 .with_no_client_auth()
                 .with_cert_resolver(Arc::new(AnyName(host.to_owned())));

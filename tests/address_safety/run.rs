@@ -13,8 +13,8 @@ use matrix_delegation::deps::hyper::body::Bytes;
 use matrix_delegation::names::{Host, ServerNameErrorKind};
 use matrix_delegation::well_known::WellKnownFailure;
 use matrix_delegation::{
-    AddressPolicy, FederationClient, Resolution, ResolveError, Resolver, ServerName, TokioRuntime,
-    Warning,
+    AddressPolicy, FederationClient, Resolution, ResolveError, Resolver, ResolverConfig,
+    ServerName, TokioRuntime, Warning,
 };
 
 use crate::recorder::{Log, Recorder, clients};
@@ -59,9 +59,11 @@ async fn run(input: &Input, policy: AddressPolicy, served: Option<SocketAddr>) -
     let zone = Arc::new(world.zone());
     let (fetch, connector) = clients(&recorder);
     let runtime = Arc::new(TokioRuntime::current());
-    let mut builder = Resolver::builder(Arc::clone(&zone) as _, Arc::new(fetch), runtime)
-        .config(input.setting.config().with_address_policy(policy))
-        .seed(7);
+    let mut config = ResolverConfig::from(input.setting.config().with_address_policy(policy));
+    // A large memory takes longer to make than the whole row.
+    config.memory.hosts = 100;
+    let mut builder =
+        Resolver::builder(Arc::clone(&zone) as _, Arc::new(fetch), runtime).config(config).seed(7);
     if let Some(store) = world.kept.as_ref().and_then(Kept::store) {
         builder = builder.store(store);
     }
