@@ -16,15 +16,18 @@ const REBOUND: &[&str] = &[
     "::1",
     "::ffff:10.0.0.1",
     "64:ff9b::169.254.169.254",
-    "2002:a00:1::1",
     "fe80::1",
 ];
+
+/// A little less than [`TTL`].
+const ALMOST: Duration = Duration::from_secs(290);
 
 /// Longer than any document holds.
 const DAYS: Duration = Duration::from_secs(3 * 24 * 3600);
 
 pub(crate) fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> = REBOUND.iter().flat_map(|address| rebound(address)).collect();
+    let mut rows: Vec<Row> =
+        REBOUND.iter().flat_map(|address| [hosts(address), documents(address)].concat()).collect();
     rows.extend(kept());
     rows.extend(by_proxy());
     rows
@@ -41,7 +44,8 @@ fn literal(address: &str) -> String {
     if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }
 
-fn rebound(address: &str) -> Vec<Row> {
+/// The addresses of a host that is connected to change.
+fn hosts(address: &str) -> Vec<Row> {
     let each_time: &[&[&str]] = &[&[NEXT], &[address]];
     let to = |host: &str, ttl| World::new().host_each_time(host, ttl, each_time);
     let with_port = |name: &str, ttl, acts: &[Act]| {
@@ -49,14 +53,8 @@ fn rebound(address: &str) -> Vec<Row> {
     };
     let expired = again_after(TTL + Duration::from_secs(1));
     // The question about the family that changes.
-    let asked_once = |host: &str| {
-        Rule::AskedOnce(match (host, address.contains(':')) {
-            ("h.example", false) => "A h.example",
-            ("h.example", true) => "AAAA h.example",
-            ("b.example", false) => "A b.example",
-            _ => "AAAA b.example",
-        })
-    };
+    let asked_once =
+        Rule::AskedOnce(if address.contains(':') { "AAAA h.example" } else { "A h.example" });
     let document = "h.example/.well-known/matrix/server";
     let itself = |ttl| {
         to("h.example", ttl).serve(NEXT, 443).page(document, Page::delegates("h.example:8449"))
@@ -73,7 +71,7 @@ fn rebound(address: &str) -> Vec<Row> {
             TTL,
             &[
                 Act::Request,
-                Act::Pass(TTL - Duration::from_secs(10)),
+                Act::Pass(ALMOST),
                 Act::Request,
                 Act::Pass(Duration::from_secs(20)),
                 Act::Request,
@@ -87,14 +85,14 @@ fn rebound(address: &str) -> Vec<Row> {
             &[Act::Request, Act::Pass(TTL / 2), Act::Connect],
         )
         .attempts(&[(NEXT, 8449)])
-        .because(asked_once("h.example")),
+        .because(asked_once.clone()),
         Row::new(
             format!("between the document and the connection: {address}"),
             "h.example",
             itself(TTL),
         )
         .attempts(&[(NEXT, 443), (NEXT, 8449)])
-        .because(asked_once("h.example")),
+        .because(asked_once.clone()),
         Row::new(
             format!("after the document and the connection: {address}"),
             "h.example",
@@ -103,19 +101,29 @@ fn rebound(address: &str) -> Vec<Row> {
         .acts(&expired)
         .attempts(&[(NEXT, 443), (NEXT, 8449)])
         .leads_to(&[address], 8449),
+    ]
+}
+
+/// What documents and SRV records lead to changes.
+fn documents(address: &str) -> Vec<Row> {
+    let expired = again_after(TTL + Duration::from_secs(1));
+    let b_example = || {
+        World::new()
+            .host_each_time("b.example", TTL, &[&[NEXT], &[address]])
+            .redirects("https://b.example/1")
+    };
+    let asked_once =
+        Rule::AskedOnce(if address.contains(':') { "AAAA b.example" } else { "A b.example" });
+    vec![
         Row::of_a(
             format!("between two redirects of one host: {address}"),
-            to("b.example", TTL)
-                .redirects("https://b.example/1")
-                .page("b.example/1", Page::redirect("/2")),
+            b_example().page("b.example/1", Page::redirect("/2")),
         )
         .attempts(&[(WEB, 443), (NEXT, 443), (WEB, 8448)])
-        .because(asked_once("b.example")),
+        .because(asked_once),
         Row::of_a(
             format!("at the next look-up of a redirect's host: {address}"),
-            to("b.example", TTL)
-                .redirects("https://b.example/1")
-                .page("b.example/1", Page::delegates("m.example")),
+            b_example().page("b.example/1", Page::delegates("m.example")),
         )
         .acts(&again_after(DAYS))
         // In the end the last good document is too old, and the host itself is used.
@@ -177,7 +185,7 @@ fn rebound(address: &str) -> Vec<Row> {
         Row::new(
             format!("after a response from the good address: {address}"),
             "h.example:8449",
-            to("h.example", TTL).serve(NEXT, 8449),
+            World::new().host_each_time("h.example", TTL, &[&[NEXT], &[address]]).serve(NEXT, 8449),
         )
         .acts(&expired)
         .attempts(&[(NEXT, 8449)])
@@ -188,10 +196,9 @@ fn rebound(address: &str) -> Vec<Row> {
 /// Delegations of `a.example` that someone put where they are remembered.
 fn kept() -> Vec<Row> {
     let mut rows = Vec::new();
-    let places: [(&str, fn(&'static str) -> Kept); 2] =
-        [("a store", Kept::Store), ("a snapshot", Kept::Snapshot)];
-    for (place, kept) in places {
+    for place in ["a store", "a snapshot"] {
         let row = |server: &'static str| {
+            let kept = if place == "a store" { Kept::Store } else { Kept::Snapshot };
             let world = World::new().kept(kept(server)).host("private.example", &["172.16.0.1"]);
             Row::of_a(format!("{server:?} in {place}"), world)
         };

@@ -33,7 +33,9 @@ pub(crate) fn rows() -> Vec<Row> {
         if !matches!(spelling.as_name, AsName::Grammar(_)) {
             let with_port = format!("{}:{PORT}", spelling.text);
             rows.push(server_name(&spelling, &with_port, PORT));
-            rows.push(m_server(&spelling, &with_port, PORT));
+            if !matches!(spelling.as_name, AsName::NoHost(_)) {
+                rows.push(m_server(&spelling, &with_port, PORT));
+            }
         }
     }
     rows.extend(documents());

@@ -46,7 +46,10 @@ fn hosts(spelling: &Spelling) -> Vec<Row> {
     match as_url {
         AsUrl::Literal(address) => {
             let whole = whole.leads_to(&[address], 443);
-            // A port does not follow what ends the host.
+            // A port does not follow what ends the host. Before one, characters are mapped as before none.
+            if !text.is_ascii() {
+                return vec![whole];
+            }
             if text.contains(['\\', '/', '?', '#', ':']) && !text.starts_with('[') {
                 return vec![whole];
             }
