@@ -17,7 +17,7 @@ use matrix_delegation::client::{ConnectPhase, FederationBody, RequestError};
 use matrix_delegation::config::AddressFamilies;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::transport::{Dial, DialStream, TcpDial};
+use matrix_delegation::transport::{Dial, DialStream};
 use matrix_delegation::{Config, Connector, FederationClient, TokioRuntime};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 
 use super::client::{Answer, ask, get, read, until};
 use super::faults::drain;
+use super::loopback::LoopbackDial;
 use super::peer::Peer;
 use super::server::{Authority, Stream, serve};
 use super::turns::Gated;
@@ -808,7 +809,7 @@ impl Dial for Odd {
                 Box::pin(async { Err(io::ErrorKind::NetworkUnreachable.into()) })
             }
             Way::Named(_) => panic!("no address is dialled"),
-            _ => TcpDial.dial(address),
+            _ => LoopbackDial.dial(address),
         }
     }
 
@@ -818,7 +819,7 @@ impl Dial for Odd {
         _: u16,
     ) -> BoxFuture<'a, io::Result<Box<dyn DialStream>>> {
         let Way::Named(address) = self.way else { panic!("nothing is left to a proxy") };
-        TcpDial.dial(address)
+        LoopbackDial.dial(address)
     }
 }
 

@@ -11,7 +11,7 @@ use matrix_delegation::error::Blame;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::Network;
 use matrix_delegation::time::Now;
-use matrix_delegation::transport::{ConnectFailureKind, Dial, DialStream, TcpDial};
+use matrix_delegation::transport::{ConnectFailureKind, Dial, DialStream};
 use matrix_delegation::{
     Config, Endpoint, FederationClient, FixedTarget, ResolverConfig, TokioRuntime,
 };
@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::attacks::http1;
 use super::client::{ask, get, read, until};
+use super::loopback::LoopbackDial;
 use super::peer::Peer;
 use super::server::{Authority, Stream, refusing, serve, silent};
 use super::{WATCHDOG, config, connector, delegated, found, generous, resolver, watched};
@@ -144,7 +145,7 @@ impl Dial for EndsAtOnce {
     fn dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn DialStream>>> {
         self.dialled.lock().unwrap().push(address.port());
         if !self.ports.contains(&address.port()) {
-            return TcpDial.dial(address);
+            return LoopbackDial.dial(address);
         }
         let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
         let (near, far) = tokio::io::duplex(1 << 16);

@@ -8,6 +8,8 @@ mod clock;
 mod connect;
 mod faults;
 mod heads;
+#[path = "../support/loopback.rs"]
+mod loopback;
 mod nginx;
 mod peer;
 mod resent;
@@ -27,6 +29,7 @@ use matrix_delegation::{
     Config, Connector, FederationClient, Resolution, Resolver, TokioRuntime, TrustedRoots,
 };
 
+use loopback::LoopbackDial;
 use server::Authority;
 
 /// Far beyond whatever a test is about; it only keeps a hanging test from hanging for good.
@@ -53,7 +56,8 @@ fn config() -> ClientConfig {
 
 fn connector(authority: &Authority) -> Connector {
     let roots = TrustedRoots::only_added().with_certificate(authority.root());
-    Connector::with_roots(roots).unwrap().with_limits(generous()).unwrap()
+    let connector = Connector::with_roots(roots).unwrap().with_dial(Arc::new(LoopbackDial));
+    connector.with_limits(generous()).unwrap()
 }
 
 /// A client of `a.example`, which leads to this peer.

@@ -13,11 +13,12 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, Network};
-use matrix_delegation::transport::{Dial, DialStream, TcpDial};
+use matrix_delegation::transport::{Dial, DialStream};
 use matrix_delegation::{
     Config, FederationClient, HyperFetch, Resolver, TokioRuntime, TrustedRoots,
 };
 
+use super::loopback::LoopbackDial;
 use super::nginx::{Nginx, Site};
 use super::server::Authority;
 use super::{connector, found, watched};
@@ -67,7 +68,7 @@ impl Dial for Https {
         if address.port() == 443 {
             address.set_port(self.0);
         }
-        TcpDial.dial(address)
+        LoopbackDial.dial(address)
     }
 }
 

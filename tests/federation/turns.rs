@@ -11,11 +11,12 @@ use matrix_delegation::FederationClient;
 use matrix_delegation::client::RequestError;
 use matrix_delegation::config::ConfigProblem;
 use matrix_delegation::resolver::BoxFuture;
-use matrix_delegation::transport::{Dial, DialStream, TcpDial};
+use matrix_delegation::transport::{Dial, DialStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::client::{Answer, ask, get, read, until};
+use super::loopback::LoopbackDial;
 use super::peer::Peer;
 use super::server::{Authority, answering, refusing, serve, silent};
 use super::{config, connector, delegated, found, limited, resolver, watched};
@@ -213,7 +214,7 @@ impl Dial for Held {
             if address.port() == self.right {
                 self.gate.acquire().await.unwrap().forget();
             }
-            TcpDial.dial(address).await
+            LoopbackDial.dial(address).await
         })
     }
 }
@@ -298,7 +299,7 @@ impl Dial for Gated {
         Box::pin(async move {
             self.gate.notified().await;
             self.now.fetch_sub(1, Ordering::Relaxed);
-            TcpDial.dial(address).await
+            LoopbackDial.dial(address).await
         })
     }
 }

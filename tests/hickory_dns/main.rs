@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod edns;
+#[path = "../support/loopback.rs"]
+mod loopback;
 mod own_resolver;
 mod server;
 mod transport;
@@ -26,7 +28,12 @@ const SRV_NAME: &str = "_matrix-fed._tcp.a.example.";
 
 /// Asks these servers, with a limit that a working answer never comes near.
 fn asking<'a>(servers: impl IntoIterator<Item = &'a Server>) -> HickoryDns {
-    configured(HickoryDns::with_servers(servers.into_iter().map(|server| server.address)), |_| ())
+    configured(at(servers.into_iter().map(|server| server.address)), |_| ())
+}
+
+/// Asks the servers at these addresses, which must be on this machine.
+fn at(servers: impl IntoIterator<Item = SocketAddr>) -> Result<HickoryDns, HickoryDnsError> {
+    HickoryDns::with_servers(servers.into_iter().map(loopback::stays))
 }
 
 /// With this change to the configuration of [`asking`].
@@ -669,7 +676,7 @@ fn closed_port() -> (SocketAddr, tokio::net::TcpSocket) {
 #[tokio::test]
 async fn a_closed_port_is_a_network_failure() {
     let (closed, _held) = closed_port();
-    let dns = configured(HickoryDns::with_servers([closed]), |_| ());
+    let dns = configured(at([closed]), |_| ());
     assert_eq!(lookup(&dns, a("a.example")).await, DnsAnswer::failed(DnsFailure::Network));
 }
 
@@ -677,7 +684,7 @@ async fn a_closed_port_is_a_network_failure() {
 async fn a_failure_says_what_each_server_did() {
     let (closed, _held) = closed_port();
     let silent = Server::start(|_, _, _| Vec::new()).await;
-    let dns = configured(HickoryDns::with_servers([closed, silent.address]), |it| {
+    let dns = configured(at([closed, silent.address]), |it| {
         it.question_limit = Duration::from_millis(300);
     });
     let answer = in_full(&dns, a("a.example")).await;
@@ -712,7 +719,7 @@ async fn the_next_server_is_asked_where_one_fails() {
 async fn the_next_server_is_asked_where_one_is_not_there() {
     let good = good_server().await;
     let (closed, _held) = closed_port();
-    let dns = configured(HickoryDns::with_servers([closed, good.address]), |it| {
+    let dns = configured(at([closed, good.address]), |it| {
         it.first_retry = Duration::from_secs(3600);
     });
     assert_eq!(lookup(&dns, a("a.example")).await, addresses(300, false, &["192.0.2.1"]));

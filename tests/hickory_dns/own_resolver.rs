@@ -10,6 +10,7 @@ use matrix_delegation::Dns;
 use matrix_delegation::adapters::HickoryResolverDns;
 use matrix_delegation::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord};
 
+use super::loopback::stays;
 use super::server::{Server, address, cname, name, records, reply, soa, srv};
 use super::{SRV_NAME, a, aaaa, addresses, none, srv_of, srv_targets};
 
@@ -17,7 +18,7 @@ use super::{SRV_NAME, a, aaaa, addresses, none, srv_of, srv_targets};
 fn resolver(server: &Server, timeout: Duration) -> HickoryResolverDns {
     let mut udp = ConnectionConfig::udp();
     udp.port = server.address.port();
-    let servers = vec![NameServerConfig::new(server.address.ip(), true, vec![udp])];
+    let servers = vec![NameServerConfig::new(stays(server.address).ip(), true, vec![udp])];
     let config = ResolverConfig::from_parts(None, vec![name("search.test.")], servers);
     let provider = TokioRuntimeProvider::default();
     let mut builder = TokioResolver::builder_with_config(config, provider);

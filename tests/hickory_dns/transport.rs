@@ -8,7 +8,7 @@ use matrix_delegation::dns::{DnsAnswer, DnsFailure, NoRecord};
 
 use super::server::{Server, Transport, address, bytes, records, reply};
 use super::{
-    a, addresses, asking, asking_soon, closed_port, configured, good_server, in_full, lookup,
+    a, addresses, asking, asking_soon, at, closed_port, configured, good_server, in_full, lookup,
 };
 
 fn good(query: &Message) -> Message {
@@ -72,7 +72,7 @@ async fn udp_is_not_used_where_tcp_alone_is_configured() {
     assert_eq!(lookup(&dns, a("a.example")).await, found());
     assert!(server.asked().iter().all(|asked| asked.transport == Transport::Tcp));
     let (closed, _held) = closed_port();
-    let closed = configured(matrix_delegation::HickoryDns::with_servers([closed]), |it| {
+    let closed = configured(at([closed]), |it| {
         it.transport = DnsTransport::TcpOnly;
     });
     assert_eq!(lookup(&closed, a("a.example")).await, DnsAnswer::failed(DnsFailure::Network));
@@ -187,7 +187,7 @@ async fn an_error_without_the_question_is_asked_for_over_tcp_where_the_case_coun
 #[tokio::test]
 async fn an_unreachable_server_is_named() {
     let (closed, _held) = closed_port();
-    let dns = configured(matrix_delegation::HickoryDns::with_servers([closed]), |_| ());
+    let dns = configured(at([closed]), |_| ());
     let answer = in_full(&dns, a("a.example")).await;
     let DnsAnswer::Failed { failure: DnsFailure::Network, detail } = answer else {
         panic!("{answer:?}")

@@ -2,6 +2,18 @@
 
 use super::*;
 
+#[test]
+fn what_keeps_these_tests_on_this_machine_tells_it_from_others() {
+    for here in ["127.0.0.1:443", "127.255.255.254:1", "[::1]:443"] {
+        assert!(!loopback::leaves(here.parse().unwrap()), "{here}");
+    }
+    for elsewhere in
+        ["192.0.2.1:443", "0.0.0.0:443", "[::]:443", "[::ffff:127.0.0.1]:443", "[2001:db8::1]:1"]
+    {
+        assert!(loopback::leaves(elsewhere.parse().unwrap()), "{elsewhere}");
+    }
+}
+
 #[tokio::test]
 async fn no_address_is_a_failure() {
     let failure = ask(&Authority::new().client(), question([])).await.unwrap_err();
@@ -28,7 +40,7 @@ async fn a_proxy_is_handed_the_name_and_the_certificate_is_checked_all_the_same(
         }
         fn dial_name<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, Dialled> {
             assert_eq!((host, port), ("m.example", 8443));
-            TcpDial.dial(self.0)
+            LoopbackDial.dial(self.0)
         }
     }
     let authority = Authority::new();
@@ -59,7 +71,7 @@ impl Dial for BlackHoles {
         if self.0.contains(&address) {
             return Box::pin(std::future::pending());
         }
-        TcpDial.dial(address)
+        LoopbackDial.dial(address)
     }
 }
 

@@ -71,7 +71,7 @@ async fn the_stream_is_gone_when_the_fetch_is_over() {
         let dial = DialBy(move |address: SocketAddr| {
             let tell = tell.lock().unwrap().take();
             Box::pin(async move {
-                let stream = TcpDial.dial(address).await?;
+                let stream = LoopbackDial.dial(address).await?;
                 Ok(Box::new(Telltale(stream, tell)) as Box<dyn DialStream>)
             }) as BoxFuture<'static, Dialled>
         });

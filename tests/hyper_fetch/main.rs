@@ -4,6 +4,8 @@
 mod addresses;
 mod heads;
 mod left_behind;
+#[path = "../support/loopback.rs"]
+mod loopback;
 mod received;
 mod sent;
 #[allow(dead_code, reason = "others use the rest of it")]
@@ -21,7 +23,7 @@ use std::time::Duration;
 use http::header::{CONTENT_ENCODING, LOCATION};
 use http::{Request, Response};
 use matrix_delegation::resolver::BoxFuture;
-use matrix_delegation::transport::{Dial, DialStream, TcpDial};
+use matrix_delegation::transport::{Dial, DialStream};
 use matrix_delegation::well_known::{
     Body, Fetch, FetchAttempt, FetchFailure, FetchFailureKind as Kind, FetchLimits,
 };
@@ -31,6 +33,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use loopback::LoopbackDial;
 use server::{Authority, NAME, answering, refusing, repeating, serve, serve_on, silent};
 
 /// Far beyond whatever a test is about; it only keeps a hanging test from hanging for good.

@@ -61,7 +61,9 @@ async fn alpn_is_set_on_a_configuration_of_ones_own_too() {
         stream.write_all(OK).await.unwrap();
     })
     .await;
-    ask(&HyperFetch::new(config), question([address])).await.unwrap();
+    ask(&HyperFetch::new(config).with_dial(Arc::new(LoopbackDial)), question([address]))
+        .await
+        .unwrap();
     assert_eq!(requests.recv().await.unwrap().alpn.as_deref(), Some("http/1.1"));
 }
 

@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::loopback::LoopbackDial;
+
 /// The name that certificates carry, beside `127.0.0.1` and `::1`.
 pub(crate) const NAME: &str = "m.example";
 
@@ -50,7 +52,8 @@ impl Authority {
 
     /// Trusts this authority alone.
     pub(crate) fn client(&self) -> HyperFetch {
-        HyperFetch::with_roots(TrustedRoots::only_added().with_certificate(self.root())).unwrap()
+        let roots = TrustedRoots::only_added().with_certificate(self.root());
+        HyperFetch::with_roots(roots).unwrap().with_dial(Arc::new(LoopbackDial))
     }
 
     pub(crate) fn server(&self) -> ServerConfig {

@@ -53,7 +53,11 @@ async fn roots_come_from_a_pem_file() {
     let roots = TrustedRoots::platform().with_pem_file(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     let address = answering(authority.server(), OK).await;
-    let response = ask(&HyperFetch::with_roots(roots).unwrap(), question([address])).await;
+    let response = ask(
+        &HyperFetch::with_roots(roots).unwrap().with_dial(Arc::new(LoopbackDial)),
+        question([address]),
+    )
+    .await;
     assert_eq!(response.unwrap().status(), 200);
 }
 

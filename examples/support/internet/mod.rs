@@ -148,6 +148,7 @@ impl Routes {
         let real = self.get(address).ok_or_else(|| {
             io::Error::new(io::ErrorKind::ConnectionRefused, format!("nothing is at {address}"))
         })?;
+        assert!(real.ip().is_loopback(), "{real} is not on this machine");
         let stream = TcpStream::connect(real).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
