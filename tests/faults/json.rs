@@ -133,7 +133,7 @@ fn values() -> Vec<Row> {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     vec![
         beside("arrays 100 deep beside", PORT, &nested(100)),
-        beside("arrays 10,000 deep beside", UNREADABLE, &nested(10_000)),
+        beside("arrays 10,000 deep beside", PORT, &nested(10_000)),
         beside("a number of 40,000 digits beside", PORT, &"9".repeat(40_000)),
         beside("1e999999999 beside", PORT, "1e999999999"),
         beside("-0.0e-0 beside", PORT, "-0.0e-0"),

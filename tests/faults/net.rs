@@ -169,7 +169,11 @@ impl Peer {
             let acceptor = TlsAcceptor::from(Arc::clone(&config));
             let (answer, requests) = (Arc::clone(&answer), Arc::clone(&requests));
             async move {
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut stream = match acceptor.accept(stream).into_fallible().await {
+                    Ok(stream) => stream,
+                    // A reset would overtake the alert.
+                    Err((_, stream)) => return say(stream, Say::new([], Then::Hold)).await,
+                };
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let asked =
                     if is_http2 { asked_2(&mut stream).await } else { asked_1(&mut stream).await };

@@ -99,13 +99,13 @@ impl Limit {
         match self {
             Self::None | Self::Question | Self::Body | Self::Patience => "",
             Self::Connect | Self::Tls | Self::Exchange => "not over within 300ms",
-            Self::Total => "ran out",
-            Self::WellKnown => "longer than 0.3 s",
+            // A fetch ends before the time for all of the well-known has run out.
+            Self::Total | Self::WellKnown => "ran out",
             Self::Aliases => "more than 16 aliases",
             Self::Head => "no end of it in 16384 bytes",
             Self::Redirects => "more than 10 redirects",
             Self::KeepAlive => "keep-alive timed out",
-            Self::Heads => "frames of heads",
+            Self::Heads => "more heads of responses than",
             Self::Idle => "frames that carry nothing",
         }
     }

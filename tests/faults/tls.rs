@@ -442,7 +442,7 @@ fn later() -> Vec<Row> {
         Row::new(
             "fetch: 200 session tickets",
             Outcome::Response(200, 2),
-            KIB,
+            KIB * 2,
             fetch(|| serving(Arc::clone(&MANY_TICKETS))),
         ),
         Row::new(

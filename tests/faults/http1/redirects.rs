@@ -91,7 +91,7 @@ fn locations() -> Vec<Row> {
         to("https://b.example:0/", REFUSED).says("port"),
         to("https://b.example:99999/", REFUSED),
         to("https://b.example:x/", REFUSED),
-        to("https://b_b.example/", REFUSED),
+        to("https://b_b.example/", NO_ADDRESS),
         to("https://-b.example/", REFUSED),
         to("https://b..example/", REFUSED),
         to("https://b%00.example/", REFUSED),
