@@ -60,6 +60,17 @@ pub(crate) enum Outcome {
     Endless(u16),
     /// No limit of the client's ends this: the caller has to.
     GivenUp,
+    /// No whole response: any of the last four, depending on how buffers cut what comes.
+    NotWhole,
+}
+
+impl Outcome {
+    /// Whether this is what a row wants.
+    pub(crate) fn meets(self, want: Self) -> bool {
+        let is_not_whole =
+            matches!(self, Self::NoResponse | Self::Broken(_) | Self::Endless(_) | Self::GivenUp);
+        self == want || (want == Self::NotWhole && is_not_whole)
+    }
 }
 
 /// A limit that ends a fault. Those on time are [`SHORT`](crate::SHORT) then.
@@ -95,8 +106,10 @@ pub(crate) enum Limit {
 
 impl Limit {
     /// What says that this limit was the one, where no outcome does.
-    pub(crate) fn evidence(self) -> &'static str {
+    pub(crate) fn evidence(self, want: Outcome) -> &'static str {
         match self {
+            // Whoever reads a body is told no more.
+            Self::KeepAlive if matches!(want, Outcome::Broken(_)) => "broken pipe",
             Self::None | Self::Question | Self::Body | Self::Patience => "",
             Self::Connect | Self::Tls | Self::Exchange => "not over within 300ms",
             // A fetch ends before the time for all of the well-known has run out.

@@ -45,8 +45,9 @@ fn lines(name: &str, want: Outcome, status: u16, lines: String) -> Row {
 
 /// Where the first answer leads.
 fn to(location: &str, want: Outcome) -> Row {
-    let shown: String = location.chars().take(60).collect();
-    lines(&format!("a redirect to {shown:?}"), want, 302, format!("location: {location}\r\n"))
+    let (name, length) = (format!("{location:.60}"), location.len());
+    let lines = format!("location: {location}\r\n");
+    self::lines(&format!("a redirect to {name:?} of {length} bytes"), want, 302, lines)
 }
 
 pub(super) fn rows() -> Vec<Row> {
