@@ -4,6 +4,11 @@
 //! of unknown types without end, each of which costs memory, an answer or at least time. The library
 //! bounds none of these by the requests that were made, so the heads of frames are read on their way to
 //! it (RFC 9113 section 4.1).
+//!
+//! One frame is changed. hyper takes a reset of a stream without an error for the proper end of a
+//! response's body, which it is only behind a response that has ended (RFC 9113 section 8.1). Proxies
+//! reset streams so when they lose the server behind them. Where the response has not ended, such a
+//! reset goes on as a cancellation, so that the body is cut off, not whole.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,6 +28,10 @@ const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 /// Of DATA and HEADERS: it is the last frame of its stream.
 const END_STREAM: u8 = 1;
+/// Of HEADERS and CONTINUATION: it is the last frame of its head.
+const END_HEADERS: u8 = 4;
+/// The reason of a reset: the stream is no longer needed. The least byte of its number.
+const CANCEL: u8 = 8;
 
 /// Frames of heads that a response may have: interim ones, its own, trailers, and what of them did not
 /// fit into one frame. The library keeps interim responses until the request's task looks for its own.
@@ -52,6 +61,11 @@ pub(super) struct FrameMeter<S> {
     heads: usize,
     /// The frames of heads of each response that has not ended.
     of_streams: BTreeMap<u32, usize>,
+    /// The present head is the last of its stream, whatever CONTINUATIONs it has.
+    ends: bool,
+    /// The present frame resets a stream whose response has begun and not ended; without an error, as
+    /// far as it was read.
+    cuts: bool,
     idle: usize,
     /// How many bytes were written.
     written: usize,
@@ -67,22 +81,32 @@ impl<S> FrameMeter<S> {
             left: 0,
             heads: 0,
             of_streams: BTreeMap::new(),
+            ends: false,
+            cuts: false,
             idle: 0,
             written: 0,
         }
     }
 
     /// Counts the frames in these bytes.
-    fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    fn count(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.left > 0 {
                 let passed = self.left.min(bytes.len());
+                let (now, later) = std::mem::take(&mut bytes).split_at_mut(passed);
                 self.left -= passed;
-                bytes = bytes.get(passed..).unwrap_or_default();
+                self.cuts &= now.iter().all(|byte| *byte == 0);
+                if self.cuts
+                    && self.left == 0
+                    && let Some(last) = now.last_mut()
+                {
+                    *last = CANCEL;
+                }
+                bytes = later;
                 continue;
             }
             let taken = (HEAD - self.read).min(bytes.len());
-            let (now, later) = bytes.split_at(taken);
+            let (now, later) = std::mem::take(&mut bytes).split_at_mut(taken);
             for (to, from) in self.head.iter_mut().skip(self.read).zip(now) {
                 *to = *from;
             }
@@ -102,13 +126,24 @@ impl<S> FrameMeter<S> {
         self.left = usize::from(high) << 16 | usize::from(mid) << 8 | usize::from(low);
         // The first bit is reserved.
         let stream = u32::from_be_bytes(id) & (u32::MAX >> 1);
-        let is_last = matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
+        let has = |flag| flags & flag != 0;
         match kind {
-            HEADERS | CONTINUATION => self.head_of(stream)?,
-            DATA if self.left > 0 || is_last => {}
+            HEADERS => {
+                self.ends = has(END_STREAM);
+                self.head_of(stream)?;
+            }
+            CONTINUATION => self.head_of(stream)?,
+            DATA if self.left > 0 || has(END_STREAM) => {}
             _ => self.idle += 1,
         }
-        if is_last || kind == RST_STREAM {
+        // The code of an error is 32 bits.
+        self.cuts = kind == RST_STREAM && self.left == 4 && self.of_streams.contains_key(&stream);
+        let is_last = match kind {
+            DATA => has(END_STREAM),
+            HEADERS | CONTINUATION => self.ends && has(END_HEADERS),
+            kind => kind == RST_STREAM,
+        };
+        if is_last {
             self.of_streams.remove(&stream);
         }
         let requests = self.requests.load(Ordering::Relaxed);
@@ -160,7 +195,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for FrameMeter<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        Poll::Ready(self.count(buf.filled().get(before..).unwrap_or_default()))
+        Poll::Ready(self.count(buf.filled_mut().get_mut(before..).unwrap_or_default()))
     }
 }
 
@@ -224,7 +259,7 @@ mod tests {
         let all = frames.map(|(kind, length)| frame(kind, 0, 1, length)).concat();
         for piece in [1, 2, 8, 9, 10, 1_000, all.len()] {
             let mut meter = meter(1);
-            for piece in all.chunks(piece) {
+            for piece in all.clone().chunks_mut(piece) {
                 meter.count(piece).unwrap();
             }
             assert_eq!((meter.heads, meter.idle, meter.left, meter.read), (2, 0, 0, 0), "{piece}");
@@ -247,15 +282,15 @@ mod tests {
             let mut meter = meter(2);
             let frame = frame(kind, flags, 1, length);
             for _ in 0..most {
-                meter.count(&frame).unwrap();
+                meter.count(&mut frame.clone()).unwrap();
             }
-            let error = meter.count(&frame).unwrap_err().to_string();
+            let error = meter.count(&mut frame.clone()).unwrap_err().to_string();
             assert!(error.contains(&most.to_string()), "{kind}: {error}");
         }
         let mut meter = meter(0);
         for (flags, length) in [(0, 1), (END_STREAM, 0)] {
             for _ in 0..=IDLE {
-                meter.count(&frame(DATA, flags, 1, length)).unwrap();
+                meter.count(&mut frame(DATA, flags, 1, length)).unwrap();
             }
         }
     }
@@ -268,23 +303,54 @@ mod tests {
         };
         for last in [frame(HEADERS, 4 | END_STREAM, 1, 1), frame(RST_STREAM, 0, 1, 4)] {
             let mut meter = meter(3);
-            meter.count(&heads(1, last)).unwrap();
-            meter.count(&heads(3, frame(HEADERS, 4, 3, 1))).unwrap();
+            meter.count(&mut heads(1, last)).unwrap();
+            meter.count(&mut heads(3, frame(HEADERS, 4, 3, 1))).unwrap();
             assert_eq!(meter.of_streams.keys().collect::<Vec<_>>(), [&3]);
             // A third request accounts for no more of the second's.
-            meter.count(&frame(HEADERS, 4, 3, 1)).unwrap_err();
+            meter.count(&mut frame(HEADERS, 4, 3, 1)).unwrap_err();
         }
         // Nor do heads of streams that nobody asked for.
         let mut meter = meter(1);
         let mut streams = (1..).step_by(2);
-        let refused = streams.find(|it| meter.count(&frame(HEADERS, 4, *it, 1)).is_err());
+        let refused = streams.find(|it| meter.count(&mut frame(HEADERS, 4, *it, 1)).is_err());
         assert_eq!(refused, Some(65));
         // What is kept of streams has its limit.
-        let mut meter = super::tests::meter(2 * COUNTED);
+        let mut meter = FrameMeter::new((), Arc::new(AtomicUsize::new(2 * COUNTED)));
         for stream in 0..2 * COUNTED {
-            meter.count(&frame(HEADERS, 4, u32::try_from(stream).unwrap(), 1)).unwrap();
+            meter.count(&mut frame(HEADERS, 4, u32::try_from(stream).unwrap(), 1)).unwrap();
         }
         assert_eq!(meter.of_streams.len(), COUNTED);
+    }
+
+    #[test]
+    fn a_reset_without_error_before_the_end_of_a_response_is_a_cancellation() {
+        let reset = |code: u8| {
+            let mut reset = frame(RST_STREAM, 0, 1, 4);
+            reset.splice(HEAD.., [0, 0, 0, code]);
+            reset
+        };
+        let ended = [frame(HEADERS, END_HEADERS, 1, 1), frame(DATA, END_STREAM, 1, 0)].concat();
+        let ended_at_once = frame(HEADERS, END_HEADERS | END_STREAM, 1, 1);
+        let ended_later =
+            [frame(HEADERS, END_STREAM, 1, 1), frame(CONTINUATION, END_HEADERS, 1, 1)].concat();
+        let cut = [frame(HEADERS, END_HEADERS, 1, 1), frame(DATA, 0, 1, 9)].concat();
+        for (before, code, becomes) in [
+            (Vec::new(), 0, 0),
+            (ended, 0, 0),
+            (ended_at_once, 0, 0),
+            (ended_later, 0, 0),
+            (cut.clone(), 0, CANCEL),
+            (cut, 2, 2),
+        ] {
+            for piece in [1, 3, 1_000] {
+                let mut all = [before.as_slice(), &reset(code), &reset(0)].concat();
+                let mut meter = meter(1);
+                for piece in all.chunks_mut(piece) {
+                    meter.count(piece).unwrap();
+                }
+                assert_eq!(all, [before.as_slice(), &reset(becomes), &reset(0)].concat());
+            }
+        }
     }
 
     #[test]
@@ -294,10 +360,10 @@ mod tests {
         meter.wrote(&Poll::Pending);
         let frame = frame(WINDOW_UPDATE, 0, 0, 4);
         for _ in 0..IDLE {
-            meter.count(&frame).unwrap();
+            meter.count(&mut frame.clone()).unwrap();
         }
         meter.wrote(&Poll::Ready(Ok(1)));
-        meter.count(&frame).unwrap();
-        meter.count(&frame).unwrap_err();
+        meter.count(&mut frame.clone()).unwrap();
+        meter.count(&mut frame.clone()).unwrap_err();
     }
 }

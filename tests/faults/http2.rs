@@ -411,7 +411,7 @@ fn ends() -> Vec<Row> {
         ),
         says(
             "a head, then a reset without error",
-            Outcome::Answer(200, 0),
+            Outcome::Broken(200),
             [headers(0, STATUS_200), reset(0)].concat(),
         ),
         raw(Reading::Whole, "a reset of the connection", NONE, Say::new([], Then::Reset)),

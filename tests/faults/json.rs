@@ -29,8 +29,12 @@ fn body(name: &str, want: Outcome, body: impl Into<Vec<u8>>) -> Row {
 
 /// A document whose `m.server` is this, as JSON.
 fn server(value: &str, want: Outcome) -> Row {
-    let shown: String = value.chars().take(60).collect();
-    body(&format!("m.server: {shown}"), want, format!("{{\"m.server\":{value}}}"))
+    let (shown, length) = (format!("{value:.60}"), value.len());
+    body(
+        &format!("m.server: {shown}, of {length} bytes"),
+        want,
+        format!("{{\"m.server\":{value}}}"),
+    )
 }
 
 /// A good document with something before and behind it.

@@ -88,9 +88,6 @@ fn connecting() -> Vec<Row> {
     [
         both("refused", refused, Limit::None, Peer::refusing),
         both("a black hole", connect_timeout, Limit::Connect, black_hole),
-        both("reset as soon as it is accepted", closed, Limit::None, || {
-            Peer::hasty(Say::new([], Then::Reset))
-        }),
         both("closed as soon as it is accepted", closed, Limit::None, || Peer::hasty(Say::all([]))),
         late("silent once it is accepted", Say::new([], Then::Hold)),
         tls("reset after the ClientHello", Kind::Closed, Limit::None, Say::new([], Then::Reset)),
