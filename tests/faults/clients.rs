@@ -31,7 +31,12 @@ use crate::{LONG, SHORT};
 const ENDLESS: usize = 4 << 20;
 
 fn if_is(limit: Limit, this: Limit) -> Duration {
-    if limit == this { SHORT } else { LONG }
+    match limit {
+        // It begins before the connection does.
+        Limit::WellKnown if limit == this => SHORT * 10,
+        _ if limit == this => SHORT,
+        _ => LONG,
+    }
 }
 
 /// `HyperFetch`.

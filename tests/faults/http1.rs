@@ -1,6 +1,7 @@
 //! HTTP/1.1: what is no response, or a wrong one; asked by `HyperFetch`, the whole discovery and the
 //! federation client.
 
+mod federation;
 mod redirects;
 
 use std::sync::Arc;
@@ -13,10 +14,6 @@ use crate::row::{Limit, Outcome, Row};
 
 /// What a fetch may cost, in KiB: a head of 16 KiB, a body of 50 KiB, and what TLS holds.
 const KIB: usize = 384;
-
-/// What the federation client may cost, in KiB: for a head of 64 KiB, hyper makes room for 16,385 header
-/// lines of 64 bytes each while it reads it.
-const FEDERATION_KIB: usize = 1280;
 
 const OK: Outcome = Outcome::Response(200, 2);
 const PROTOCOL: Outcome = Outcome::Failed(FetchFailureKind::Protocol);
@@ -34,7 +31,7 @@ pub(crate) fn rows() -> Vec<Row> {
         chunks(),
         ends(),
         redirects::rows(),
-        federation(),
+        federation::rows(),
     ];
     tables.into_iter().flatten().collect()
 }
@@ -169,12 +166,6 @@ fn heads() -> Vec<Row> {
         late("a head that stops", head, Then::Hold),
         late("a head that drips", head, Then::Drip(b"x: y\r\n".to_vec())),
         late("empty lines that drip", [], Then::Drip(b"\r\n".to_vec())),
-        says(
-            "a head that drips until all is over",
-            LATE,
-            Say::new(head, Then::Drip(b"x".to_vec())),
-        )
-        .ended_by(Limit::Total),
         lines("NUL in a header's name", PROTOCOL, "x\0: y\r\n"),
         lines("NUL in a header's value", PROTOCOL, "x: \0\r\n"),
         lines("a bare CR in a header's value", PROTOCOL, "x: y\rz: y\r\n"),
@@ -251,6 +242,8 @@ fn lengths() -> Vec<Row> {
 }
 
 fn chunks() -> Vec<Row> {
+    // Where chunked is not the last coding, the body ends with the connection (RFC 9112 section 6.3).
+    const UNTIL_THE_END: Outcome = Outcome::Response(200, 12);
     let head = || with("transfer-encoding: chunked\r\n", "");
     let chunks = |name: &str, want, chunks: &str| {
         all(&format!("chunks: {name}"), want, [&head(), chunks.as_bytes()].concat())
@@ -258,8 +251,6 @@ fn chunks() -> Vec<Row> {
     let endless = |name: &str, want, first: &str, then: &[u8]| {
         flood(&format!("chunks: {name}"), want, [&head(), first.as_bytes()].concat(), then)
     };
-    // Where chunked is not the last coding, the body ends with the connection (RFC 9112 section 6.3).
-    const UNTIL_THE_END: Outcome = Outcome::Response(200, 12);
     let coding = |value: &str, want| {
         let lines = format!("transfer-encoding: {value}\r\n");
         all(&format!("the transfer coding {value:?}"), want, with(&lines, "2\r\n{}\r\n0\r\n\r\n"))
@@ -344,115 +335,4 @@ fn ends() -> Vec<Row> {
         })
     };
     ends.iter().flat_map(of).collect()
-}
-
-/// As the federation client meets it.
-fn federation() -> Vec<Row> {
-    let reading = |reading, name: &str, want, words: Say| {
-        let peer = move || Peer::https(Arc::clone(&HTTP_1), move |_| words.clone());
-        Row::new(
-            format!("federation: HTTP/1.1: {name}"),
-            want,
-            FEDERATION_KIB,
-            federate(reading, peer),
-        )
-    };
-    let says = |name: &str, want, words: Say| reading(Reading::Whole, name, want, words);
-    let all = |name: &str, want, bytes: Vec<u8>| says(name, want, Say::all(bytes));
-    let flood = |name: &str, want, first: Vec<u8>, then: &str| {
-        says(name, want, Say::new(first, Then::Flood(then.into())))
-    };
-    let none = Outcome::NoResponse;
-    let chunked = || with("transfer-encoding: chunked\r\n", "");
-    vec![
-        all(
-            "status 302 is handed on",
-            Outcome::Answer(302, 0),
-            b"HTTP/1.1 302 X\r\nlocation: /\r\ncontent-length: 0\r\n\r\n".into(),
-        ),
-        all(
-            "status 503",
-            Outcome::Answer(503, 0),
-            b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n".into(),
-        ),
-        all(
-            "status 999",
-            Outcome::Answer(999, 0),
-            b"HTTP/1.1 999 X\r\ncontent-length: 0\r\n\r\n".into(),
-        ),
-        all(
-            "101",
-            Outcome::Answer(101, 0),
-            b"HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".into(),
-        ),
-        flood(
-            "early hints without end: 103 over HTTP/1.1",
-            none,
-            Vec::new(),
-            "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n",
-        )
-        .says("larger than 65536 bytes"),
-        flood("100 without end", none, Vec::new(), "HTTP/1.1 100 X\r\n\r\n")
-            .says("larger than 65536 bytes"),
-        flood("header lines without end", none, with("", "")[..17].into(), "x: y\r\n")
-            .says("larger than 65536 bytes"),
-        flood("a header's value without end", none, b"HTTP/1.1 200 OK\r\nx: ".into(), "y")
-            .says("larger than 65536 bytes"),
-        all(
-            "two lengths that differ",
-            none,
-            with("content-length: 2\r\ncontent-length: 3\r\n", "{}"),
-        ),
-        all("NUL in a header", none, with("x: \0\r\n", "")),
-        all("HTTP/0.9", none, b"<html>".into()),
-        all("HTTP/2, although HTTP/1.1 was chosen", none, vec![0, 0, 0, 4, 0, 0, 0, 0, 0]),
-        all("nothing", none, Vec::new()),
-        says("a reset", none, Say::new([], Then::Reset)),
-        says("silence", Outcome::GivenUp, Say::new([], Then::Hold)).ended_by(Limit::Patience),
-        says(
-            "a head that drips",
-            Outcome::GivenUp,
-            Say::new(with("", "")[..17].to_vec(), Then::Drip(b"x: y\r\n".to_vec())),
-        )
-        .ended_by(Limit::Patience),
-        all("a length that is too long", Outcome::Broken(200), with("content-length: 9\r\n", "{}")),
-        says("a body that is cut", Outcome::Broken(200), Say::new(with("", "{}"), Then::Cut)),
-        flood("a body without end", Outcome::Endless(200), with("", ""), "x"),
-        flood(
-            "a chunk of 2^40 bytes",
-            Outcome::Endless(200),
-            [chunked(), b"10000000000\r\n".into()].concat(),
-            "x",
-        ),
-        all(
-            "a chunk beyond 64 bits",
-            Outcome::Broken(200),
-            [chunked(), b"10000000000000000\r\nx".into()].concat(),
-        ),
-        flood(
-            "a chunk's extension without end",
-            Outcome::Broken(200),
-            [chunked(), b"1;".into()].concat(),
-            "x",
-        ),
-        flood(
-            "trailers without end",
-            Outcome::Broken(200),
-            [chunked(), b"0\r\n".into()].concat(),
-            "x: y\r\n",
-        ),
-        reading(
-            Reading::Nothing,
-            "a body without end that nobody reads",
-            Outcome::GivenUp,
-            Say::new(with("", ""), Then::Flood(b"x".to_vec())),
-        )
-        .ended_by(Limit::Patience),
-        flood(
-            "responses without end behind the first",
-            Outcome::Answer(200, 2),
-            with("content-length: 2\r\n", "{}"),
-            "HTTP/1.1 203 X\r\n\r\n",
-        ),
-    ]
 }

@@ -201,7 +201,7 @@ fn frames() -> Vec<Row> {
             frame(HEADERS, END_HEADERS | 0x20, 1, &[0, 0, 0, 1, 0, 0x88]),
         ),
         ("PUSH_PROMISE", frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2, 0x82, 0x84, 0x87])),
-        ("HEADERS of 16,385 bytes", frame(HEADERS, END_HEADERS, 1, &[0; 16_385])),
+        ("HEADERS of 16,385 bytes", frame(HEADERS, END_HEADERS, 1, &vec![0; 16_385])),
         ("SETTINGS of 16 MiB", [&[0xff, 0xff, 0xff, SETTINGS, 0], &[0; 4][..]].concat()),
         (
             "a frame of 16 MiB of an unknown type",
@@ -210,7 +210,7 @@ fn frames() -> Vec<Row> {
     ]
     .map(|(name, frames)| says(name, NONE, frames));
     let late = [
-        ("DATA of 16,385 bytes", frame(DATA, 0, 1, &[0; 16_385])),
+        ("DATA of 16,385 bytes", frame(DATA, 0, 1, &vec![0; 16_385])),
         ("padding longer than its DATA", frame(DATA, PADDED, 1, &[9, 0])),
         ("a response twice", head()),
         ("trailers that do not end the stream", headers(0, &field("x", "y"))),

@@ -121,12 +121,17 @@ impl Peer {
 
     /// An address at which nobody listens, nor may.
     pub(crate) fn refusing() -> Self {
-        let (held, address) = crate::server::refusing();
-        let hold = async move {
-            let _held = held;
+        let (socket, address) = crate::server::refusing();
+        Self::holding(address, socket)
+    }
+
+    /// One that does nothing but keep this open.
+    pub(crate) fn holding(address: SocketAddr, kept: impl Send + 'static) -> Self {
+        let holding = async move {
+            let _kept = kept;
             std::future::pending::<()>().await;
         };
-        Self::running(address, [Box::pin(hold) as _])
+        Self::running(address, [Box::pin(holding) as _])
     }
 
     /// One that is these tasks.

@@ -73,7 +73,8 @@ impl Outcome {
     }
 }
 
-/// A limit that ends a fault. Those on time are [`SHORT`](crate::SHORT) then.
+/// A limit that ends a fault. Those on time are [`SHORT`](crate::SHORT) then, but
+/// for [`Limit::WellKnown`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Limit {
     /// None: it ends by itself.

@@ -82,6 +82,7 @@ fn connecting() -> Vec<Row> {
             Peer::plain(move |_| say.clone())
         })
     };
+    let tls_timeout = (FetchFailureKind::TlsTimeout, Kind::TimedOut);
     let refused = (FetchFailureKind::Refused, Kind::Refused);
     let connect_timeout = (FetchFailureKind::ConnectTimeout, Kind::TimedOut);
     let closed = (FetchFailureKind::Tls, Kind::Closed);
@@ -90,6 +91,9 @@ fn connecting() -> Vec<Row> {
         both("a black hole", connect_timeout, Limit::Connect, black_hole),
         both("closed as soon as it is accepted", closed, Limit::None, || Peer::hasty(Say::all([]))),
         late("silent once it is accepted", Say::new([], Then::Hold)),
+        both("silent until all is over", tls_timeout, Limit::Total, || {
+            Peer::hasty(Say::new([], Then::Hold))
+        }),
         tls("reset after the ClientHello", Kind::Closed, Limit::None, Say::new([], Then::Reset)),
         tls("closed after the ClientHello", Kind::Closed, Limit::None, Say::all([])),
         tls(
@@ -123,11 +127,7 @@ fn black_hole() -> Peer {
         }
         assert!(held.len() < 64, "the queue is never full");
     }
-    let hold = async move {
-        let _held = (listener, held);
-        std::future::pending::<()>().await;
-    };
-    Peer::running(address, [Box::pin(hold) as _])
+    Peer::holding(address, (listener, held))
 }
 
 fn record(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -232,7 +232,7 @@ fn records() -> Vec<Row> {
     ]
 }
 
-/// A ServerHello in answer to this ClientHello (RFC 8446 section 4.1.3).
+/// A `ServerHello` in answer to this `ClientHello` (RFC 8446 section 4.1.3).
 fn server_hello(hello: &[u8], random: &[u8; 32], cipher: [u8; 2], extensions: &[u8]) -> Vec<u8> {
     // Behind the heads of record and message, the version and the random.
     let id = &hello[43..=43 + usize::from(hello[43])];
@@ -242,7 +242,7 @@ fn server_hello(hello: &[u8], random: &[u8; 32], cipher: [u8; 2], extensions: &[
     record(22, &[&[2, 0, high, low], &body[..]].concat())
 }
 
-/// A HelloRetryRequest for a group: a ServerHello of a certain random.
+/// A `HelloRetryRequest` for a group: a `ServerHello` of a certain random.
 fn retry(hello: &[u8], group: u16) -> Vec<u8> {
     const RANDOM: [u8; 32] = [
         0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8,

@@ -14,10 +14,10 @@ pub(super) fn rows() -> Vec<Row> {
 fn strays() -> Vec<Row> {
     vec![
         stray("about another name", |it| {
-            it.queries = vec![Query::query(name("b.example."), RecordType::A)]
+            it.queries = vec![Query::query(name("b.example."), RecordType::A)];
         }),
         stray("about another type", |it| {
-            it.queries = vec![Query::query(name(A_NAME), RecordType::AAAA)]
+            it.queries = vec![Query::query(name(A_NAME), RecordType::AAAA)];
         }),
         stray("about another class", |it| {
             it.queries[0].set_query_class(DNSClass::CH);
@@ -200,10 +200,9 @@ fn names() -> Vec<Row> {
         .within(2048),
         does("110 names, each a label before the one before it", FOUND, |query, _, _| {
             let mut sections = ["c00c", REST].concat();
-            let mut last = 27;
-            for next in (43..).step_by(18).take(109) {
-                sections += &format!("0178 {:04x} {REST}", 0xc000 | last);
-                last = next;
+            // The first record has 16 bytes, each other one 18.
+            for before in [27].into_iter().chain((43..).step_by(18)).take(109) {
+                sections += &["0178", &format!("{:04x}", 0xc000 | before), REST].concat();
             }
             over_tcp(query, &raw(query, 0, [110, 0, 0], &sections))
         }),

@@ -26,11 +26,13 @@ fn heads(name: &str, first: Vec<u8>, frame: Vec<u8>) -> Row {
 }
 
 pub(super) fn rows() -> Vec<Row> {
+    [frames_of_nothing(), frames_of_streams(), requests()].into_iter().flatten().collect()
+}
+
+fn frames_of_nothing() -> Vec<Row> {
     let update = |stream| frame(WINDOW_UPDATE, 0, stream, &[0, 0, 0, 1]);
     let ping = || frame(PING, 0, 0, &[7; 8]);
-    let head = || headers(0, STATUS_200);
-    let large = [STATUS_103, &field("link", &"x".repeat(120)).repeat(120)].concat();
-    let mut rows = vec![
+    vec![
         idle("PING", ping()),
         idle("answers to no PING", frame(PING, ACK, 0, &[7; 8])),
         idle("SETTINGS", settings(&[(4, 65_535)])),
@@ -43,6 +45,17 @@ pub(super) fn rows() -> Vec<Row> {
         idle("frames of an unknown type", frame(0x42, 0, 1, b"")),
         idle("GOAWAY that spares the request", go_away(1, 0)),
         idle("ALTSVC", frame(10, 0, 0, &[0; 9])),
+        flood("PING within a body", Outcome::Broken(200), headers(0, STATUS_200), ping())
+            .ended_by(Limit::Idle),
+        unread("PING", ping()),
+        unread("SETTINGS", settings(&[(4, 65_535)])),
+    ]
+}
+
+fn frames_of_streams() -> Vec<Row> {
+    let head = || headers(0, STATUS_200);
+    let large = [STATUS_103, &field("link", &"x".repeat(120)).repeat(120)].concat();
+    vec![
         heads("early hints: 103 over HTTP/2", Vec::new(), headers(0, STATUS_103)),
         heads("early hints of 15 KiB each", Vec::new(), headers(0, &large)).within(2048),
         heads("100", Vec::new(), headers(0, &[0x08, 3, b'1', b'0', b'0'])),
@@ -90,15 +103,16 @@ pub(super) fn rows() -> Vec<Row> {
             frame(DATA, PADDED, 1, &[9, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
         ),
         flood("DATA of one byte", Outcome::NotWhole, head(), frame(DATA, 0, 1, b"x")).within(8192),
-        flood("PING within a body", Outcome::Broken(200), head(), ping()).ended_by(Limit::Idle),
-        unread("PING", ping()),
-        unread("SETTINGS", settings(&[(4, 65_535)])),
-    ];
+    ]
+}
+
+/// What a server does to each of 20 requests at a time.
+fn requests() -> Vec<Row> {
     let many = |name: &str, want, answer: fn(u32) -> Vec<u8>| {
         let client = federate_many(20, move || streams(answer));
         Row::new(format!("HTTP/2: {name}"), want, 3072, client)
     };
-    rows.extend([
+    vec![
         many("rapid reset: each of 20 requests is refused (CVE-2023-44487)", NONE, |id| {
             frame(RST_STREAM, 0, id, &[0, 0, 0, 7])
         }),
@@ -124,7 +138,7 @@ pub(super) fn rows() -> Vec<Row> {
             1 => frame(HEADERS, END_HEADERS, id, STATUS_103).repeat(33),
             _ => Vec::new(),
         })
-        .ended_by(Limit::Heads),
-    ]);
-    rows
+        .ended_by(Limit::Heads)
+        .says("over 32"),
+    ]
 }
