@@ -46,6 +46,10 @@ const WATCHDOG: Duration = Duration::from_secs(30);
 /// How many rows of a table run at a time.
 const AT_A_TIME: usize = 16;
 
+/// The kinds of faults, with which the names begin: who meets them, or in what they are.
+const KINDS: [&str; 7] =
+    ["DNS: ", "fetch: ", "federation: ", "discovery: ", "HTTP/1.1: ", "HTTP/2: ", "JSON: "];
+
 /// Every table, by its name.
 fn tables() -> [(&'static str, Vec<Row>); 5] {
     [
@@ -65,7 +69,10 @@ fn there_are_many_rows_and_each_has_a_name_of_its_own() {
             assert!(names.insert(row.name.clone()), "{table}: there are two of: {}", row.name);
         }
     }
-    println!("{} rows", names.len());
+    let of = |kind: &str| names.iter().filter(|name| name.starts_with(kind)).count();
+    let counts = KINDS.map(|kind| (kind, of(kind)));
+    println!("{} rows: {counts:?}", names.len());
+    assert_eq!(counts.iter().map(|(_, count)| count).sum::<usize>(), names.len());
     assert!(names.len() >= 250, "{}", names.len());
     for advisory in ["CVE-2023-44487", "CVE-2024-27316", "103 over HTTP/2", "103 over HTTP/1.1"] {
         assert!(names.iter().any(|name| name.contains(advisory)), "{advisory}");
