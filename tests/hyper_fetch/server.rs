@@ -85,6 +85,11 @@ impl Authority {
         self.server_for(&CertificateParams::new([name.into()]).unwrap())
     }
 
+    pub(crate) fn named_all(&self, names: &[&str]) -> ServerConfig {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        self.server_for(&CertificateParams::new(names).unwrap())
+    }
+
     /// Judges the client's certificate too.
     pub(crate) fn server_asking(&self, verifier: Arc<dyn ClientCertVerifier>) -> ServerConfig {
         let params = CertificateParams::new([NAME.into()]).unwrap();
@@ -99,7 +104,7 @@ impl Authority {
         self.configure(&CertificateParams::new([NAME.into()]).unwrap(), None, versions)
     }
 
-    fn server_for(&self, params: &CertificateParams) -> ServerConfig {
+    pub(crate) fn server_for(&self, params: &CertificateParams) -> ServerConfig {
         self.configure(params, None, rustls::ALL_VERSIONS)
     }
 
