@@ -1,8 +1,11 @@
 //! `HickoryDns` against a DNS server on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod dropped;
 mod edns;
 mod own_resolver;
+#[path = "../support/polled.rs"]
+mod polled;
 mod server;
 mod transport;
 

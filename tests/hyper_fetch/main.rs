@@ -4,6 +4,8 @@
 mod addresses;
 mod heads;
 mod left_behind;
+#[path = "../support/polled.rs"]
+mod polled;
 mod received;
 mod sent;
 #[allow(dead_code, reason = "others use the rest of it")]
