@@ -18,6 +18,7 @@ mod rules;
 mod scan;
 mod stale;
 mod store;
+mod store_lies;
 mod suspended;
 
 use std::sync::{Arc, Mutex};
