@@ -177,10 +177,8 @@ fn no_jump_at_any_moment_has_anything_served_past_its_bound() {
             time.advance(seconds(60));
             again.happen(time);
             let after = first.snapshot();
-            network.change(|internet| match is_down {
-                true => internet.page(&URL[4..], 503, &[], ""),
-                false => hourly("n.example"),
-            });
+            let down = |internet: Internet| internet.page(&URL[4..], 503, &[], "");
+            network.change(|it| if is_down { down(it) } else { hourly("n.example") });
             let mut knowing = vec![bench.resolver.clone(), first, second, worker()];
             for snapshot in [&before, &between, &after] {
                 let next = network.resolver(Config::default());

@@ -95,9 +95,10 @@ async fn a_caller_that_is_dropped_at_any_await_takes_no_permit() {
     for is_put in [false, true] {
         let mut awaits = 0;
         for polls in 0..MOST {
-            let over = match is_put {
-                true => polled(store.put(&host, b"value".to_vec(), life), polls).await.is_some(),
-                false => polled(store.get(&host), polls).await.is_some(),
+            let over = if is_put {
+                polled(store.put(&host, b"value".to_vec(), life), polls).await.is_some()
+            } else {
+                polled(store.get(&host), polls).await.is_some()
             };
             // The only permit is there after the command.
             let value = within(store.get(&host)).await.unwrap();

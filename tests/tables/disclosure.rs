@@ -22,7 +22,7 @@ fn find(named: &str) -> Result<(), String> {
             .strip_prefix("fn ")
             .is_some_and(|rest| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('(')))
     };
-    let at = lines.iter().position(|line| begins(line)).ok_or(format!("{named} is not there"))?;
+    let at = lines.iter().position(begins).ok_or(format!("{named} is not there"))?;
     let above = lines[..at].iter().rev();
     let is_test = above
         .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
