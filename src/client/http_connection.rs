@@ -16,14 +16,16 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::AlertDescription;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::frame_meter::FrameMeter;
 use super::keys::PoolKey;
-use super::limits::ClientConfig;
+use super::pool::Pool;
 use super::request_body::RequestBody;
+use crate::adapters::tokio::TokioClock;
 use crate::core::endpoint::StoredEndpoint;
+use crate::core::time::Monotonic;
 use crate::transport::error_chain::in_words;
 use crate::transport::response_head::{HeadReader, ResponseWatch, most_lines};
 
@@ -63,7 +65,8 @@ struct ConnectionHandle(Arc<ConnectionState>);
 pub(super) struct ConnectionState {
     pub(super) key: PoolKey,
     pub(super) endpoint: StoredEndpoint,
-    pub(super) made: Instant,
+    pub(super) made: Monotonic,
+    clock: Arc<TokioClock>,
     /// How long it may take to end properly ([`ClientConfig::farewell`]).
     farewell: Duration,
     _until: oneshot::Sender<Infallible>,
@@ -71,7 +74,7 @@ pub(super) struct ConnectionState {
     alert: Arc<OnceLock<AlertDescription>>,
     is_tls_1_3: bool,
     /// When a handle was last dropped.
-    used: Mutex<Instant>,
+    used: Mutex<Monotonic>,
     /// Requests handed to it so far.
     requests: Arc<AtomicUsize>,
     /// Whether the head of a response has come.
@@ -83,10 +86,10 @@ impl HttpConnection {
     pub(super) async fn over(
         connection: Connection,
         key: PoolKey,
-        limits: &ClientConfig,
+        Pool { limits, clock, .. }: &Pool,
         limit: Duration,
     ) -> Result<Self, String> {
-        let (made, farewell) = (Instant::now(), limits.farewell);
+        let (made, farewell) = (clock.monotonic(), limits.farewell);
         let head = limits.head_bytes;
         let (endpoint, alert) = (connection.endpoint.clone(), Arc::clone(&connection.alert));
         let is_tls_1_3 = connection.is_tls_1_3();
@@ -124,11 +127,12 @@ impl HttpConnection {
         };
         let (until, dropped) = oneshot::channel();
         tokio::spawn(until_dropped(connection, dropped, closing, farewell));
-        let used = Mutex::new(Instant::now());
+        let (used, clock) = (Mutex::new(clock.monotonic()), Arc::clone(clock));
         let state = ConnectionState {
             key,
             endpoint,
             made,
+            clock,
             farewell,
             _until: until,
             alert,
@@ -149,7 +153,7 @@ impl HttpConnection {
     }
 
     /// Returns since when nobody has used it; `None` while somebody does.
-    pub(super) fn unused_since(&self) -> Option<Instant> {
+    pub(super) fn unused_since(&self) -> Option<Monotonic> {
         // One of them is its own.
         let is_used = Arc::strong_count(&self.open.0) > 1;
         (!is_used).then(|| *self.state().used.lock().unwrap_or_else(PoisonError::into_inner))
@@ -250,7 +254,7 @@ impl HttpConnection {
 
 impl Drop for ConnectionHandle {
     fn drop(&mut self) {
-        *self.0.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.used.lock().unwrap_or_else(PoisonError::into_inner) = self.0.clock.monotonic();
     }
 }
 

@@ -66,7 +66,7 @@ settings! {
         /// How long connecting may take.
         connect: ConnectLimits;
         /// How long a connection is kept without a request in flight. Default 90 s, as in hyper's own
-        /// pool. Idle connections are closed at intervals of this length, but at least every 30 s.
+        /// pool. It is closed then, whether anybody asks or not.
         idle: Duration = Duration::from_secs(90);
         /// How long after it was made a connection takes new requests. Default 1 h.
         age: Duration = Duration::from_secs(3600);

@@ -3,26 +3,36 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use super::http_connection::{HttpConnection, ResponseGuard};
 use super::keys::PoolKey;
 use super::limits::ClientConfig;
 use super::request_body::RequestBody;
+use crate::adapters::tokio::TokioClock;
+use crate::core::time::Monotonic;
 use crate::runtime::lanes::Idle;
+
+/// The least time between two sweeps: the clock of tokio's timers counts milliseconds.
+const SWEEP_LEAST: Duration = Duration::from_millis(1);
+
+/// The longest time between two sweeps, after which also those are noticed that were used and have been
+/// closed by their servers.
+const SWEEP_MOST: Duration = Duration::from_secs(30);
 
 /// A request that failed, and the connection it was to go over.
 type Failed = (TrySendError<Request<RequestBody>>, HttpConnection);
 
 pub(super) struct Pool {
     pub(super) limits: ClientConfig,
+    /// Connections age, too, while the machine is suspended.
+    pub(super) clock: Arc<TokioClock>,
     state: Mutex<State>,
 }
 
@@ -62,12 +72,13 @@ impl State {
 
 impl Pool {
     pub(super) fn new(limits: &ClientConfig) -> Self {
-        Self { limits: *limits, state: Mutex::default() }
+        let clock = Arc::new(TokioClock::new(SystemTime::now));
+        Self { limits: *limits, clock, state: Mutex::default() }
     }
 
     /// Returns how many connections could take another request.
     pub(super) fn len(&self) -> usize {
-        let now = Instant::now();
+        let now = self.clock.monotonic();
         let state = self.lock();
         state.kept.values().flatten().filter(|connection| self.is_of_use(connection, now)).count()
     }
@@ -78,19 +89,22 @@ impl Pool {
     }
 
     /// Returns whether a connection may take another request.
-    fn is_of_use(&self, connection: &HttpConnection, now: Instant) -> bool {
-        let idle =
-            connection.unused_since().map_or(Duration::ZERO, |since| now.duration_since(since));
+    fn is_of_use(&self, connection: &HttpConnection, now: Monotonic) -> bool {
         !connection.is_closed()
             // As many as can be under way, and as many that were left over.
             && connection.unsent() < self.limits.concurrent.saturating_mul(2)
-            && idle < self.limits.idle
-            && now.duration_since(connection.state().made) < self.limits.age
+            && now < self.ends(connection, now)
+    }
+
+    /// Returns when a connection is kept no longer, if nobody uses it until then.
+    fn ends(&self, connection: &HttpConnection, now: Monotonic) -> Monotonic {
+        let idle = connection.unused_since().unwrap_or(now) + self.limits.idle;
+        idle.min(connection.state().made + self.limits.age)
     }
 
     /// Takes a connection that is already open.
     pub(super) fn take(&self, key: &PoolKey) -> Option<HttpConnection> {
-        let now = Instant::now();
+        let now = self.clock.monotonic();
         let mut state = self.lock();
         let list = state.kept.get_mut(key)?;
         list.retain(|connection| self.is_of_use(connection, now));
@@ -104,7 +118,7 @@ impl Pool {
 
     /// Keeps a connection.
     pub(super) fn add(self: &Arc<Self>, connection: HttpConnection) {
-        let (now, most) = (Instant::now(), self.limits.connections);
+        let (now, most) = (self.clock.monotonic(), self.limits.connections);
         let mut state = self.lock();
         if most == 0 || !self.is_of_use(&connection, now) {
             return;
@@ -124,9 +138,23 @@ impl Pool {
         if state.sweeper.as_ref().is_none_or(AbortHandle::is_finished)
             && let Ok(runtime) = Handle::try_current()
         {
-            let sweeper = runtime.spawn(sweep(Arc::downgrade(self), self.limits.idle));
+            let sweeper = runtime.spawn(sweep(Arc::downgrade(self)));
             state.sweeper = Some(sweeper.abort_handle());
         }
+    }
+
+    /// Closes what is not of use any more, and returns how long the rest is. `None`: nothing is left, and the
+    /// sweeper ends.
+    fn sweep(&self) -> Option<Duration> {
+        let now = self.clock.monotonic();
+        let mut state = self.lock();
+        state.retain(|connection| self.is_of_use(connection, now));
+        let ends = state.kept.values().flatten().map(|connection| self.ends(connection, now)).min();
+        if ends.is_none() {
+            // The next connection begins another.
+            state.sweeper = None;
+        }
+        ends.map(|ends| ends.since(now))
     }
 
     /// Keeps a connection no longer; requests in flight on it go on.
@@ -174,20 +202,19 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Closes what is idle, until nothing is left.
-async fn sweep(pool: Weak<Pool>, idle: Duration) {
-    let apart = idle.clamp(Duration::from_secs(1), Duration::from_secs(30));
-    // Ends with the pool, or when it is empty.
-    loop {
-        tokio::time::sleep(apart).await;
-        let Some(pool) = pool.upgrade() else { return };
-        let now = Instant::now();
-        let mut state = pool.lock();
-        state.retain(|connection| pool.is_of_use(connection, now));
-        if state.kept.is_empty() {
-            // The next connection begins another.
-            state.sweeper = None;
-            return;
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sweeper) = state.sweeper.take() {
+            sweeper.abort();
         }
+    }
+}
+
+/// Closes what is idle, when the first of it is, until nothing is left.
+async fn sweep(pool: Weak<Pool>) {
+    // Ends with the pool, or when it is empty.
+    while let Some(left) = pool.upgrade().and_then(|pool| pool.sweep()) {
+        tokio::time::sleep(left.clamp(SWEEP_LEAST, SWEEP_MOST)).await;
     }
 }

@@ -216,7 +216,7 @@ impl SharedConnect {
             let (endpoint, address) = (connection.endpoint.clone(), connection.address);
             let key = PoolKey::new(found, endpoint.view(), address);
             let limit = opening.limits.tls;
-            match HttpConnection::over(connection, key, &self.pool.limits, limit).await {
+            match HttpConnection::over(connection, key, &self.pool, limit).await {
                 Ok(connection) => {
                     if let Some(shared) = connection.share().filter(|_| is_shared) {
                         self.pool.add(shared);

@@ -125,9 +125,10 @@ impl fmt::Display for Monotonic {
 
 /// The time on both clocks.
 ///
-/// Lifetimes run on the monotonic clock, so that a step of the wall clock neither revives nor
-/// kills an answer. The wall clock is read only where HTTP speaks in dates (`Expires` without
-/// `Date`, `Retry-After` as a date) and to state when something happened.
+/// Lifetimes run on the monotonic clock, so that a step of the wall clock does not revive an answer.
+/// That clock should go on while the machine is suspended, or else answers outlive their bounds. The wall
+/// clock is read only where HTTP speaks in dates (`Expires` without `Date`, `Retry-After` as a date) and
+/// to state when something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Now {
     /// The monotonic clock.

@@ -124,7 +124,7 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn now(&self) -> Monotonic {
-        self.runtime.now().monotonic
+        self.runtime.monotonic()
     }
 
     pub(super) fn next_seed(&self) -> u64 {

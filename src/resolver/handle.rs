@@ -279,7 +279,8 @@ impl Resolver {
     /// Adds what an earlier process remembered.
     ///
     /// Names are parsed again. Records from the future, of another version or too old are dropped.
-    /// What memory holds already stays, unless it is older.
+    /// What memory holds already stays, unless it is older. How old a record is, the wall clock says: one that
+    /// was set back since the snapshot, by less than the record's age, makes the record younger by as much.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<Restored, RestoreError> {
         let answers = self.answers();
         let (begun, now) = (answers.memory.epoch(), answers.runtime.now());

@@ -343,7 +343,7 @@ impl Memory {
             let host: DnsName = host.parse().ok()?;
             let entry = &it.well_known.as_ref()?.entry;
             let is_known = !entry.is_local() || entry.last_good().is_some();
-            is_known.then(|| WellKnownRecord::new(&host, entry, now))
+            WellKnownRecord::dated(&host, entry, now).filter(|_| is_known)
         })
     }
 

@@ -101,7 +101,7 @@ impl GuardedStore {
 
     /// Gives the store the outcome for a host.
     pub(super) async fn put(&self, host: &DnsName, entry: &WellKnownEntry) {
-        let record = WellKnownRecord::new(host, entry, self.runtime.now());
+        let Some(record) = WellKnownRecord::dated(host, entry, self.runtime.now()) else { return };
         // This cannot fail: the record holds only text and numbers.
         let Ok(value) = serde_json::to_vec(&record) else { return };
         // For as long as a good answer is remembered, or a next failure would continue the
@@ -118,7 +118,7 @@ impl GuardedStore {
         &self,
         ask: impl FnOnce() -> BoxFuture<'a, Result<T, StoreError>>,
     ) -> Option<T> {
-        if self.runtime.now().monotonic.to_bits() < self.rests.load(Ordering::Relaxed) {
+        if self.runtime.monotonic().to_bits() < self.rests.load(Ordering::Relaxed) {
             return None;
         }
         let limit = self.limits.timeout;
@@ -130,7 +130,7 @@ impl GuardedStore {
             Some(Err(_)) => "it panicked".to_owned(),
             None => format!("no answer within {limit:?}"),
         };
-        let rests = self.runtime.now().monotonic + self.limits.rest;
+        let rests = self.runtime.monotonic() + self.limits.rest;
         self.rests.store(rests.to_bits(), Ordering::Relaxed);
         self.tally.store_failures.one();
         warn!(error, "the store failed; going on without it");

@@ -487,7 +487,7 @@ impl Turn {
         runtime: &dyn Runtime,
         future: impl Future<Output = T>,
     ) -> Result<T, CalledBack> {
-        let begun = runtime.now().monotonic;
+        let begun = runtime.monotonic();
         let mut future = pin!(future);
         let patience = self.lanes.patience();
         let mut output = within(runtime, patience, &mut future).await;
@@ -506,7 +506,7 @@ impl Turn {
                 }
             }
         };
-        self.lanes.learn(runtime.now().monotonic.since(begun));
+        self.lanes.learn(runtime.monotonic().since(begun));
         output
     }
 }

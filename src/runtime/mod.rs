@@ -2,6 +2,8 @@
 //! share: single flight, permits by key, turns in lanes.
 #![deny(clippy::disallowed_methods)]
 
+#[cfg(any(feature = "tokio", test))]
+pub(crate) mod age_clock;
 pub(crate) mod lanes;
 pub(crate) mod permits;
 pub(crate) mod single_flight;
@@ -18,11 +20,25 @@ use crate::core::time::{Monotonic, Now};
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The clock, the timer and the tasks.
+///
+/// Remembered answers age by the monotonic clock. It should therefore count the time for which the machine
+/// was suspended, which the clocks of many systems do not: an answer would outlive its bound by as much.
+/// [`TokioRuntime`](crate::TokioRuntime) finds that out from the wall clock. It must never run backwards, and
+/// may jump ahead: answers then expire early, and what is being asked may count as late.
+///
+/// The wall clock may be set to anything at any time. It gives no remembered answer a longer life.
 pub trait Runtime: Send + Sync + fmt::Debug {
     /// Returns the current time.
     fn now(&self) -> Now;
 
-    /// Completes once the monotonic clock has reached this point.
+    /// Returns the monotonic clock alone, which is all that a remembered answer needs. The default is that of
+    /// [`now`](Self::now).
+    fn monotonic(&self) -> Monotonic {
+        self.now().monotonic
+    }
+
+    /// Completes once the monotonic clock has reached this point. Of time for which the machine was
+    /// suspended meanwhile it may know nothing, and complete as much later.
     fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()>;
 
     /// Runs the task to its end, whether anybody waits for it or not.
@@ -40,7 +56,7 @@ pub(crate) async fn within<T>(
     limit: Duration,
     future: impl Future<Output = T>,
 ) -> Option<T> {
-    let elapsed = runtime.sleep_until(runtime.now().monotonic + limit);
+    let elapsed = runtime.sleep_until(runtime.monotonic() + limit);
     match select(pin!(future), elapsed).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(((), _)) => None,

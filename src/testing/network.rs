@@ -203,6 +203,10 @@ impl Runtime for Network {
         self.runtime.now()
     }
 
+    fn monotonic(&self) -> Monotonic {
+        self.runtime.monotonic()
+    }
+
     fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()> {
         self.runtime.sleep_until(at)
     }

@@ -37,7 +37,10 @@ pub struct VirtualTime {
 
 struct State {
     now: Now,
-    /// The timers, by due time and then in the order in which they were set.
+    /// For how long the machine was suspended. Timers know nothing of it.
+    suspended: Duration,
+    /// The timers, by due time without what the machine was suspended before they were set, and then in the
+    /// order in which they were set.
     timers: BTreeMap<(Monotonic, u64), Waker>,
     tasks: BTreeMap<u64, BoxFuture<'static, ()>>,
     next: u64,
@@ -87,6 +90,7 @@ impl VirtualTime {
     pub fn starting_at(now: Now) -> Self {
         let state = State {
             now,
+            suspended: Duration::ZERO,
             timers: BTreeMap::new(),
             tasks: BTreeMap::new(),
             next: MAIN + 1,
@@ -119,6 +123,28 @@ impl VirtualTime {
     /// Sets the wall clock. The monotonic clock does not change.
     pub fn set_wall(&self, wall: std::time::SystemTime) {
         lock(&self.state).now.wall = wall;
+    }
+
+    /// Suspends the machine for a duration. Both clocks go on, and nothing runs: what waits has to wait
+    /// as much longer, as on [`TokioRuntime`](crate::TokioRuntime).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use matrix_delegation::Runtime;
+    /// use matrix_delegation::testing::VirtualTime;
+    ///
+    /// let time = VirtualTime::new();
+    /// let (before, second) = (time.now(), Duration::from_secs(1));
+    /// let sleep = time.sleep(second);
+    /// time.suspend(60 * second);
+    /// assert_eq!(time.now(), before + 60 * second);
+    /// time.block_on(sleep);
+    /// assert_eq!(time.now(), before + 61 * second);
+    /// ```
+    pub fn suspend(&self, duration: Duration) {
+        let mut state = lock(&self.state);
+        state.now = state.now + duration;
+        state.suspended = state.suspended.saturating_add(duration);
     }
 
     /// Sleeps for a duration.
@@ -235,9 +261,9 @@ impl VirtualTime {
     fn jump(&self) -> bool {
         let mut state = lock(&self.state);
         let Some(((due, _), _)) = state.timers.first_key_value() else { return false };
-        let passed = due.since(state.now.monotonic);
+        let passed = due.since(state.awake());
         state.now = state.now + passed;
-        let now = state.now.monotonic;
+        let now = state.awake();
         let later = state.timers.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut state.timers, later);
         drop(state);
@@ -252,6 +278,10 @@ impl Runtime for VirtualTime {
     }
 
     fn sleep_until(&self, at: Monotonic) -> BoxFuture<'static, ()> {
+        let at = match at {
+            Monotonic::MAX => at,
+            at => at.before(lock(&self.state).suspended),
+        };
         Box::pin(Sleep { time: self.clone(), at, timer: None })
     }
 
@@ -265,8 +295,16 @@ impl Runtime for VirtualTime {
     }
 }
 
+impl State {
+    /// Returns the clock that the timers go by.
+    fn awake(&self) -> Monotonic {
+        self.now.monotonic.before(self.suspended)
+    }
+}
+
 struct Sleep {
     time: VirtualTime,
+    /// When it ends, by the clock that the timers go by.
     at: Monotonic,
     timer: Option<u64>,
 }
@@ -277,7 +315,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let time = self.time.clone();
         let mut state = lock(&time.state);
-        if self.at <= state.now.monotonic {
+        if self.at <= state.awake() {
             return Poll::Ready(());
         }
         let timer = *self.timer.get_or_insert_with(|| {

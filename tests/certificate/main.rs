@@ -4,10 +4,15 @@
 mod agreement;
 mod authority;
 mod chains;
+#[cfg(feature = "hyper")]
+mod dropped;
 mod hostile;
 mod names;
 #[cfg(feature = "hyper")]
 mod network;
+#[cfg(feature = "hyper")]
+#[path = "../support/polled.rs"]
+mod polled;
 mod times;
 
 use std::time::Duration;

@@ -27,7 +27,7 @@ use super::authority::authority_params;
 use super::*;
 
 /// Far beyond whatever a test is about; it only keeps a hanging test from hanging for good.
-const WATCHDOG: Duration = Duration::from_secs(60);
+pub(super) const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// The limit a test runs into.
 const SHORT: Duration = Duration::from_millis(300);
@@ -47,7 +47,7 @@ fn limits() -> ProbeLimits {
     limits
 }
 
-fn probe(authority: &Authority) -> CertificateProbe {
+pub(super) fn probe(authority: &Authority) -> CertificateProbe {
     let mut roots = RootCertStore::empty();
     roots.add(authority.root()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -109,20 +109,20 @@ const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::v
 const ONLY_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 
 /// A server of both versions and protocols with a certificate made of these.
-fn shows(authority: &Authority, params: &CertificateParams) -> ServerConfig {
+pub(super) fn shows(authority: &Authority, params: &CertificateParams) -> ServerConfig {
     let (leaf, key) = authority.issue_with_key(params);
     server(BOTH, vec![leaf], &key, &["h2", "http/1.1"])
 }
 
 /// What a server made of a connection.
 #[derive(Debug)]
-struct Seen {
+pub(super) struct Seen {
     sni: Option<String>,
     /// All application data until the client's good-bye, or why there was no handshake.
     received: Result<Vec<u8>, String>,
 }
 
-async fn serve(config: ServerConfig) -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
+pub(super) async fn serve(config: ServerConfig) -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod addresses;
+mod advisories;
 mod errors;
 mod golden_table;
 mod questions;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use matrix_delegation::client::{ConnectLimits, ConnectPhase};
+use matrix_delegation::client::{ClientConfig, ConnectLimits, ConnectPhase};
 use matrix_delegation::resolver::BoxFuture;
 use matrix_delegation::testing::{Internet, Network};
 use matrix_delegation::transport::{ConnectFailureKind, Dial, DialStream};
@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::client::{ask, get, read};
+use super::client::{ask, get, read, until};
 use super::peer::Peer;
 use super::server::Authority;
 use super::{delegated, found};
@@ -337,11 +337,60 @@ async fn a_connection_is_kept_for_90_seconds_of_silence_and_for_an_hour_of_use()
         tokio::time::sleep(Duration::from_secs(89)).await;
         once().await;
         assert_eq!(peer.accepted(), 2);
-        // It is closed without anybody asking.
-        tokio::time::sleep(Duration::from_secs(90 + 31)).await;
+        // It is closed then, without anybody asking.
+        tokio::time::sleep(Duration::from_millis(89_950)).await;
+        assert_eq!(peer.open(), 1);
+        tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(peer.open(), 0);
         once().await;
         assert_eq!(peer.accepted(), 3);
+    }
+}
+
+/// Each at its own time, by one task, which ends with the last of them or with the client.
+#[tokio::test(start_paused = true)]
+async fn each_connection_is_closed_at_its_limit_by_one_task() {
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let authority = Authority::new();
+    let addresses = ["192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3"].map(address);
+    let names = ["a.example", "b.example", "c.example"];
+    let peers = addresses.map(Peer::silent);
+    let serves = |peer: &Peer| Behind::Serves(peer.clone(), Arc::new(authority.server()));
+    let wires = Wires::new(addresses.into_iter().zip(peers.iter().map(serves)));
+    let internet = Internet::new().host("m.example", &["192.0.2.1"]);
+    let internet = names.iter().zip(&addresses).fold(internet, |internet, (name, at)| {
+        let delegate = format!("m.example:{}", at.port());
+        internet.host(name, &["192.0.2.9"]).delegates(name, &delegate)
+    });
+    for idle in [Duration::from_millis(1500), Duration::from_secs(7), Duration::from_secs(1000)] {
+        let mut limits = ClientConfig::default();
+        limits.idle = idle;
+        // The hour of use is another limit.
+        limits.age = 10 * idle;
+        let resolver = resolver(internet.clone());
+        let client =
+            FederationClient::with_config(resolver, wires.connector(&authority), limits).unwrap();
+        let before = alive();
+        let mut ends = Vec::new();
+        for (name, peer) in names.iter().zip(&peers) {
+            read(ask(&client, name, get("/")).await).await;
+            ends.push((Instant::now() + idle, peer));
+            tokio::time::sleep(idle / 7).await;
+        }
+        for (end, peer) in ends {
+            tokio::time::sleep_until(end - Duration::from_millis(5)).await;
+            assert_eq!(peer.open(), 1, "{idle:?}");
+            tokio::time::sleep_until(end + Duration::from_millis(5)).await;
+            assert_eq!(peer.open(), 0, "{idle:?}");
+        }
+        until(|| alive() == before).await;
+
+        // With the client goes what waits for its connections to be idle.
+        read(ask(&client, names[0], get("/")).await).await;
+        let gone = Instant::now();
+        drop(client);
+        until(|| alive() == before && peers[0].open() == 0).await;
+        assert!(gone.elapsed() < Duration::from_secs(1), "{:?}", gone.elapsed());
     }
 }
 

@@ -6,12 +6,15 @@ mod attacks;
 mod client;
 mod clock;
 mod connect;
+mod dropped;
 mod faults;
 mod heads;
 #[path = "../support/loopback.rs"]
 mod loopback;
 mod nginx;
 mod peer;
+#[path = "../support/polled.rs"]
+mod polled;
 mod resent;
 #[path = "../hyper_fetch/server.rs"]
 #[allow(dead_code, reason = "not all of it is needed here")]

@@ -1,10 +1,13 @@
 //! `HickoryDns` against a DNS server on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod dropped;
 mod edns;
 #[path = "../support/loopback.rs"]
 mod loopback;
 mod own_resolver;
+#[path = "../support/polled.rs"]
+mod polled;
 mod server;
 mod transport;
 

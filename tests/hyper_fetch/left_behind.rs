@@ -1,6 +1,43 @@
 //! What stays behind: nothing.
 
+use tokio::runtime::Handle;
+
+use super::polled::{MOST, polled};
 use super::*;
+
+#[tokio::test]
+async fn a_fetch_that_is_dropped_at_any_await_leaves_nothing() {
+    let authority = Authority::new();
+    let chunked = [CHUNKED, b"2\r\n{}\r\n0\r\n\r\n"].concat();
+    for bytes in [OK.to_vec(), chunked] {
+        let address = answering(authority.server(), bytes).await;
+        let client = authority.client();
+        let alive = || Handle::current().metrics().num_alive_tasks();
+        // Only those of the server that accept.
+        let before = alive();
+        let settled = async || {
+            let wait = async {
+                while alive() > before {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(WATCHDOG, wait).await.expect("a task lives on");
+        };
+        let mut awaits = 0;
+        for polls in 0..MOST {
+            let over = polled(client.fetch(question([address])), polls).await.is_some();
+            // Those of the server end with the connection.
+            settled().await;
+            ask(&client, question([address])).await.unwrap();
+            settled().await;
+            if over {
+                awaits = polls;
+                break;
+            }
+        }
+        assert!(awaits > 2, "{awaits}");
+    }
+}
 
 #[tokio::test]
 async fn a_dropped_fetch_closes_the_connection() {

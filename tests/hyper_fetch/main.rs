@@ -6,6 +6,8 @@ mod heads;
 mod left_behind;
 #[path = "../support/loopback.rs"]
 mod loopback;
+#[path = "../support/polled.rs"]
+mod polled;
 mod received;
 mod sent;
 #[allow(dead_code, reason = "others use the rest of it")]

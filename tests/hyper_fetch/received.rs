@@ -64,6 +64,25 @@ async fn a_content_length_beyond_the_limit_is_believed() {
     assert_eq!(*response.body(), Body::TooLarge);
 }
 
+/// CVE-2021-21274: Synapse read a document of any length into memory.
+#[test]
+fn cve_2021_21274_a_document_without_end_takes_little_memory() {
+    const MIB: u64 = 1 << 20;
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let authority = Authority::new();
+            let first = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"x\":\"";
+            let address = repeating(authority.server(), first, &[b'x'; 16 * 1024]).await;
+            let response = ask(&authority.client(), question([address])).await.unwrap();
+            assert_eq!(*response.body(), Body::TooLarge);
+        });
+    };
+    // With the server, which runs on this thread, and TLS.
+    let most = allocation_counter::measure(run).bytes_max;
+    assert!(most < 2 * MIB, "{most}");
+}
+
 #[tokio::test]
 async fn a_body_without_end_is_too_large() {
     let authority = Authority::new();

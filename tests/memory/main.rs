@@ -6,15 +6,20 @@ mod abandoned;
 mod attacks;
 mod busy;
 mod days;
+mod dropped;
 mod extremes;
 mod feedback;
 mod interleavings;
 mod kept;
+#[path = "../support/polled.rs"]
+mod polled;
 mod refresh;
 mod rules;
 mod scan;
 mod stale;
 mod store;
+mod store_lies;
+mod suspended;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

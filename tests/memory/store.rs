@@ -28,7 +28,7 @@ struct Inside {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Mood {
+pub(super) enum Mood {
     #[default]
     Well,
     Failing,
@@ -36,7 +36,7 @@ enum Mood {
 }
 
 impl Scripted {
-    fn is(&self, mood: Mood) {
+    pub(super) fn is(&self, mood: Mood) {
         self.0.lock().unwrap().mood = mood;
     }
 

@@ -6,6 +6,8 @@ mod redis_server;
 
 mod outages;
 mod poison;
+#[path = "../support/polled.rs"]
+mod polled;
 mod proxy;
 mod shared;
 mod store;

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use matrix_delegation::adapters::RedisConfig;
 use matrix_delegation::names::DnsName;
 use matrix_delegation::{RedisStore, Store};
+use tokio::runtime::Handle;
 
-use crate::support::{ask, redis, within};
+use crate::polled::{MOST, polled};
+use crate::support::{ask, eventually, redis, within};
 
 fn host(text: &str) -> DnsName {
     text.parse().unwrap()
@@ -76,6 +79,40 @@ async fn callers_that_go_away_leave_the_answers_of_others_alone() {
     let (hosts, gets): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
     for (host, value) in hosts.into_iter().zip(within(join_all(gets)).await) {
         assert_eq!(value.unwrap(), Some(host.as_str().into()));
+    }
+}
+
+/// The command itself goes on, within its limit, so that a connection is made in the end.
+#[tokio::test]
+async fn a_caller_that_is_dropped_at_any_await_takes_no_permit() {
+    let Some(server) = redis() else { return };
+    let mut config = RedisConfig::default();
+    config.concurrent = 1;
+    let store = RedisStore::new(&server.url()).unwrap().with_config(config).unwrap();
+    let (host, life) = (host("a.example"), Duration::from_secs(60));
+    within(store.put(&host, b"value".to_vec(), life)).await.unwrap();
+    let before = Handle::current().metrics().num_alive_tasks();
+    for is_put in [false, true] {
+        let mut awaits = 0;
+        for polls in 0..MOST {
+            let over = if is_put {
+                polled(store.put(&host, b"value".to_vec(), life), polls).await.is_some()
+            } else {
+                polled(store.get(&host), polls).await.is_some()
+            };
+            // The only permit is there after the command.
+            let value = within(store.get(&host)).await.unwrap();
+            assert_eq!(value.as_deref(), Some(&b"value"[..]), "{polls}");
+            eventually("its tasks end", async || {
+                Handle::current().metrics().num_alive_tasks() <= before
+            })
+            .await;
+            if over {
+                awaits = polls;
+                break;
+            }
+        }
+        assert!(awaits > 1, "{awaits}");
     }
 }
 

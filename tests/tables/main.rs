@@ -6,6 +6,7 @@
 
 mod address_policy;
 mod defaults;
+mod disclosure;
 mod lifetimes;
 mod redirects;
 mod server_name_properties;

@@ -125,6 +125,15 @@ impl WellKnownRecord {
         }
     }
 
+    /// Makes the record if it can say when all of it was learnt: not what lies before the Unix epoch by a wall
+    /// clock that is wrong. It would seem younger than it is.
+    #[cfg(feature = "resolver")]
+    pub(crate) fn dated(host: &DnsName, entry: &WellKnownEntry, now: Now) -> Option<Self> {
+        let obtained = entry.good_part().map_or(Monotonic::MAX, |good| good.obtained);
+        let earliest = now.on_wall(obtained.min(entry.learnt()));
+        (earliest >= SystemTime::UNIX_EPOCH).then(|| Self::new(host, entry, now))
+    }
+
     /// Returns the host that it says it is of.
     pub fn host(&self) -> &str {
         &self.host
