@@ -20,6 +20,8 @@ mod dns_message;
 mod http1;
 mod http2;
 mod json;
+#[path = "../support/loopback.rs"]
+mod loopback;
 mod net;
 mod row;
 #[path = "../hyper_fetch/server.rs"]
