@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::{Body, Bytes};
 
 use super::connect_error::{ConnectAttempt, ConnectError};
@@ -267,6 +267,11 @@ impl Inner {
             let copy = self.copied(&request, &resent);
             let (mut failure, connection) = match connections.pool.send(connection, request).await {
                 Ok((response, reading)) => {
+                    let (bytes, lines) = head_size(&response);
+                    if bytes > self.limits().head_bytes || lines > self.limits().head_lines {
+                        let server_name = name.clone();
+                        return Err(RequestError::HeadTooLarge { server_name, bytes, lines });
+                    }
                     return Ok(response.map(|body| FederationBody::new(body, reading, permit)));
                 }
                 Err(failed) => failed,
@@ -291,7 +296,8 @@ impl Inner {
                     connections.failed(&found, endpoint.view(), address, NO_HTTP, reason);
                 }
                 let (server_name, source) = (name.clone(), Arc::new(error));
-                let error = RequestError::Exchange { server_name, address, source };
+                let processed = processing.into();
+                let error = RequestError::Exchange { server_name, address, processed, source };
                 let Some(copy) =
                     copy.filter(|copy| resent.again(processing, copy.method(), self.limits()))
                 else {
@@ -372,6 +378,18 @@ impl Inner {
         }
         Err(busy())
     }
+}
+
+/// Returns the size of a head and its lines: over HTTP/2 as RFC 9113 section 6.5.2 counts it, over HTTP/1.1
+/// not more than was counted when it was read.
+fn head_size<B>(response: &Response<B>) -> (usize, usize) {
+    let headers = response.headers();
+    if response.version() != Version::HTTP_2 {
+        return (0, headers.len());
+    }
+    let line = |name: usize, value: usize| name + value + 32;
+    let lines = headers.iter().map(|(name, value)| line(name.as_str().len(), value.len()));
+    (line(":status".len(), "200".len()) + lines.sum::<usize>(), headers.len())
 }
 
 /// Returns whether the connection broke, or what came over it was no HTTP; a stream that was reset

@@ -102,7 +102,7 @@ impl HttpConnection {
                 let stream = HeadReader::new(connection, head, Arc::clone(&watch));
                 let (sender, connection) = http1::Builder::new()
                     .max_buf_size(head)
-                    .max_headers(most_lines(head))
+                    .max_headers(most_lines(head, limits.head_lines))
                     .handshake(TokioIo::new(stream))
                     .await?;
                 return Ok((Sender::Http1(sender, watch), Either::Left(connection)));

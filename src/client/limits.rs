@@ -98,6 +98,8 @@ settings! {
         /// The largest head of a response, in bytes; with a larger one the request fails. Default 64
         /// KiB; at least 8 KiB.
         head_bytes: usize = 64 * 1024, at_least(LEAST_HEAD_BUFFER, "larger heads would be read, too");
+        /// The most header lines of a response; with more the request fails. Default 1,000.
+        head_lines: usize = 1_000, at_least(1, "no response could be read");
         /// How long the peer of an HTTP/2 connection is silent before it is asked whether it is still
         /// there (PING); 0: never. Default 20 s.
         keep_alive: Duration = Duration::from_secs(20);

@@ -35,5 +35,5 @@ mod unanswered;
 pub use self::connect_error::{ConnectAttempt, ConnectError, ConnectPhase};
 pub use self::connection::Connection;
 pub use self::limits::{ClientConfig, ConnectLimits};
-pub use self::request_error::{InvalidRequest, RequestError};
+pub use self::request_error::{InvalidRequest, Processed, RequestError};
 pub use self::response_body::FederationBody;

@@ -8,11 +8,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Body;
 use hyper::ext::Protocol;
 
+use super::request_body::RequestBody;
 use super::request_error::InvalidRequest;
 use crate::core::config::UserAgent;
 use crate::core::names::ServerName;
 use crate::core::target::DelegationTarget;
-use crate::transport::error_chain::in_words;
+use crate::transport::error_chain::{in_words, printable};
 
 /// What is said of a connection and of the framing on it, which are not the caller's.
 const OF_THE_CONNECTION: [HeaderName; 6] = [
@@ -36,11 +37,11 @@ pub(super) fn server_of(uri: &Uri) -> Result<ServerName, InvalidRequest> {
 
 /// Prepares a request: only a path as its URI, without `Host` and headers of the connection, with a
 /// `User-Agent`.
-pub(super) fn prepared<B: Body>(
-    mut request: Request<B>,
+pub(super) fn prepared(
+    mut request: Request<RequestBody>,
     name: &ServerName,
     user_agent: &UserAgent,
-) -> Result<Request<B>, InvalidRequest> {
+) -> Result<Request<RequestBody>, InvalidRequest> {
     let uri = request.uri();
     if request.method() == Method::CONNECT {
         return Err(InvalidRequest::Connect);
@@ -68,14 +69,16 @@ pub(super) fn prepared<B: Body>(
     *request.uri_mut() = path.into();
     // It asks for a tunnel, too.
     request.extensions_mut().remove::<Protocol>();
-    let length = request.body().size_hint().exact();
+    let length = stated_length(request.headers(), request.body().size_hint().exact())?;
+    if let Some(length) = length {
+        request.body_mut().is_to_have(length);
+    }
     let headers = request.headers_mut();
     for header in named_by_connection(headers).into_iter().chain(OF_THE_CONNECTION) {
         headers.remove(header);
     }
-    if length.is_some() || !has_one_length(headers) {
-        headers.remove(CONTENT_LENGTH);
-    }
+    // It follows from what the body says.
+    headers.remove(CONTENT_LENGTH);
     headers.remove(HOST);
     headers.entry(USER_AGENT).or_insert_with(|| user_agent.as_header().clone());
     Ok(request)
@@ -84,25 +87,36 @@ pub(super) fn prepared<B: Body>(
 /// Returns the headers that `Connection` names, which belong to the connection, too (RFC 9110
 /// section 7.6.1).
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(','));
-    names.filter_map(|name| name.trim().parse().ok()).collect()
+    let values = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    let names = values.flat_map(|value| value.split(|byte| *byte == b','));
+    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
 }
 
-/// Returns whether the caller says how long the body is, which it may where the body itself does
-/// not know.
-fn has_one_length(headers: &HeaderMap) -> bool {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let (first, more) = (lengths.next(), lengths.next());
-    let is_one = |value: &HeaderValue| {
-        let digits = value.as_bytes().iter().all(u8::is_ascii_digit);
-        digits && value.to_str().is_ok_and(|value| value.parse::<u64>().is_ok())
-    };
-    more.is_none() && first.is_some_and(is_one)
+/// Returns how long the caller says that the body is. Fails where the body itself says something else, or
+/// where what the caller says is no length.
+fn stated_length(headers: &HeaderMap, body: Option<u64>) -> Result<Option<u64>, InvalidRequest> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    // `u64::from_str` takes a sign.
+    let digits = value.to_str().ok().filter(|it| it.bytes().all(|it| it.is_ascii_digit()));
+    let stated = digits.and_then(|it| it.parse().ok()).filter(|_| values.next().is_none());
+    match stated {
+        Some(stated) if body.is_none_or(|body| body == stated) => Ok(Some(stated)),
+        _ => {
+            let all = headers.get_all(CONTENT_LENGTH).iter();
+            let all: Vec<_> = all.map(|it| String::from_utf8_lossy(it.as_bytes())).collect();
+            Err(InvalidRequest::ContentLength { stated: printable(&all.join(", ")), body })
+        }
+    }
 }
 
 /// Returns the request as HTTP/1.1 sends it: a path and `Host`.
-pub(super) fn for_http_1<B>(request: &mut Request<B>, target: &DelegationTarget) {
+pub(super) fn for_http_1(request: &mut Request<RequestBody>, target: &DelegationTarget) {
+    // hyper would otherwise take a body of unknown length for none, with these methods.
+    let has_none = matches!(*request.method(), Method::GET | Method::HEAD);
+    if has_none && !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.unwrap_or(PathAndQuery::from_static("/")).into();
     *request.version_mut() = Version::HTTP_11;
@@ -123,5 +137,6 @@ pub(super) fn for_http_2<B>(
     *request.uri_mut() = Uri::from_parts(parts).map_err(|error| unfit(&error))?;
     *request.version_mut() = Version::HTTP_2;
     request.headers_mut().remove(HOST);
+    request.headers_mut().remove(TRANSFER_ENCODING);
     Ok(())
 }

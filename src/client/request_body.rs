@@ -3,12 +3,13 @@
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Weak;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::vec;
 
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use thiserror::Error;
 
 use super::http_connection::ConnectionState;
 
@@ -31,6 +32,8 @@ struct Rest {
     body: UnsyncBoxBody<Bytes, BoxError>,
     /// What the body said of its size before it was looked at; until it is sent.
     size: Option<SizeHint>,
+    /// How much is still to come, if the body or the caller has said how long it is.
+    left: Option<u64>,
 }
 
 impl RequestBody {
@@ -81,14 +84,53 @@ impl RequestBody {
                 }
             }
         }
-        let rest = (!is_whole).then_some(Rest { next, body, size: Some(size) });
+        let left = size.exact();
+        let rest = (!is_whole).then_some(Rest { next, body, size: Some(size), left });
         Self { held: held.into_iter(), rest, sent_over: Weak::new() }
+    }
+
+    /// Has a body that does not know its length fail where it is not this one.
+    pub(super) fn is_to_have(&mut self, length: u64) {
+        if let Some(rest) = &mut self.rest {
+            (rest.size, rest.left) = (Some(SizeHint::with_exact(length)), Some(length));
+        }
     }
 
     /// Returns a copy to be sent again; `None` if it is not all in memory.
     pub(super) fn copied(&self) -> Option<Self> {
         let held = self.held.clone();
         self.rest.is_none().then_some(Self { held, rest: None, sent_over: Weak::new() })
+    }
+}
+
+/// A body is not as long as was said.
+#[derive(Debug, Error)]
+enum WrongLength {
+    #[error("the body is longer than its length, which was said before")]
+    Longer,
+    #[error("the body has ended, and {0} bytes of its length, which was said before, are missing")]
+    Shorter(u64),
+}
+
+impl Rest {
+    /// Counts what is to be sent, and fails in its place if that is not what was said.
+    fn counted(
+        &mut self,
+        next: Option<Result<Frame<Bytes>, BoxError>>,
+    ) -> Option<Result<Frame<Bytes>, BoxError>> {
+        let Some(left) = &mut self.left else { return next };
+        match next {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match left.checked_sub(length) {
+                    Some(less) => *left = less,
+                    None => return Some(Err(WrongLength::Longer.into())),
+                }
+                Some(Ok(frame))
+            }
+            None if *left > 0 => Some(Err(WrongLength::Shorter(*left).into())),
+            next => next,
+        }
     }
 }
 
@@ -104,24 +146,28 @@ impl Body for RequestBody {
         if let Some(rest) = rest {
             rest.size = None;
         }
-        if let Some(data) = held.next() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        let Some(rest) = rest else { return Poll::Ready(None) };
-        match rest.next.take() {
-            Some(next) => Poll::Ready(Some(next)),
-            None => Pin::new(&mut rest.body).poll_frame(context),
-        }
+        let held = held.next().map(|data| Ok(Frame::data(data)));
+        let Some(rest) = rest else { return Poll::Ready(held) };
+        let next = match held.or_else(|| rest.next.take()) {
+            Some(next) => Some(next),
+            None => ready!(Pin::new(&mut rest.body).poll_frame(context)),
+        };
+        Poll::Ready(rest.counted(next))
     }
 
     fn is_end_stream(&self) -> bool {
-        let is_over = |rest: &Rest| rest.next.is_none() && rest.body.is_end_stream();
+        let is_over = |rest: &Rest| {
+            rest.next.is_none()
+                && rest.left.is_none_or(|left| left == 0)
+                && rest.body.is_end_stream()
+        };
         self.held.len() == 0 && self.rest.as_ref().is_none_or(is_over)
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.rest {
             Some(Rest { size: Some(size), .. }) => *size,
+            Some(Rest { left: Some(left), .. }) => SizeHint::with_exact(*left),
             Some(rest) => rest.body.size_hint(),
             None => {
                 let held = self.held.as_slice().iter().map(|data| data.len() as u64);
@@ -167,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_or_lies_goes_out_as_it_is() {
+    fn what_is_not_goes_out_as_it_is_and_what_lies_fails() {
         let frames = || iter(["ab", "c"].map(|it| Ok::<_, io::Error>(Frame::data(it.into()))));
         let unknown = RequestBody::new(StreamBody::new(frames()), 100);
         assert_eq!((copies(&unknown), unknown.size_hint().exact()), (false, None));
@@ -175,8 +221,16 @@ mod tests {
         for says in [0, 1, 2, 4, 100] {
             let body = RequestBody::new(Says(StreamBody::new(frames()), says), 100);
             assert_eq!((copies(&body), body.size_hint().exact()), (false, Some(says)));
-            assert_eq!(collected(body).unwrap(), "abc", "{says}");
+            assert!(collected(body).is_none(), "{says}");
+            // What was not said by the body may be said by the caller.
+            let mut body = RequestBody::new(StreamBody::new(frames()), 100);
+            body.is_to_have(says);
+            assert_eq!((copies(&body), body.size_hint().exact()), (false, Some(says)));
+            assert!(!body.is_end_stream() && collected(body).is_none(), "{says}");
         }
+        let mut body = RequestBody::new(StreamBody::new(frames()), 100);
+        body.is_to_have(3);
+        assert_eq!(collected(body).unwrap(), "abc");
         let body = RequestBody::new(Says(StreamBody::new(frames()), 3), 100);
         assert_eq!((copies(&body), body.size_hint().exact()), (true, Some(3)));
         let failing = iter([Ok(Frame::data("ab".into())), Err(io::Error::other("gone"))]);

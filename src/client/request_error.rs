@@ -1,5 +1,6 @@
 //! Why a request has no response.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -42,14 +43,33 @@ pub enum RequestError {
         limit: usize,
     },
     /// The request was sent, or may have been, and no response came.
-    #[error("no response from {server_name}")]
+    #[error("no response from {server_name}: {processed}")]
     Exchange {
         /// The server.
         server_name: ServerName,
         /// Where it was sent; `None` if a proxy looked the host up.
         address: Option<SocketAddr>,
+        /// Whether the server has processed it.
+        processed: Processed,
         /// Why. Its text may hold words of the other side's choice.
         source: Arc<hyper::Error>,
+    },
+    /// The head of the response is larger than [`ClientConfig::head_bytes`] or has more lines than
+    /// [`ClientConfig::head_lines`], over HTTP/2. Over HTTP/1.1 it is not read to its end, which is an
+    /// `Exchange` without response.
+    ///
+    /// [`ClientConfig::head_bytes`]: crate::client::ClientConfig::head_bytes
+    /// [`ClientConfig::head_lines`]: crate::client::ClientConfig::head_lines
+    #[error(
+        "the head of the response from {server_name} is too large: {bytes} bytes in {lines} lines"
+    )]
+    HeadTooLarge {
+        /// The server.
+        server_name: ServerName,
+        /// Its size, as RFC 9113 section 6.5.2 counts it.
+        bytes: usize,
+        /// Its header lines.
+        lines: usize,
     },
 }
 
@@ -62,6 +82,7 @@ impl RequestError {
     /// | `Resolve`, `Connect` | what [`ResolveError::blame`] or [`ConnectError::blame`] returns |
     /// | `TooBusy`, `ServerBusy` | [`Blame::Local`]: a limit of this client |
     /// | `Exchange` | [`Blame::Server`]; if the request's own body failed, [`Blame::Caller`] |
+    /// | `HeadTooLarge` | [`Blame::Server`] |
     pub fn blame(&self) -> Blame {
         match self {
             Self::Invalid(InvalidRequest::ServerName(_)) => Blame::Name,
@@ -70,7 +91,7 @@ impl RequestError {
             Self::Connect(error) => error.blame(),
             Self::TooBusy { .. } | Self::ServerBusy { .. } => Blame::Local,
             Self::Exchange { source, .. } if source.is_user() => Blame::Caller,
-            Self::Exchange { .. } => Blame::Server,
+            Self::Exchange { .. } | Self::HeadTooLarge { .. } => Blame::Server,
         }
     }
 
@@ -79,7 +100,7 @@ impl RequestError {
     /// be sent again without harm.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Invalid(_) => false,
+            Self::Invalid(_) | Self::HeadTooLarge { .. } => false,
             Self::Resolve(error) => error.is_temporary(),
             Self::Connect(error) => error.is_temporary(),
             Self::TooBusy { .. } | Self::ServerBusy { .. } => true,
@@ -88,9 +109,42 @@ impl RequestError {
     }
 
     /// Returns whether bytes of the request may have reached a server. If not, sending it again
-    /// repeats nothing.
+    /// repeats nothing; nor does it where the server says that it has not processed the request
+    /// ([`Processed::No`]).
     pub const fn was_sent(&self) -> bool {
-        matches!(self, Self::Exchange { .. })
+        matches!(self, Self::Exchange { .. } | Self::HeadTooLarge { .. })
+    }
+}
+
+/// Says how long a body is.
+struct Length(Option<u64>);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(length) => write!(f, "the body has {length} bytes; leave the header out"),
+            None => f.write_str("a length is a number, and stated once"),
+        }
+    }
+}
+
+/// Whether a server has processed a request that it did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Processed {
+    /// The server says that it has not: by a GOAWAY below the request's stream, `REFUSED_STREAM` or
+    /// `HTTP_1_1_REQUIRED` (RFC 9113 sections 7 and 8.7).
+    No,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl fmt::Display for Processed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::No => "it says that it has not processed the request",
+            Self::Unknown => "whether it has processed the request is unknown",
+        })
     }
 }
 
@@ -120,6 +174,14 @@ pub enum InvalidRequest {
         server_name: ServerName,
         /// The server in the URI.
         in_uri: String,
+    },
+    /// Its `Content-Length` is no length, or not that of its body.
+    #[error("Content-Length is {stated:?}, but {}", Length(*.body))]
+    ContentLength {
+        /// What the header says.
+        stated: String,
+        /// How long the body is, if it knows that.
+        body: Option<u64>,
     },
     /// The method asks for a tunnel, not for a response.
     #[error("CONNECT asks for a tunnel, not for a response")]

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::http_connection::HttpConnection;
+use super::request_error::Processed;
 use crate::transport::error_chain::cause;
 
 /// Whether the server has processed a request that has no response, as far as that is known.
@@ -17,6 +18,15 @@ pub(super) enum Processing {
     Unknown,
     /// It has begun, or the fault is with this request or its response.
     Begun,
+}
+
+impl From<Processing> for Processed {
+    fn from(processing: Processing) -> Self {
+        match processing {
+            Processing::NotProcessed | Processing::RequiresHttp1 => Self::No,
+            Processing::Unknown | Processing::Begun => Self::Unknown,
+        }
+    }
 }
 
 impl Processing {

@@ -155,6 +155,7 @@ impl Config {
             exchange: self.time.exchange,
             total,
             head_bytes: self.limits.head_bytes,
+            head_lines: self.limits.head_lines,
             body_bytes: self.limits.body_bytes,
         }
     }

@@ -37,9 +37,9 @@ const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
 /// The least that hyper's buffer for a head can be set to, in bytes.
 pub(crate) const LEAST_HEAD_BUFFER: usize = 8 * 1024;
 
-/// Returns how many header lines fit into a head of this many bytes; for hyper.
-pub(crate) fn most_lines(head_bytes: usize) -> usize {
-    (head_bytes / LEAST_LINE + 1).min(MOST_LINES)
+/// Returns how many header lines a head of at most this many bytes and lines may have; for hyper.
+pub(crate) fn most_lines(head_bytes: usize, head_lines: usize) -> usize {
+    (head_bytes / LEAST_LINE + 1).min(head_lines).min(MOST_LINES)
 }
 
 /// What is known of the responses on a connection, shared by its reader and who sends the requests.

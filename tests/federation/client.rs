@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use matrix_delegation::FederationClient;
@@ -325,7 +325,7 @@ async fn a_path_that_is_empty_is_the_root() {
 async fn how_a_message_is_framed_is_not_the_callers_to_say() {
     let authority = Authority::new();
     let headers = [
-        ("content-length", "5"),
+        ("content-length", "0"),
         ("transfer-encoding", "chunked"),
         ("connection", "upgrade, x-secret"),
         ("x-secret", "named by connection"),
@@ -341,52 +341,91 @@ async fn how_a_message_is_framed_is_not_the_callers_to_say() {
             for (name, value) in headers {
                 request.headers_mut().insert(name, value.parse().unwrap());
             }
-            // Another's length would swallow the beginning of the next request.
+            // As bytes that are no text, too.
+            let secret = HeaderValue::from_bytes(b"\xff, x-hidden ,\xfe").unwrap();
+            request.headers_mut().append("connection", secret);
+            request.headers_mut().insert("x-hidden", HeaderValue::from_static("named, too"));
             assert_eq!(read(ask(&client, "a.example", request).await).await.0, StatusCode::OK);
             until(|| client.connections() == 1).await;
         }
         assert_eq!((peer.accepted(), peer.asked().len()), (1, 3));
         for asked in peer.asked() {
-            for (name, _) in headers {
+            for name in headers.map(|(name, _)| name).into_iter().chain(["x-hidden"]) {
                 assert!(!asked.headers.contains_key(name), "{name}: {:?}", asked.headers);
             }
         }
-        let request = Request::put("/")
-            .header("content-length", "17")
-            .body(Full::new(Bytes::from_static(b"{\"a\":1}")))
-            .unwrap();
-        watched(client.request(&"a.example".parse().unwrap(), request)).await.unwrap();
-        let asked = peer.asked().pop().unwrap();
-        assert_eq!(
-            (asked.body.as_str(), &asked.headers["content-length"]),
-            ("{\"a\":1}", &"7".parse().unwrap())
-        );
+        let told = |method: Method, length: &str| {
+            Request::builder()
+                .method(method)
+                .uri("/")
+                .header("content-length", length)
+                .body(Full::new(Bytes::from_static(b"{\"a\":1}")))
+                .unwrap()
+        };
+        let name = "a.example".parse().unwrap();
+        for method in [Method::PUT, Method::GET] {
+            watched(client.request(&name, told(method, "7"))).await.unwrap();
+            let asked = peer.asked().pop().unwrap();
+            assert_eq!(
+                (asked.body.as_str(), &asked.headers["content-length"]),
+                ("{\"a\":1}", &"7".parse().unwrap())
+            );
+            until(|| client.connections() == 1).await;
+        }
+        // Another's length would swallow the beginning of the next request, or wait for more.
+        let sent = peer.asked().len();
+        for length in ["0", "6", "17", "+7", "7, 7", "", "x"] {
+            let error =
+                watched(client.request(&name, told(Method::PUT, length))).await.unwrap_err();
+            let RequestError::Invalid(InvalidRequest::ContentLength { stated, body: Some(7) }) =
+                &error
+            else {
+                panic!("{error:?}")
+            };
+            assert_eq!((stated.as_str(), error.was_sent()), (length, false));
+        }
+        assert_eq!(peer.asked().len(), sent);
     }
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_may_be_told_its_length() {
+async fn a_body_of_unknown_length_may_be_told_its_length_and_has_it() {
     let authority = Authority::new();
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         let client = client(&authority, &[peer.address]);
-        for (told, is) in [
-            ("3", Some("3")),
-            ("+3", None),
-            ("3, 3", None),
-            ("", None),
-            ("99999999999999999999", None),
-        ] {
+        let name = "a.example".parse().unwrap();
+        let request = |method: Method, told: Option<&str>| {
             let frames = [Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"abc")))];
             let body = StreamBody::new(futures_util::stream::iter(frames));
-            let request = Request::put("/").header("content-length", told).body(body).unwrap();
-            let answer = watched(client.request(&"a.example".parse().unwrap(), request)).await;
-            assert_eq!(read(answer).await.0, StatusCode::OK, "{told}");
-            let asked = peer.asked().pop().unwrap();
-            let length = asked.headers.get("content-length").map(|it| it.to_str().unwrap());
-            assert_eq!((asked.body.as_str(), length), ("abc", is));
-            until(|| client.connections() == 1).await;
+            let mut request = Request::new(body);
+            (*request.method_mut(), *request.uri_mut()) = (method, "/".parse().unwrap());
+            if let Some(told) = told {
+                request.headers_mut().insert("content-length", told.parse().unwrap());
+            }
+            request
+        };
+        for method in [Method::PUT, Method::GET] {
+            for told in [Some("3"), None] {
+                let answer = watched(client.request(&name, request(method.clone(), told))).await;
+                assert_eq!(read(answer).await.0, StatusCode::OK, "{method} {told:?}");
+                let asked = peer.asked().pop().unwrap();
+                let length = asked.headers.get("content-length").map(|it| it.to_str().unwrap());
+                assert_eq!((asked.body.as_str(), length), ("abc", told), "{method}");
+                until(|| client.connections() == 1).await;
+            }
         }
         assert_eq!(peer.accepted(), 1);
+        for told in ["+3", "3, 3", "", "99999999999999999999"] {
+            let error =
+                watched(client.request(&name, request(Method::PUT, Some(told)))).await.unwrap_err();
+            assert!(matches!(error, RequestError::Invalid(_)), "{error:?}");
+        }
+        // What cannot be known before ends the request before a byte too many is sent.
+        for told in ["2", "4"] {
+            let error =
+                watched(client.request(&name, request(Method::PUT, Some(told)))).await.unwrap_err();
+            assert_eq!((error.blame(), error.was_sent()), (Blame::Caller, true), "{error:?}");
+        }
     }
 }
 

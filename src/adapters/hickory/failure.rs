@@ -13,9 +13,17 @@ pub(super) enum ServerFailure {
     /// It does not implement the question; another one might.
     NotImplemented { ttl: Option<Duration> },
     /// It failed, with the system's error if there is one.
-    Failed(DnsFailure, Option<io::ErrorKind>),
+    Failed(DnsFailure, Option<SystemError>),
     /// Its reply can be read, and is of no use: [`DnsFailure::Malformed`].
     Odd(OddReply),
+}
+
+/// An error of the system, which can be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SystemError {
+    kind: io::ErrorKind,
+    /// Its number. Many errors, such as that no descriptor is left, have no kind.
+    code: Option<i32>,
 }
 
 /// Why a reply that can be read is of no use.
@@ -47,15 +55,13 @@ impl ServerFailure {
         use io::ErrorKind as Io;
 
         match self {
-            Self::Failed(DnsFailure::Network, kind) => matches!(
-                kind,
-                Some(
-                    Io::ConnectionRefused
-                        | Io::ConnectionReset
-                        | Io::ConnectionAborted
-                        | Io::HostUnreachable
-                        | Io::UnexpectedEof
-                )
+            Self::Failed(DnsFailure::Network, Some(error)) => matches!(
+                error.kind,
+                Io::ConnectionRefused
+                    | Io::ConnectionReset
+                    | Io::ConnectionAborted
+                    | Io::HostUnreachable
+                    | Io::UnexpectedEof
             ),
             Self::Failed(failure, _) => matches!(failure, DnsFailure::Timeout),
             Self::NotImplemented { .. } | Self::Odd(_) => false,
@@ -69,7 +75,7 @@ impl ServerFailure {
     pub(super) fn weight(self) -> u8 {
         match self {
             Self::NotImplemented { .. } => 7,
-            Self::Failed(DnsFailure::Local, Some(kind)) if may_be_routing(&kind.into()) => 0,
+            Self::Failed(DnsFailure::Local, Some(error)) if may_be_routing(&error.kind.into()) => 0,
             Self::Failed(DnsFailure::Local, _) => 6,
             Self::Failed(DnsFailure::ServFail, _) => 5,
             Self::Failed(DnsFailure::Refused, _) => 4,
@@ -84,7 +90,7 @@ impl ServerFailure {
     /// The failure of a socket to be opened, or to be connected without a packet being sent.
     pub(super) fn of_opening(error: io::Error) -> Self {
         if may_be_routing(&error) {
-            return Self::Failed(DnsFailure::Local, Some(error.kind()));
+            return Self::Failed(DnsFailure::Local, Some(SystemError::of(&error)));
         }
         error.into()
     }
@@ -97,7 +103,22 @@ impl From<io::Error> for ServerFailure {
             _ if is_exhaustion(&error) => DnsFailure::Local,
             _ => DnsFailure::Network,
         };
-        Self::Failed(failure, Some(error.kind()))
+        Self::Failed(failure, Some(SystemError::of(&error)))
+    }
+}
+
+impl SystemError {
+    fn of(error: &io::Error) -> Self {
+        Self { kind: error.kind(), code: error.raw_os_error() }
+    }
+}
+
+impl fmt::Display for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => io::Error::from_raw_os_error(code).fmt(f),
+            None => self.kind.fmt(f),
+        }
     }
 }
 
@@ -105,7 +126,7 @@ impl fmt::Display for ServerFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotImplemented { .. } => NoRecord::NotImplemented.fmt(f),
-            Self::Failed(_, Some(kind)) => kind.fmt(f),
+            Self::Failed(_, Some(error)) => error.fmt(f),
             Self::Failed(failure, None) => failure.fmt(f),
             Self::Odd(OddReply::Code(code)) => write!(f, "response code {code}"),
             Self::Odd(OddReply::Aliases { most }) => {

@@ -51,7 +51,7 @@ where
     let io = HeadReader::new(io, most, watch);
     let (mut sender, connection) = Builder::new()
         .max_buf_size(most)
-        .max_headers(most_lines(limits.head_bytes))
+        .max_headers(most_lines(limits.head_bytes, limits.head_lines))
         .handshake(TokioIo::new(io))
         .await
         .map_err(|error| failed(&error))?;

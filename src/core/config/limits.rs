@@ -26,6 +26,9 @@ settings! {
         /// The most bytes of the status line and headers of a response. Default 16 KiB.
         head_bytes: usize = FetchLimits::default().head_bytes,
             at_least(1, "every well-known response would be too large");
+        /// The most header lines of a response. Default 1,000.
+        head_lines: usize = FetchLimits::default().head_lines,
+            at_least(1, "every well-known response would be too large");
         /// The most bytes of the body of a well-known. Default 51,200, as in Synapse and
         /// gomatrixserverlib. A larger body is never parsed.
         body_bytes: usize = FetchLimits::default().body_bytes,

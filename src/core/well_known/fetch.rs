@@ -71,6 +71,8 @@ settings! {
             not_zero("every well-known fetch would time out");
         /// The most bytes of status line and headers. Default 16 KiB.
         head_bytes: usize = 16 * 1024, at_least(1, "every well-known response would be too large");
+        /// The most header lines. Default 1,000.
+        head_lines: usize = 1_000, at_least(1, "every well-known response would be too large");
         /// The most bytes of the body. Default 51,200, as in Synapse and gomatrixserverlib.
         body_bytes: usize = 51_200, at_least(1, "every well-known response would be too large");
     }
