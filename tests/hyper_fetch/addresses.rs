@@ -267,5 +267,5 @@ async fn what_hinders_this_machine_alone_is_told_apart() {
         }
     }
     // The system's own routes, which are not asked of the network.
-    assert!(TcpDial.has_route(here));
+    assert!(matrix_delegation::transport::TcpDial.has_route(here));
 }
