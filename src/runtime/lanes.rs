@@ -689,7 +689,7 @@ mod tests {
             Box::pin(async move { held.run(&time, std::future::pending::<()>()).await })
         };
         let (mut slow, mut quick) = (run(Lane::Slow), run(Lane::Quick));
-        let mut next = line_up(&lanes, Lane::Quick);
+        let next = line_up(&lanes, Lane::Quick);
         // The grace is over, but nobody is to move to the slow lane until the patience ends.
         for (after, broken_off) in [(0, false), (149, false), (1, true)] {
             time.advance(millis(after));

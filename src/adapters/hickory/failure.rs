@@ -113,20 +113,15 @@ impl SystemError {
     }
 }
 
-impl fmt::Display for SystemError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.code {
-            Some(code) => io::Error::from_raw_os_error(code).fmt(f),
-            None => self.kind.fmt(f),
-        }
-    }
-}
-
 impl fmt::Display for ServerFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotImplemented { .. } => NoRecord::NotImplemented.fmt(f),
-            Self::Failed(_, Some(error)) => error.fmt(f),
+            // Want of descriptors has no kind, so that the system says it.
+            Self::Failed(DnsFailure::Local, Some(SystemError { code: Some(code), .. })) => {
+                io::Error::from_raw_os_error(*code).fmt(f)
+            }
+            Self::Failed(_, Some(error)) => error.kind.fmt(f),
             Self::Failed(failure, None) => failure.fmt(f),
             Self::Odd(OddReply::Code(code)) => write!(f, "response code {code}"),
             Self::Odd(OddReply::Aliases { most }) => {
@@ -166,6 +161,7 @@ mod tests {
             ServerFailure::failed(DnsFailure::Malformed),
             ServerFailure::failed(DnsFailure::Refused),
             ServerFailure::failed(DnsFailure::ServFail),
+            ServerFailure::failed(DnsFailure::Local),
             ServerFailure::NotImplemented { ttl: None },
         ];
         assert!(order.is_sorted_by(|less, more| less.weight() < more.weight()));
