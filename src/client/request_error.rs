@@ -10,6 +10,7 @@ use super::connect_error::ConnectError;
 use crate::core::blame::Blame;
 use crate::core::error::ResolveError;
 use crate::core::names::{ServerName, ServerNameError};
+use crate::transport::error_chain::cause;
 
 /// Why a request has no response.
 #[derive(Clone, Debug, Error)]
@@ -90,7 +91,7 @@ impl RequestError {
             Self::Resolve(error) => error.blame(),
             Self::Connect(error) => error.blame(),
             Self::TooBusy { .. } | Self::ServerBusy { .. } => Blame::Local,
-            Self::Exchange { source, .. } if source.is_user() => Blame::Caller,
+            Self::Exchange { source, .. } if is_callers(source) => Blame::Caller,
             Self::Exchange { .. } | Self::HeadTooLarge { .. } => Blame::Server,
         }
     }
@@ -104,7 +105,7 @@ impl RequestError {
             Self::Resolve(error) => error.is_temporary(),
             Self::Connect(error) => error.is_temporary(),
             Self::TooBusy { .. } | Self::ServerBusy { .. } => true,
-            Self::Exchange { source, .. } => !source.is_user() && !source.is_parse(),
+            Self::Exchange { source, .. } => !is_callers(source) && !source.is_parse(),
         }
     }
 
@@ -114,6 +115,13 @@ impl RequestError {
     pub const fn was_sent(&self) -> bool {
         matches!(self, Self::Exchange { .. } | Self::HeadTooLarge { .. })
     }
+}
+
+/// Returns whether the request's own body failed. Over HTTP/2 its stream is reset then, by neither the server
+/// nor the library.
+fn is_callers(error: &hyper::Error) -> bool {
+    let is_own = |error: &h2::Error| error.is_reset() && !error.is_remote() && !error.is_library();
+    error.is_user() || cause::<h2::Error>(error).is_some_and(is_own)
 }
 
 /// Says how long a body is.

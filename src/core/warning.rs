@@ -86,6 +86,14 @@ pub enum Warning {
         /// The target, with the answers of DNS.
         target: HostEvidence,
     },
+    /// An SRV target was left out, since the budget of queries to DNS did not suffice for its addresses.
+    #[error(
+        "the addresses of the SRV target {target} were not asked for: too many queries (`discovery.limits.dns_queries`)"
+    )]
+    SrvTargetNotAsked {
+        /// The target.
+        target: DnsName,
+    },
     /// An SRV target's addresses did not come in time.
     #[error("the addresses of the SRV target {target} did not come in time")]
     SrvTargetLate {
@@ -172,6 +180,7 @@ impl Warning {
             Self::SrvRecordDropped { .. } => "srv_record_dropped",
             Self::SrvTargetAlias { .. } => "srv_target_alias",
             Self::SrvTargetWithoutAddress { .. } => "srv_target_without_address",
+            Self::SrvTargetNotAsked { .. } => "srv_target_not_asked",
             Self::SrvTargetLate { .. } => "srv_target_late",
             Self::AddressBlocked { .. } => "address_blocked",
             Self::DnsStale { .. } => "dns_stale",

@@ -182,10 +182,23 @@ async fn limits_of_nothing_let_nothing_through() {
 }
 
 #[tokio::test]
-async fn a_head_may_have_as_many_lines_as_fit() {
-    let lines = "a:\r\n".repeat(4_000);
-    let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{lines}\r\n{{}}");
-    assert_eq!(answered_body(bytes).await, Body::Complete(b"{}".to_vec()));
+async fn a_head_may_have_a_thousand_lines() {
+    let authority = Authority::new();
+    let answer = async |lines: usize, most: usize| {
+        let lines = "a:\r\n".repeat(lines - 1);
+        let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{lines}\r\n{{}}");
+        let address = answering(authority.server(), bytes).await;
+        let mut fetch = question([address]);
+        fetch.limits.head_lines = most;
+        ask(&authority.client(), fetch).await
+    };
+    let most = FetchLimits::default().head_lines;
+    for (lines, most) in [(most, most), (4_000, 4_000)] {
+        let response = answer(lines, most).await.unwrap();
+        assert_eq!(*response.body(), Body::Complete(b"{}".to_vec()), "{lines}");
+        let failure = answer(lines + 1, most).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::HeadTooLarge, "{lines}");
+    }
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ fn table() -> Vec<(&'static str, Value, Value, Value)> {
         same("/limits/addresses_per_family", json!(8)),
         ("/limits/redirects", json!(10), json!(10), json!(20)),
         same("/limits/retries", json!(3)),
+        same("/limits/dns_queries", json!(100)),
         same("/limits/head_bytes", json!(16_384)),
         same("/limits/head_lines", json!(1000)),
         same("/limits/body_bytes", json!(51_200)),

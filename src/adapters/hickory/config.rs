@@ -65,6 +65,10 @@ settings! {
         /// At most this many aliases (CNAME, DNAME) are followed for one question, over all replies. An
         /// alias loop ends there, too. Default 16; at most 64.
         aliases: usize = 16, within(0..=64, "");
+        /// At most this many more queries are sent for one question whose replies end with an alias, as
+        /// those of servers do that do not follow it themselves. Default 2, on which the budget of a
+        /// discovery counts ([`Limits::dns_queries`](crate::config::Limits::dns_queries)).
+        alias_queries: usize = 2;
         /// At most this many records are returned. A host or service has a few; a reply of 64 KiB holds
         /// thousands. Default 256.
         records: usize = 256, at_least(1, "no record could be used");

@@ -57,7 +57,7 @@ use self::reply::{AliasChain, Conclusion};
 use self::standing::Standings;
 use self::system_files::SystemFiles;
 use crate::core::config::ConfigError;
-use crate::core::dns::{DnsAnswer, DnsQuestion, NoRecord, Records};
+use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion, NoRecord, Records};
 use crate::resolver::traits::Dns;
 use crate::runtime::BoxFuture;
 
@@ -222,8 +222,8 @@ impl HickoryDns {
         let resend_after = config.first_retry.saturating_mul(turns);
         let mut inquiry = Inquiry { name, record_type, config, resend_after };
         let mut chain = AliasChain { aliases: 0, ttl: u32::MAX };
-        // Ends: each round lengthens the chain, whose length is bounded.
-        loop {
+        let most = config.alias_queries;
+        for _ in 0..=most {
             match servers::ask(servers, &self.standings, &inquiry, chain, deadline).await {
                 Conclusion::Answer(answer) => return answer,
                 Conclusion::Onward { name, .. } if is_below(&name, b"onion") => {
@@ -239,6 +239,9 @@ impl HickoryDns {
                 }
             }
         }
+        let detail =
+            format!("aliases that take more than {most} more queries (`dns.alias_queries`)");
+        DnsAnswer::Failed { failure: DnsFailure::Malformed, detail }
     }
 }
 

@@ -178,6 +178,9 @@ fn failed(error: &hyper::Error) -> AttemptFailure {
     } else if let Some(early) = error.source().and_then(|source| source.downcast_ref()) {
         // The connection failed before the request was written, and cancelled it.
         return failed(early);
+    } else if error.is_parse_too_large() {
+        // More lines than the limit: more bytes than that end the exchange before.
+        FetchFailureKind::HeadTooLarge
     } else if error.is_incomplete_message() || error.is_canceled() || error.is_user() {
         // The last is hyper's word for a connection that is gone, since our body never fails.
         FetchFailureKind::CutOff

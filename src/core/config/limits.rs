@@ -15,6 +15,13 @@ settings! {
         /// The most SRV records used of a set; those that would be tried first are kept. Default
         /// 20, at most 64.
         srv_records: usize = 20, within(1..=WeightedOrder::MOST, "no SRV record could be used");
+        /// The most queries sent to DNS for one discovery without its well-known. A question counts as one
+        /// if it finds records without an alias, else as three, as many as it may take
+        /// ([`DnsConfig::alias_queries`](crate::dns::DnsConfig::alias_queries)); what is remembered counts as
+        /// none. SRV targets for whose addresses the rest does not suffice are left out, with a warning
+        /// ([`Warning::SrvTargetNotAsked`](crate::Warning::SrvTargetNotAsked)). Default 100: enough for the
+        /// largest set of targets with one family each.
+        dns_queries: usize = 100, at_least(12, "not even a name without SRV records could be resolved");
         /// The most addresses used of each family of a host. Default 8.
         addresses_per_family: usize = 8, at_least(1, "no address could be used");
         /// The most redirects followed. Default 10; Synapse 20.

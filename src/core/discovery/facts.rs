@@ -37,6 +37,33 @@ pub(super) struct Facts {
     missed: bool,
 }
 
+/// The most queries that one question takes: its own, and two more where its name has aliases.
+const QUERIES_MOST: usize = 3;
+
+/// Whether the budget of queries suffices for a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Budget {
+    Suffices,
+    /// Questions that are not answered yet may take fewer than they might.
+    MaySuffice,
+    Exceeded,
+}
+
+impl Entry {
+    /// Returns how many queries it takes, or may take.
+    fn queries(&self) -> usize {
+        match &self.fact {
+            Some(fact) if !matches!(fact.source, Source::Asked) => 0,
+            // There may have been an alias on the way to there being none.
+            Some(fact) => match fact.served().said() {
+                Ok(records) if records.none().is_none() && !records.is_alias() => 1,
+                _ => QUERIES_MOST,
+            },
+            None => QUERIES_MOST,
+        }
+    }
+}
+
 /// A question to DNS, when it was asked, and its answer.
 #[derive(Debug)]
 struct Entry {
@@ -209,6 +236,26 @@ impl Facts {
     /// for `Refresh::unrenewed` only.
     pub(super) fn stale_until(&self, until: Monotonic, now: Monotonic) -> Monotonic {
         if until > now { until } else { now + self.config.refresh.unrenewed }
+    }
+
+    /// Returns whether the budget of queries suffices to ask what was not asked of these questions.
+    pub(super) fn budget(&self, questions: &[DnsQuestion], now: Monotonic) -> Budget {
+        let is_asked =
+            |question: &DnsQuestion| self.entries.iter().any(|entry| entry.question == *question);
+        let new = questions.iter().filter(|question| !is_asked(question)).count();
+        if new == 0 {
+            return Budget::Suffices;
+        }
+        let (mut spent, mut open) = (new * QUERIES_MOST, false);
+        for entry in &self.entries {
+            spent += entry.queries();
+            open |= entry.fact.is_none() && !entry.given_up && now < entry.asked + self.limit();
+        }
+        match spent <= self.config.limits.dns_queries {
+            true => Budget::Suffices,
+            false if open => Budget::MaySuffice,
+            false => Budget::Exceeded,
+        }
     }
 
     /// Returns how long an answer is waited for.

@@ -27,7 +27,7 @@ use std::net::IpAddr;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use super::facts::Facts;
+use super::facts::{Budget, Facts};
 use super::host_addresses::HostAddresses;
 use super::well_known_source::WellKnownSource;
 use crate::core::cache::Served;
@@ -232,7 +232,7 @@ impl Reading<'_> {
         }
         let mut dropped = set.dropped().to_vec();
         let mut targets = set.targets().to_vec();
-        let hosts = ready!(self.all_addresses(&targets));
+        let (hosts, _) = ready!(self.all_addresses(&targets));
         if self.facts.config.srv_alias == SrvAliasPolicy::Drop {
             let (now, incomplete) = (self.now.monotonic, self.facts.config.dns.incomplete);
             for aliased in hosts.iter().filter(|it| it.alias) {
@@ -274,7 +274,10 @@ impl Reading<'_> {
         targets: &[SrvTarget],
         dropped: Vec<DroppedSrv>,
     ) -> Poll<Verdict> {
-        let hosts = ready!(self.all_addresses(targets));
+        let (hosts, left_out) = ready!(self.all_addresses(targets));
+        for target in left_out {
+            self.warn(Warning::SrvTargetNotAsked { target });
+        }
         let by_proxy = self.facts.config.addresses == AddressFamilies::ByProxy;
         let endpoints: Vec<_> = targets
             .iter()
@@ -324,25 +327,37 @@ impl Reading<'_> {
         }
     }
 
-    /// Returns the addresses of each host among the targets, once there is nothing more to wait
-    /// for.
-    fn all_addresses(&mut self, targets: &[SrvTarget]) -> Poll<Vec<HostAddresses>> {
+    /// Returns the addresses of each host among the targets, once there is nothing more to wait for, and
+    /// the hosts that were not asked for because the budget does not suffice.
+    fn all_addresses(&mut self, targets: &[SrvTarget]) -> Poll<(Vec<HostAddresses>, Vec<DnsName>)> {
         let now = self.now.monotonic;
         if self.facts.config.addresses == AddressFamilies::ByProxy {
-            return Poll::Ready(Vec::new());
+            return Poll::Ready(Default::default());
         }
         let mut hosts: Vec<HostAddresses> = Vec::new();
-        for target in targets {
-            if !hosts.iter().any(|it| it.host == target.host) {
-                hosts.push(HostAddresses::of(self.facts, &target.host, now));
+        let (mut left_out, mut may_go_on) = (Vec::new(), false);
+        for SrvTarget { host, .. } in targets {
+            if hosts.iter().any(|it| it.host == *host) || left_out.contains(host) {
+                continue;
+            }
+            let families = self.facts.config.addresses.families().iter();
+            let questions: Vec<_> = families
+                .map(|family| DnsQuestion::Addresses { host: host.clone(), family: *family })
+                .collect();
+            let budget = self.facts.budget(&questions, now);
+            if hosts.is_empty() || budget == Budget::Suffices {
+                hosts.push(HostAddresses::of(self.facts, host, now));
+            } else {
+                may_go_on |= budget == Budget::MaySuffice;
+                left_out.push(host.clone());
             }
         }
         let (family_grace, target_grace) =
             (self.facts.config.time.family_grace, self.facts.config.time.target_grace);
         // Not `any`: each host that is waited for must set its wake-up.
         let waiting = hosts.iter().filter(|it| !it.is_ready(self.facts, family_grace, now)).count();
-        if waiting == 0 {
-            return Poll::Ready(hosts);
+        if waiting == 0 && !may_go_on {
+            return Poll::Ready((hosts, left_out));
         }
         let Some(first) = hosts.iter().filter_map(|it| it.first).min() else {
             return Poll::Pending;
@@ -354,7 +369,7 @@ impl Reading<'_> {
             self.facts.wake_at(due);
             return Poll::Pending;
         }
-        Poll::Ready(hosts)
+        Poll::Ready((hosts, left_out))
     }
 
     /// Returns the name that the well-known document delegates to, if it does. Where this machine could

@@ -182,7 +182,7 @@ pub enum FetchFailureKind {
     /// The response was not HTTP.
     #[error("the response was not valid HTTP")]
     Protocol,
-    /// Status line and headers were larger than the limit.
+    /// Status line and headers were larger than the limit, or more than as many lines.
     #[error("the response's header section was too large")]
     HeadTooLarge,
     /// The connection ended before the response did.
