@@ -11,12 +11,14 @@
 //! reset goes on as a cancellation, so that the body is cut off, not whole.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
+use futures_channel::oneshot;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The length of the head of a frame.
@@ -69,6 +71,8 @@ pub(super) struct FrameMeter<S> {
     idle: usize,
     /// How many bytes were written.
     written: usize,
+    /// Dropped with the stream.
+    _ended: Option<oneshot::Sender<Infallible>>,
 }
 
 impl<S> FrameMeter<S> {
@@ -85,7 +89,13 @@ impl<S> FrameMeter<S> {
             cuts: false,
             idle: 0,
             written: 0,
+            _ended: None,
         }
+    }
+
+    /// Tells the receiver when the stream is dropped.
+    pub(super) fn telling(self, ended: oneshot::Sender<Infallible>) -> Self {
+        Self { _ended: Some(ended), ..self }
     }
 
     /// Counts the frames in these bytes.

@@ -70,6 +70,7 @@ pub(super) struct ConnectionState {
     /// How long it may take to end properly ([`ClientConfig::farewell`]).
     farewell: Duration,
     _until: oneshot::Sender<Infallible>,
+    _ended: Option<oneshot::Sender<Infallible>>,
     /// See [`Connection::alert`].
     alert: Arc<OnceLock<AlertDescription>>,
     is_tls_1_3: bool,
@@ -95,6 +96,7 @@ impl HttpConnection {
         let is_tls_1_3 = connection.is_tls_1_3();
         let requests = Arc::new(AtomicUsize::new(0));
         let (closing, closed) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel();
         let handshake = async {
             let is_http2 = connection.is_http2();
             if !is_http2 {
@@ -105,9 +107,12 @@ impl HttpConnection {
                     .max_headers(most_lines(head, limits.head_lines))
                     .handshake(TokioIo::new(stream))
                     .await?;
-                return Ok((Sender::Http1(sender, watch), Either::Left(connection)));
+                // Nobody else has to be told.
+                let kept = Some(ended);
+                return Ok((Sender::Http1(sender, watch), Either::Left(connection), kept));
             }
-            let stream = TokioIo::new(FrameMeter::new(connection, Arc::clone(&requests)));
+            let stream = FrameMeter::new(connection, Arc::clone(&requests)).telling(ended);
+            let stream = TokioIo::new(stream);
             let pings = limits.keep_alive.min(PING_MOST);
             let (sender, connection) = http2::Builder::new(Http2Tasks(closed.shared()))
                 .timer(TokioTimer::new())
@@ -118,15 +123,15 @@ impl HttpConnection {
                 .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
                 .handshake(stream)
                 .await?;
-            Ok::<_, hyper::Error>((Sender::Http2(sender), Either::Right(connection)))
+            Ok::<_, hyper::Error>((Sender::Http2(sender), Either::Right(connection), None))
         };
-        let (sender, connection) = match timeout(limit, handshake).await {
+        let (sender, connection, ended) = match timeout(limit, handshake).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(error)) => return Err(in_words(&error)),
             Err(_) => return Err(format!("not over within {limit:?}")),
         };
         let (until, dropped) = oneshot::channel();
-        tokio::spawn(until_dropped(connection, dropped, closing, farewell));
+        tokio::spawn(until_dropped(connection, dropped, has_ended, closing, farewell));
         let (used, clock) = (Mutex::new(clock.monotonic()), Arc::clone(clock));
         let state = ConnectionState {
             key,
@@ -135,6 +140,7 @@ impl HttpConnection {
             clock,
             farewell,
             _until: until,
+            _ended: ended,
             alert,
             is_tls_1_3,
             used,
@@ -268,16 +274,19 @@ where
     }
 }
 
-/// Runs a connection's task until the last handle is dropped, and those beside it until `closing` is.
+/// Runs a connection's task until the last handle is dropped or its stream has ended, and those beside it until
+/// `closing` is dropped. h2 does not tell every request that its stream has ended, if that comes together with
+/// a GOAWAY: the tasks that wait for one then end here, and their requests with them.
 async fn until_dropped<T: Send>(
     connection: impl Future<Output = T> + Send + 'static,
     dropped: oneshot::Receiver<Infallible>,
+    ended: oneshot::Receiver<Infallible>,
     mut closing: oneshot::Sender<Infallible>,
     farewell: Duration,
 ) {
-    match select(Box::pin(connection), dropped).await {
+    match select(Box::pin(connection), select(dropped, ended)).await {
         // What is under way beside it goes on.
-        Either::Left((_, dropped)) => drop(select(dropped, closing.cancellation()).await),
+        Either::Left((_, over)) => drop(select(over, closing.cancellation()).await),
         Either::Right((_, connection)) => drop(timeout(farewell, connection).await),
     }
     // Whether they were in time or not: it is closed.

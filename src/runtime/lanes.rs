@@ -58,7 +58,7 @@ const PATIENCE: (u32, u32) = (3, 4);
 const LEAST_PATIENCE: Duration = Duration::from_millis(20);
 /// What half of the turns are taken to need before any was taken.
 const FIRST_TYPICAL: Duration = Duration::from_millis(200);
-const MOST_PATIENCE: Duration = Duration::from_secs(1);
+const MOST_PATIENCE: Duration = Duration::from_secs(5);
 
 fn whole_micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)

@@ -97,6 +97,8 @@ pub(crate) enum Limit {
     Redirects,
     /// Of pings that nobody answers.
     KeepAlive,
+    /// Queries for one question whose replies end with an alias.
+    AliasQueries,
     /// The frames of heads that a response may have.
     Heads,
     /// The frames that carry nothing.
@@ -116,6 +118,7 @@ impl Limit {
             // A fetch ends before the time for all of the well-known has run out.
             Self::Total | Self::WellKnown => "ran out",
             Self::Aliases => "more than 16 aliases",
+            Self::AliasQueries => "aliases that take more than 2 more queries",
             Self::Head => "no end of it in 16384 bytes",
             Self::Redirects => "more than 10 redirects",
             Self::KeepAlive => "keep-alive timed out",

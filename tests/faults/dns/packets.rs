@@ -259,12 +259,12 @@ fn aliases() -> Vec<Row> {
             let to = if asked == A_NAME { "b.example." } else { A_NAME };
             records(query, [cname(&asked, 300, to)])
         })
-        .ended_by(Limit::Aliases),
+        .ended_by(Limit::AliasQueries),
         message("an alias to a longer name, in each reply", MALFORMED, |query| {
             let asked = query.queries[0].name().to_ascii();
             records(query, [cname(&asked, 300, &format!("x.{asked}"))])
         })
-        .ended_by(Limit::Aliases),
+        .ended_by(Limit::AliasQueries),
         does("an alias, then silence", TIMEOUT, |query, _, _| {
             let asked = query.queries[0].name().to_ascii();
             match asked.as_str() {
