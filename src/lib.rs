@@ -90,7 +90,7 @@ pub use crate::core::warning::Warning;
 pub use crate::core::well_known::WellKnown;
 
 // The core driven, with a memory.
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "hickory", feature = "hyper"))]
 mod local_trouble;
 #[cfg(feature = "resolver")]
 pub mod resolver;

@@ -147,7 +147,7 @@ impl Usage {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
         let pages = statm.split(' ').nth(1).and_then(|it| it.parse::<usize>().ok()).unwrap_or(0);
         let tasks = Handle::try_current().map_or(0, |it| it.metrics().num_alive_tasks());
-        Self { descriptors, tasks, memory: pages * 4096 >> 20 }
+        Self { descriptors, tasks, memory: (pages * 4096) >> 20 }
     }
 }
 
@@ -174,9 +174,9 @@ async fn run_among(
             let (resolver, left) = (resolver.clone(), Arc::clone(&healthy));
             tokio::spawn(async move {
                 let begun = Instant::now();
-                let resolved = resolved(&resolver, &name).await;
+                let outcome = resolved(&resolver, &name).await;
                 left.fetch_sub(usize::from(is_healthy), Ordering::Relaxed);
-                is_healthy.then_some((begun.elapsed(), resolved))
+                is_healthy.then_some((begun.elapsed(), outcome))
             })
         })
         .collect();

@@ -113,9 +113,10 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for percent in [50, 95, 99] {
-            match self.took.is_empty() {
-                true => write!(f, "{:>7} ", "-")?,
-                false => write!(f, "{:>6.2} s", self.percentile(percent).as_secs_f64())?,
+            if self.took.is_empty() {
+                write!(f, "{:>7} ", "-")?;
+            } else {
+                write!(f, "{:>6.2} s", self.percentile(percent).as_secs_f64())?;
             }
         }
         let Self { took, wrong, local, failed } = self;

@@ -1,6 +1,7 @@
 //! The servers, in a process of their own: DNS, and a web server for each kind of name. Everything listens on
 //! loopback.
 
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,10 @@ pub(super) async fn run() {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// Returns the web server of an address that DNS gave, from where they are.

@@ -66,13 +66,13 @@ pub(super) fn run(all: usize, hostile: usize, ways: &[Hostile], sockets: usize) 
         let (resolver, time, outcome) = (resolver.clone(), time.clone(), Arc::clone(&outcome));
         async move {
             let begun = time.now().monotonic;
-            let resolved = resolver.resolve(&name.parse().unwrap()).await;
+            let found = resolver.resolve(&name.parse().unwrap()).await;
             if is_healthy {
                 let took = time.now().monotonic.since(begun);
-                let resolved = resolved
+                let way = found
                     .map(|it| it.step() == Step::DelegatedDefaultPort && it.degraded().is_none())
                     .map_err(|error| error.blame() == Blame::Local);
-                outcome.lock().unwrap().add(took, resolved);
+                outcome.lock().unwrap().add(took, way);
             }
         }
     });

@@ -267,11 +267,7 @@ impl Inner {
             let copy = self.copied(&request, &resent);
             let (mut failure, connection) = match connections.pool.send(connection, request).await {
                 Ok((response, reading)) => {
-                    let (bytes, lines) = head_size(&response);
-                    if bytes > self.limits().head_bytes || lines > self.limits().head_lines {
-                        let server_name = name.clone();
-                        return Err(RequestError::HeadTooLarge { server_name, bytes, lines });
-                    }
+                    self.check_head(name, &response)?;
                     return Ok(response.map(|body| FederationBody::new(body, reading, permit)));
                 }
                 Err(failed) => failed,
@@ -330,6 +326,15 @@ impl Inner {
             };
             (request, held) = (unsent, Some(permit));
         }
+    }
+
+    /// Fails if the head of a response is too large.
+    fn check_head<B>(&self, name: &ServerName, response: &Response<B>) -> Result<(), RequestError> {
+        let (bytes, lines) = head_size(response);
+        if bytes <= self.limits().head_bytes && lines <= self.limits().head_lines {
+            return Ok(());
+        }
+        Err(RequestError::HeadTooLarge { server_name: name.clone(), bytes, lines })
     }
 
     /// Returns a copy of a request that may be sent again.

@@ -11,6 +11,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, Shared, select};
 use http::{Request, Response};
+use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::rt::Executor;
@@ -71,6 +72,8 @@ pub(super) struct ConnectionState {
     farewell: Duration,
     _until: oneshot::Sender<Infallible>,
     _ended: Option<oneshot::Sender<Infallible>>,
+    /// Completes when all of its tasks have ended.
+    over: Shared<oneshot::Receiver<Infallible>>,
     /// See [`Connection::alert`].
     alert: Arc<OnceLock<AlertDescription>>,
     is_tls_1_3: bool,
@@ -131,7 +134,9 @@ impl HttpConnection {
             Err(_) => return Err(format!("not over within {limit:?}")),
         };
         let (until, dropped) = oneshot::channel();
-        tokio::spawn(until_dropped(connection, dropped, has_ended, closing, farewell));
+        let (over, is_over) = oneshot::channel();
+        let over = until_dropped(connection, dropped, has_ended, closing, farewell).map(|()| over);
+        tokio::spawn(over.map(drop));
         let (used, clock) = (Mutex::new(clock.monotonic()), Arc::clone(clock));
         let state = ConnectionState {
             key,
@@ -141,6 +146,7 @@ impl HttpConnection {
             farewell,
             _until: until,
             _ended: ended,
+            over: is_over.shared(),
             alert,
             is_tls_1_3,
             used,
@@ -193,7 +199,18 @@ impl HttpConnection {
                 watch.expect_head();
                 sender.try_send_request(request).await
             }
-            Sender::Http2(sender) => sender.try_send_request(request).await,
+            Sender::Http2(sender) => {
+                let sent = pin!(sender.clone().try_send_request(request));
+                match select(sent, self.open.0.over.clone()).await {
+                    Either::Left((sent, _)) => sent,
+                    Either::Right((_, sent)) => match sent.now_or_never() {
+                        Some(sent) => sent,
+                        // A channel keeps what was put into it just when it was closed, as long as anybody
+                        // might send more, and tells nobody. What comes now is refused at once.
+                        None => refused(sender).await,
+                    },
+                }
+            }
         };
         if sent.is_ok() {
             self.state().answered.store(true, Ordering::Relaxed);
@@ -256,6 +273,17 @@ impl HttpConnection {
             Either::Right((_, ready)) => matches!(timeout(farewell, ready).await, Ok(Ok(()))),
         }
     }
+}
+
+/// Returns the error of a request over an HTTP/2 connection that has ended.
+async fn refused(
+    sender: &mut http2::SendRequest<RequestBody>,
+) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    let nothing = Request::new(RequestBody::new(Empty::new(), 0));
+    sender.try_send_request(nothing).await.map_err(|mut error| {
+        drop(error.take_message());
+        error
+    })
 }
 
 impl Drop for ConnectionHandle {

@@ -181,7 +181,8 @@ impl SharedConnect {
         let (runtime, wait) = (TokioRuntime::current(), self.connector.limits.total);
         let made = match self.lanes.turn(Lane::Quick, &runtime, wait).await {
             Ok(turn) => {
-                turn.run(&runtime, self.connect_in_turn(found, route, is_shared, failed)).await
+                let made = Box::pin(self.connect_in_turn(found, route, is_shared, failed));
+                turn.run(&runtime, made).await
             }
             Err(_) => Err(CalledBack),
         };

@@ -61,7 +61,7 @@ mod tests {
         slow.learn(network.clone(), SLOW, now);
         assert!(slow.contains(&host, now + Duration::from_secs(599)));
         assert!(!slow.contains(&host, now + REMEMBERED));
-        slow.learn(host.clone(), SLOW - Duration::from_millis(1), now);
+        slow.learn(host.clone(), SLOW / 2, now);
         assert!(!slow.contains(&host, now) && slow.contains(&network, now));
     }
 

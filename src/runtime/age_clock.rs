@@ -194,6 +194,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the threads of a test")]
     fn threads_that_compare_together_count_a_sleep_once() {
         for _ in 0..100 {
             let machine = Machine::new();

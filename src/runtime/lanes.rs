@@ -110,7 +110,7 @@ struct State {
     /// The next number, of a turn or of a position in an order.
     next: u64,
     /// Those who wait, by number, with who is to be told.
-    lines: [BTreeMap<u64, Option<Waker>>; 3],
+    lines: Lines,
     /// Who has a turn.
     turns: HashMap<u64, Held>,
     /// How many turns there are in the quick lane.
@@ -121,6 +121,31 @@ struct State {
     slow: BTreeMap<u64, u64>,
     /// How many of those in the slow lane were called back.
     slow_called: usize,
+}
+
+/// Those who wait in each lane.
+#[derive(Debug, Default)]
+struct Lines {
+    first: Line,
+    quick: Line,
+    slow: Line,
+}
+
+/// Those who wait in one lane, in order.
+type Line = BTreeMap<u64, Option<Waker>>;
+
+impl Lines {
+    const fn of(&mut self, lane: Lane) -> &mut Line {
+        match lane {
+            Lane::First => &mut self.first,
+            Lane::Quick => &mut self.quick,
+            Lane::Slow => &mut self.slow,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() + self.quick.len() + self.slow.len()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -148,6 +173,7 @@ impl Lanes {
     }
 
     /// Has this one asked whenever somebody has to wait.
+    #[cfg(any(feature = "client", test))]
     pub(crate) fn add_idle(&self, idle: Weak<dyn Idle>) {
         let mut all = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|it| it.strong_count() > 0);
@@ -242,12 +268,10 @@ impl Lanes {
             return None;
         }
         let id = state.number();
-        state.lines[lane as usize].insert(id, None);
+        state.lines.of(lane).insert(id, None);
         let woken = state.settle(self);
-        if state.lines[lane as usize].contains_key(&id)
-            && state.lines.iter().map(BTreeMap::len).sum::<usize>() > self.limits.waiting
-        {
-            state.lines[lane as usize].remove(&id);
+        if state.lines.of(lane).contains_key(&id) && state.lines.len() > self.limits.waiting {
+            state.lines.of(lane).remove(&id);
             return None;
         }
         drop(state);
@@ -285,7 +309,7 @@ impl State {
     }
 
     fn waits_for_quick(&self) -> usize {
-        self.lines[Lane::First as usize].len() + self.lines[Lane::Quick as usize].len()
+        self.lines.first.len() + self.lines.quick.len()
     }
 
     fn grant(&mut self, id: u64, lane: Lane) {
@@ -343,16 +367,16 @@ impl State {
             }
             let lane = if !self.has_room(lanes) {
                 break;
-            } else if self.quick < lanes.limits.quick && !self.lines[0].is_empty() {
+            } else if self.quick < lanes.limits.quick && !self.lines.first.is_empty() {
                 Lane::First
-            } else if self.quick < lanes.limits.quick && !self.lines[1].is_empty() {
+            } else if self.quick < lanes.limits.quick && !self.lines.quick.is_empty() {
                 Lane::Quick
-            } else if self.slow.len() < lanes.limits.slow && !self.lines[2].is_empty() {
+            } else if self.slow.len() < lanes.limits.slow && !self.lines.slow.is_empty() {
                 Lane::Slow
             } else {
                 break;
             };
-            if let Some((id, waker)) = self.lines[lane as usize].pop_first() {
+            if let Some((id, waker)) = self.lines.of(lane).pop_first() {
                 self.grant(id, lane);
                 woken.extend(waker);
             }
@@ -405,7 +429,7 @@ impl Future for InLine {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Turn> {
         {
             let mut state = self.lanes.lock();
-            if let Some(waker) = state.lines[self.lane as usize].get_mut(&self.id) {
+            if let Some(waker) = state.lines.of(self.lane).get_mut(&self.id) {
                 *waker = Some(context.waker().clone());
                 return Poll::Pending;
             }
@@ -419,10 +443,10 @@ impl Drop for InLine {
         if self.done {
             return;
         }
-        let (lane, id) = (self.lane as usize, self.id);
+        let (lane, id) = (self.lane, self.id);
         self.lanes.change(|state| {
             // Its turn may have come without its having looked.
-            if state.lines[lane].remove(&id).is_none()
+            if state.lines.of(lane).remove(&id).is_none()
                 && let Some(held) = state.turns.remove(&id)
             {
                 state.take_from(held.place, held.called_back);
@@ -496,14 +520,13 @@ impl Turn {
             output = within(runtime, self.lanes.limits.grace.saturating_sub(patience), &mut future)
                 .await;
         }
-        let output = match output {
-            Some(output) => Ok(output),
-            None => {
-                self.end_grace();
-                match select(future, pin!(self.called_back())).await {
-                    Either::Left((output, _)) => Ok(output),
-                    Either::Right(((), _)) => Err(CalledBack),
-                }
+        let output = if let Some(output) = output {
+            Ok(output)
+        } else {
+            self.end_grace();
+            match select(future, pin!(self.called_back())).await {
+                Either::Left((output, _)) => Ok(output),
+                Either::Right(((), _)) => Err(CalledBack),
             }
         };
         self.lanes.learn(runtime.monotonic().since(begun));
@@ -640,7 +663,7 @@ mod tests {
         drop(in_line);
         let state = lanes.lock();
         assert_eq!((state.turns.len(), state.quick, state.slow.len()), (0, 0, 0));
-        assert!(state.lines.iter().all(BTreeMap::is_empty));
+        assert_eq!(state.lines.len(), 0);
     }
 
     #[test]

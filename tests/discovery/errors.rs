@@ -121,22 +121,10 @@ fn are_told_apart_by_kind_step_and_words() {
              AAAA: no answer yet), 10.0.0.1 blocked: 10.0.0.0/8 (the configuration); c.example",
         ),
         (
-            ResolveError::NoAddresses { name: name(), step, evidence: Box::default() },
-            "no_addresses",
-            true,
-            "no address is known for A.example (step 4): nothing",
-        ),
-        (
             ResolveError::TooBusy { name: name(), busy: Busy::Questions, limit: 9 },
             "too_busy",
             false,
             "A.example is not resolved now: too many questions to DNS are under way (the limit is 9)",
-        ),
-        (
-            ResolveError::AdapterFailed { name: name() },
-            "adapter_failed",
-            false,
-            "resolving A.example was broken off: an adapter panicked or its runtime was shut down",
         ),
     ] {
         assert_eq!(error.kind(), kind);
@@ -151,6 +139,21 @@ fn are_told_apart_by_kind_step_and_words() {
         };
         assert_eq!(error.server_name().map(ServerName::as_str), named, "{kind}");
     }
+}
+
+#[test]
+fn without_evidence_there_is_nothing() {
+    let error =
+        ResolveError::NoAddresses { name: name(), step: Step::Srv, evidence: Box::default() };
+    assert_eq!(error.to_string(), "no address is known for A.example (step 4): nothing");
+}
+
+#[test]
+fn an_adapter_that_failed_is_no_limit_that_was_reached() {
+    let error = ResolveError::AdapterFailed { name: name() };
+    let words = "an adapter panicked or its runtime was shut down";
+    assert_eq!(error.to_string(), format!("resolving A.example was broken off: {words}"));
+    assert_eq!((error.kind(), error.step()), ("adapter_failed", None));
 }
 
 /// Whose fault each kind is, and whether it may pass by itself.

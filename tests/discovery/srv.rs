@@ -192,3 +192,37 @@ fn attempts_draw_an_order_by_weight_within_priority() {
     assert!((730..870).contains(&first), "{first}");
     assert_eq!(run.target().attempts(1).len(), 3);
 }
+
+#[test]
+fn a_discovery_has_a_budget_of_queries_and_says_what_it_left_out() {
+    let hosts: Vec<_> = (0..20).map(|n| format!("t{n}.example")).collect();
+    let targets: Vec<_> = hosts.iter().map(|host| format!("{host}.")).collect();
+    let records: Vec<_> =
+        (0..).zip(&targets).map(|(priority, target)| (priority, 0, 1, target.as_str())).collect();
+    let plain = hosts.iter().fold(a(), |world, host| world.host(host, &["192.0.2.9"]));
+    let plain = plain.srv("_matrix-fed._tcp.a.example", &records);
+    let aliased = hosts.iter().fold(plain.clone(), |world, host| {
+        world.host(host, &["192.0.2.9", "2001:db8::9"]).aliased(host)
+    });
+    for (world, most, left_out) in [
+        (&plain, 100, 0..=0),
+        // 3 queries a question.
+        (&aliased, 100, 3..=6),
+        (&aliased, 30, 15..=17),
+        (&aliased, 1000, 0..=0),
+    ] {
+        let mut config = lenient();
+        config.limits.dns_queries = most;
+        let run = world.resolve("a.example".parse().unwrap(), &config);
+        let target = run.target();
+        let missing = run.warnings().iter().filter(|it| **it == "srv_target_not_asked").count();
+        assert!(left_out.contains(&missing), "{most}: {missing}");
+        assert_eq!(target.endpoints().count(), 20 - missing);
+        // Those that are tried first are asked for first.
+        let hosts: Vec<_> = target.endpoints().map(|it| it.host().to_string()).collect();
+        assert_eq!(
+            hosts[..],
+            (0..hosts.len()).map(|n| format!("t{n}.example")).collect::<Vec<_>>()
+        );
+    }
+}

@@ -66,10 +66,10 @@ type Limit = fn(&mut ResolverConfig);
 fn a_refusal_says_what_was_busy() {
     let limits: [(Busy, Limit); 4] = [
         (Busy::Discoveries, |it| {
-            (it.queue.discoveries, it.queue.slow, it.queue.waiting) = (1, 0, 0)
+            (it.queue.discoveries, it.queue.slow, it.queue.waiting) = (1, 0, 0);
         }),
         (Busy::Turn, |it| {
-            (it.queue.discoveries, it.queue.slow, it.queue.wait) = (1, 0, seconds(3))
+            (it.queue.discoveries, it.queue.slow, it.queue.wait) = (1, 0, seconds(3));
         }),
         (Busy::Questions, |it| it.queue.questions = 1),
         (Busy::Destination, |it| {
@@ -232,4 +232,92 @@ fn a_family_that_this_machine_has_not_is_no_failure_of_a_busy_host() {
         let found = call.outcome().unwrap().unwrap();
         assert_eq!(found.step(), Step::DelegatedPort, "{found}");
     }
+}
+
+#[test]
+fn what_gets_no_socket_is_trouble_of_this_machine_and_is_right_again_afterwards() {
+    const NAMES: usize = 200;
+    let internet = (0..NAMES).fold(Internet::new(), |internet, index| {
+        let host = format!("h{index}.example");
+        internet
+            .host(&host, &["192.0.2.1"])
+            .delegates(&host, &format!("{host}:443"))
+            .after(&format!("GET https://{host}/.well-known/matrix/server"), millis(500))
+    });
+    let mut config = ResolverConfig::default();
+    (config.sockets.most, config.sockets.wait) = (16, seconds(1));
+    // As many as come, so that they meet at the sockets.
+    (config.queue.per_destination, config.queue.wait) = (NAMES, seconds(5));
+    let bench = Bench::with(internet, config);
+    let call = |index: usize| bench.call(&format!("h{index}.example"), None);
+    let calls: Vec<_> = (0..NAMES).map(call).collect();
+    let mut most = 0;
+    for _ in 0..400 {
+        bench.pass(millis(100));
+        most = most.max(bench.network.open());
+    }
+    assert!(most <= 16, "{most}");
+    let (mut right, mut local) = (0, 0);
+    for call in &calls {
+        match call.outcome().unwrap() {
+            Ok(found) => {
+                assert_eq!((found.step(), found.degraded()), (Step::DelegatedPort, None));
+                right += 1;
+            }
+            Err(error) => {
+                assert!(["local", "too_busy"].contains(&error.kind()), "{error}");
+                assert!(error.is_temporary());
+                local += 1;
+            }
+        }
+    }
+    assert!(right > 20 && local > 20, "{right} {local}");
+    // Nothing of it is remembered.
+    bench.pass(seconds(60));
+    for index in 0..NAMES {
+        assert_eq!(
+            bench.resolve(&format!("h{index}.example")).unwrap().step(),
+            Step::DelegatedPort
+        );
+    }
+}
+
+#[test]
+fn names_that_take_for_ever_hardly_delay_the_others() {
+    let median = |hostile: usize| {
+        let name = |index: usize, count: usize| {
+            let is_healthy = index * hostile / count == (index + 1) * hostile / count;
+            format!("{}{index}.example", if is_healthy { "good" } else { "bad" })
+        };
+        let count = 700 + hostile;
+        let names: Vec<_> = (0..count).map(|index| name(index, count)).collect();
+        let internet = names.iter().enumerate().fold(Internet::new(), |internet, (index, host)| {
+            let address = format!("192.0.2.{}", index % 250);
+            let url = format!("GET https://{host}/.well-known/matrix/server");
+            let internet = internet.host(host, &[&address]).delegates(host, &format!("{host}:443"));
+            if host.starts_with("good") {
+                internet.after(&url, millis(100))
+            } else {
+                internet.never(&url)
+            }
+        });
+        let mut config = ResolverConfig::default();
+        config.queue.discoveries = 100;
+        let bench = Bench::with(internet, config);
+        let calls: Vec<_> = names.iter().map(|name| bench.call(name, None)).collect();
+        let healthy = |name: &&String| name.starts_with("good");
+        let all = names.iter().filter(healthy).count();
+        for passed in 0..3_000 {
+            let done = names.iter().zip(&calls).filter(|(name, call)| {
+                healthy(name) && call.outcome().is_some_and(|it| it.is_ok())
+            });
+            if done.count() * 2 >= all {
+                return passed;
+            }
+            bench.pass(millis(10));
+        }
+        panic!("they are not resolved in half a minute");
+    };
+    let (alone, among) = (median(0), median(300));
+    assert!(2 * among <= 3 * alone, "{among} {alone}");
 }

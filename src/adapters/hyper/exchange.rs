@@ -178,8 +178,9 @@ fn failed(error: &hyper::Error) -> AttemptFailure {
     } else if let Some(early) = error.source().and_then(|source| source.downcast_ref()) {
         // The connection failed before the request was written, and cancelled it.
         return failed(early);
-    } else if error.is_parse_too_large() {
-        // More lines than the limit: more bytes than that end the exchange before.
+    } else if error.is_parse() && error.to_string().contains("head is too large") {
+        // More lines than the limit: more bytes than that end the exchange before. hyper tells this apart
+        // for servers alone.
         FetchFailureKind::HeadTooLarge
     } else if error.is_incomplete_message() || error.is_canceled() || error.is_user() {
         // The last is hyper's word for a connection that is gone, since our body never fails.
