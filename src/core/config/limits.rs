@@ -17,7 +17,7 @@ settings! {
         srv_records: usize = 20, within(1..=WeightedOrder::MOST, "no SRV record could be used");
         /// The most queries sent to DNS for one discovery without its well-known. A question counts as one
         /// if it finds records without an alias, else as three, as many as it may take
-        /// ([`DnsConfig::alias_queries`](crate::dns::DnsConfig::alias_queries)); what is remembered counts as
+        /// (`DnsConfig::alias_queries`); what is remembered counts as
         /// none. SRV targets for whose addresses the rest does not suffice are left out, with a warning
         /// ([`Warning::SrvTargetNotAsked`](crate::Warning::SrvTargetNotAsked)). Default 100: enough for the
         /// largest set of targets with one family each.
