@@ -6,7 +6,8 @@
 
 use std::io;
 #[cfg(feature = "hyper")]
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::UdpSocket;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// No descriptor, buffer, memory or port is left.
 #[cfg(unix)]
@@ -47,11 +48,15 @@ pub(crate) fn may_be_routing(error: &io::Error) -> bool {
 /// Returns whether this machine has a way to an address. Nothing is sent.
 #[cfg(feature = "hyper")]
 pub(crate) fn has_route(address: SocketAddr) -> bool {
-    let local = match address {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    };
-    UdpSocket::bind(local).and_then(|socket| socket.connect(address)).is_ok()
+    UdpSocket::bind(any_of_family(address)).and_then(|socket| socket.connect(address)).is_ok()
+}
+
+/// Returns what to bind a socket to that is to reach an address: any address of its family, and any port.
+pub(crate) fn any_of_family(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 #[cfg(test)]

@@ -44,9 +44,8 @@ const COUNTED: usize = 1024;
 const IDLE: usize = 10_000;
 /// ... as many more for each request, ...
 const IDLE_A_REQUEST: usize = 16;
-/// ... and one more for so many bytes that were written: servers grant the window for a request's body
-/// in pieces (RFC 9113 section 6.9), some for each piece that they read, for its stream and the
-/// connection.
+/// ... and one more for each 256 bytes written. Servers grant the window for a request's body in pieces
+/// (RFC 9113 section 6.9), for its stream and for the connection.
 const BYTES_AN_IDLE: usize = 256;
 
 /// A stream of HTTP/2 that fails once its peer sends more frames than its requests account for.

@@ -34,7 +34,7 @@ pub struct Monotonic(
 const BEFORE_ORIGIN: u64 = 100 * 24 * 3600 * 1_000_000_000;
 
 /// Returns the time in nanoseconds, at most what the clock can count.
-const fn nanos(time: Duration) -> u64 {
+pub(crate) const fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos() as u64)
 }
 

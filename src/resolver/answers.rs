@@ -26,7 +26,7 @@ use crate::core::dns::{DnsAnswer, DnsFailure, DnsQuestion};
 use crate::core::error::Busy;
 use crate::core::names::DnsName;
 use crate::core::report::{Source, WellKnownReport};
-use crate::core::time::{Monotonic, whole_millis};
+use crate::core::time::{Monotonic, Now, whole_millis};
 use crate::core::well_known::{Body, Fetch, FetchFailure, FetchFailureKind, WellKnownFailure};
 use crate::runtime::lanes::{CalledBack, Lane, Turn};
 use crate::runtime::single_flight::{Joined, SingleFlight, TooMany};
@@ -66,9 +66,8 @@ impl<G: Clone, F> Found<CacheEntry<G, F>> {
     }
 }
 
-/// A task that looks up a well-known: for which host, its purpose, and how long it has run.
+/// A task that looks up a well-known: its purpose, and how long it has run.
 struct Asker {
-    host: DnsName,
     purpose: Purpose,
     /// How long it had run when it last began to run or to wait, in milliseconds.
     ran: AtomicU64,
@@ -78,9 +77,9 @@ struct Asker {
 }
 
 impl Asker {
-    const fn new(host: DnsName, purpose: Purpose) -> Self {
+    const fn new(purpose: Purpose) -> Self {
         let (ran, since) = (AtomicU64::new(0), AtomicU64::new(Monotonic::MAX.to_bits()));
-        Self { host, purpose, ran, since }
+        Self { purpose, ran, since }
     }
 
     /// Notes that it runs from now on, or that it waits for a permit.
@@ -145,9 +144,10 @@ impl Answers {
     /// Fetches from those addresses whose destinations have a free permit, and waits if none has. Each
     /// address needs a socket; one is waited for, others are taken if they can be spared.
     /// If no request was sent, tries the remaining addresses: the first may be of a family that
-    /// the local network lacks.
+    /// the local network lacks. `host` is the one whose well-known it is.
     async fn fetch(
         &self,
+        host: &DnsName,
         mut fetch: Fetch,
         asker: &Asker,
     ) -> Result<Result<http::Response<Body>, FetchFailure>, BrokenOff> {
@@ -159,24 +159,28 @@ impl Answers {
             let permits = self.destinations.permits(&left, &*self.runtime).await;
             let permits = permits.map_err(|it| BrokenOff::busy(Busy::Destination, it))?;
             (fetch.addresses, left) = left.into_iter().partition(|address| permits.allow(address));
-            let mut turns = match self.socket_for(&fetch.addresses, asker).await {
-                Ok(turn) => vec![turn],
+            let turn = match self.socket_for(host, &fetch.addresses).await {
+                Ok(turn) => turn,
                 Err(failure) => return Ok(Err(failure.with_attempts(attempts))),
             };
             let more = 1..fetch.addresses.len();
-            turns.extend(more.map_while(|_| self.sockets.streams.spare_turn()));
-            let mut later = fetch.addresses.split_off(turns.len().min(fetch.addresses.len()));
+            let spare: Vec<_> = more.map_while(|_| self.sockets.streams.spare_turn()).collect();
+            let at_once = (1 + spare.len()).min(fetch.addresses.len());
+            let mut later = fetch.addresses.split_off(at_once);
             later.append(&mut left);
             left = later;
             let begun = self.now();
             asker.set_running(true, begun);
-            let fetched = self.in_socket(&turns, fetch.clone()).await;
+            let fetched = turn.run(&*self.runtime, self.fetch.fetch(fetch.clone())).await;
+            let fetched = fetched.unwrap_or_else(|CalledBack| {
+                Err(FetchFailure::new(FetchFailureKind::Local, GAVE_WAY))
+            });
             let now = self.now();
             for address in &fetch.addresses {
                 let network = Who::Network(destination(address));
                 self.slow_lately.learn(network, now.since(begun), now);
             }
-            drop(turns);
+            drop((turn, spare));
             let failure = match fetched {
                 Ok(response) => return Ok(Ok(response)),
                 Err(failure) => failure,
@@ -196,17 +200,17 @@ impl Answers {
         }
     }
 
-    /// Waits for a socket to fetch from one of these addresses.
+    /// Waits for a socket to fetch the well-known of a host from one of these addresses.
     async fn socket_for(
         &self,
+        host: &DnsName,
         addresses: &[SocketAddr],
-        asker: &Asker,
     ) -> Result<Turn, FetchFailure> {
         let (now, Sockets { streams, wait, .. }) = (self.now(), &self.sockets);
         let is_slow = |it| self.slow_lately.contains(&Who::Network(destination(it)), now);
-        let known = self.memory.earlier_well_known(&asker.host);
+        let known = self.memory.earlier_well_known(host);
         let known = known.is_some_and(|it| it.entry.last_good().is_some());
-        let lane = match self.lane(&asker.host, known, now) {
+        let lane = match self.lane(host, known, now) {
             Lane::Quick if addresses.iter().any(is_slow) => Lane::Slow,
             lane => lane,
         };
@@ -214,21 +218,6 @@ impl Answers {
             .turn(lane, &*self.runtime, *wait)
             .await
             .map_err(|_| FetchFailure::new(FetchFailureKind::Local, none_free(streams)))
-    }
-
-    /// Makes a fetch in these turns.
-    async fn in_socket(
-        &self,
-        turns: &[Turn],
-        fetch: Fetch,
-    ) -> Result<http::Response<Body>, FetchFailure> {
-        let fetched = self.fetch.fetch(fetch);
-        match turns {
-            [turn, ..] => turn.run(&*self.runtime, fetched).await.unwrap_or_else(|CalledBack| {
-                Err(FetchFailure::new(FetchFailureKind::Local, GAVE_WAY))
-            }),
-            [] => fetched.await,
-        }
     }
 
     /// Finds a DNS answer: in memory, in flight, or by asking now.
@@ -327,7 +316,7 @@ impl Answers {
     ) -> Result<Found<WellKnownEntry>, BrokenOff> {
         let now = self.now();
         let begun = self.memory.epoch();
-        let asker = Arc::new(Asker::new(host.clone(), purpose));
+        let asker = Arc::new(Asker::new(purpose));
         let joined = self.well_knowns.join(
             host,
             &*self.runtime,
@@ -403,12 +392,16 @@ impl Answers {
             return;
         }
         debug!(%host, ?after, "abandoned");
-        let before = self.memory.earlier_well_known(host);
-        let before = before.as_deref().map(|it| &it.entry);
-        let failure = Err(WellKnownFailure::Abandoned { after });
-        let entry = WellKnownEntry::learn(before, failure, now, &self.config, self.next_seed());
+        let entry = self.learn_failure(host, WellKnownFailure::Abandoned { after }, now);
         self.tally.well_known(&entry);
         self.memory.keep_well_known(begun, host, entry, Box::default(), asker.purpose);
+    }
+
+    /// Returns what is known of a host's well-known after a failure that its look-up did not see.
+    fn learn_failure(&self, host: &DnsName, why: WellKnownFailure, now: Now) -> WellKnownEntry {
+        let before = self.memory.earlier_well_known(host);
+        let before = before.as_deref().map(|it| &it.entry);
+        WellKnownEntry::learn(before, Err(why), now, &self.config, self.next_seed())
     }
 
     /// Looks up a well-known and reports how.
@@ -429,7 +422,9 @@ impl Answers {
                 let found = self.dns(&question, asker.purpose).await?;
                 Ok(token.entry(found.entry, found.source))
             }
-            Question::Fetch { token, fetch } => Ok(token.answer(self.fetch(*fetch, asker).await?)),
+            Question::Fetch { token, fetch } => {
+                Ok(token.answer(self.fetch(host, *fetch, asker).await?))
+            }
             Question::WellKnown { .. } => Err(BrokenOff::Adapter),
         };
         let mut entry = drive(&mut machine, &*self.runtime, ask).await?;
@@ -439,10 +434,7 @@ impl Answers {
         if matches!(entry.failure(), Some(WellKnownFailure::TimedOut { .. })) && !in_time {
             let detail = format!("the fetch waited for others, and had only {had:?}");
             let failure = FetchFailure::new(FetchFailureKind::Local, detail);
-            let failure = Err(WellKnownFailure::Fetch(failure));
-            let before = self.memory.earlier_well_known(host);
-            let before = before.as_deref().map(|it| &it.entry);
-            entry = WellKnownEntry::learn(before, failure, now, &self.config, self.next_seed());
+            entry = self.learn_failure(host, WellKnownFailure::Fetch(failure), now);
         }
         match (entry.failure(), entry.last_good()) {
             (Some(failure), _) => debug!(%failure, "no valid well-known"),

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::core::time::nanos;
+
 /// How much the wall clock must get ahead before that counts. Less is left until it has added up.
 const LEAST: i64 = 1_000_000_000;
 
@@ -70,10 +72,6 @@ impl AgeClock {
             let _ = self.slept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         }
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Returns how far the wall clock is ahead of the monotonic clock, each from its own origin.

@@ -5,8 +5,8 @@
 //! | quick | who has begun a short while ago | first those of whom something good is known, then the others |
 //! | slow | who has taken longer than others lately | who took long before |
 //!
-//! - Each lane has at most so many turns, and both together. Those who wait get theirs in the order in
-//!   which they came.
+//! - Each lane has a limit on its turns, and so have both together ([`Limits`]). Those who wait are served
+//!   in the order in which they came.
 //! - Whoever takes longer than others lately ([`Lanes::patience`]) calls [`Turn::slow_down`]. Its turn in the
 //!   quick lane goes to the next in line as soon as there is room for it in the slow one.
 //! - Whoever has to wait has those asked first who hold turns without needing them ([`Idle`]).
@@ -26,6 +26,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use super::{Runtime, within};
+use crate::core::time::nanos;
 
 /// Where somebody waits for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +61,6 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(20);
 const FIRST_TYPICAL: Duration = Duration::from_millis(200);
 const MOST_PATIENCE: Duration = Duration::from_secs(5);
 
-fn whole_micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
 /// How often those who hold what they do not need are asked while somebody waits.
 const RECLAIM_EVERY: Duration = Duration::from_millis(100);
 
@@ -93,7 +90,7 @@ pub(crate) trait Idle: Send + Sync + fmt::Debug {
 pub(crate) struct Lanes {
     limits: Limits,
     idle: Mutex<Vec<Weak<dyn Idle>>>,
-    /// What half of the turns took lately, in microseconds.
+    /// What half of the turns took lately, in nanoseconds.
     typical: AtomicU64,
     state: Mutex<State>,
 }
@@ -168,7 +165,7 @@ enum Place {
 
 impl Lanes {
     pub(crate) fn new(limits: Limits) -> Self {
-        let typical = AtomicU64::new(whole_micros(FIRST_TYPICAL));
+        let typical = AtomicU64::new(nanos(FIRST_TYPICAL));
         Self { limits, idle: Mutex::default(), typical, state: Mutex::default() }
     }
 
@@ -193,7 +190,7 @@ impl Lanes {
 
     /// Returns how long somebody may take before it counts as slow.
     pub(crate) fn patience(&self) -> Duration {
-        let typical = Duration::from_micros(self.typical.load(Ordering::Relaxed));
+        let typical = Duration::from_nanos(self.typical.load(Ordering::Relaxed));
         (typical * PATIENCE.0 / PATIENCE.1).clamp(LEAST_PATIENCE, MOST_PATIENCE)
     }
 
@@ -202,10 +199,9 @@ impl Lanes {
     fn learn(&self, took: Duration) {
         let typical = self.typical.load(Ordering::Relaxed);
         let step = typical / 16 + 1;
-        let next =
-            if whole_micros(took) > typical { typical + step } else { typical - step.min(typical) };
+        let next = if nanos(took) > typical { typical + step } else { typical - step.min(typical) };
         // One that is lost to another thread is not missed.
-        self.typical.store(next.min(whole_micros(MOST_PATIENCE)), Ordering::Relaxed);
+        self.typical.store(next.min(nanos(MOST_PATIENCE)), Ordering::Relaxed);
     }
 
     /// Returns whether a turn in the quick lane is free and nobody waits.
@@ -322,6 +318,13 @@ impl State {
             Place::Quick
         };
         self.turns.insert(id, Held { place, ..Held::default() });
+    }
+
+    /// Ends a turn, if there is such a one.
+    fn end(&mut self, id: u64) {
+        if let Some(held) = self.turns.remove(&id) {
+            self.take_from(held.place, held.called_back);
+        }
     }
 
     /// Removes a turn from where it is.
@@ -446,10 +449,8 @@ impl Drop for InLine {
         let (lane, id) = (self.lane, self.id);
         self.lanes.change(|state| {
             // Its turn may have come without its having looked.
-            if state.lines.of(lane).remove(&id).is_none()
-                && let Some(held) = state.turns.remove(&id)
-            {
-                state.take_from(held.place, held.called_back);
+            if state.lines.of(lane).remove(&id).is_none() {
+                state.end(id);
             }
         });
     }
@@ -536,11 +537,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.lanes.change(|state| {
-            if let Some(held) = state.turns.remove(&self.id) {
-                state.take_from(held.place, held.called_back);
-            }
-        });
+        self.lanes.change(|state| state.end(self.id));
     }
 }
 

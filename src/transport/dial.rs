@@ -28,8 +28,8 @@ use crate::runtime::BoxFuture;
 /// | error | of a fetch | of a [`Connector`](crate::Connector) |
 /// | --- | --- | --- |
 /// | no file descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) | [`FetchFailureKind::Local`] | [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) |
-/// | [`NetworkDown`](io::ErrorKind::NetworkDown), [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable), [`PermissionDenied`](io::ErrorKind::PermissionDenied), where [`has_route`](Self::has_route) says no | [`FetchFailureKind::NoRoute`] | the same |
-/// | [`Unsupported`](io::ErrorKind::Unsupported) | [`FetchFailureKind::Adapter`] | the same |
+/// | [`NetworkDown`](io::ErrorKind::NetworkDown), [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable), [`PermissionDenied`](io::ErrorKind::PermissionDenied), where [`has_route`](Self::has_route) says no | [`FetchFailureKind::NoRoute`] | [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) |
+/// | [`Unsupported`](io::ErrorKind::Unsupported) | [`FetchFailureKind::Adapter`] | [`ConnectPhase::Local`](crate::client::ConnectPhase::Local) |
 ///
 /// For a proxy that cannot reach the server, [`HostUnreachable`](io::ErrorKind::HostUnreachable) is
 /// therefore the better kind.

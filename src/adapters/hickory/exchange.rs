@@ -3,7 +3,7 @@
 //!
 //! While a server is silent, nothing here ends by itself. The caller drops the future.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,7 @@ use super::config::DnsTransport;
 use super::failure::{MALFORMED, ServerFailure};
 use super::message::Reply;
 use super::query::{Inquiry, Packet, Request};
+use crate::local_trouble::any_of_family;
 
 /// The least size of the buffer for a UDP reply. Some servers send more than was asked for.
 const LEAST_BUFFER: u16 = 4096;
@@ -102,10 +103,7 @@ async fn over_udp(
     first: &Request,
     later: &Request,
 ) -> Result<(Reply, bool), ServerFailure> {
-    let local = match server {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-    };
+    let local = any_of_family(server);
     let socket = UdpSocket::bind(local).await.map_err(ServerFailure::of_opening)?;
     socket.connect(server).await.map_err(ServerFailure::of_opening)?;
     socket.send(&first.bytes).await?;

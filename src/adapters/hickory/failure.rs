@@ -84,10 +84,8 @@ impl ServerFailure {
             Self::Failed(DnsFailure::Network, _) => 1,
         }
     }
-}
 
-impl ServerFailure {
-    /// The failure of a socket to be opened, or to be connected without a packet being sent.
+    /// Returns the failure of a socket to be opened, or to be connected without a packet being sent.
     pub(super) fn of_opening(error: io::Error) -> Self {
         if may_be_routing(&error) {
             return Self::Failed(DnsFailure::Local, Some(SystemError::of(&error)));
