@@ -6,7 +6,7 @@ use matrix_delegation::certificate::CheckStatus;
 use tokio::runtime::Handle;
 
 use super::network::{WATCHDOG, probe, serve, shows};
-use super::polled::{MOST, polled};
+use super::polled::{polled, until_over};
 use super::*;
 
 #[tokio::test]
@@ -27,8 +27,7 @@ async fn a_check_that_is_dropped_at_any_await_leaves_nothing() {
         };
         tokio::time::timeout(WATCHDOG, wait).await.expect("a task lives on");
     };
-    let mut awaits = 0;
-    for polls in 0..MOST {
+    let awaits = until_over(async |polls| {
         let checks = polled(probe.check_certificates(&target), polls).await;
         // A connection that stayed open would keep a task of the server.
         settled().await;
@@ -37,11 +36,9 @@ async fn a_check_that_is_dropped_at_any_await_leaves_nothing() {
         let statuses: Vec<_> = again.iter().map(|it| it.status).collect();
         assert_eq!(statuses, [CheckStatus::Valid, CheckStatus::WrongName], "{polls}");
         settled().await;
-        if checks.is_some() {
-            awaits = polls;
-            break;
-        }
-    }
+        checks.is_some()
+    })
+    .await;
     assert!(awaits > 2, "{awaits}");
     // Both were asked each time.
     assert!(seen.try_recv().is_ok() && also_seen.try_recv().is_ok());

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::client::{ask, get, read, until};
 use super::peer::Peer;
-use super::polled::{MOST, polled};
+use super::polled::{polled, until_over};
 use super::server::Authority;
 use super::{config, connector, delegated, found, limited, resolver};
 
@@ -25,8 +25,8 @@ async fn a_request_that_is_dropped_at_any_await_leaves_nothing() {
     for peer in [Peer::new(authority.server()).await, Peer::http1(authority.server()).await] {
         // Over a new connection, and over one that is kept.
         for is_kept in [false, true] {
-            let (before, mut awaits) = (alive(), 0);
-            for polls in 0..MOST {
+            let before = alive();
+            let awaits = until_over(async |polls| {
                 let client = limited(&authority, peer.address, &limits);
                 if is_kept {
                     read(ask(&client, "a.example", get("/")).await).await;
@@ -45,11 +45,9 @@ async fn a_request_that_is_dropped_at_any_await_leaves_nothing() {
                 until(|| client.connections() == 1).await;
                 drop(client);
                 until(|| peer.open() == 0 && alive() == before).await;
-                if over {
-                    awaits = polls;
-                    break;
-                }
-            }
+                over
+            })
+            .await;
             assert!(awaits > 1, "{awaits}");
         }
     }
@@ -61,17 +59,15 @@ async fn a_connection_that_is_dropped_at_any_await_is_closed() {
     let peer = Peer::new(authority.server()).await;
     let resolver = resolver(delegated(&[peer.address]));
     let (found, connector) = (found(&resolver, "a.example").await, connector(&authority));
-    let (before, mut awaits) = (alive(), 0);
-    for polls in 0..MOST {
+    let before = alive();
+    let awaits = until_over(async |polls| {
         let over = polled(connector.connect(&found), polls).await.is_some();
         until(|| peer.open() == 0 && alive() == before).await;
         connector.connect(&found).await.unwrap();
         until(|| peer.open() == 0 && alive() == before).await;
-        if over {
-            awaits = polls;
-            break;
-        }
-    }
+        over
+    })
+    .await;
     assert!(awaits > 1, "{awaits}");
 }
 

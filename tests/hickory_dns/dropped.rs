@@ -2,7 +2,7 @@
 
 use tokio::runtime::Handle;
 
-use super::polled::{MOST, polled};
+use super::polled::{polled, until_over};
 use super::server::reply;
 use super::*;
 
@@ -19,17 +19,16 @@ async fn a_lookup_that_is_dropped_at_any_await_leaves_nothing() {
         let found = addresses(300, false, &["192.0.2.1"]);
         assert_eq!(lookup(&dns, a("a.example")).await, found);
         let before = Handle::current().metrics().num_alive_tasks();
-        let mut awaits = 0;
-        for polls in 0..MOST {
+        let awaits = until_over(async |polls| {
             let over = polled(dns.lookup(a("a.example")), polls).await;
             assert_eq!(Handle::current().metrics().num_alive_tasks(), before);
             assert_eq!(lookup(&dns, a("a.example")).await, found, "{polls}");
-            if let Some(over) = over {
+            over.is_some_and(|over| {
                 assert_eq!(over, found);
-                awaits = polls;
-                break;
-            }
-        }
+                true
+            })
+        })
+        .await;
         assert!(awaits > 1, "{awaits}");
     }
 }

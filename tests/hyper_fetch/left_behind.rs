@@ -2,7 +2,7 @@
 
 use tokio::runtime::Handle;
 
-use super::polled::{MOST, polled};
+use super::polled::{polled, until_over};
 use super::*;
 
 #[tokio::test]
@@ -23,18 +23,15 @@ async fn a_fetch_that_is_dropped_at_any_await_leaves_nothing() {
             };
             tokio::time::timeout(WATCHDOG, wait).await.expect("a task lives on");
         };
-        let mut awaits = 0;
-        for polls in 0..MOST {
+        let awaits = until_over(async |polls| {
             let over = polled(client.fetch(question([address])), polls).await.is_some();
             // Those of the server end with the connection.
             settled().await;
             ask(&client, question([address])).await.unwrap();
             settled().await;
-            if over {
-                awaits = polls;
-                break;
-            }
-        }
+            over
+        })
+        .await;
         assert!(awaits > 2, "{awaits}");
     }
 }

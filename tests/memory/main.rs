@@ -12,6 +12,7 @@ mod feedback;
 mod interleavings;
 mod kept;
 #[path = "../support/polled.rs"]
+#[allow(dead_code, reason = "others use the rest of it")]
 mod polled;
 mod refresh;
 mod rules;

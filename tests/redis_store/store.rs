@@ -9,7 +9,7 @@ use matrix_delegation::names::DnsName;
 use matrix_delegation::{RedisStore, Store};
 use tokio::runtime::Handle;
 
-use crate::polled::{MOST, polled};
+use crate::polled::{polled, until_over};
 use crate::support::{ask, eventually, redis, within};
 
 fn host(text: &str) -> DnsName {
@@ -93,8 +93,7 @@ async fn a_caller_that_is_dropped_at_any_await_takes_no_permit() {
     within(store.put(&host, b"value".to_vec(), life)).await.unwrap();
     let before = Handle::current().metrics().num_alive_tasks();
     for is_put in [false, true] {
-        let mut awaits = 0;
-        for polls in 0..MOST {
+        let awaits = until_over(async |polls| {
             let over = if is_put {
                 polled(store.put(&host, b"value".to_vec(), life), polls).await.is_some()
             } else {
@@ -107,11 +106,9 @@ async fn a_caller_that_is_dropped_at_any_await_takes_no_permit() {
                 Handle::current().metrics().num_alive_tasks() <= before
             })
             .await;
-            if over {
-                awaits = polls;
-                break;
-            }
-        }
+            over
+        })
+        .await;
         assert!(awaits > 1, "{awaits}");
     }
 }

@@ -24,3 +24,14 @@ pub(crate) async fn polled<F: Future>(future: F, most: usize) -> Option<F::Outpu
     })
     .await
 }
+
+/// Drops a future at its first await, its second and so on: calls `drop_after` with how often to poll it, until
+/// that says that the future came to its end. Returns how often that was; 0 if it never did.
+pub(crate) async fn until_over(mut drop_after: impl AsyncFnMut(usize) -> bool) -> usize {
+    for polls in 0..MOST {
+        if drop_after(polls).await {
+            return polls;
+        }
+    }
+    0
+}
